@@ -1,0 +1,1 @@
+//! The seed's demo service, carts, with its endpoints, delays and failures.

@@ -1,0 +1,7 @@
+//! What is measured, the bound on it, and the verdict: criteria, perfspec arithmetic, verdicts and evidence.
+
+pub mod criterion;
+pub mod verdict;
+
+pub use criterion::{Criterion, Gate, Origin, Share};
+pub use verdict::Verdict;

@@ -1,0 +1,14 @@
+//! The pure core: words, statistics, gates and the rollout machine; no I/O, no clock, no chance, no async.
+
+pub mod gate;
+pub mod invariants;
+pub mod observation;
+pub mod outcome;
+pub mod rollout;
+pub mod split;
+pub mod start_order;
+pub mod stats;
+pub mod time;
+pub mod tripwire;
+pub mod version;
+pub mod weight;

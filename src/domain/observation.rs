@@ -1,0 +1,1 @@
+//! Counts and a latency histogram of one version over one stretch of time; mergeable.

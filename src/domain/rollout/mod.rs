@@ -1,0 +1,1 @@
+//! The rollout machine: a plan, phases, and handle(now, event) -> effects.

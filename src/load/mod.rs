@@ -1,0 +1,1 @@
+//! The load generator: closed and constant-rate, latency from the intended start.

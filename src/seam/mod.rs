@@ -1,0 +1,1 @@
+//! Where the planes meet: the clock, the routing table, samples, recorders and the tripwire cell.

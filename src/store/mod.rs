@@ -1,0 +1,1 @@
+//! What was decided and why, on disk; read back at start.

@@ -1,0 +1,1 @@
+//! What is shown to other systems: logs, the access log and the Prometheus exposition.
