@@ -1,1 +1,140 @@
 //! Folds outcomes in by the order in which requests started, which makes the tests valid for any delays.
+//!
+//! Requests carry start numbers 1, 2, 3, …; their ends become known in any order. Each gate has a cursor: everything before
+//! it is resolved for that gate and was folded in, in order. What no gate needs any more is forgotten.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+/// How a canary request ended, as far as gates care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The version answered, or failed to, through nobody else's fault.
+    Measured {
+        /// From head read to response head sent on, or to the failure.
+        latency: Duration,
+        /// Whether the version failed: no answer, a cut one, or a 5xx.
+        failed: bool,
+        /// Whether the version sent no response head at all, so that `latency` is only a lower bound.
+        unanswered: bool,
+    },
+    /// The client left, or the proxy failed: no statement about the version.
+    Excluded,
+}
+
+/// What is known of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Its start number was taken; nothing was reported yet.
+    Unknown,
+    /// It began at this time and has not ended.
+    InFlight(Timestamp),
+    /// It ended.
+    Done(Fate),
+}
+
+/// The requests of one trial in start order, from the oldest that some gate still needs.
+#[derive(Clone, Debug, Default)]
+pub struct StartOrder {
+    first: u64,
+    slots: VecDeque<Slot>,
+}
+
+impl StartOrder {
+    /// Begins with request number 1.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { first: 1, slots: VecDeque::new() }
+    }
+
+    /// Notes that a request began.
+    pub fn started(&mut self, seq: u64, at: Timestamp) {
+        if let Some(slot) = self.slot(seq)
+            && *slot == Slot::Unknown
+        {
+            *slot = Slot::InFlight(at);
+        }
+    }
+
+    /// Notes how a request ended; the first report stands.
+    pub fn ended(&mut self, seq: u64, fate: Fate) {
+        if let Some(slot) = self.slot(seq)
+            && !matches!(slot, Slot::Done(_))
+        {
+            *slot = Slot::Done(fate);
+        }
+    }
+
+    /// Returns what is known of a request, `None` when it was forgotten or never heard of.
+    #[must_use]
+    pub fn get(&self, seq: u64) -> Option<Slot> {
+        self.slots.get(usize::try_from(seq.checked_sub(self.first)?).ok()?).copied()
+    }
+
+    /// Iterates over the requests from `seq` on, in start order.
+    pub fn from(&self, seq: u64) -> impl Iterator<Item = Slot> + '_ {
+        self.slots.iter().skip(usize::try_from(seq.saturating_sub(self.first)).unwrap_or(usize::MAX)).copied()
+    }
+
+    /// Forgets everything before `seq`.
+    pub fn forget_before(&mut self, seq: u64) {
+        while self.first < seq && self.slots.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
+
+    /// Returns how many requests are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Says whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn slot(&mut self, seq: u64) -> Option<&mut Slot> {
+        /// More requests than this cannot be in flight at once; a larger number is a broken report.
+        const SANE: usize = 1 << 24;
+        let index = usize::try_from(seq.checked_sub(self.first)?).ok().filter(|i| *i < SANE)?;
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, Slot::Unknown);
+        }
+        self.slots.get_mut(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Fate = Fate::Measured { latency: Duration::from_millis(5), failed: false, unanswered: false };
+
+    #[test]
+    fn reports_in_any_order_land_in_start_order() {
+        let mut order = StartOrder::new();
+        order.ended(3, GOOD);
+        order.started(1, Timestamp::ZERO);
+        assert_eq!(order.from(1).collect::<Vec<_>>(), [Slot::InFlight(Timestamp::ZERO), Slot::Unknown, Slot::Done(GOOD)]);
+        order.ended(1, GOOD);
+        order.ended(1, Fate::Excluded);
+        assert_eq!(order.get(1), Some(Slot::Done(GOOD)), "the first report stands");
+        order.started(3, Timestamp::ZERO);
+        assert_eq!(order.get(3), Some(Slot::Done(GOOD)), "a late start does not undo an end");
+    }
+
+    #[test]
+    fn what_is_forgotten_stays_forgotten() {
+        let mut order = StartOrder::new();
+        order.ended(1, GOOD);
+        order.ended(2, GOOD);
+        order.forget_before(2);
+        assert_eq!((order.len(), order.get(1), order.get(2)), (1, None, Some(Slot::Done(GOOD))));
+        order.started(1, Timestamp::ZERO);
+        assert_eq!(order.get(1), None);
+    }
+}

@@ -1,7 +1,9 @@
 //! What is measured, the bound on it, and the verdict: criteria, perfspec arithmetic, verdicts and evidence.
 
 pub mod criterion;
+pub mod evidence;
 pub mod verdict;
 
 pub use criterion::{Criterion, Gate, Origin, Share};
+pub use evidence::Evidence;
 pub use verdict::Verdict;
