@@ -1,1 +1,230 @@
-//! Names the invariants of a rollout and checks them after every step; tests call the same functions.
+//! Names the invariants of a rollout and checks them; debug builds, the simulation and the property tests call the same functions.
+
+use crate::domain::outcome::Role;
+use crate::domain::rollout::event::{Effect, Event, View};
+use crate::domain::rollout::record::{Phase, Record};
+use crate::domain::time::Timestamp;
+use crate::domain::weight::Weight;
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invariant {name} is broken: {what}")]
+pub struct Broken {
+    /// The invariant's name.
+    pub name: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+fn hold(name: &'static str, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken { name, what: what() }) }
+}
+
+/// Checks one step of the machine against every invariant that concerns it.
+///
+/// # Errors
+///
+/// Returns the first invariant that does not hold.
+pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[Effect], after: &View<'_>) -> Result<(), Broken> {
+    i1_weights_are_valid(after.record)?;
+    i2_nothing_is_published_for_the_canary_after_its_end(effects, after.record)?;
+    i4_generations_strictly_increase(before.record, effects, after.record)?;
+    i5_a_raise_needs_evidence(before, now, event, effects)?;
+    i6_promotion_needs_the_whole_last_step(before, now, event, effects)?;
+    i7_the_weight_is_monotone_until_it_is_zero(before.record, after.record)?;
+    i8_a_breach_latches(before.record, event, after.record)?;
+    i9_abort_dominates(before.record, event, after.record)?;
+    safe_order_of_effects(before.record, effects)
+}
+
+/// I1: weights are basis points that sum to 10 000, and only a progressing or promoted canary has any.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i1_weights_are_valid(record: &Record) -> Result<(), Broken> {
+    let sum = u32::from(record.weight.basis_points()) + u32::from(record.weight.complement().basis_points());
+    hold("I1", sum == 10_000, || format!("the weights sum to {sum}"))?;
+    let none_left = !matches!(record.phase, Phase::RolledBack | Phase::Aborted) || record.weight == Weight::ZERO;
+    hold("I1", none_left, || format!("{} with {}", record.phase.as_str(), record.weight))
+}
+
+/// I2: once the canary's share is taken back, nothing published later gives it any.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i2_nothing_is_published_for_the_canary_after_its_end(effects: &[Effect], after: &Record) -> Result<(), Broken> {
+    let ended = matches!(after.phase, Phase::RolledBack | Phase::Aborted);
+    let given =
+        effects.iter().any(|e| matches!(e, Effect::Publish { owner, weight, .. } if *owner == Role::Canary || *weight > Weight::ZERO));
+    hold("I2", !(ended && given), || format!("a share was published although the rollout is {}", after.phase.as_str()))
+}
+
+/// I2 and I12 at the pick: a canary pick needs an epoch that has not tripped and has not expired.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i2_i12_a_canary_pick_is_allowed(tripped: bool, valid_until: Timestamp, now: Timestamp, picked: Role) -> Result<(), Broken> {
+    hold("I2", !(picked == Role::Canary && tripped), || "the canary was picked after the trip".to_owned())?;
+    hold("I12", !(picked == Role::Canary && now > valid_until), || format!("the canary was picked at {now}, valid until {valid_until}"))
+}
+
+/// I3: one request, one decision: the version that answers is the one that was decided, in the generation that was decided.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i3_one_request_one_decision(decided: (u64, Role), served: (u64, Role)) -> Result<(), Broken> {
+    hold("I3", decided == served, || format!("decided {decided:?}, served {served:?}"))
+}
+
+/// I4: generations strictly increase with every publication.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i4_generations_strictly_increase(before: &Record, effects: &[Effect], after: &Record) -> Result<(), Broken> {
+    let mut last = before.generation;
+    for effect in effects {
+        if let Effect::Publish { generation, .. } = effect {
+            hold("I4", *generation > last, || format!("{generation} was published after {last}"))?;
+            last = *generation;
+        }
+    }
+    hold("I4", after.generation >= last, || format!("the record says {} after {last} was published", after.generation))
+}
+
+/// I5: the canary's share goes up only with pass evidence of every gate since the step began, no breach, and the hold over
+/// (or waived by the operator); what is published was persisted before.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i5_a_raise_needs_evidence(before: &View<'_>, now: Timestamp, event: &Event, effects: &[Effect]) -> Result<(), Broken> {
+    for effect in effects {
+        match effect {
+            Effect::Persist { record, .. } if record.weight > before.record.weight => {
+                let first = before.record.weight == Weight::ZERO && record.step == 0;
+                let earned = match event {
+                    Event::Begin => first,
+                    Event::Judged { judgement, .. } => {
+                        first || (judgement.passes() && (hold_is_over(before, now) || before_last_step(before)))
+                    }
+                    _ => false,
+                };
+                hold("I5", earned, || format!("{} asked for on {event:?}", record.weight))?;
+                hold("I5", before.record.phase == Phase::Progressing, || "a raise after the end".to_owned())?;
+            }
+            Effect::Publish { weight, owner: Role::Stable, .. } if *weight > before.record.weight => {
+                let durable = matches!(event, Event::Persisted) && before.pending;
+                hold("I5", durable, || format!("{weight} published before it was durable"))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn hold_is_over(rollout: &View<'_>, now: Timestamp) -> bool {
+    rollout.plan.step(rollout.record.step).is_some_and(|step| now.since(rollout.step_since) >= step.hold)
+}
+
+/// Only holds before the last step may be waived.
+fn before_last_step(rollout: &View<'_>) -> bool {
+    rollout.record.step < rollout.plan.last_index()
+}
+
+/// I6: promotion needs the evidence of the last step for its whole hold.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[Effect]) -> Result<(), Broken> {
+    let asks = effects.iter().any(|e| matches!(e, Effect::Persist { record, .. } if record.phase == Phase::Promoted));
+    if asks {
+        let passes = matches!(event, Event::Judged { judgement, .. } if judgement.passes());
+        let last = before.record.step == before.plan.last_index() && before.record.weight == Weight::FULL;
+        hold("I6", passes && last && hold_is_over(before, now), || {
+            format!("promotion on {event:?} at step {} with {}", before.record.step, before.record.weight)
+        })?;
+    }
+    let gives = effects.iter().any(|e| matches!(e, Effect::Publish { owner: Role::Canary, .. }));
+    hold("I6", !gives || (matches!(event, Event::Persisted) && before.pending), || "promotion published before it was durable".to_owned())
+}
+
+/// I7: the canary's share never falls except to zero, and stays there.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i7_the_weight_is_monotone_until_it_is_zero(before: &Record, after: &Record) -> Result<(), Broken> {
+    let (was, is) = (before.weight, after.weight);
+    hold("I7", is >= was || is == Weight::ZERO, || format!("from {was} to {is}"))?;
+    hold("I7", !(before.phase.is_terminal() && is > was), || format!("from {was} to {is} after the end"))
+}
+
+/// I8: a recorded breach is never undone.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i8_a_breach_latches(before: &Record, event: &Event, after: &Record) -> Result<(), Broken> {
+    hold("I8", before.phase != Phase::RolledBack || after.phase == Phase::RolledBack, || {
+        format!("rolled back became {}", after.phase.as_str())
+    })?;
+    let tripped = matches!(event, Event::Tripped(_)) && before.phase == Phase::Progressing;
+    hold("I8", !tripped || after.phase == Phase::RolledBack, || format!("a trip led to {}", after.phase.as_str()))
+}
+
+/// I9: an abort accepted before `promoted` is durable ends with nothing for the canary.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i9_abort_dominates(before: &Record, event: &Event, after: &Record) -> Result<(), Broken> {
+    hold("I9", before.phase != Phase::Aborted || after.phase == Phase::Aborted, || format!("aborted became {}", after.phase.as_str()))?;
+    let accepted = matches!(event, Event::Abort { .. }) && before.phase != Phase::Promoted;
+    hold("I9", !accepted || after.weight == Weight::ZERO, || format!("an abort left {}", after.weight))
+}
+
+/// I11: after a restart the canary has at most what was last durable, and nothing when that is unknown.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i11_unknown_is_safe(durable: Option<&Record>, effective: Weight) -> Result<(), Broken> {
+    let most = durable.filter(|r| r.phase == Phase::Progressing).map_or(Weight::ZERO, |r| r.weight);
+    hold("I11", effective <= most, || format!("{effective} after a restart, at most {most} was durable"))
+}
+
+/// I14: every decided request was answered, failed or aborted, or is in flight.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i14_requests_are_conserved(decided: u64, answered: u64, failed: u64, aborted: u64, in_flight: u64) -> Result<(), Broken> {
+    hold("I14", decided == answered + failed + aborted + in_flight, || {
+        format!("{decided} decided, but {answered} answered, {failed} failed, {aborted} aborted and {in_flight} in flight")
+    })
+}
+
+/// Going forward: persist before publish. Going back: publish before persist.
+fn safe_order_of_effects(before: &Record, effects: &[Effect]) -> Result<(), Broken> {
+    let position = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted);
+    let publish = position(|e| matches!(e, Effect::Publish { .. }));
+    let persist = position(|e| matches!(e, Effect::Persist { .. }));
+    let notify = position(|e| matches!(e, Effect::Notify { .. }));
+    if let (Some(publish), Some(persist)) = (publish, persist) {
+        hold("safe order", publish < persist, || format!("persisted before taking back {}", before.weight))?;
+    }
+    if let (Some(notify), Some(first)) = (notify, publish.or(persist)) {
+        hold("safe order", first < notify, || "people were told before it was so".to_owned())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "invariants_tests.rs"]
+mod tests;

@@ -20,8 +20,11 @@ pub enum Fate {
         /// Whether the version sent no response head at all, so that `latency` is only a lower bound.
         unanswered: bool,
     },
-    /// The client left, or the proxy failed: no statement about the version.
-    Excluded,
+    /// The client left, or the proxy failed, before the version answered: no statement but that it took longer than this.
+    Excluded {
+        /// From head read to the end.
+        after: Duration,
+    },
 }
 
 /// What is known of one request.
@@ -121,7 +124,7 @@ mod tests {
         order.started(1, Timestamp::ZERO);
         assert_eq!(order.from(1).collect::<Vec<_>>(), [Slot::InFlight(Timestamp::ZERO), Slot::Unknown, Slot::Done(GOOD)]);
         order.ended(1, GOOD);
-        order.ended(1, Fate::Excluded);
+        order.ended(1, Fate::Excluded { after: Duration::ZERO });
         assert_eq!(order.get(1), Some(Slot::Done(GOOD)), "the first report stands");
         order.started(3, Timestamp::ZERO);
         assert_eq!(order.get(3), Some(Slot::Done(GOOD)), "a late start does not undo an end");

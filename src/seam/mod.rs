@@ -1,1 +1,13 @@
 //! Where the planes meet: the clock, the routing table, samples, recorders and the tripwire cell.
+//!
+//! Routes go down: the controller publishes a [`table::Table`] through [`routes::Routes`]. Measurements come up: workers
+//! send [`report::Report`]s. Between evidence and effect stands only [`tripwire::Trial`], shared by all.
+
+pub mod clock;
+pub mod recorder;
+pub mod report;
+pub mod routes;
+pub mod sample;
+pub mod sync;
+pub mod table;
+pub mod tripwire;

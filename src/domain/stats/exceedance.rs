@@ -90,7 +90,8 @@ mod tests {
 
     fn vectors() -> Vec<serde_json::Value> {
         let named = std::env::var_os("PORTCULLIS_VECTORS");
-        let path = named.map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/statistics/vectors.json").into(), std::path::PathBuf::from);
+        let path = named
+            .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/statistics/vectors.json").into(), std::path::PathBuf::from);
         let text = std::fs::read_to_string(path).unwrap();
         let all: serde_json::Value = serde_json::from_str(&text).unwrap();
         all["cases"].as_array().unwrap().clone()

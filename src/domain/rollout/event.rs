@@ -1,0 +1,84 @@
+//! What can happen to a rollout, what must then be done, and what invariants look at.
+
+use crate::domain::gate::{Evidence, Verdict};
+use crate::domain::outcome::Role;
+use crate::domain::rollout::judge::Judgement;
+use crate::domain::rollout::plan::Plan;
+use crate::domain::rollout::record::{Entry, Record};
+use crate::domain::time::Timestamp;
+use crate::domain::weight::Weight;
+
+/// What can happen to a rollout.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It begins.
+    Begin,
+    /// The judge spoke. `file` is the gate file's own grade of the step so far, where there is a file.
+    Judged {
+        /// What the sequential tests say.
+        judgement: Judgement,
+        /// What the gate file says by its own arithmetic, with a sentence.
+        file: Option<(Verdict, String)>,
+    },
+    /// A tripwire tripped.
+    Tripped(Evidence),
+    /// The operator stops it.
+    Abort {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// The operator waives the holds that remain before the last step; evidence is still required.
+    Promote {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// The last [`Effect::Persist`] is durable.
+    Persisted,
+    /// The last [`Effect::Persist`] failed, with the reason.
+    PersistFailed(String),
+}
+
+/// What the shell must do, in the order given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Give the canary this share; with owner canary the rollout is over and the canary owns everything.
+    Publish {
+        /// The generation of the change.
+        generation: u64,
+        /// Who owns the traffic.
+        owner: Role,
+        /// The canary's share while stable owns the traffic.
+        weight: Weight,
+    },
+    /// Write this durably, then answer with [`Event::Persisted`] or [`Event::PersistFailed`].
+    Persist {
+        /// What is kept.
+        record: Box<Record>,
+        /// What the journal says.
+        entry: Box<Entry>,
+    },
+    /// Tell people.
+    Notify {
+        /// One plain sentence.
+        sentence: String,
+        /// Whether somebody should look.
+        alarm: bool,
+    },
+}
+
+/// A rollout as invariants see it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// What is kept of it.
+    pub record: &'a Record,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// When the current step began.
+    pub step_since: Timestamp,
+    /// Whether a raise waits to become durable.
+    pub pending: bool,
+}

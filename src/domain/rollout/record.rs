@@ -1,0 +1,104 @@
+//! What is kept of a rollout across a restart, and what its journal says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::gate::Evidence;
+use crate::domain::outcome::Role;
+use crate::domain::version::{Name, Version};
+use crate::domain::weight::Weight;
+
+/// Where a rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The canary has a share and is judged.
+    Progressing,
+    /// The canary passed and owns the traffic. Terminal.
+    Promoted,
+    /// A gate was breached; the canary has nothing. Terminal.
+    RolledBack,
+    /// It was stopped for another reason; the canary has nothing. Terminal.
+    Aborted,
+}
+
+impl Phase {
+    /// Says whether the rollout is over.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Progressing)
+    }
+
+    /// Returns the word used in the API, metrics and the journal.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Progressing => "progressing",
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled_back",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// One rollout as it is kept on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The rollout's number within its service, growing.
+    pub id: u64,
+    /// The version that owned the traffic when it began.
+    pub stable: Version,
+    /// The version on trial.
+    pub canary: Version,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The step of the plan, from 0.
+    pub step: usize,
+    /// The canary's share.
+    pub weight: Weight,
+    /// The generation of the last change.
+    pub generation: u64,
+    /// Why it stands there, one plain sentence.
+    pub reason: String,
+    /// What the last decision rests on.
+    pub evidence: Option<Evidence>,
+}
+
+/// What is kept of one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceState {
+    /// The version that owns the traffic.
+    pub owner: Version,
+    /// The owner named by the configuration when this was written; when it changes, the configuration wins.
+    pub configured: Name,
+    /// The last rollout.
+    pub rollout: Option<Record>,
+    /// Versions that were rolled back and stay so until someone asks for a retry; the newest 100.
+    pub rejected: Vec<Name>,
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The service.
+    pub service: Name,
+    /// The rollout.
+    pub rollout: u64,
+    /// Who decided: `gate`, `plan`, `restart`, or the operator's name.
+    pub actor: String,
+    /// The phase after the change.
+    pub phase: Phase,
+    /// Who owns the traffic after the change.
+    pub owner: Role,
+    /// The canary's share before the change.
+    pub from: Weight,
+    /// The canary's share after the change.
+    pub to: Weight,
+    /// The generation of the change.
+    pub generation: u64,
+    /// Why, one plain sentence.
+    pub reason: String,
+    /// What the decision rests on.
+    pub evidence: Option<Evidence>,
+}

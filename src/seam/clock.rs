@@ -1,0 +1,39 @@
+//! The only reader of clocks: monotonic time for decisions, wall time for people.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::time::Timestamp;
+
+/// The process's monotonic clock; every copy counts from the same start.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    base: Instant,
+}
+
+impl Clock {
+    /// Starts the clock.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { base: Instant::now() }
+    }
+
+    /// Returns the time since the start.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.base.elapsed()
+    }
+
+    /// Returns the instant at which the clock shows `at`, for timers; far in the future when it never does.
+    #[must_use]
+    pub fn instant(&self, at: Timestamp) -> Instant {
+        let far = Duration::from_secs(365 * 86_400);
+        let offset = Duration::from_nanos(at.as_nanos()).min(far);
+        self.base.checked_add(offset).unwrap_or(self.base)
+    }
+}
+
+/// Returns the wall clock as RFC 3339 text in UTC with milliseconds, for logs and the journal only.
+#[must_use]
+pub fn wall() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}

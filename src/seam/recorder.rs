@@ -1,0 +1,212 @@
+//! A worker's books: what it saw of each epoch, kept by one owner without atomics and handed over whole on its tick.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use crate::domain::invariants;
+use crate::domain::observation::{Latencies, Observation, histogram};
+use crate::domain::outcome::{Failure, Outcome, Role};
+use crate::domain::time::nanos;
+use crate::seam::report::{Mark, Report, ReportSender};
+use crate::seam::table::Epoch;
+
+/// One role's books.
+struct Books {
+    seen: Observation,
+    response_time: Histogram<u64>,
+    duration: Histogram<u64>,
+}
+
+impl Books {
+    fn new(role: Role) -> Self {
+        Self { seen: Observation::new(role), response_time: histogram(), duration: histogram() }
+    }
+
+    fn seal(&mut self) -> Option<Observation> {
+        let sealed_in_flight = self.seen.in_flight;
+        if self.seen.decided == 0 && self.seen.classes.iter().all(|c| *c == 0) && self.seen.response_time.count == 0 {
+            return None;
+        }
+        drain(&mut self.response_time, &mut self.seen.response_time);
+        drain(&mut self.duration, &mut self.seen.duration);
+        let role = self.seen.role;
+        let mut fresh = Observation::new(role);
+        fresh.in_flight = sealed_in_flight;
+        Some(std::mem::replace(&mut self.seen, fresh))
+    }
+}
+
+/// Moves the filled cells out of a histogram and empties it.
+fn drain(from: &mut Histogram<u64>, into: &mut Latencies) {
+    if !from.is_empty() {
+        into.cells = from.iter_recorded().map(|cell| (cell.value_iterated_to(), cell.count_at_value())).collect();
+        from.reset();
+    }
+}
+
+fn record(histogram: &mut Histogram<u64>, latencies: &mut Latencies, latency: std::time::Duration) {
+    let ns = nanos(latency);
+    latencies.count += 1;
+    latencies.sum_ns = latencies.sum_ns.saturating_add(ns);
+    histogram.saturating_record((ns / 1_000).max(1));
+}
+
+/// What one worker saw of one epoch.
+pub struct EpochBooks {
+    epoch: Arc<Epoch>,
+    stable: RefCell<Books>,
+    canary: RefCell<Option<Box<Books>>>,
+    marks: RefCell<Vec<Mark>>,
+    /// Requests decided and ended since the epoch began; checks the books against each other.
+    totals: Cell<(u64, u64)>,
+    reports: ReportSender,
+}
+
+impl EpochBooks {
+    /// Opens the books of an epoch.
+    #[must_use]
+    pub fn new(epoch: Arc<Epoch>, reports: ReportSender) -> Rc<Self> {
+        let canary = epoch.canary.is_some().then(|| Box::new(Books::new(Role::Canary)));
+        Rc::new(Self {
+            epoch,
+            stable: RefCell::new(Books::new(Role::Stable)),
+            canary: RefCell::new(canary),
+            marks: RefCell::default(),
+            totals: Cell::new((0, 0)),
+            reports,
+        })
+    }
+
+    /// Returns the epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> &Arc<Epoch> {
+        &self.epoch
+    }
+
+    fn with(&self, role: Role, change: impl FnOnce(&mut Books)) {
+        match role {
+            Role::Stable => change(&mut self.stable.borrow_mut()),
+            Role::Canary => {
+                if let Some(books) = self.canary.borrow_mut().as_mut() {
+                    change(books);
+                }
+            }
+        }
+    }
+
+    pub(in crate::seam) fn decided(&self, role: Role) {
+        self.with(role, |books| {
+            books.seen.decided += 1;
+            books.seen.in_flight += 1;
+        });
+        let (decided, ended) = self.totals.get();
+        self.totals.set((decided + 1, ended));
+    }
+
+    pub(in crate::seam) fn answered_head(&self, role: Role, response_time: std::time::Duration) {
+        self.with(role, |books| record(&mut books.response_time, &mut books.seen.response_time, response_time));
+    }
+
+    pub(in crate::seam) fn ended(&self, role: Role, outcome: Outcome, duration: std::time::Duration) {
+        self.with(role, |books| {
+            books.seen.count(outcome);
+            books.seen.in_flight = books.seen.in_flight.saturating_sub(1);
+            if outcome != Outcome::Failed(Failure::ClientGone) {
+                record(&mut books.duration, &mut books.seen.duration, duration);
+            }
+        });
+        let (decided, done) = self.totals.get();
+        self.totals.set((decided, done + 1));
+    }
+
+    pub(in crate::seam) fn mark(&self, mark: Mark) {
+        self.marks.borrow_mut().push(mark);
+    }
+
+    /// Wakes the controller: the trial has tripped. Losing the message costs nothing but a tick, the share is already gone.
+    pub(in crate::seam) fn tripped(&self) {
+        let _ = self.reports.try_send(Report::Tripped { service: self.epoch.service.clone() });
+    }
+
+    /// Returns how many requests of this epoch this worker has in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.stable.borrow().seen.in_flight + self.canary.borrow().as_ref().map_or(0, |b| b.seen.in_flight)
+    }
+
+    /// Seals what was seen since the last time; `None` when there is nothing.
+    #[must_use]
+    pub fn seal(&self, worker: usize) -> Option<Report> {
+        let (decided, ended) = self.totals.get();
+        let conserved = invariants::i14_requests_are_conserved(decided, ended, 0, 0, self.in_flight());
+        debug_assert_eq!(conserved, Ok(()));
+        let observations: Vec<Observation> =
+            [self.stable.borrow_mut().seal(), self.canary.borrow_mut().as_mut().and_then(|b| b.seal())].into_iter().flatten().collect();
+        let marks = std::mem::take(&mut *self.marks.borrow_mut());
+        if observations.is_empty() && marks.is_empty() {
+            return None;
+        }
+        let epoch = &self.epoch;
+        Some(Report::Observed {
+            service: epoch.service.clone(),
+            rollout: epoch.rollout,
+            worker,
+            generation: epoch.generation,
+            observations,
+            marks,
+        })
+    }
+}
+
+/// All books of one worker.
+pub struct Recorder {
+    worker: usize,
+    books: Vec<Rc<EpochBooks>>,
+    unsent: Vec<Report>,
+    reports: ReportSender,
+}
+
+impl Recorder {
+    /// Makes a recorder without books.
+    #[must_use]
+    pub const fn new(worker: usize, reports: ReportSender) -> Self {
+        Self { worker, books: Vec::new(), unsent: Vec::new(), reports }
+    }
+
+    /// Returns the books of an epoch, opening them when needed.
+    pub fn open(&mut self, epoch: &Arc<Epoch>) -> Rc<EpochBooks> {
+        if let Some(books) = self.books.iter().find(|b| Arc::ptr_eq(b.epoch(), epoch)) {
+            return Rc::clone(books);
+        }
+        let books = EpochBooks::new(Arc::clone(epoch), self.reports.clone());
+        self.books.push(Rc::clone(&books));
+        books
+    }
+
+    /// Hands everything seen since the last tick to the controller and closes books that are over.
+    ///
+    /// Returns whether all of it was taken; what was not is offered again on the next tick.
+    pub fn report(&mut self) -> bool {
+        if self.unsent.is_empty() {
+            self.unsent.extend(self.books.iter().filter_map(|b| b.seal(self.worker)));
+        }
+        let mut waiting = std::mem::take(&mut self.unsent).into_iter();
+        for report in waiting.by_ref() {
+            if let Err(error) = self.reports.try_send(report) {
+                if let std::sync::mpsc::TrySendError::Full(report) = error {
+                    self.unsent.push(report);
+                }
+                break;
+            }
+        }
+        self.unsent.extend(waiting);
+        if self.unsent.is_empty() {
+            // Only this recorder holds books that no route and no request needs any more.
+            self.books.retain(|b| Rc::strong_count(b) > 1 || b.in_flight() > 0);
+        }
+        self.unsent.is_empty()
+    }
+}

@@ -1,0 +1,54 @@
+//! What workers tell the controller.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::domain::observation::Observation;
+use crate::domain::start_order::Fate;
+use crate::domain::time::Timestamp;
+use crate::domain::version::Name;
+
+/// One event of a canary request, for the judge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mark {
+    /// The request with this start number began.
+    Started(u64, Timestamp),
+    /// The request with this start number ended.
+    Ended(u64, Fate),
+}
+
+/// A message from a worker.
+#[derive(Debug)]
+pub enum Report {
+    /// What one worker saw of one epoch since its last report.
+    Observed {
+        /// The service.
+        service: Name,
+        /// The rollout.
+        rollout: u64,
+        /// The worker.
+        worker: usize,
+        /// The epoch's generation.
+        generation: u64,
+        /// One observation per role that saw anything.
+        observations: Vec<Observation>,
+        /// The canary's requests one by one.
+        marks: Vec<Mark>,
+    },
+    /// A tripwire of this service's trial has just tripped; the share is already gone.
+    Tripped {
+        /// The service.
+        service: Name,
+    },
+}
+
+/// A worker's end of the channel.
+pub type ReportSender = SyncSender<Report>;
+
+/// How many reports may wait; a worker whose report does not fit keeps it and tries again on its next tick.
+const CAPACITY: usize = 1024;
+
+/// Makes the channel from the workers to the controller.
+#[must_use]
+pub fn channel() -> (ReportSender, Receiver<Report>) {
+    sync_channel(CAPACITY)
+}
