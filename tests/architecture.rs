@@ -45,6 +45,19 @@ fn the_tree_keeps_the_rules_of_the_house() {
     assert!(findings.problems.is_empty(), "the house is broken:\n{}", house::report(&findings.problems));
 }
 
+#[test]
+fn no_banned_crate_is_locked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (rules, lock) = (read("config/deny.toml"), read("Cargo.lock"));
+    let banned: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next()).collect();
+    assert!(banned.contains(&"ring"), "the bans were not found in config/deny.toml: {banned:?}");
+    let locked: Vec<&str> = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
+    assert!(locked.contains(&"hyper"), "the packages were not found in Cargo.lock");
+    let found: Vec<_> = banned.iter().filter(|name| locked.contains(name)).collect();
+    assert!(found.is_empty(), "Cargo.lock holds banned crates: {found:?}; see config/deny.toml for the reasons");
+}
+
 /// A small tree that keeps every rule, with what looks like a breach to a careless reader.
 const CLEAN: [(&str, &str); 10] = [
     ("src/main.rs", "//! Parses, runs, exits with a code.\nfn main() { portcullis::cli::main(); }\n"),
