@@ -1,1 +1,17 @@
 //! The data plane: accept, sanitise, pick, forward, measure; HTTP/1.1.
+//!
+//! One thread per core, each with its own runtime, listener, pools and books; nothing is shared in the path of a request but
+//! the routing table and, for canary requests, the trial's counters. [`serve`] is the hot path, whole and in order.
+
+pub mod body;
+pub mod connection;
+pub mod deadline;
+pub mod error;
+pub mod patrol;
+pub mod respond;
+pub mod sanitise;
+pub mod serve;
+pub mod settings;
+pub mod upstream;
+pub mod wire;
+pub mod worker;

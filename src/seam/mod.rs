@@ -3,6 +3,7 @@
 //! Routes go down: the controller publishes a [`table::Table`] through [`routes::Routes`]. Measurements come up: workers
 //! send [`report::Report`]s. Between evidence and effect stands only [`tripwire::Trial`], shared by all.
 
+pub mod access;
 pub mod clock;
 pub mod recorder;
 pub mod report;

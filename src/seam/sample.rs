@@ -29,6 +29,12 @@ impl Flight {
         self.claims.claim(wire) && self.trial.breach(wire, self.seq, true)
     }
 
+    /// Says whether a wire has had its say on this request.
+    #[must_use]
+    pub fn is_settled(&self, wire: usize) -> bool {
+        self.claims.is_settled(wire)
+    }
+
     /// Returns what the wires of the trial watch.
     #[must_use]
     pub fn watches(&self) -> &Arc<[Watch]> {

@@ -141,6 +141,13 @@ impl Claims {
         let Some(bit) = u32::try_from(wire).ok().and_then(|w| 1_u32.checked_shl(w)) else { return false };
         self.settled.fetch_or(bit, Ordering::AcqRel) & bit == 0
     }
+
+    /// Says whether a wire is settled; wires from 32 on always are.
+    #[must_use]
+    pub fn is_settled(&self, wire: usize) -> bool {
+        let bit = u32::try_from(wire).ok().and_then(|w| 1_u32.checked_shl(w));
+        bit.is_none_or(|bit| self.settled.load(Ordering::Acquire) & bit != 0)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,118 @@
+//! One client connection: the socket, hyper's server over it, and its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::proxy::body::{Answer, BoxError};
+use crate::proxy::patrol::{Awaits, ConnectionGuard};
+use crate::proxy::sanitise::Peer;
+use crate::proxy::serve::Serve;
+use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
+use crate::proxy::wire::{HeadScan, Line, Wire};
+use crate::proxy::worker::{Counters, Worker};
+
+/// Serves one connection to its end.
+pub async fn serve(socket: TcpStream, remote: SocketAddr, port: u16, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+    let _open = Open::new(&worker.counters);
+    // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
+    let _ = socket.set_nodelay(true);
+    let (guard, _ticket) = worker.patrol.connection();
+    let line = Rc::new(Line { guard: Rc::clone(&guard), scan: HeadScan::default().into() });
+    let peer = Rc::new(Peer::new(remote, port, &worker.settings.trusted));
+    let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line)));
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let serve = serve.clone();
+        let busy = Busy::new(&guard);
+        async move {
+            let response = serve.handle(request.map(Into::into)).await;
+            Ok::<_, Infallible>(response.map(|answer| Held { answer, _busy: busy }))
+        }
+    });
+    let mut builder = http1::Builder::new();
+    // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
+    builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Wire::new(socket, line)), service));
+    let draining = tokio::select! {
+        biased;
+        ended = connection.as_mut() => return log(ended, remote),
+        draining = drain.wait_for(|draining| *draining) => draining.is_ok(),
+    };
+    if draining {
+        connection.as_mut().graceful_shutdown();
+    }
+    log(connection.await, remote);
+}
+
+fn log(ended: hyper::Result<()>, remote: SocketAddr) {
+    if let Err(error) = ended {
+        tracing::debug!(%remote, %error, "a client connection ended");
+    }
+}
+
+/// Tells the patrol that the connection waits for us while a request is answered.
+struct Busy(Rc<ConnectionGuard>);
+
+impl Busy {
+    fn new(guard: &Rc<ConnectionGuard>) -> Self {
+        guard.awaits(Awaits::Answer);
+        Self(Rc::clone(guard))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.awaits(Awaits::Request);
+    }
+}
+
+/// An answer that keeps its connection busy until its last byte.
+struct Held {
+    answer: Answer,
+    _busy: Busy,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.answer).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
+}
+
+/// Counts a connection for as long as it is open.
+struct Open<'a>(&'a Counters);
+
+impl<'a> Open<'a> {
+    fn new(counters: &'a Counters) -> Self {
+        counters.open.fetch_add(1, Ordering::Relaxed);
+        Self(counters)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,68 @@
+//! Answers made here: what a failure or refusal looks like to the client, and how it names itself in `Proxy-Status`.
+
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::domain::outcome::Failure;
+use crate::proxy::body::Answer;
+use crate::proxy::respond;
+use crate::proxy::sanitise::{Policy, Refusal};
+
+/// Makes the answer to a request that failed on its way to or from its version.
+#[must_use]
+pub fn failed(failure: Failure, accept: Option<&HeaderValue>, policy: &Policy) -> Response<Answer> {
+    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let detail = match failure {
+        Failure::ConnectionRefused => "the service refused the connection",
+        Failure::ConnectionTimeout => "the service did not accept a connection in time",
+        Failure::ConnectionTerminated => "the service closed the connection before it answered",
+        Failure::ResponseTimeout => "the service did not answer in time",
+        Failure::ResponseInvalid => "the service's answer is not valid HTTP",
+        Failure::ResponseInformational => "the service sent too many informational answers, or switched protocols unasked",
+        Failure::ResponseBodyTimeout | Failure::ResponseBodyCut => "the service's answer is incomplete",
+        Failure::RequestBodyInvalid => "the request's body is malformed or incomplete",
+        Failure::RequestBodyTimeout => "the request's body did not arrive in time",
+        Failure::ClientGone => "the client left",
+        Failure::ProxyExhausted => "the proxy has no connection left to make",
+        Failure::NoEndpoint => "the service has no endpoint",
+    };
+    let mut response = respond::problem(status, detail, accept);
+    let headers = response.headers_mut();
+    proxy_status(headers, policy, failure.proxy_status());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if matches!(failure, Failure::RequestBodyInvalid | Failure::RequestBodyTimeout) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Makes the answer to a request that is not passed on, and closes the connection after it.
+#[must_use]
+pub fn refused(refusal: Refusal, accept: Option<&HeaderValue>, policy: &Policy) -> Response<Answer> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = respond::problem(status, refusal.reason, accept);
+    let headers = response.headers_mut();
+    let token = if refusal.status == 508 { "proxy_loop_detected" } else { "http_request_denied" };
+    proxy_status(headers, policy, token);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    response
+}
+
+/// Makes the answer to a request for a host that nobody serves here.
+#[must_use]
+pub fn no_route(accept: Option<&HeaderValue>, policy: &Policy) -> Response<Answer> {
+    let mut response = respond::problem(StatusCode::NOT_FOUND, "no service here answers for this host", accept);
+    proxy_status(response.headers_mut(), policy, "destination_not_found");
+    response
+}
+
+fn proxy_status(headers: &mut HeaderMap, policy: &Policy, token: &str) {
+    if let Ok(value) = HeaderValue::try_from(format!("{}; error={token}", policy.pseudonym)) {
+        headers.insert("proxy-status", value);
+    }
+}

@@ -1,0 +1,26 @@
+//! Small answers: problem+json (RFC 9457) for clients that accept JSON, plain text for the rest.
+
+use bytes::Bytes;
+use http::header;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::proxy::body::Answer;
+
+/// Makes an answer that explains itself.
+#[must_use]
+pub fn problem(status: StatusCode, detail: &str, accept: Option<&HeaderValue>) -> Response<Answer> {
+    let json = accept.is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("json")));
+    let (kind, text) = if json {
+        let title = status.canonical_reason().unwrap_or("Error");
+        let body = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
+        ("application/problem+json", body.to_string())
+    } else {
+        ("text/plain; charset=utf-8", format!("{} {detail}\n", status.as_u16()))
+    };
+    let mut response = Response::new(Answer::Local(Full::new(Bytes::from(text))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,84 @@
+//! Names and values of header fields: hop-by-hop, protected, ours.
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+/// The prefix of fields that only this proxy may set.
+pub const OURS: &str = "x-portcullis-";
+
+/// Says whether a field concerns one connection only and is never passed on (RFC 9110 section 7.6.1).
+///
+/// `Trailer` is among them because trailers are not passed on over HTTP/1.1, and `Proxy-Authorization` because it is meant
+/// for the first proxy.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+            | header::PROXY_AUTHORIZATION
+            | header::PROXY_AUTHENTICATE
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// Says whether a field may not be removed by naming it in `Connection` (CVE-2024-45410, CVE-2022-31813).
+pub fn is_protected(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    matches!(
+        *name,
+        header::HOST
+            | header::CONTENT_LENGTH
+            | header::CONTENT_TYPE
+            | header::CONTENT_ENCODING
+            | header::CONTENT_RANGE
+            | header::AUTHORIZATION
+            | header::COOKIE
+            | header::SET_COOKIE
+            | header::CACHE_CONTROL
+            | header::FORWARDED
+            | header::VIA
+            | header::EXPECT
+    ) || text.starts_with("x-forwarded-")
+        || text.starts_with(OURS)
+        || matches!(text, "x-real-ip" | "proxy-status" | "traceparent" | "tracestate")
+}
+
+/// Iterates over the comma-separated elements of all values of a field, trimmed; values that are not text are skipped.
+pub fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).into_iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim).filter(|e| !e.is_empty())
+}
+
+/// Returns the fields that `Connection` names and that are not protected.
+pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    elements(headers, &header::CONNECTION)
+        .filter_map(|element| HeaderName::try_from(element).ok())
+        .filter(|name| headers.contains_key(name) && !is_protected(name))
+        .collect()
+}
+
+/// Says whether the field's values amount to exactly one `chunked`.
+pub fn is_exactly_chunked(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::TRANSFER_ENCODING).into_iter();
+    let one = values.next().is_some_and(|v| trim(v.as_bytes()).eq_ignore_ascii_case(b"chunked"));
+    one && values.next().is_none()
+}
+
+/// Trims blanks and tabs.
+pub fn trim(bytes: &[u8]) -> &[u8] {
+    let blank = |b: &u8| matches!(b, b' ' | b'\t');
+    let Some(start) = bytes.iter().position(|b| !blank(b)) else { return &[] };
+    let end = bytes.iter().rposition(|b| !blank(b)).map_or(start, |e| e + 1);
+    bytes.get(start..end).unwrap_or(&[])
+}
+
+/// Says whether a text is a token (RFC 9110 section 5.6.2).
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// Adds our entry to `Via`, after those already there.
+pub fn append_via(headers: &mut HeaderMap, via: &HeaderValue) {
+    headers.append(header::VIA, via.clone());
+}

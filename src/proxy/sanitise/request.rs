@@ -1,0 +1,194 @@
+//! The request side: one target form, one Host, one framing, no hop-by-hop field, an honest identity.
+
+use http::header::{self, HeaderName};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+
+use crate::proxy::sanitise::fields::{self, OURS};
+use crate::proxy::sanitise::host::host_and_port;
+use crate::proxy::sanitise::{Peer, Policy, Refusal, WireNotes, forward, refuse};
+use crate::proxy::settings::{MAX_TARGET, MAX_VALUE};
+
+/// How the body of a request is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body and no framing field.
+    None,
+    /// Content-Length was given, this many bytes.
+    Length(u64),
+    /// The body comes in chunks.
+    Chunked,
+}
+
+/// What is known of a request after it was cleaned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clean {
+    /// The host for routing: lower case, no port, no trailing dot.
+    pub host: String,
+    /// How its body is delimited; written anew into the head.
+    pub framing: Framing,
+}
+
+/// Refuses a request or cleans its head in place, so that it can be sent upstream as it stands.
+///
+/// # Errors
+///
+/// Returns the status and the reason of a refusal. The connection must then be closed, because what follows on it cannot be
+/// trusted to be a request.
+pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy) -> Result<Clean, Refusal> {
+    line(head, notes, policy)?;
+    let framing = framing(head)?;
+    let host = target_and_host(head)?;
+    expectation(&head.headers)?;
+    if fields::elements(&head.headers, &header::VIA).any(|entry| entry.split_whitespace().nth(1) == Some(policy.pseudonym.as_str())) {
+        return refuse(508, "this proxy is already in the request's Via: a routing loop");
+    }
+    strip(&mut head.headers)?;
+    let host_value = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
+    forward::identify(&mut head.headers, peer, &host_value);
+    fields::append_via(&mut head.headers, &policy.via);
+    match framing {
+        Framing::None => {}
+        Framing::Length(bytes) => {
+            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+        }
+        Framing::Chunked => {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+    head.version = Version::HTTP_11;
+    Ok(Clean { host, framing })
+}
+
+/// Checks the method, the version and what only the bytes showed.
+fn line(head: &Parts, notes: WireNotes, policy: &Policy) -> Result<(), Refusal> {
+    if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11) {
+        return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    }
+    if head.method == Method::CONNECT || head.method == Method::TRACE || head.method.as_str() == "TRACK" {
+        return refuse(405, "CONNECT, TRACE and TRACK are not allowed");
+    }
+    if head.method.as_str().len() > 32 {
+        return refuse(400, "the method is longer than 32 bytes");
+    }
+    if notes.fragment {
+        return refuse(400, "the request target has a fragment");
+    }
+    if policy.strict && notes.bare_lf {
+        return refuse(400, "a line of the head ends in LF without CR");
+    }
+    if policy.strict && notes.two_framings {
+        return refuse(400, "Content-Length and Transfer-Encoding are both given");
+    }
+    Ok(())
+}
+
+/// Reads how the body is delimited: no field, one length, or exactly one `chunked`.
+fn framing(head: &Parts) -> Result<Framing, Refusal> {
+    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+        if fields::is_exactly_chunked(&head.headers) {
+            return Ok(Framing::Chunked);
+        }
+        let elements: Vec<&str> = fields::elements(&head.headers, &header::TRANSFER_ENCODING).collect();
+        let last = elements.last().is_some_and(|e| e.eq_ignore_ascii_case("chunked"));
+        let count = elements.iter().filter(|e| e.eq_ignore_ascii_case("chunked")).count();
+        let other = elements.iter().any(|e| !e.eq_ignore_ascii_case("chunked") && fields::is_token(e));
+        return if last && count == 1 && other {
+            refuse(501, "a transfer coding other than chunked is not supported")
+        } else {
+            refuse(400, "Transfer-Encoding must be exactly one 'chunked'")
+        };
+    }
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).into_iter();
+    let Some(first) = lengths.next() else { return Ok(Framing::None) };
+    if lengths.any(|other| other != first) {
+        return refuse(400, "there are different Content-Length fields");
+    }
+    let digits = fields::trim(first.as_bytes());
+    let text = std::str::from_utf8(digits).ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
+    match text.and_then(|t| t.parse().ok()) {
+        Some(bytes) => Ok(Framing::Length(bytes)),
+        None => refuse(400, "Content-Length is not a number of bytes"),
+    }
+}
+
+/// Brings the target into origin form (or `*`), makes Host agree with it and returns the host for routing.
+fn target_and_host(head: &mut Parts) -> Result<String, Refusal> {
+    if head.uri.path_and_query().map_or(0, |p| p.as_str().len()) > MAX_TARGET {
+        return refuse(414, "the request target is longer than 8 KiB");
+    }
+    let mut hosts = head.headers.get_all(header::HOST).into_iter();
+    let given = hosts.next().cloned();
+    if hosts.next().is_some() {
+        return refuse(400, "there is more than one Host field");
+    }
+    let Some(given) = given else {
+        return refuse(400, "there is no Host field");
+    };
+    let text = given.to_str().map_err(|_| Refusal { status: 400, reason: "Host is not a host with an optional port" })?;
+    let Some(mut parsed) = host_and_port(text) else {
+        return refuse(400, "Host is not a host with an optional port");
+    };
+    let authority;
+    match (head.uri.scheme_str(), head.uri.authority()) {
+        (Some("http"), Some(named)) => {
+            authority = named.clone();
+            let Some(of_target) = host_and_port(authority.as_str()) else {
+                return refuse(400, "the target's authority is not a host with an optional port");
+            };
+            parsed = of_target;
+            let value = HeaderValue::from_str(authority.as_str());
+            let value = value.map_err(|_| Refusal { status: 400, reason: "the target's authority is not a host with an optional port" })?;
+            head.headers.insert(header::HOST, value);
+            head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+        }
+        (None, None) => {}
+        (Some("https"), _) => return refuse(421, "an https target on a plain-text port"),
+        _ => return refuse(400, "the request target is neither a path nor an http URL"),
+    }
+    let path = head.uri.path();
+    if path == "*" && head.method != Method::OPTIONS {
+        return refuse(400, "'*' is a target of OPTIONS only");
+    }
+    if path != "*" && !path.starts_with('/') {
+        return refuse(400, "the request target is neither a path nor an http URL");
+    }
+    Ok(parsed.canonical())
+}
+
+/// Refuses every expectation but `100-continue`.
+fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
+    for value in headers.get_all(header::EXPECT) {
+        if !fields::trim(value.as_bytes()).eq_ignore_ascii_case(b"100-continue") {
+            return refuse(417, "the only expectation met here is 100-continue");
+        }
+    }
+    Ok(())
+}
+
+/// Removes hop-by-hop fields, those `Connection` names, ours, and names with underscores.
+fn strip(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let trailers = fields::elements(headers, &header::TE).any(|e| e.eq_ignore_ascii_case("trailers"));
+    let mut gone: Vec<HeaderName> = if headers.contains_key(header::CONNECTION) { fields::nominated(headers) } else { Vec::new() };
+    for (name, value) in headers.iter() {
+        if value.len() > MAX_VALUE {
+            return refuse(431, "a field is longer than 16 KiB");
+        }
+        let text = name.as_str();
+        if fields::is_hop_by_hop(name)
+            || matches!(*name, header::EXPECT | header::CONTENT_LENGTH)
+            || text.starts_with(OURS)
+            || text.contains('_')
+        {
+            gone.push(name.clone());
+        }
+    }
+    for name in gone {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The response side: a status that may be passed on, one framing, no hop-by-hop field.
+
+use http::header::{self, HeaderName};
+use http::response::Parts;
+use http::{HeaderValue, StatusCode, Version};
+
+use crate::domain::outcome::Failure;
+use crate::proxy::sanitise::fields::{self, OURS};
+
+/// Refuses a response or cleans its head in place, so that it can be sent to the client as it stands.
+///
+/// # Errors
+///
+/// Returns the version's failure when the response must not be passed on: an unasked 101, a status outside 200 to 599, or a
+/// transfer coding other than one `chunked`.
+pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::ResponseInformational);
+    }
+    if !(200..600).contains(&head.status.as_u16()) {
+        return Err(Failure::ResponseInvalid);
+    }
+    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
+    if coded && (head.version == Version::HTTP_10 || !fields::is_exactly_chunked(&head.headers)) {
+        return Err(Failure::ResponseInvalid);
+    }
+    let mut gone: Vec<HeaderName> =
+        if head.headers.contains_key(header::CONNECTION) { fields::nominated(&head.headers) } else { Vec::new() };
+    for name in head.headers.keys() {
+        if fields::is_hop_by_hop(name) || name.as_str().starts_with(OURS) {
+            gone.push(name.clone());
+        }
+    }
+    for name in gone {
+        head.headers.remove(name);
+    }
+    let bodyless = head.status == StatusCode::NO_CONTENT;
+    if coded || bodyless {
+        head.headers.remove(header::CONTENT_LENGTH);
+    } else if let Some(length) = head.headers.get(header::CONTENT_LENGTH) {
+        // Written anew: '005' and repeated equal fields become one plain number.
+        let digits = std::str::from_utf8(fields::trim(length.as_bytes())).ok().and_then(|t| t.parse::<u64>().ok());
+        let Some(bytes) = digits else { return Err(Failure::ResponseInvalid) };
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
+    fields::append_via(&mut head.headers, via);
+    head.version = Version::HTTP_11;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! THE HOT PATH, whole and in order: what happens to a request between its head and its answer's head.
+//!
+//! Each step is one call into a sibling. No lock, no allocation for routing, no metrics call, no log above debug.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{HeaderValue, Request, Response};
+
+use crate::domain::invariants;
+use crate::domain::outcome::{Failure, Role};
+use crate::domain::time::Timestamp;
+use crate::proxy::body::{Answer, Measured, Source, Upload};
+use crate::proxy::error;
+use crate::proxy::sanitise::{self, Clean, Peer, Refusal, WireNotes};
+use crate::proxy::upstream::{self, Reply};
+use crate::proxy::wire::Line;
+use crate::proxy::worker::Worker;
+use crate::seam::access::{self, Access};
+use crate::seam::recorder::EpochBooks;
+use crate::seam::sample::Sample;
+
+/// The service of one client connection.
+#[derive(Clone)]
+pub struct Serve {
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    line: Option<Rc<Line>>,
+}
+
+impl Serve {
+    /// Serves one connection; `line` is absent when there is no socket.
+    #[must_use]
+    pub const fn new(worker: Rc<Worker>, peer: Rc<Peer>, line: Option<Rc<Line>>) -> Self {
+        Self { worker, peer, line }
+    }
+
+    /// Takes one request from its head to its answer's head; the answer's body carries the measurement on.
+    pub async fn handle(self, request: Request<Source>) -> Response<Answer> {
+        // 1. The head was read: the request begins.
+        let worker = &self.worker;
+        let started = worker.clock.now();
+        let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.scan.borrow_mut().take());
+        let (mut head, body) = request.into_parts();
+        let accept = head.headers.get(http::header::ACCEPT).cloned();
+        let mut access = self.access(&head, worker);
+
+        // 2. Refuse it or clean it.
+        let clean = match sanitise::request(&mut head, notes, &self.peer, &worker.policy) {
+            Ok(clean) => clean,
+            Err(refusal) => return self.refuse(refusal, accept.as_ref(), access),
+        };
+
+        // 3. One table, kept to the end. 4. The route's epoch, or 404. 5. Pick a version.
+        let Some(books) = worker.books_for(&clean.host) else {
+            return self.no_route(accept.as_ref(), access);
+        };
+        let (role, pool) = self.pick(&books, started);
+
+        // 6. The sample begins; a canary request enters the deadline queue.
+        let mut sample = Sample::begin(&books, worker.clock, role, started);
+        worker.deadlines.watch(&sample);
+        describe(&mut access, &sample, &clean);
+
+        // 7. To the version, within one time budget.
+        let (guard, ticket) = worker.patrol.request();
+        let upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
+        let sent = upstream::send(&pool, Request::from_parts(head, upload), &guard, worker.settings.timeouts.connect).await;
+
+        // 8. The head of the answer: time, blame and class are known.
+        let (head, body, lease) = match sent.and_then(|reply| clean_reply(reply, worker)) {
+            Ok(answer) => answer,
+            Err(failure) => return self.fail(failure, sample, accept.as_ref(), access),
+        };
+        sample.head(head.status.as_u16());
+        guard.answered();
+        if let Some(access) = &mut access {
+            access.line.status = head.status.as_u16();
+            access.line.response_time = sample.response_time();
+        }
+
+        // 9. The body streams on and carries the sample.
+        let body = Measured::new(body, sample, lease, guard, ticket, access);
+        Response::from_parts(head, Answer::Measured(Box::new(body)))
+    }
+
+    /// Draws a version and asks the epoch whether it may have the request: here a trip takes effect.
+    fn pick(&self, books: &Rc<EpochBooks>, now: Timestamp) -> (Role, Rc<upstream::Pool>) {
+        let epoch = books.epoch();
+        let drawn = self.worker.draw(epoch);
+        let tripped = cfg!(debug_assertions) && epoch.canary.as_ref().is_some_and(|c| c.trial.is_tripped());
+        let role = epoch.pick(drawn, now);
+        debug_assert_eq!(invariants::i2_i12_a_canary_pick_is_allowed(tripped, epoch.valid_until(), now, role), Ok(()));
+        (role, self.worker.pools.of(epoch.version(role)))
+    }
+
+    fn refuse(&self, refusal: Refusal, accept: Option<&HeaderValue>, access: Option<Box<Access>>) -> Response<Answer> {
+        if let Some(mut access) = access {
+            access.line.status = refusal.status;
+            access.line.refusal = Some(refusal.reason);
+            access.finish(0, std::time::Duration::ZERO, None);
+        }
+        self.worker.refused();
+        error::refused(refusal, accept, &self.worker.policy)
+    }
+
+    fn no_route(&self, accept: Option<&HeaderValue>, access: Option<Box<Access>>) -> Response<Answer> {
+        if let Some(mut access) = access {
+            access.line.status = 404;
+            access.finish(0, std::time::Duration::ZERO, None);
+        }
+        error::no_route(accept, &self.worker.policy)
+    }
+
+    fn fail(&self, failure: Failure, sample: Sample, accept: Option<&HeaderValue>, access: Option<Box<Access>>) -> Response<Answer> {
+        let duration = sample.fail(failure);
+        if let Some(mut access) = access {
+            access.line.status = failure.status();
+            access.finish(0, duration, Some(failure));
+        }
+        error::failed(failure, accept, &self.worker.policy)
+    }
+
+    /// Begins a line of the access log when there is one; the only part of the path that copies text.
+    fn access(&self, head: &http::request::Parts, worker: &Worker) -> Option<Box<Access>> {
+        let sender = worker.access.clone()?;
+        let line = Box::new(access::Line {
+            client: self.peer.address,
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            host: String::new(),
+            service: None,
+            version: None,
+            role: None,
+            generation: 0,
+            status: 0,
+            response_time: None,
+            duration: std::time::Duration::ZERO,
+            bytes: 0,
+            failure: None,
+            refusal: None,
+        });
+        Some(Box::new(Access { line, sender }))
+    }
+}
+
+fn describe(access: &mut Option<Box<Access>>, sample: &Sample, clean: &Clean) {
+    if let Some(access) = access {
+        let epoch = sample.epoch();
+        access.line.host.clone_from(&clean.host);
+        access.line.service = Some(epoch.service.clone());
+        access.line.version = Some(epoch.version(sample.role()).name.clone());
+        access.line.role = Some(sample.role());
+        access.line.generation = epoch.generation;
+    }
+}
+
+type Cleaned = (http::response::Parts, hyper::body::Incoming, upstream::Lease);
+
+/// Cleans the head of a version's answer, or turns it into the version's failure.
+fn clean_reply(reply: Reply, worker: &Worker) -> Result<Cleaned, Failure> {
+    let (mut head, body) = reply.response.into_parts();
+    sanitise::response(&mut head, &worker.policy.via)?;
+    Ok((head, body, reply.lease))
+}
+
+impl tower::Service<Request<Source>> for Serve {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Source>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.handle(request).await) })
+    }
+}

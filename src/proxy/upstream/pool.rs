@@ -1,0 +1,125 @@
+//! Idle connections, by version and endpoint; the one used last is used next.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::client::conn::http1::SendRequest;
+
+use crate::domain::time::Timestamp;
+use crate::domain::version::Version;
+use crate::proxy::body::Upload;
+use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
+use crate::seam::clock::Clock;
+
+struct Idle {
+    sender: SendRequest<Upload>,
+    since: Timestamp,
+}
+
+struct Endpoint {
+    address: SocketAddr,
+    idle: RefCell<Vec<Idle>>,
+}
+
+/// The connections of one worker to one version.
+pub struct Pool {
+    endpoints: Vec<Endpoint>,
+    next: Cell<usize>,
+    clock: Clock,
+}
+
+impl Pool {
+    /// Returns the endpoints' positions, beginning with the one whose turn it is.
+    pub fn turn(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.endpoints.len();
+        let first = self.next.get();
+        self.next.set(if first + 1 >= count { 0 } else { first + 1 });
+        (0..count).map(move |i| (first + i) % count.max(1))
+    }
+
+    /// Returns an endpoint's address.
+    pub fn address(&self, endpoint: usize) -> Option<SocketAddr> {
+        self.endpoints.get(endpoint).map(|e| e.address)
+    }
+
+    /// Takes an idle connection that is open and not stale.
+    pub fn checkout(&self, endpoint: usize) -> Option<SendRequest<Upload>> {
+        let mut idle = self.endpoints.get(endpoint)?.idle.borrow_mut();
+        let now = self.clock.now();
+        while let Some(entry) = idle.pop() {
+            if now.since(entry.since) >= POOL_IDLE {
+                // The rest lies deeper and is staler.
+                idle.clear();
+                return None;
+            }
+            if !entry.sender.is_closed() {
+                return Some(entry.sender);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, endpoint: usize, sender: SendRequest<Upload>) {
+        let Some(endpoint) = self.endpoints.get(endpoint) else { return };
+        let mut idle = endpoint.idle.borrow_mut();
+        if !sender.is_closed() && idle.len() < POOL_SIZE {
+            idle.push(Idle { sender, since: self.clock.now() });
+        }
+    }
+
+    fn sweep(&self) {
+        let now = self.clock.now();
+        for endpoint in &self.endpoints {
+            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && !e.sender.is_closed());
+        }
+    }
+}
+
+/// A connection in use; dropping it closes the connection.
+pub struct Lease {
+    pub(super) pool: Rc<Pool>,
+    pub(super) endpoint: usize,
+    pub(super) sender: SendRequest<Upload>,
+}
+
+impl Lease {
+    /// Returns the connection to its pool. Only after request and answer both went through in full.
+    pub fn give_back(self) {
+        self.pool.give_back(self.endpoint, self.sender);
+    }
+}
+
+/// All pools of one worker.
+pub struct Pools {
+    clock: Clock,
+    pools: RefCell<Vec<(Arc<Version>, Rc<Pool>)>>,
+}
+
+impl Pools {
+    /// Makes no pools.
+    #[must_use]
+    pub const fn new(clock: Clock) -> Self {
+        Self { clock, pools: RefCell::new(Vec::new()) }
+    }
+
+    /// Returns the pool of a version, making it when needed.
+    pub fn of(&self, version: &Arc<Version>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        if let Some((_, pool)) = pools.iter().find(|(known, _)| Arc::ptr_eq(known, version)) {
+            return Rc::clone(pool);
+        }
+        let endpoints = version.endpoints.iter().map(|a| Endpoint { address: *a, idle: RefCell::default() }).collect();
+        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), clock: self.clock });
+        pools.push((Arc::clone(version), Rc::clone(&pool)));
+        pool
+    }
+
+    /// Closes stale connections and forgets versions that no table and no request names any more.
+    pub fn sweep(&self) {
+        let mut pools = self.pools.borrow_mut();
+        pools.retain(|(version, pool)| Arc::strong_count(version) > 1 || Rc::strong_count(pool) > 1);
+        pools.iter().for_each(|(_, pool)| pool.sweep());
+    }
+}

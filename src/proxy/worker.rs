@@ -1,0 +1,249 @@
+//! One worker: a thread with its own runtime, listener, pools, draws and books.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::domain::outcome::Role;
+use crate::domain::split::Draw;
+use crate::proxy::connection;
+use crate::proxy::deadline::Deadlines;
+use crate::proxy::patrol::{self, Limits, Patrol};
+use crate::proxy::sanitise::Policy;
+use crate::proxy::settings::Settings;
+use crate::proxy::upstream::Pools;
+use crate::seam::access::AccessSender;
+use crate::seam::clock::Clock;
+use crate::seam::recorder::{EpochBooks, Recorder};
+use crate::seam::report::ReportSender;
+use crate::seam::routes::{Reader, Routes};
+use crate::seam::table::Epoch;
+
+/// Counters of the data plane that no version owns; written by workers, read at exposition.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests refused before a version was picked.
+    pub refused: AtomicU64,
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Connections open.
+    pub open: AtomicU64,
+    /// Connections turned away because the worker had too many, or could not be accepted.
+    pub rejected: AtomicU64,
+}
+
+/// What a worker is made from.
+#[derive(Clone)]
+pub struct Parts {
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// The current table.
+    pub routes: Routes,
+    /// Where reports go.
+    pub reports: ReportSender,
+    /// Where access lines go, when there is a log.
+    pub access: Option<AccessSender>,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters shared by all workers.
+    pub counters: Arc<Counters>,
+    /// Turns true when the process drains.
+    pub drain: watch::Receiver<bool>,
+}
+
+/// Everything one worker owns. Single-threaded; nothing in it is shared but what [`Parts`] names.
+pub struct Worker {
+    pub(in crate::proxy) clock: Clock,
+    pub(in crate::proxy) settings: Arc<Settings>,
+    pub(in crate::proxy) policy: Policy,
+    pub(in crate::proxy) pools: Pools,
+    pub(in crate::proxy) patrol: Rc<Patrol>,
+    pub(in crate::proxy) deadlines: Rc<Deadlines>,
+    pub(in crate::proxy) access: Option<AccessSender>,
+    pub(in crate::proxy) counters: Arc<Counters>,
+    reader: RefCell<Reader>,
+    routes: RefCell<Vec<RouteState>>,
+    recorder: RefCell<Recorder>,
+    random: RefCell<SmallRng>,
+}
+
+/// What a worker keeps of one route.
+struct RouteState {
+    books: Rc<EpochBooks>,
+    draw: Draw,
+}
+
+impl Worker {
+    /// Makes a worker; call within its runtime.
+    #[must_use]
+    pub fn new(index: usize, parts: &Parts) -> Rc<Self> {
+        let settings = Arc::clone(&parts.settings);
+        Rc::new(Self {
+            clock: parts.clock,
+            policy: Policy::new(settings.strict, &settings.pseudonym),
+            pools: Pools::new(parts.clock),
+            patrol: Patrol::new(Limits::new(&settings.timeouts)),
+            deadlines: Deadlines::new(parts.clock),
+            access: parts.access.clone(),
+            counters: Arc::clone(&parts.counters),
+            reader: RefCell::new(parts.routes.reader()),
+            routes: RefCell::default(),
+            recorder: RefCell::new(Recorder::new(index, parts.reports.clone())),
+            random: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
+            settings,
+        })
+    }
+
+    /// Loads the table once and returns the books of the epoch that serves this host.
+    pub(in crate::proxy) fn books_for(&self, host: &str) -> Option<Rc<EpochBooks>> {
+        let mut reader = self.reader.borrow_mut();
+        let table = reader.load();
+        let index = table.route(host)?;
+        let epoch = &table.routes.get(index)?.epoch;
+        let mut routes = self.routes.borrow_mut();
+        if let Some(state) = routes.get_mut(index) {
+            if !Arc::ptr_eq(state.books.epoch(), epoch) {
+                state.books = self.recorder.borrow_mut().open(epoch);
+            }
+            return Some(Rc::clone(&state.books));
+        }
+        self.grow(&mut routes, &table.routes);
+        routes.get(index).map(|state| Rc::clone(&state.books))
+    }
+
+    #[cold]
+    fn grow(&self, states: &mut Vec<RouteState>, routes: &[crate::seam::table::Route]) {
+        for route in routes.iter().skip(states.len()) {
+            let books = self.recorder.borrow_mut().open(&route.epoch);
+            states.push(RouteState { books, draw: Draw::new(self.random.borrow_mut().random()) });
+        }
+    }
+
+    /// Draws a version for the next request of this epoch's route.
+    pub(in crate::proxy) fn draw(&self, epoch: &Arc<Epoch>) -> Role {
+        let Some(canary) = &epoch.canary else { return Role::Stable };
+        let random = self.random.borrow_mut().random();
+        let mut routes = self.routes.borrow_mut();
+        let state = routes.iter_mut().find(|state| Arc::ptr_eq(state.books.epoch(), epoch));
+        state.map_or(Role::Stable, |state| state.draw.next(canary.weight, random))
+    }
+
+    /// Counts a refused request.
+    pub(in crate::proxy) fn refused(&self) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One round: end what takes too long, close what is stale, hand over what was seen.
+    pub fn tick(&self) {
+        self.patrol.walk();
+        self.pools.sweep();
+        self.close_old_books();
+        self.recorder.borrow_mut().report();
+    }
+
+    /// Lets go of the books of epochs that were replaced while no request came.
+    fn close_old_books(&self) {
+        let mut reader = self.reader.borrow_mut();
+        let table = reader.load();
+        for (state, route) in self.routes.borrow_mut().iter_mut().zip(&table.routes) {
+            if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
+                state.books = self.recorder.borrow_mut().open(&route.epoch);
+            }
+        }
+    }
+
+    /// Hands over what is left, as long as the controller takes it.
+    pub fn flush(&self) {
+        self.recorder.borrow_mut().report();
+    }
+}
+
+/// Runs a worker on the calling thread until it has drained.
+///
+/// # Errors
+///
+/// Fails when the runtime or the listener cannot be set up.
+pub fn run(index: usize, listeners: Vec<TcpListener>, parts: &Parts) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let worker = Worker::new(index, parts);
+        tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
+        let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            accepting.push(tokio::task::spawn_local(accept(listener, Rc::clone(&worker), parts.drain.clone())));
+        }
+        for task in accepting {
+            // A panic there is a bug that the process reports by itself; the others drain all the same.
+            let _ = task.await;
+        }
+        drained(&worker, parts.settings.timeouts.drain).await;
+        ticking.abort();
+        worker.flush();
+        Ok(())
+    })
+}
+
+async fn ticks(worker: Rc<Worker>) {
+    let mut interval = tokio::time::interval(patrol::ROUND);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        worker.tick();
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+    let port = listener.local_addr().map_or(0, |a| a.port());
+    let for_connections = drain.clone();
+    loop {
+        tokio::select! {
+            biased;
+            _ = drain.wait_for(|draining| *draining) => return,
+            accepted = listener.accept() => match accepted {
+                Ok((socket, remote)) => admit(socket, remote, port, &worker, &for_connections),
+                Err(error) => {
+                    worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%error, "a connection could not be accepted");
+                    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                        // Out of descriptors: trying again at once would only spin.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &Rc<Worker>, drain: &watch::Receiver<bool>) {
+    if worker.patrol.connections() >= worker.settings.connections {
+        worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
+    tokio::task::spawn_local(connection::serve(socket, remote, port, Rc::clone(worker), drain.clone()));
+}
+
+/// Waits until every connection is closed, at most for the drain time.
+async fn drained(worker: &Rc<Worker>, limit: Duration) {
+    let quiet = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(10));
+        while worker.patrol.connections() > 0 {
+            interval.tick().await;
+        }
+    };
+    if tokio::time::timeout(limit, quiet).await.is_err() {
+        tracing::warn!(connections = worker.patrol.connections(), "the drain time is over; the remaining connections are cut");
+    }
+}
