@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+pub mod carts;
+
 use std::process::ExitCode;
 
 /// Runs the command line and returns the exit code.
