@@ -1,5 +1,7 @@
 //! JSON text as a tree that remembers where each key and value stands, and keeps duplicate keys.
 
+use std::collections::HashMap;
+
 use serde::de::IgnoredAny;
 
 use crate::domain::gate::perfspec::js::Js;
@@ -64,6 +66,15 @@ impl Node {
         }
     }
 
+    /// Returns the text of a text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns the value of a key of an object, the last one where there are several.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
@@ -93,14 +104,9 @@ impl Node {
             Value::Text(t) => Js::Text(t.clone()),
             Value::List(items) => Js::List(items.iter().map(Self::to_js).collect()),
             Value::Object(members) => {
-                let mut entries: Vec<(String, Js)> = Vec::new();
-                for member in members {
-                    match entries.iter_mut().find(|(key, _)| *key == member.key) {
-                        Some((_, value)) => *value = member.node.to_js(),
-                        None => entries.push((member.key.clone(), member.node.to_js())),
-                    }
-                }
-                Js::Object(entries)
+                let mut last: HashMap<&str, &Self> = members.iter().map(|member| (member.key.as_str(), &member.node)).collect();
+                let first = members.iter().filter_map(|member| last.remove_entry(member.key.as_str()));
+                Js::Object(first.map(|(key, node)| (key.to_owned(), node.to_js())).collect())
             }
         }
     }
@@ -111,16 +117,16 @@ impl Node {
 /// # Errors
 ///
 /// Returns the first place where the text is not JSON, or is nested too deeply.
-pub fn parse(file: &str, text: &str) -> Result<Node, Problem> {
+pub fn parse(file: &str, text: &str) -> Result<Node, Box<Problem>> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-        return Err(syntax_problem(file, text, &error));
+        return Err(Box::new(syntax_problem(file, text, &error)));
     }
     let mut parser = Parser { text, at: 0 };
     parser.node(0).ok_or_else(|| {
         let (line, column) = place(text, parser.at);
-        Problem::error(file, "", format!("the file is nested more than {MAX_DEPTH} levels deep"))
-            .with_hint("a gate file needs no more than six levels")
-            .at(text, line, column)
+        let problem = Problem::error(file, "", format!("the file is nested more than {MAX_DEPTH} levels deep"))
+            .with_hint("a gate file needs no more than six levels");
+        Box::new(problem.at(text, line, column))
     })
 }
 

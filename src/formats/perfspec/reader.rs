@@ -1,12 +1,16 @@
 //! Walks a JSON tree, collects every problem with its place, and knows the nearest known key.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use crate::formats::json::{self, Member, Node, Value};
 use crate::formats::problem::Problem;
 
 /// How alike two keys must be, from 0 to 1, for one to be offered in place of the other.
 const ALIKE: f64 = 0.6;
+
+/// The most problems that are kept of one file; a file with more is no gate file.
+const MAX_PROBLEMS: usize = 500;
 
 /// A collector of the problems of one file.
 pub struct Reader<'a> {
@@ -24,7 +28,7 @@ impl<'a> Reader<'a> {
     /// Returns the problems, in the order of the file, those of one place in the order they were found.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems.sort_by_key(|problem| (problem.line.unwrap_or(usize::MAX), problem.column));
         problems
     }
 
@@ -44,8 +48,13 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&self, at: usize, problem: Problem) {
-        let (line, column) = json::place(self.text, at);
-        self.problems.borrow_mut().push(problem.at(self.text, line, column));
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < MAX_PROBLEMS {
+            let (line, column) = json::place(self.text, at);
+            problems.push(problem.at(self.text, line, column));
+        } else if problems.len() == MAX_PROBLEMS {
+            problems.push(Problem::error(self.file, "", format!("there are more than {MAX_PROBLEMS} problems, the rest is not shown")));
+        }
     }
 
     /// Returns an object's view after checking its keys against those that are known; `None` when it is no object.
@@ -57,10 +66,11 @@ impl<'a> Reader<'a> {
             self.error(node.start, &path, format!("this must be an object, not {}", node.kind()), format!("write {{ … }} with {keys}"));
             return None;
         };
-        for (index, member) in members.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for member in members {
             let key = &member.key;
             let here = child(&path, key);
-            if members.iter().take(index).any(|earlier| earlier.key == *key) {
+            if !seen.insert(key.as_str()) {
                 self.error(member.start, &here, format!("the key \"{key}\" occurs twice"), "keep one of the two");
             } else if inert.contains(&key.as_str()) {
                 self.note(member.start, &here, format!("\"{key}\" has no effect"));

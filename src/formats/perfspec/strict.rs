@@ -1,5 +1,7 @@
 //! Reads a perfspec strictly: every problem at once, nothing that is written is without effect and goes unsaid.
 
+use std::collections::HashMap;
+
 use crate::domain::gate::live;
 use crate::domain::gate::perfspec::js::Js;
 use crate::domain::gate::perfspec::spec::{Aggregation, Indicator, Objectives, Query, RelativeThresholds, Source, Spec, Thresholds};
@@ -45,7 +47,7 @@ pub fn check(file: &str, text: &str) -> Vec<Problem> {
 }
 
 fn read(file: &str, text: &str, live: bool) -> Result<Loaded, Vec<Problem>> {
-    let root = json::parse(file, text).map_err(|problem| vec![problem])?;
+    let root = json::parse(file, text).map_err(|problem| vec![*problem])?;
     let reader = Reader::new(file, text);
     let spec = read_spec(&reader, &root);
     if let Some(spec) = &spec
@@ -103,18 +105,16 @@ fn read_indicators(reader: &Reader<'_>, node: &Node) -> Option<Vec<Indicator>> {
     if items.is_empty() {
         reader.error(node.start, "indicators", "indicators is empty", "write at least one indicator, else nothing is judged");
     }
-    let mut ids: Vec<&str> = Vec::new();
+    let mut ids: HashMap<&str, usize> = HashMap::new();
     let mut indicators = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        if let Some(Value::Text(id)) = item.get("id").map(|node| &node.value) {
-            if let Some(first) = ids.iter().position(|known| *known == id.as_str()) {
+        if let Some((at, id)) = item.get("id").and_then(|node| Some((node.start, node.text()?))) {
+            let first = *ids.entry(id).or_insert(index);
+            if first != index {
                 let path = format!("indicators[{index}].id");
                 let message = format!("the id \"{id}\" is used twice, first by indicators[{first}]");
-                reader.error(item.get("id").map_or(item.start, |node| node.start), &path, message, "give each indicator its own id");
+                reader.error(at, &path, message, "give each indicator its own id");
             }
-            ids.push(id);
-        } else {
-            ids.push("");
         }
         indicators.push(read_indicator(reader, item, format!("indicators[{index}]")));
     }

@@ -14,7 +14,7 @@ use crate::formats::problem::Problem;
 ///
 /// Returns every problem of the file, an id that `spec` does not have among them.
 pub fn load_values(file: &str, text: &str, spec: &Spec) -> Result<Answers, Vec<Problem>> {
-    let root = json::parse(file, text).map_err(|problem| vec![problem])?;
+    let root = json::parse(file, text).map_err(|problem| vec![*problem])?;
     let reader = Reader::new(file, text);
     let ids: Vec<&str> = spec.indicators.iter().map(|indicator| indicator.id.as_str()).collect();
     let mut answers = Answers::new();
@@ -48,7 +48,7 @@ fn read_results(reader: &Reader<'_>, node: &Node, path: &str) -> Vec<SourceResul
 ///
 /// Returns why the file is not a JSON object.
 pub fn load_values_keptn(file: &str, text: &str) -> Result<Js, Vec<Problem>> {
-    let root = json::parse(file, text).map_err(|problem| vec![problem])?;
+    let root = json::parse(file, text).map_err(|problem| vec![*problem])?;
     if root.members().is_some() {
         return Ok(root.to_js());
     }
