@@ -175,6 +175,23 @@ fn g10_numbers_written_as_text_follow_the_language_and_are_strictly_errors() {
 }
 
 #[test]
+fn g10_a_number_that_no_double_holds_never_fires_and_is_strictly_an_error() {
+    let text = DYNATRACE.replace("1000000", "1e400").replace("800000", "-1e400");
+    let load = || perfspec::load("f", &text).unwrap_err().into_iter().filter(|p| p.message.contains("too large")).map(|p| p.line);
+    assert_eq!(load().collect::<Vec<_>>(), [Some(16), Some(17)]);
+    let text = DYNATRACE.replace("1000000", "1e400").replace("\"upperWarning\": 800000", "\"upperWarning\": 0");
+    let huge = json!([{"key": "k", "value": 1e300}]);
+    assert_eq!(keptn::evaluate(&perfspec::load_keptn(&text), &|_| Ok((&huge).into())).result, "pass");
+    let sum = carts(|spec| {
+        let mut second = spec["indicators"][0].clone();
+        (second["id"], second["grading"]["metricScore"]) = (json!("b"), json!(1.7e308));
+        spec["indicators"][0]["grading"]["metricScore"] = json!(1.7e308);
+        spec["indicators"].as_array_mut().unwrap().push(second);
+    });
+    assert_errors(&sum, &["together are too large"]);
+}
+
+#[test]
 fn g11_a_missing_score_fails_and_is_strictly_an_error() {
     let spec = carts(|spec| drop(spec["indicators"][0]["grading"].as_object_mut().unwrap().remove("metricScore")));
     let report = in_keptn(&spec, &value(5));

@@ -164,6 +164,15 @@ pub fn indicators(spec: &Spec) -> Result<Vec<LiveIndicator>, Vec<NotLive>> {
 
 fn live_indicator(spec: &Spec, index: usize, indicator: &Indicator) -> Result<LiveIndicator, NotLive> {
     let (aggregate, unit) = recognise(index, indicator)?;
+    if indicator.relative.needs_baseline() {
+        return Err(NotLive {
+            indicator: indicator.id.clone(),
+            index,
+            key: "grading.thresholds",
+            reason: "a limit relative to an earlier run has no earlier run in a live rollout".to_owned(),
+            hint: "write absolute limits, or \"baseline\": \"optional\" in the grading to go without the relative ones".to_owned(),
+        });
+    }
     let limit = |value: Option<f64>, key| match value {
         Some(value) if unit != Unit::Requests => unit.duration(value).map(Some).ok_or_else(|| NotLive {
             indicator: indicator.id.clone(),
@@ -284,10 +293,12 @@ mod tests {
         let mut two = spec(90.0, 75.0, &[(50.0, None, Some(1.0)), (50.0, None, Some(1.0)), (50.0, None, Some(-1.0))]);
         two.indicators[0].query = Query::Promql("up".into());
         two.indicators[1].query = Query::Timeseries { id: "x".into(), aggregation: Aggregation::Mean };
+        two.indicators.push(two.indicators[2].clone());
+        two.indicators[3].relative.upper_severe_perc = Some(10.0);
         let errors = compile(&two, true).unwrap_err();
         assert_eq!(
             errors.iter().map(|e| (e.index, e.key)).collect::<Vec<_>>(),
-            [(0, "query"), (1, "query.timeseriesId"), (2, "grading.thresholds.upperSevere")]
+            [(0, "query"), (1, "query.timeseriesId"), (2, "grading.thresholds.upperSevere"), (3, "grading.thresholds")]
         );
     }
 }
