@@ -136,7 +136,8 @@ fn print(report: &Report) -> ExitCode {
         Verdict::Fail => ExitCode::from(FAIL),
         Verdict::Inconclusive => ExitCode::from(INCONCLUSIVE),
     };
-    match writeln!(std::io::stdout().lock(), "{:#}", report.to_json()) {
+    let json = serde_json::to_string_pretty(report).map_err(std::io::Error::from);
+    match json.and_then(|json| writeln!(std::io::stdout().lock(), "{json}")) {
         Ok(()) => code,
         Err(error) => {
             say(&format!("error: cannot write the result: {error}\n  hint: send the output to a file or a reader that stays"));

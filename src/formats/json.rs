@@ -112,6 +112,20 @@ impl Node {
     }
 }
 
+impl From<&serde_json::Value> for Js {
+    fn from(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(b) => Self::Bool(*b),
+            Value::Number(n) => Self::Number(n.as_f64().unwrap_or(f64::NAN)),
+            Value::String(s) => Self::Text(s.clone()),
+            Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
+            Value::Object(entries) => Self::Object(entries.iter().map(|(name, value)| (name.clone(), Self::from(value))).collect()),
+        }
+    }
+}
+
 /// Reads JSON text.
 ///
 /// # Errors
@@ -269,7 +283,7 @@ mod tests {
         assert_eq!(place(text, members[0].node.items().unwrap()[1].start), (2, 14));
         assert_eq!(members[0].node.items().unwrap()[1].value, Value::Number(-2500.0));
         assert_eq!(root.get("b").unwrap().value, Value::Null);
-        assert_eq!(root.to_js().to_json().to_string(), "{\"ä\\n\":[1,-2500],\"b\":null}");
+        assert_eq!(serde_json::to_string(&root.to_js()).unwrap(), "{\"ä\\n\":[1,-2500],\"b\":null}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{in_keptn, in_strict};
+use crate::support::{in_keptn, in_strict, json_of};
 
 fn data() -> Value {
     serde_json::from_str(include_str!("../data/compat/grader-cases.json")).unwrap()
@@ -48,7 +48,7 @@ fn assert_strict(name: &str, spec: &Value, values: &Value, expected: &Value) {
         return;
     }
     let report = outcome.unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
-    let json = report.to_json();
+    let json = json_of(&report);
     assert!(!report.reasons.is_empty(), "{name}: a verdict without a reason");
     for (key, value) in expected.as_object().unwrap() {
         match key.as_str() {
@@ -97,7 +97,7 @@ fn context_is_kept(options: &Value, context: &Value) {
     let strictly = strict::evaluate(&spec, &std::collections::BTreeMap::new());
     let original = keptn::evaluate(&portcullis::formats::perfspec::load_keptn(text), &|_| Ok(Js::List(Vec::new())));
     for report in [strictly, original] {
-        assert_eq!(&report.with_options(Js::from(options)).to_json()["options"]["context"], context);
+        assert_eq!(&json_of(&report.with_options(Js::from(options)))["options"]["context"], context);
     }
 }
 

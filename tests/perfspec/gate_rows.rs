@@ -5,7 +5,7 @@ use portcullis::domain::gate::verdict::Verdict;
 use portcullis::formats::perfspec;
 use serde_json::{Value, json};
 
-use crate::support::{DYNATRACE, PROMETHEUS, carts, errors, in_keptn, in_strict, notes, value};
+use crate::support::{DYNATRACE, PROMETHEUS, carts, errors, in_keptn, in_strict, json_of, notes, value};
 
 /// Asserts that a strict load fails with exactly these errors, each part of one in order.
 fn assert_errors(spec: &Value, expected: &[&str]) {
@@ -34,7 +34,7 @@ fn both_files_of_the_seed_load_unmodified_in_both_modes_and_live() {
 #[test]
 fn g3_what_is_no_perfspec_is_failed_and_strictly_an_error() {
     for text in ["", "{", "[]", "null", "\"x\"", "{}", "{\"objectives\": {\"pass\": 1}}"] {
-        let report = keptn::evaluate(&perfspec::load_keptn(text), &|_| Err("never asked".to_owned())).to_json();
+        let report = json_of(&keptn::evaluate(&perfspec::load_keptn(text), &|_| Err("never asked".to_owned())));
         let rejected = json!({"result": "failed", "error": keptn::BAD_FORMAT});
         assert_eq!(report, rejected, "{text:?}");
         let problems = perfspec::load("f", text).unwrap_err();
@@ -142,7 +142,7 @@ fn g8_ids_like_integers_come_first_in_the_original_and_strictly_stand_in_the_ord
     });
     let ids = |report: &Value| report["indicatorResults"].as_array().unwrap().iter().map(|r| r["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&in_keptn(&spec, &value(5))), ["9", "10", "ResponseTime_Backend"]);
-    assert_eq!(ids(&in_strict(&spec, &value(5)).unwrap().to_json()), ["ResponseTime_Backend", "10", "9"]);
+    assert_eq!(ids(&json_of(&in_strict(&spec, &value(5)).unwrap())), ["ResponseTime_Backend", "10", "9"]);
 }
 
 #[test]

@@ -29,7 +29,9 @@ fn load_all(text: &str) {
             assert!(checked.iter().any(portcullis::formats::problem::Problem::is_error), "check accepts what load refuses");
         }
     }
-    let _ = keptn::evaluate(&perfspec::load_keptn(text), &|_| Ok(Js::from(&json!([{"value": 1}, {"value": "x"}, {}])))).to_json();
+    let _ = crate::support::json_of(&keptn::evaluate(&perfspec::load_keptn(text), &|_| {
+        Ok(Js::from(&json!([{"value": 1}, {"value": "x"}, {}])))
+    }));
 }
 
 /// Any JSON value, shallow.
@@ -118,7 +120,7 @@ proptest! {
         let grading = json!({"type": "Threshold", "thresholds": {"upperSevere": severe, "upperWarning": warning}, "metricScore": points});
         let spec = json!({"indicators": [{"id": "i", "source": "Prometheus", "query": "up", "grading": grading}], "objectives": {"pass": pass, "warning": forgiven}});
         let values = json!({"i": values.iter().map(|v| json!({"key": "k", "value": v})).collect::<Vec<_>>()});
-        let strict = crate::support::in_strict(&spec, &values).unwrap().to_json();
+        let strict = crate::support::json_of(&crate::support::in_strict(&spec, &values).unwrap());
         let original = crate::support::in_keptn(&spec, &values);
         for key in ["options", "totalScore", "objectives", "indicatorResults", "result"] {
             prop_assert_eq!(&strict[key], &original[key]);

@@ -6,7 +6,7 @@ use portcullis::domain::gate::verdict::Verdict;
 use portcullis::formats::perfspec;
 use serde_json::{Value, json};
 
-use crate::support::{DYNATRACE, carts, in_keptn, in_strict, value};
+use crate::support::{DYNATRACE, carts, in_keptn, in_strict, json_of, value};
 
 #[test]
 fn v1_nan_passes_and_is_strictly_inconclusive() {
@@ -43,7 +43,7 @@ fn v3_and_v4_no_values_fail_and_are_strictly_inconclusive_unless_empty_is_ignore
 fn v5_of_several_values_the_worst_counts() {
     let values = json!({"ResponseTime_Backend": [{"key": "a", "value": 1}, {"key": "b", "value": 900_000}, {"key": "c", "value": 2}]});
     assert_eq!(in_keptn(&carts(|_| ()), &values)["totalScore"], 50);
-    assert_eq!(in_strict(&carts(|_| ()), &values).unwrap().to_json()["totalScore"], 50);
+    assert_eq!(json_of(&in_strict(&carts(|_| ()), &values).unwrap())["totalScore"], 50);
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn v15_what_is_not_finite_is_written_as_null_with_a_reason() {
     let nan = portcullis::domain::gate::perfspec::SourceResult::number("k", f64::NAN);
     let answers = Answers::from([("ResponseTime_Backend".to_owned(), Answer::Values(vec![nan]))]);
     let unusable = json!([{"key": "k", "value": null, "reason": "value is not a number: NaN"}]);
-    assert_eq!(strict::evaluate(&loaded, &answers).to_json()["indicatorResults"][0]["unusable"], unusable);
+    assert_eq!(json_of(&strict::evaluate(&loaded, &answers))["indicatorResults"][0]["unusable"], unusable);
     loaded.indicators[0].metric_score = f64::MAX;
     loaded.indicators.push(loaded.indicators[0].clone());
     let one = portcullis::domain::gate::perfspec::SourceResult::number("k", 1.0);
-    let report = strict::evaluate(&loaded, &Answers::from([("ResponseTime_Backend".to_owned(), Answer::Values(vec![one]))])).to_json();
+    let report = json_of(&strict::evaluate(&loaded, &Answers::from([("ResponseTime_Backend".to_owned(), Answer::Values(vec![one]))])));
     assert_eq!(report["totalScore"], Value::Null);
     assert!(report["reasons"].as_array().unwrap().iter().any(|r| r == "totalScore is Infinity and is written as null"));
 }

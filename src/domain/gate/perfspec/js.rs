@@ -135,44 +135,36 @@ impl Js {
     pub fn below(&self, other: &Self) -> bool {
         self.compare(other).is_some_and(Ordering::is_lt)
     }
+}
 
-    /// Converts to JSON as `JSON.stringify` does: numbers that are not finite become `null`, `undefined` becomes `null`
-    /// in a list and vanishes from an object, keys that are array indices come first.
-    #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        use serde_json::Value;
+/// Writes what `JSON.stringify` writes: numbers that are not finite become `null`, `undefined` becomes `null` in a list
+/// and vanishes from an object, keys that are array indices come first, whole numbers have no fraction.
+impl Serialize for Js {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Undefined | Self::Null => Value::Null,
-            Self::Bool(b) => Value::Bool(*b),
-            Self::Number(n) => number_to_json(*n),
-            Self::Text(t) => Value::String(t.clone()),
-            Self::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            Self::Undefined | Self::Null => serializer.serialize_unit(),
+            Self::Bool(b) => serializer.serialize_bool(*b),
+            Self::Number(n) => serialize_number(*n, serializer),
+            Self::Text(t) => serializer.serialize_str(t),
+            Self::List(items) => serializer.collect_seq(items),
             Self::Object(entries) => {
                 let mut kept: Vec<_> = entries.iter().filter(|(_, value)| *value != Self::Undefined).collect();
                 kept.sort_by_key(|(name, _)| array_index(name).map_or(u64::MAX, u64::from));
-                Value::Object(kept.into_iter().map(|(name, value)| (name.clone(), value.to_json())).collect())
+                serializer.collect_map(kept.into_iter().map(|(name, value)| (name, value)))
             }
         }
     }
 }
 
-impl From<&serde_json::Value> for Js {
-    fn from(value: &serde_json::Value) -> Self {
-        use serde_json::Value;
-        match value {
-            Value::Null => Self::Null,
-            Value::Bool(b) => Self::Bool(*b),
-            Value::Number(n) => Self::Number(n.as_f64().unwrap_or(f64::NAN)),
-            Value::String(s) => Self::Text(s.clone()),
-            Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
-            Value::Object(entries) => Self::Object(entries.iter().map(|(name, value)| (name.clone(), Self::from(value))).collect()),
-        }
-    }
-}
-
-impl Serialize for Js {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_json().serialize(serializer)
+fn serialize_number<S: Serializer>(number: f64, serializer: S) -> Result<S::Ok, S::Error> {
+    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+    if !number.is_finite() {
+        serializer.serialize_unit()
+    } else if number.fract() == 0.0 && number.abs() <= LARGEST_EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and at most 2^53, so the conversion is exact")]
+        serializer.serialize_i64(number as i64)
+    } else {
+        serializer.serialize_f64(number)
     }
 }
 
@@ -181,16 +173,6 @@ impl Serialize for Js {
 pub fn array_index(name: &str) -> Option<u32> {
     let index: u32 = name.parse().ok().filter(|index| *index < u32::MAX)?;
     (index.to_string() == name).then_some(index)
-}
-
-/// Writes whole numbers without a fraction, as the original does.
-fn number_to_json(number: f64) -> serde_json::Value {
-    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= LARGEST_EXACT {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and at most 2^53, so the conversion is exact")]
-        return serde_json::Value::from(number as i64);
-    }
-    serde_json::Number::from_f64(number).map_or(serde_json::Value::Null, serde_json::Value::Number)
 }
 
 /// Number::toString of ECMA-262, section 6.1.6.1.20.
@@ -316,7 +298,7 @@ mod tests {
             ("10".into(), Js::Number(1_000_000.0)),
             ("9".into(), Js::List(vec![Js::Undefined, Js::Number(7.5)])),
         ]);
-        assert_eq!(object.to_json().to_string(), r#"{"9":[null,7.5],"10":1000000,"b":null}"#);
+        assert_eq!(serde_json::to_string(&object).unwrap(), r#"{"9":[null,7.5],"10":1000000,"b":null}"#);
     }
 
     #[test]

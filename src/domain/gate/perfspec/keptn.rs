@@ -187,7 +187,7 @@ mod tests {
     /// Runs a spec in which every indicator has the one value 5.
     fn run(spec: &Value) -> Value {
         let five = Js::from(&json!([{"key": "k", "value": 5}]));
-        evaluate(&Js::from(spec), &|_| Ok(five.clone())).to_json()
+        serde_json::to_value(evaluate(&Js::from(spec), &|_| Ok(five.clone()))).unwrap()
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The result of a run in the shape of the original, which other tools read; strict mode adds a verdict and its reasons.
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
 
 use crate::domain::gate::perfspec::js::Js;
 use crate::domain::gate::perfspec::spec::Compat;
@@ -108,64 +107,66 @@ impl Report {
         matches!(self.verdict, Verdict::Pass | Verdict::Warning)
     }
 
-    /// Returns the report as JSON.
+    /// Returns the report as an object with the fields in the original's order.
     #[must_use]
-    pub fn to_json(&self) -> Value {
-        let mut out = Map::new();
+    pub fn to_js(&self) -> Js {
+        let mut out = Vec::new();
         let mut reasons = self.reasons.clone();
         if let Some(figures) = &self.figures {
-            let options = if self.options == Js::Undefined { json!({}) } else { self.options.to_json() };
-            out.insert("options".to_owned(), options);
-            if matches!(figures.total_score, Js::Number(total) if !total.is_finite()) {
-                reasons.push(format!("totalScore is {} and is written as null", figures.total_score.to_text()));
+            let total = &figures.total_score;
+            if matches!(total, Js::Number(total) if !total.is_finite()) {
+                reasons.push(format!("totalScore is {} and is written as null", total.to_text()));
             }
-            out.insert("totalScore".to_owned(), figures.total_score.to_json());
-            put(&mut out, "objectives", &figures.objectives);
-            out.insert("indicatorResults".to_owned(), figures.indicator_results.iter().map(indicator_json).collect());
+            let options = if self.options == Js::Undefined { Js::Object(Vec::new()) } else { self.options.clone() };
+            out.push(("options", options));
+            out.push(("totalScore", total.clone()));
+            out.push(("objectives", figures.objectives.clone()));
+            out.push(("indicatorResults", Js::List(figures.indicator_results.iter().map(indicator_object).collect())));
         }
-        out.insert("result".to_owned(), json!(self.result));
-        if let Some(error) = &self.error {
-            out.insert("error".to_owned(), json!(error));
-        }
+        out.push(("result", text(self.result)));
+        out.push(("error", self.error.as_deref().map_or(Js::Undefined, text)));
         if self.compat == Compat::Strict {
-            out.insert("verdict".to_owned(), json!(self.verdict));
-            out.insert("reasons".to_owned(), json!(reasons));
+            out.push(("verdict", text(self.verdict.as_str())));
+            out.push(("reasons", Js::List(reasons.iter().map(|reason| text(reason)).collect())));
         }
-        Value::Object(out)
+        object(out)
     }
 }
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_json().serialize(serializer)
+        self.to_js().serialize(serializer)
     }
 }
 
-fn indicator_json(result: &IndicatorResult) -> Value {
-    let mut out = Map::new();
-    put(&mut out, "id", &result.id);
-    out.insert("violations".to_owned(), result.violations.iter().map(violation_json).collect());
-    put(&mut out, "score", &result.score);
-    if !result.unusable.is_empty() {
-        let unusable = |u: &Unusable| json!({ "key": u.key, "value": u.value, "reason": u.reason });
-        out.insert("unusable".to_owned(), result.unusable.iter().map(unusable).collect());
-    }
-    Value::Object(out)
+fn indicator_object(result: &IndicatorResult) -> Js {
+    let unusable = |u: &Unusable| object(vec![("key", u.key.clone()), ("value", u.value.clone()), ("reason", text(&u.reason))]);
+    let unusable = match result.unusable.as_slice() {
+        [] => Js::Undefined,
+        values => Js::List(values.iter().map(unusable).collect()),
+    };
+    object(vec![
+        ("id", result.id.clone()),
+        ("violations", Js::List(result.violations.iter().map(violation_object).collect())),
+        ("score", result.score.clone()),
+        ("unusable", unusable),
+    ])
 }
 
-fn violation_json(violation: &Violation) -> Value {
-    let mut out = Map::new();
-    put(&mut out, "metadata", &violation.metadata);
-    put(&mut out, "value", &violation.value);
-    put(&mut out, "key", &violation.key);
-    out.insert("breach".to_owned(), json!(violation.breach));
-    put(&mut out, "threshold", &violation.threshold);
-    Value::Object(out)
+fn violation_object(violation: &Violation) -> Js {
+    object(vec![
+        ("metadata", violation.metadata.clone()),
+        ("value", violation.value.clone()),
+        ("key", violation.key.clone()),
+        ("breach", text(violation.breach)),
+        ("threshold", violation.threshold.clone()),
+    ])
 }
 
-/// Puts a field unless it is undefined.
-fn put(out: &mut Map<String, Value>, name: &str, value: &Js) {
-    if *value != Js::Undefined {
-        out.insert(name.to_owned(), value.to_json());
-    }
+fn object(fields: Vec<(&str, Js)>) -> Js {
+    Js::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn text(text: &str) -> Js {
+    Js::Text(text.to_owned())
 }

@@ -128,7 +128,9 @@ fn usable(value: &Js) -> Result<f64, String> {
             Ok(number) => number,
             Err(_) => return Err(format!("value is not a number: {text:?}")),
         },
-        Js::Bool(_) | Js::List(_) | Js::Object(_) => return Err(format!("value is not a number: {}", value.to_json())),
+        Js::Bool(_) => return Err(format!("value is not a number: {}", value.to_text())),
+        Js::List(_) => return Err("value is not a number: a list".to_owned()),
+        Js::Object(_) => return Err("value is not a number: an object".to_owned()),
     };
     if number.is_nan() {
         Err("value is not a number: NaN".to_owned())
