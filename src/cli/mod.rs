@@ -4,8 +4,22 @@ pub mod carts;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+pub mod evaluate;
+
+/// A proxy that gives a new version a share of the traffic, judges it, and takes the share back.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version)]
+enum Command {
+    /// Grades measured values by a perfspec.
+    Evaluate(evaluate::EvaluateArgs),
+}
+
 /// Runs the command line and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    match Command::parse() {
+        Command::Evaluate(args) => evaluate::run(&args),
+    }
 }

@@ -1,3 +1,5 @@
 //! File formats as pure functions from text to domain values.
 
+pub mod json;
+pub mod perfspec;
 pub mod problem;

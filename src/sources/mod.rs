@@ -1,1 +1,3 @@
 //! Where the values of an indicator come from.
+
+pub mod builtin;

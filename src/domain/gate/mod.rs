@@ -2,6 +2,8 @@
 
 pub mod criterion;
 pub mod evidence;
+pub mod live;
+pub mod perfspec;
 pub mod verdict;
 
 pub use criterion::{Criterion, Gate, Origin, Share};
