@@ -1,4 +1,5 @@
 //! Drives the rollout machine with random events and checks every invariant; each check is also seen to fail.
+#![cfg(test)]
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Bodies in both directions: the upload on its way to the version, and the answer that carries the sample to its last byte.
+//! The answer's body on its way to the client; a version's body carries the sample to its last byte.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,99 +11,10 @@ use hyper::body::Incoming;
 
 use crate::domain::outcome::Failure;
 use crate::proxy::patrol::{RequestGuard, Ticket, Transfer};
+use crate::proxy::upload::BoxError;
 use crate::proxy::upstream::Lease;
-use crate::proxy::wire::Line;
 use crate::seam::access::Access;
 use crate::seam::sample::Sample;
-
-/// What any body error becomes.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where a request's body comes from.
-pub enum Source {
-    /// A client's connection.
-    Client(Incoming),
-    /// Bytes at hand, for callers without a connection.
-    Whole(Full<Bytes>),
-}
-
-impl From<Incoming> for Source {
-    fn from(body: Incoming) -> Self {
-        Self::Client(body)
-    }
-}
-
-impl Source {
-    /// Says whether there is nothing to send.
-    #[must_use]
-    pub fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Client(body) => body.is_end_stream(),
-            Self::Whole(body) => body.is_end_stream(),
-        }
-    }
-}
-
-/// The body of a request on its way to the version; what the client does wrong is remembered in the guard.
-pub struct Upload {
-    source: Source,
-    guard: Rc<RequestGuard>,
-    line: Option<Rc<Line>>,
-    done: bool,
-}
-
-impl Upload {
-    /// Wraps a request's body. `line` is the client's connection, told when the body is over.
-    #[must_use]
-    pub fn new(source: Source, guard: Rc<RequestGuard>, line: Option<Rc<Line>>) -> Self {
-        let mut upload = Self { done: source.is_end_stream(), source, guard, line };
-        if upload.done {
-            upload.finish();
-        } else {
-            upload.guard.upload(Transfer::Held);
-        }
-        upload
-    }
-
-    fn finish(&mut self) {
-        self.done = true;
-        self.guard.upload(Transfer::Idle);
-        if let Some(line) = self.line.take() {
-            line.scan.borrow_mut().body_ends();
-        }
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = match &mut self.source {
-            Source::Client(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
-            Source::Whole(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
-        };
-        match &polled {
-            Poll::Pending => self.guard.upload(Transfer::Waiting),
-            Poll::Ready(None) => self.finish(),
-            Poll::Ready(Some(Ok(_))) if self.source.is_end_stream() => self.finish(),
-            Poll::Ready(Some(Ok(_))) => self.guard.upload(Transfer::Held),
-            Poll::Ready(Some(Err(_))) => self.guard.break_upload(),
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.done || self.source.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Client(body) => body.size_hint(),
-            Source::Whole(body) => body.size_hint(),
-        }
-    }
-}
 
 /// The answer's body on its way to the client.
 pub enum Answer {

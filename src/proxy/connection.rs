@@ -16,11 +16,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::proxy::body::{Answer, BoxError};
+use crate::proxy::body::Answer;
 use crate::proxy::patrol::{Awaits, ConnectionGuard};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
+use crate::proxy::upload::BoxError;
 use crate::proxy::wire::{HeadScan, Line, Wire};
 use crate::proxy::worker::{Counters, Worker};
 

@@ -1,4 +1,5 @@
 //! Samples, their blame and their books, without sockets.
+#![cfg(test)]
 
 use std::sync::mpsc::Receiver;
 

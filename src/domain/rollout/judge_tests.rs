@@ -1,4 +1,5 @@
 //! Feeds the judge request by request in virtual time.
+#![cfg(test)]
 
 use super::*;
 

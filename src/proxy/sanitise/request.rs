@@ -6,8 +6,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::proxy::sanitise::fields::{self, OURS};
+use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::host::host_and_port;
-use crate::proxy::sanitise::{Peer, Policy, Refusal, WireNotes, forward, refuse};
+use crate::proxy::sanitise::policy::{Peer, Policy, Refusal, WireNotes, refuse};
 use crate::proxy::settings::{MAX_TARGET, MAX_VALUE};
 
 /// How the body of a request is delimited.

@@ -1,1 +1,2 @@
 //! Requests and responses as they must be refused or cleaned.
+#![cfg(test)]

@@ -9,8 +9,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::body::Upload;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
+use crate::proxy::upload::Upload;
 
 /// Connects and hands the connection to a task of this worker.
 ///

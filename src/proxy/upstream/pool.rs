@@ -9,8 +9,8 @@ use hyper::client::conn::http1::SendRequest;
 
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
-use crate::proxy::body::Upload;
 use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
+use crate::proxy::upload::Upload;
 use crate::seam::clock::Clock;
 
 struct Idle {

@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::body::Upload;
 use crate::proxy::patrol::RequestGuard;
 use crate::proxy::settings::MAX_INFORMATIONAL;
+use crate::proxy::upload::Upload;
 use crate::proxy::upstream::connect::connect;
 use crate::proxy::upstream::pool::{Lease, Pool};
 

@@ -1,0 +1,95 @@
+//! The listening side of a worker: its thread, its runtime, accepting, and the drain.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::proxy::connection;
+use crate::proxy::patrol;
+use crate::proxy::worker::{Parts, Worker};
+
+/// Runs a worker on the calling thread until it has drained.
+///
+/// # Errors
+///
+/// Fails when the runtime or the listener cannot be set up.
+pub fn run(index: usize, listeners: Vec<TcpListener>, parts: &Parts) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let worker = Worker::new(index, parts);
+        tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
+        let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            accepting.push(tokio::task::spawn_local(accept(listener, Rc::clone(&worker), parts.drain.clone())));
+        }
+        for task in accepting {
+            // A panic there is a bug that the process reports by itself; the others drain all the same.
+            let _ = task.await;
+        }
+        drained(&worker, parts.settings.timeouts.drain).await;
+        ticking.abort();
+        worker.flush();
+        Ok(())
+    })
+}
+
+async fn ticks(worker: Rc<Worker>) {
+    let mut interval = tokio::time::interval(patrol::ROUND);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        worker.tick();
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+    let port = listener.local_addr().map_or(0, |a| a.port());
+    let for_connections = drain.clone();
+    loop {
+        tokio::select! {
+            biased;
+            _ = drain.wait_for(|draining| *draining) => return,
+            accepted = listener.accept() => match accepted {
+                Ok((socket, remote)) => admit(socket, remote, port, &worker, &for_connections),
+                Err(error) => {
+                    worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%error, "a connection could not be accepted");
+                    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                        // Out of descriptors: trying again at once would only spin.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &Rc<Worker>, drain: &watch::Receiver<bool>) {
+    if worker.patrol.connections() >= worker.settings.connections {
+        worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
+    tokio::task::spawn_local(connection::serve(socket, remote, port, Rc::clone(worker), drain.clone()));
+}
+
+/// Waits until every connection is closed, at most for the drain time.
+async fn drained(worker: &Rc<Worker>, limit: Duration) {
+    let quiet = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(10));
+        while worker.patrol.connections() > 0 {
+            interval.tick().await;
+        }
+    };
+    if tokio::time::timeout(limit, quiet).await.is_err() {
+        tracing::warn!(connections = worker.patrol.connections(), "the drain time is over; the remaining connections are cut");
+    }
+}
