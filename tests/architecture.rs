@@ -59,12 +59,12 @@ fn no_banned_crate_is_locked() {
 }
 
 /// A small tree that keeps every rule, with what looks like a breach to a careless reader.
-const CLEAN: [(&str, &str); 10] = [
+const CLEAN: [(&str, &str); 11] = [
     ("src/main.rs", "//! Parses, runs, exits with a code.\nfn main() { portcullis::cli::main(); }\n"),
     ("src/lib.rs", "//! The crate, module by module.\npub mod domain;\npub mod seam;\npub mod proxy;\npub mod control;\npub mod cli;\n"),
     (
         "src/domain/mod.rs",
-        "//! The pure core: no clock and no chance.\n#[cfg(all(test, unix))]\nmod properties;\npub mod split;\npub mod weight;\npub use split::Split;\npub use weight::Weight;\n",
+        "//! The pure core: no clock and no chance.\n#[cfg(all(test, unix))]\nmod properties;\n#[cfg(test)]\n#[path = \"mod_tests.rs\"]\nmod tests;\npub mod split;\npub mod weight;\npub use split::Split;\npub use weight::Weight;\n",
     ),
     (
         "src/domain/weight.rs",
@@ -92,6 +92,10 @@ mod tests {
 "##,
     ),
     ("src/domain/properties.rs", "//! Properties of weights, for tests only.\nuse std::thread;\nuse crate::proxy::serve;\n"),
+    (
+        "src/domain/mod_tests.rs",
+        "//! Tests of the whole domain, in a file of their own.\nuse proptest::prelude::*;\nuse crate::proxy::serve;\n",
+    ),
     (
         "src/domain/split.rs",
         "//! The weights of one route, together.\nuse crate::domain::Weight;\npub struct Split(Weight);\npub(in crate::domain) fn f() {}\n",
@@ -225,6 +229,12 @@ fn a_module_without_a_layer_fails() {
     breaks(&[("src/helpers.rs", text)], Rule::KnownModule, "src/helpers.rs", 1, "`helpers` stands in no layer");
     let inline = "//! The crate, module by module.\npub mod helpers {}\n";
     breaks(&[("src/lib.rs", inline)], Rule::KnownModule, "src/lib.rs", 1, "`helpers` stands in no layer");
+}
+
+#[test]
+fn a_module_whose_file_is_hidden_fails() {
+    let text = "//! What joins the two planes.\npub mod table;\n#[path = \"../proxy/serve.rs\"]\nmod borrowed;\n";
+    breaks(&[("src/seam/mod.rs", text)], Rule::KnownModule, "src/seam/mod.rs", 3, "`#[path]` hides where the module `borrowed` lives");
 }
 
 #[test]

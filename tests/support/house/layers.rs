@@ -22,7 +22,7 @@ pub fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Finds top-level modules that the table does not know.
+/// Finds top-level modules that the table does not know, and modules whose file has another name than the module.
 #[must_use]
 pub fn check_modules(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -35,6 +35,10 @@ pub fn check_modules(tree: &Tree) -> Vec<Problem> {
             }
             let message = format!("the module `{module}` stands in no layer; add it to the table in tests/support/house/layers.rs");
             problems.push(Problem { path: source.path.clone(), line: 1, rule: Rule::KnownModule, message });
+        }
+        for (module, line) in &source.displaced {
+            let message = format!("`#[path]` hides where the module `{module}` lives; only modules for tests may have it");
+            problems.push(Problem { path: source.path.clone(), line: *line, rule: Rule::KnownModule, message });
         }
     }
     problems

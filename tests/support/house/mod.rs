@@ -90,10 +90,13 @@ pub fn check(files: &[(String, String)]) -> Findings {
     findings
 }
 
-/// Leaves out files that are compiled for tests only: declared by `#[cfg(test)] mod x;`, or below such a module.
+/// Leaves out files that are compiled for tests only: declared by `#[cfg(test)] mod x;` with or without `#[path]`, or below such a module.
 fn without_test_files(sources: Vec<Source>) -> Vec<Source> {
     let test_modules: Vec<Vec<String>> = sources.iter().flat_map(|source| source.test_modules.clone()).collect();
-    sources.into_iter().filter(|source| !test_modules.iter().any(|module| source.module.starts_with(module))).collect()
+    let test_files: Vec<String> = sources.iter().flat_map(|source| source.test_files.clone()).collect();
+    let for_tests =
+        |source: &Source| test_files.contains(&source.path) || test_modules.iter().any(|module| source.module.starts_with(module));
+    sources.into_iter().filter(|source| !for_tests(source)).collect()
 }
 
 /// Groups problems by rule, for a message that people can read.

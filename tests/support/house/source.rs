@@ -49,6 +49,10 @@ pub struct Source {
     pub modules: Vec<Vec<String>>,
     /// Modules declared in the file for tests only, as absolute paths.
     pub test_modules: Vec<Vec<String>>,
+    /// Files that the file declares by `#[path]` for tests only.
+    pub test_files: Vec<String>,
+    /// Modules that the file declares by `#[path]` outside of tests, with their lines.
+    pub displaced: Vec<(String, usize)>,
     /// Functions and methods with a body.
     pub functions: Vec<Function>,
     /// Lines with `async` or `await`.
@@ -187,6 +191,19 @@ fn needs_test(condition: &syn::Meta) -> bool {
     }
 }
 
+/// The file that `#[path = "…"]` names.
+fn file_attribute(attributes: &[syn::Attribute]) -> Option<String> {
+    attributes.iter().find_map(|attribute| match &attribute.meta {
+        syn::Meta::NameValue(syn::MetaNameValue { path, value: syn::Expr::Lit(literal), .. }) if path.is_ident("path") => {
+            match &literal.lit {
+                syn::Lit::Str(file) => Some(file.value()),
+                _ => None,
+            }
+        }
+        _ => None,
+    })
+}
+
 fn item_attributes(item: &syn::Item) -> &[syn::Attribute] {
     match item {
         syn::Item::Const(item) => &item.attrs,
@@ -211,6 +228,8 @@ impl<'ast> Visit<'ast> for Reader {
             visit::visit_item(self, item);
         } else if let syn::Item::Mod(module) = item {
             self.found.test_modules.push(self.module.iter().cloned().chain([module.ident.to_string()]).collect());
+            let folder = self.found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            self.found.test_files.extend(file_attribute(&module.attrs).map(|file| format!("{folder}/{file}")));
         }
     }
 
@@ -246,6 +265,9 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        if file_attribute(&module.attrs).is_some() {
+            self.found.displaced.push((module.ident.to_string(), module.span().start().line));
+        }
         self.module.push(module.ident.to_string());
         self.found.modules.push(self.module.clone());
         visit::visit_item_mod(self, module);

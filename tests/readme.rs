@@ -1,0 +1,48 @@
+//! Holds the README to the code: the table of secure defaults tells the values that are built in.
+
+#![cfg(test)]
+
+use std::time::Duration;
+
+use portcullis::proxy::settings::{MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, POOL_IDLE, POOL_SIZE, Timeouts};
+
+const README: &str = include_str!("../README.md");
+
+fn kib(bytes: usize) -> String {
+    assert_eq!(bytes % 1024, 0, "{bytes} is no whole number of KiB");
+    format!("{} KiB", bytes / 1024)
+}
+
+fn seconds(time: Duration) -> String {
+    assert_eq!(time.subsec_nanos(), 0, "{time:?} is no whole number of seconds");
+    format!("{} s", time.as_secs())
+}
+
+#[test]
+fn the_readme_tells_the_defaults_of_the_data_plane() {
+    let Timeouts { connect, response, body_idle, header, keep_alive, write_stall, drain } = Timeouts::default();
+    let rows = [
+        format!(
+            "| head of a request | {} in all (431), {MAX_FIELDS} fields, {} for the target (414), {} for one field |",
+            kib(MAX_HEAD),
+            kib(MAX_TARGET),
+            kib(MAX_VALUE)
+        ),
+        format!(
+            "| head of an upstream's answer | {}, {MAX_FIELDS} fields, at most {MAX_INFORMATIONAL} informational answers before it |",
+            kib(MAX_HEAD)
+        ),
+        format!("| time for a request's head / idle between requests | {} (408) / {} |", seconds(header), seconds(keep_alive)),
+        format!("| time to connect to an upstream | {} |", seconds(connect)),
+        format!("| time from the request sent to the head of the answer | {} (504) |", seconds(response)),
+        format!(
+            "| time between two pieces of a body / until the client takes what it is sent | {} / {} |",
+            seconds(body_idle),
+            seconds(write_stall)
+        ),
+        format!("| drain after SIGTERM | {} |", seconds(drain)),
+        format!("| idle upstream connections | {POOL_SIZE} per worker and endpoint, for {} each |", seconds(POOL_IDLE)),
+    ];
+    let missing: Vec<&String> = rows.iter().filter(|row| !README.lines().any(|line| line == row.as_str())).collect();
+    assert!(missing.is_empty(), "README.md must have these rows under \"Secure defaults\":\n{missing:#?}");
+}
