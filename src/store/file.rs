@@ -1,0 +1,329 @@
+//! The store itself: one durable transaction per decision, and what a reader may believe afterwards.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::version::Name;
+use crate::store::envelope::{self, Stored};
+use crate::store::error::{StoreError, Warning};
+use crate::store::folder::Folder;
+
+/// How many journal entries are kept; older ones are dropped.
+pub const JOURNAL_LIMIT: u64 = 10_000;
+
+/// Service name → the JSON of its record.
+const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
+/// Sequence number → the JSON of an entry.
+const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
+/// What the file says of itself.
+const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
+/// The key of [`ABOUT`] that names the layout of these tables.
+const LAYOUT: &str = "layout";
+/// The layout this release reads and writes.
+const LAYOUT_NAME: &str = "portcullis state 1";
+/// The key of [`ABOUT`] that tells why an earlier file was moved aside.
+const LOST: &str = "lost";
+/// Bytes of file content kept in memory; the whole of a usual file.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// How a file becomes a database; another way is used only to inject faults.
+type OpenDatabase = Box<dyn Fn(File) -> Result<Database, DatabaseError> + Send + Sync>;
+
+/// The store of a running proxy: a record `R` per service and a journal of entries `E`.
+pub struct Store<R, E> {
+    /// The open database; `None` after a failed write, until the next use opens it again. Held while a transaction
+    /// runs, so readers wait for a write.
+    database: Mutex<Option<Database>>,
+    open: OpenDatabase,
+    folder: Folder,
+    records: PhantomData<fn() -> R>,
+    entries: PhantomData<fn() -> E>,
+}
+
+/// A store that was opened, and what the operator should know about it.
+#[derive(Debug)]
+pub struct Opened<R, E> {
+    /// The store.
+    pub store: Store<R, E>,
+    /// What is worth a warning; empty as a rule.
+    pub warnings: Vec<Warning>,
+}
+
+/// Why a file is not usable as a state file.
+enum Unusable {
+    /// Its content is not ours or is damaged: it is moved aside.
+    Unreadable(String),
+    /// The disk or another process is in the way: it is left alone.
+    Failed(StoreError),
+}
+
+impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, E> {
+    /// Opens the state in `folder`, making both where they are missing. A state file that is damaged, foreign or of a
+    /// later release is moved aside and replaced by one that remembers the loss. Reads the whole file once.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder is in use or unwritable, when the state file is no plain file or open to everybody, and
+    /// when the disk fails.
+    pub fn open(folder: &Path) -> Result<Opened<R, E>, StoreError> {
+        Self::open_with(folder, Box::new(|file| builder().create_with_backend(FileBackend::new(file)?)))
+    }
+
+    /// Opens the state with another way to make a database of a file.
+    pub(super) fn open_with(folder: &Path, open: OpenDatabase) -> Result<Opened<R, E>, StoreError> {
+        let (folder, mut warnings) = Folder::claim(folder)?;
+        let (database, warning) = prepare(&folder, &open)?;
+        warnings.extend(warning);
+        Ok(Opened {
+            store: Self { database: Mutex::new(Some(database)), open, folder, records: PhantomData, entries: PhantomData },
+            warnings,
+        })
+    }
+
+    /// Returns the folder, as the operator named it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Records the state of a service together with the reason, in one durable transaction, and returns the sequence
+    /// number of the journal entry. Blocks until the disk has confirmed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does. Then either all of it was recorded or nothing; trying again is safe and opens the
+    /// file anew.
+    pub fn put(&self, service: &Name, record: &R, entry: &E) -> Result<u64, StoreError> {
+        let doing = "record a decision";
+        let failed = |reason: String| StoreError::failed(self.folder.path(), doing, reason);
+        let record = envelope::seal(record).map_err(|error| failed(error.to_string()))?;
+        let entry = envelope::seal(entry).map_err(|error| failed(error.to_string()))?;
+        self.with_database(doing, |database| write(database, service, &record, &entry))
+    }
+
+    /// Returns the record of a service: `None` when nothing was ever recorded, unknown when it cannot be read or when
+    /// an earlier state file was lost and the service was not recorded since.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn record(&self, service: &Name) -> Result<Option<Stored<R>>, StoreError> {
+        self.with_database("read the recorded state", |database| {
+            let reader = database.begin_read()?;
+            let state = reader.open_table(STATE)?;
+            if let Some(found) = state.get(service.as_str())? {
+                return Ok(Some(envelope::open(found.value())));
+            }
+            let about = reader.open_table(ABOUT)?;
+            let lost = about.get(LOST)?;
+            Ok(lost.map(|reason| Stored::Unknown { reason: reason.value().to_owned() }))
+        })
+    }
+
+    /// Returns the records of all services that have one, by name.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn records(&self) -> Result<BTreeMap<String, Stored<R>>, StoreError> {
+        self.with_database("read the recorded state", |database| {
+            let state = database.begin_read()?.open_table(STATE)?;
+            let rows = state.iter()?.map(|row| row.map(|(name, value)| (name.value().to_owned(), envelope::open(value.value()))));
+            Ok(rows.collect::<Result<_, StorageError>>()?)
+        })
+    }
+
+    /// Returns the newest `last` entries of the journal with their sequence numbers, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn journal(&self, last: usize) -> Result<Vec<(u64, Stored<E>)>, StoreError> {
+        self.with_database("read the journal", |database| {
+            let journal = database.begin_read()?.open_table(JOURNAL)?;
+            let newest = journal.iter()?.rev().take(last);
+            let mut entries = newest
+                .map(|row| row.map(|(sequence, value)| (sequence.value(), envelope::open(value.value()))))
+                .collect::<Result<Vec<_>, StorageError>>()?;
+            entries.reverse();
+            Ok(entries)
+        })
+    }
+
+    /// Runs one transaction, opening the database first where an earlier failure closed it. After a failure the
+    /// handle is dropped: redb refuses further use of one that saw an I/O error.
+    fn with_database<T>(
+        &self,
+        doing: &'static str,
+        transaction: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let failed = |reason: String| StoreError::failed(self.folder.path(), doing, reason);
+        let mut slot: MutexGuard<'_, Option<Database>> = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match slot.take() {
+            Some(database) => database,
+            None => self.reopen(doing)?,
+        };
+        let result = transaction(&database).map_err(|error| failed(error.to_string()))?;
+        *slot = Some(database);
+        Ok(result)
+    }
+
+    /// Opens the file again after a failure. It was readable when the process started; if it is not any more, that is
+    /// for the operator and the next start, and nothing is moved.
+    fn reopen(&self, doing: &'static str) -> Result<Database, StoreError> {
+        let failed = |reason: String| StoreError::failed(self.folder.path(), doing, reason);
+        let file = self.folder.open_state()?.ok_or_else(|| failed("the state file is gone".to_owned()))?;
+        match examine(&self.folder, &self.open, file) {
+            Ok(database) => Ok(database),
+            Err(Unusable::Failed(error)) => Err(error),
+            Err(Unusable::Unreadable(reason)) => Err(failed(reason)),
+        }
+    }
+}
+
+impl<R, E> std::fmt::Debug for Store<R, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// Returns how state files are opened: every page's checksum is verified first, so damage is found here and not later.
+pub(super) fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+/// Finds, finishes, replaces or makes the state file.
+fn prepare(folder: &Folder, open: &OpenDatabase) -> Result<(Database, Option<Warning>), StoreError> {
+    let Some(file) = folder.open_state()? else {
+        return Ok((finish_or_make(folder, open)?, None));
+    };
+    let reason = match examine(folder, open, file) {
+        Ok(database) => return Ok((database, None)),
+        Err(Unusable::Failed(error)) => return Err(error),
+        Err(Unusable::Unreadable(reason)) => reason,
+    };
+    // The successor is complete before the old file goes, and it knows of the loss: a kill between these steps must
+    // not make the next start believe that nothing was ever recorded.
+    let to = folder.name_aside()?;
+    let database = make(folder, open, Some(&format!("the state file was unreadable ({reason}) and is kept as {}", to.display())))?;
+    folder.move_state_aside(&to)?;
+    folder.publish_fresh()?;
+    Ok((database, Some(Warning::MovedAside { to, reason })))
+}
+
+/// Takes over a complete file that an interrupted start left under its provisional name, or makes a new one.
+fn finish_or_make(folder: &Folder, open: &OpenDatabase) -> Result<Database, StoreError> {
+    if let Some(file) = folder.open_unfinished()? {
+        match examine(folder, open, file) {
+            Ok(database) => {
+                folder.publish_fresh()?;
+                return Ok(database);
+            }
+            Err(Unusable::Failed(error)) => return Err(error),
+            Err(Unusable::Unreadable(_)) => {}
+        }
+    }
+    let database = make(folder, open, None)?;
+    folder.publish_fresh()?;
+    Ok(database)
+}
+
+/// Makes an empty state file under its provisional name.
+fn make(folder: &Folder, open: &OpenDatabase, lost: Option<&str>) -> Result<Database, StoreError> {
+    let failed = |error: redb::Error| StoreError::failed(folder.path(), "make a state file", error);
+    let database = open(folder.begin_fresh()?).map_err(|error| failed(error.into()))?;
+    begin(&database, lost).map_err(failed)?;
+    Ok(database)
+}
+
+/// Writes the tables of an empty state file.
+fn begin(database: &Database, lost: Option<&str>) -> Result<(), redb::Error> {
+    let writer = database.begin_write()?;
+    {
+        let mut about = writer.open_table(ABOUT)?;
+        about.insert(LAYOUT, LAYOUT_NAME)?;
+        if let Some(reason) = lost {
+            about.insert(LOST, reason)?;
+        }
+        writer.open_table(STATE)?;
+        writer.open_table(JOURNAL)?;
+    }
+    writer.commit()?;
+    Ok(())
+}
+
+/// Opens a file and looks whether it is a state file this release can use.
+fn examine(folder: &Folder, open: &OpenDatabase, file: File) -> Result<Database, Unusable> {
+    let sort = |error: redb::Error| sort_failure(folder, error);
+    if file.metadata().is_ok_and(|about| about.len() == 0) {
+        return Err(Unusable::Unreadable("it is empty".to_owned()));
+    }
+    let database = open(file).map_err(|error| sort(error.into()))?;
+    let layout = layout(&database).map_err(sort)?;
+    if layout == LAYOUT_NAME {
+        Ok(database)
+    } else {
+        Err(Unusable::Unreadable(format!("its layout is {layout:?}, and this release reads {LAYOUT_NAME:?}")))
+    }
+}
+
+/// Reads the name of the layout, and sees that the tables are there and have their types.
+fn layout(database: &Database) -> Result<String, redb::Error> {
+    let reader = database.begin_read()?;
+    let about = reader.open_table(ABOUT)?;
+    let name = about.get(LAYOUT)?.map_or_else(String::new, |name| name.value().to_owned());
+    if name == LAYOUT_NAME {
+        reader.open_table(STATE)?;
+        reader.open_table(JOURNAL)?;
+    }
+    Ok(name)
+}
+
+/// Decides whether a failure to open speaks of the content or of the disk.
+fn sort_failure(folder: &Folder, error: redb::Error) -> Unusable {
+    match error {
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+            Unusable::Failed(StoreError::InUse { folder: folder.path().to_owned() })
+        }
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TableIsMultimap(_)
+        | redb::Error::TypeDefinitionChanged { .. }
+        | redb::Error::TableDoesNotExist(_) => Unusable::Unreadable(error.to_string()),
+        redb::Error::Io(source) if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
+            Unusable::Unreadable(source.to_string())
+        }
+        other => Unusable::Failed(StoreError::failed(folder.path(), "open the state file", other)),
+    }
+}
+
+/// Writes one decision in one durable transaction.
+fn write(database: &Database, service: &Name, record: &[u8], entry: &[u8]) -> Result<u64, redb::Error> {
+    let writer = database.begin_write()?;
+    let sequence = {
+        writer.open_table(STATE)?.insert(service.as_str(), record)?;
+        let mut journal = writer.open_table(JOURNAL)?;
+        let newest = journal.last()?.map(|(sequence, _)| sequence.value());
+        let sequence = newest.map_or(Some(1), |newest| newest.checked_add(1));
+        let sequence = sequence.ok_or_else(|| redb::Error::Corrupted("the journal's numbers are used up".to_owned()))?;
+        journal.insert(sequence, entry)?;
+        while journal.len()? > JOURNAL_LIMIT {
+            journal.pop_first()?;
+        }
+        sequence
+    };
+    writer.commit()?;
+    Ok(sequence)
+}
