@@ -1,1 +1,27 @@
-//! The configuration: as written, checked completely, then compiled into domain types.
+//! The configuration: read as written, checked completely, then compiled into plain domain types.
+//!
+//! A YAML file or a handful of flags becomes a spec whose every value knows its place; compiling and
+//! checking it reports every problem at once, and only a configuration without errors becomes [`Settings`].
+
+mod check;
+mod compile;
+mod fields;
+mod file;
+mod flags;
+mod load;
+mod place;
+mod plan;
+mod service;
+mod settings;
+mod spec;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod values;
+mod yaml;
+
+pub use file::read_text;
+pub use flags::Flags;
+pub use load::{Loaded, load};
+pub use settings::{AccessLog, Perfspec, Service, Settings, Timeouts};
+pub use surroundings::Surroundings;

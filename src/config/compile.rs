@@ -1,0 +1,127 @@
+//! Compiles a configuration as written into [`Settings`], reporting every problem on the way.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::check;
+use crate::config::place::{At, Place, Report};
+use crate::config::service;
+use crate::config::settings::{AccessLog, Settings, Timeouts};
+use crate::config::spec::{Spec, TimeoutsSpec};
+use crate::config::surroundings::Surroundings;
+use crate::config::values;
+
+/// The admin listener where none is written.
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+/// The most workers.
+const MOST_WORKERS: u16 = 1024;
+
+/// Compiles a configuration; `None` where something could not be compiled, which was reported. `base` is the folder
+/// of the file, to which paths in it are relative.
+pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, report: &Report<'_>) -> Option<Settings> {
+    let listen = listen(spec, report);
+    let admin = spec.admin.as_ref().map_or(Some(DEFAULT_ADMIN), |text| values::address(text, report));
+    if let Some(admin) = admin {
+        check::listeners(&listen, admin, spec.admin.as_ref().map(|text| &text.place), report);
+    }
+    let workers = match &spec.workers {
+        Some(text) => values::whole(text, 1..=MOST_WORKERS, report).map(usize::from),
+        None => Some(around.cores.clamp(1, usize::from(MOST_WORKERS))),
+    };
+    let access_log = spec.access_log.as_ref().map_or(Some(AccessLog::Off), |text| access_log(text, base, report));
+    let trusted_proxies = spec.trusted_proxies.iter().filter_map(|text| values::network(text, report)).collect();
+    let timeouts = timeouts(&spec.timeouts, report);
+    check::unique(spec, report);
+    let mut services = Vec::new();
+    for written in &spec.services {
+        let compiled = service::compile(written, base, around, report);
+        check::service(written, compiled.as_ref(), &listen, report);
+        services.extend(compiled);
+    }
+    let listen: Vec<SocketAddr> = listen.into_iter().map(|(address, _)| address).collect();
+    let state = state(spec, base, *listen.first()?, around, report);
+    Some(Settings {
+        listen,
+        admin: admin?,
+        state: state?,
+        workers: workers?,
+        access_log: access_log?,
+        trusted_proxies,
+        strict_http: spec.strict_http.as_ref().is_some_and(|flag| flag.value),
+        timeouts: timeouts?,
+        services,
+    })
+}
+
+fn listen<'s>(spec: &'s Spec, report: &Report<'_>) -> Vec<(SocketAddr, &'s Place)> {
+    let Some(list) = &spec.listen else { return Vec::new() };
+    if list.value.is_empty() {
+        report.error(&list.place, "there is no address to listen on", "write an address with a port, such as 127.0.0.1:8080");
+    }
+    list.value.iter().filter_map(|text| Some((values::address(text, report)?, &text.place))).collect()
+}
+
+fn access_log(text: &At<String>, base: &Path, report: &Report<'_>) -> Option<AccessLog> {
+    match text.value.as_str() {
+        "off" => Some(AccessLog::Off),
+        "stdout" => Some(AccessLog::Stdout),
+        path if path.contains('/') => Some(AccessLog::File(service::located(text, base))),
+        other => {
+            let hint = format!("write off, stdout, or a path with a '/', such as ./{other}");
+            report.error(&text.place, format!("{other:?} is no place for the access log"), hint);
+            None
+        }
+    }
+}
+
+fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
+    let default = Timeouts::default();
+    let some = Duration::from_millis(1)..=values::LONGEST;
+    let read =
+        |text: &Option<At<String>>, default| text.as_ref().map_or(Some(default), |text| values::duration(text, some.clone(), report));
+    let connect = read(&spec.connect, default.connect);
+    let response = read(&spec.response, default.response);
+    let body_idle = read(&spec.body_idle, default.body_idle);
+    let header = read(&spec.header, default.header);
+    let keep_alive = read(&spec.keep_alive, default.keep_alive);
+    let write_stall = read(&spec.write_stall, default.write_stall);
+    let drain = match &spec.drain {
+        Some(text) => values::duration(text, Duration::ZERO..=values::LONGEST, report),
+        None => Some(default.drain),
+    };
+    Some(Timeouts {
+        connect: connect?,
+        response: response?,
+        body_idle: body_idle?,
+        header: header?,
+        keep_alive: keep_alive?,
+        write_stall: write_stall?,
+        drain: drain?,
+    })
+}
+
+/// Finds the state folder: as written, else what systemd provides, else one per listener below the user's own state.
+fn state(spec: &Spec, base: &Path, listen: SocketAddr, around: &Surroundings<'_>, report: &Report<'_>) -> Option<PathBuf> {
+    if let Some(text) = &spec.state {
+        if text.value.trim().is_empty() {
+            report.error(&text.place, "the state folder is empty", "name a folder, such as /var/lib/portcullis");
+            return None;
+        }
+        return Some(service::located(text, base));
+    }
+    let variable = |name: &str| (around.variable)(name).filter(|value| !value.is_empty());
+    if let Some(folders) = variable("STATE_DIRECTORY") {
+        // Several folders of a unit are separated by colons; the first is the one of its name.
+        return std::env::split_paths(&folders).next();
+    }
+    // The base directory specification ignores a path that is not absolute.
+    let own = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = own.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".local/state")));
+    let Some(own) = own else {
+        let hint = "write 'state' in the file, give --state, or set HOME";
+        report.error(&Place::flag("--state"), "there is no folder for the state: HOME and XDG_STATE_HOME are not set", hint);
+        return None;
+    };
+    Some(own.join("portcullis").join(listen.to_string().replace(':', "-")))
+}

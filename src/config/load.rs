@@ -1,0 +1,54 @@
+//! Loads a configuration from a file, from flags, or from a file with flags on top.
+
+use std::path::Path;
+
+use crate::config::compile;
+use crate::config::file::read_text;
+use crate::config::flags::Flags;
+use crate::config::place::Report;
+use crate::config::settings::Settings;
+use crate::config::spec::Spec;
+use crate::config::surroundings::Surroundings;
+use crate::config::yaml;
+use crate::formats::problem::Problem;
+
+/// A configuration that can be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What the operator should know.
+    pub notes: Vec<Problem>,
+}
+
+/// Loads a configuration. With a file, the flags about the process (`--listen`, `--admin`, `--state`, `--workers`,
+/// `--access-log`) replace its values, and those about a service are refused. Paths in the file are relative to its
+/// folder, paths in flags to the working directory. Host names of endpoints are resolved, which may block.
+///
+/// # Errors
+///
+/// Fails with every problem at once, notes included.
+pub fn load(file: Option<&Path>, flags: &Flags, around: &Surroundings<'_>) -> Result<Loaded, Vec<Problem>> {
+    let Some(path) = file else {
+        let report = Report::new("", "");
+        let spec = flags.spec(&report);
+        return finish(&spec, Path::new(""), around, report);
+    };
+    let name = path.display().to_string();
+    let text = read_text(path).map_err(|problem| vec![*problem])?;
+    let root = yaml::parse(&name, &text).map_err(|problem| vec![*problem])?;
+    let report = Report::new(&name, &text);
+    let mut spec = Spec::read(&root, &report);
+    flags.override_file(&mut spec, &report);
+    finish(&spec, path.parent().unwrap_or(Path::new("")), around, report)
+}
+
+fn finish(spec: &Spec, base: &Path, around: &Surroundings<'_>, report: Report<'_>) -> Result<Loaded, Vec<Problem>> {
+    let settings = compile::compile(spec, base, around, &report);
+    let failed = report.has_errors();
+    let notes = report.into_problems();
+    match settings {
+        Some(settings) if !failed => Ok(Loaded { settings, notes }),
+        _ => Err(notes),
+    }
+}

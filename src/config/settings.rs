@@ -1,0 +1,113 @@
+//! The compiled configuration: plain domain types, every value checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::domain::gate::Gate;
+use crate::domain::gate::perfspec::spec::Spec;
+use crate::domain::rollout::Plan;
+use crate::domain::version::{Name, Version};
+
+/// Everything a proxy needs to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where traffic comes in; at least one, port 0 stands for any free port.
+    pub listen: Vec<SocketAddr>,
+    /// Where the API and the metrics are; never one of `listen`.
+    pub admin: SocketAddr,
+    /// The folder of the state and the journal.
+    pub state: PathBuf,
+    /// How many workers, 1 to 1024.
+    pub workers: usize,
+    /// Where the access log goes.
+    pub access_log: AccessLog,
+    /// Whose `X-Forwarded-*` is believed; empty for nobody.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether requests are refused that have a bare LF, or `Content-Length` together with `Transfer-Encoding`.
+    pub strict_http: bool,
+    /// The time-outs of the data plane.
+    pub timeouts: Timeouts,
+    /// What is proxied; at least one, names and hosts are unique.
+    pub services: Vec<Service>,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// To the standard output.
+    Stdout,
+    /// To a file.
+    File(PathBuf),
+}
+
+/// The time-outs of the data plane; all above 0 except `drain`, all at most one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect to an endpoint.
+    pub connect: Duration,
+    /// From the request sent to the response head.
+    pub response: Duration,
+    /// Between two parts of a body.
+    pub body_idle: Duration,
+    /// To receive a request head.
+    pub header: Duration,
+    /// How long a connection without a request is kept.
+    pub keep_alive: Duration,
+    /// How long a client may take no byte of its response.
+    pub write_stall: Duration,
+    /// How long requests in flight may take after SIGTERM; 0 cuts them off.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            response: Duration::from_secs(15),
+            body_idle: Duration::from_secs(30),
+            header: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            write_stall: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// What people call it.
+    pub name: Name,
+    /// The hosts it answers to, in lower case without a port; empty for every host.
+    pub hosts: Vec<String>,
+    /// The version that owns the traffic.
+    pub stable: Version,
+    /// The version on trial; its name differs from that of `stable`.
+    pub canary: Option<Version>,
+    /// What the canary must keep to: the gates as written, then those of the perfspec. Not empty with a canary.
+    pub gates: Vec<Gate>,
+    /// The perfspec the canary is graded by.
+    pub perfspec: Option<Perfspec>,
+    /// The bound on the chance of rolling back a version that keeps to its gates; above 0, at most 0.5.
+    pub alpha: f64,
+    /// The bound on the chance of promoting a version that does not; above 0, at most 0.5.
+    pub beta: f64,
+    /// How the canary's weight grows.
+    pub plan: Plan,
+}
+
+/// A perfspec file of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Perfspec {
+    /// The file, as it can be opened from the working directory.
+    pub path: PathBuf,
+    /// Whether exceedance tripwires are derived from its severe limits.
+    pub derive_tripwire: bool,
+    /// Its content, every indicator of which the proxy's own measurements can answer.
+    pub spec: Spec,
+}

@@ -1,0 +1,168 @@
+//! Whole files and what becomes of them.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{AccessLog, Timeouts};
+use crate::domain::gate::{Gate, Origin};
+use crate::domain::rollout::Plan;
+
+fn gate(text: &str) -> Gate {
+    Gate::written(text.parse().unwrap())
+}
+
+#[test]
+fn the_example_holds_every_key_and_its_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/example.yaml");
+    let Loaded { settings, notes } =
+        load(Some(&path), &Flags::default(), &around()).unwrap_or_else(|problems| panic!("{}", shown(&problems)));
+    assert_eq!(notes, []);
+    assert_eq!(settings.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
+    assert_eq!(settings.state, Path::new("/var/lib/portcullis"));
+    assert_eq!(settings.workers, 2);
+    assert_eq!(settings.access_log, AccessLog::Off);
+    assert_eq!(settings.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+    assert!(!settings.strict_http);
+    assert_eq!(settings.timeouts, Timeouts::default());
+    let [service] = &settings.services[..] else { panic!() };
+    assert_eq!(service.name.as_str(), "carts");
+    assert_eq!(service.hosts, ["carts.example.com"]);
+    assert_eq!((service.stable.name.as_str(), &service.stable.endpoints[..]), ("0.8.1", &["127.0.0.1:8081".parse().unwrap()][..]));
+    let canary = service.canary.as_ref().unwrap();
+    assert_eq!((canary.name.as_str(), &canary.endpoints[..]), ("0.8.2", &["127.0.0.1:8082".parse().unwrap()][..]));
+    assert_eq!(service.gates, [gate("p95 < 1s"), gate("errors < 1%")]);
+    assert_eq!((service.alpha, service.beta), (0.001, 0.05));
+    assert_eq!(service.plan, Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap());
+
+    // Left out, every optional key of the example means the same, except those that name this very service.
+    let small = loaded(SMALL).settings;
+    assert_eq!((small.admin, small.access_log, small.strict_http), (settings.admin, settings.access_log, settings.strict_http));
+    assert_eq!(small.timeouts, settings.timeouts);
+    let bare = &small.services[0];
+    assert_eq!((bare.alpha, bare.beta, &bare.plan), (service.alpha, service.beta, &service.plan));
+}
+
+#[test]
+fn the_example_knows_every_key() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/example.yaml")).unwrap();
+    let broken =
+        format!("zzz: 1\n{text}").replace("timeouts:\n", "timeouts:\n  zzz: 1\n").replace("- name: carts\n", "- name: carts\n    zzz: 1\n");
+    let broken = broken.replace("plan: {start", "plan: {zzz: 1, start").replace("stable: {", "stable: {zzz: 1, ");
+    let problems = refused(&broken);
+    let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
+    let lists: Vec<&str> = hints.filter_map(|hint| hint.strip_prefix("the keys here are ")).collect();
+    assert_eq!(lists.len(), 5, "{lists:?}");
+    for key in lists.iter().flat_map(|list| list.split(", ")) {
+        assert!(text.contains(&format!("{key}:")), "config/example.yaml does not show {key}");
+    }
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let settings = loaded(SMALL).settings;
+    assert_eq!(settings.workers, 3);
+    assert_eq!(settings.state, Path::new("/home/u/.local/state/portcullis/127.0.0.1-8080"));
+    assert!(settings.trusted_proxies.is_empty());
+    let service = &settings.services[0];
+    assert!(service.hosts.is_empty() && service.canary.is_none() && service.gates.is_empty() && service.perfspec.is_none());
+}
+
+#[test]
+fn a_version_keeps_its_spelling() {
+    let settings = loaded(&SMALL.replace("v1", "1.10")).settings;
+    assert_eq!(settings.services[0].stable.name.as_str(), "1.10");
+}
+
+#[test]
+fn lists_may_be_single_values_and_steps_may_replace_the_ramp() {
+    let text = format!(
+        "{WITH_CANARY}    gates: p99 < 2s\n    hosts: Carts.Example.Com\n    plan: {{steps: [{{weight: 2.5%, hold: 1m 30s}}, {{weight: 100%, hold: 0s}}]}}\n"
+    );
+    let text = text
+        .replace("listen: 127.0.0.1:8080", "listen: [127.0.0.1:8080, \"[::1]:8080\"]")
+        .replace("[\"127.0.0.1:8082\"]", "127.0.0.1:8082");
+    let settings = loaded(&text).settings;
+    assert_eq!(settings.listen.len(), 2);
+    let service = &settings.services[0];
+    assert_eq!(service.hosts, ["carts.example.com"]);
+    assert_eq!(service.gates, [gate("p99 < 2s")]);
+    let holds: Vec<_> = service.plan.steps().iter().map(|step| (step.weight.to_string(), step.hold.as_secs())).collect();
+    assert_eq!(holds, [("2.5%".to_owned(), 90), ("100%".to_owned(), 0)]);
+}
+
+#[test]
+fn paths_in_a_file_are_relative_to_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("gates")).unwrap();
+    fs::write(folder.path().join("gates/perfspec.json"), seed_file("perfspec_dynatrace.json")).unwrap();
+    let text = format!("state: var\naccess_log: logs/access.log\n{SMALL}    perfspec: gates/perfspec.json\n");
+    let settings = load_in(folder.path(), text, &Flags::default()).unwrap().settings;
+    assert_eq!(settings.state, folder.path().join("var"));
+    assert_eq!(settings.access_log, AccessLog::File(folder.path().join("logs/access.log")));
+    assert_eq!(settings.services[0].perfspec.as_ref().unwrap().path, folder.path().join("gates/perfspec.json"));
+}
+
+#[test]
+fn the_state_folder_comes_from_the_file_then_systemd_then_the_user() {
+    let state = |text: &str, variables: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.yaml");
+        fs::write(&path, text).unwrap();
+        let variable = |name: &str| variables.iter().find(|(found, _)| *found == name).map(|(_, value)| OsString::from(value));
+        load(Some(&path), &Flags::default(), &Surroundings { variable: &variable, ..around() }).map(|loaded| loaded.settings.state)
+    };
+    let all = [("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("XDG_STATE_HOME", "/x"), ("HOME", "/h")];
+    assert_eq!(state(&format!("state: /s\n{SMALL}"), &all).unwrap(), Path::new("/s"));
+    assert_eq!(state(SMALL, &all).unwrap(), Path::new("/var/lib/a"));
+    assert_eq!(state(SMALL, &all[1..]).unwrap(), Path::new("/x/portcullis/127.0.0.1-8080"));
+    assert_eq!(
+        state(SMALL, &[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]).unwrap(),
+        Path::new("/h/.local/state/portcullis/127.0.0.1-8080")
+    );
+    let problems = state(SMALL, &[("HOME", "")]).unwrap_err();
+    assert!(shown(&problems).contains("--state"), "{}", shown(&problems));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_problem() {
+    assert!(load_text(format!("\u{feff}{SMALL}")).is_ok());
+}
+
+#[test]
+fn files_that_cannot_be_read_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |path: &Path| shown(&load(Some(path), &Flags::default(), &around()).unwrap_err());
+    let text = load(&folder.path().join("missing.yaml"));
+    assert!(text.contains("missing.yaml") && text.contains("see that the path is right"), "{text}");
+    assert!(load(folder.path()).contains("name a file in the folder"));
+    let big = folder.path().join("big.yaml");
+    fs::write(&big, vec![b'#'; (1 << 20) + 1]).unwrap();
+    assert!(load(&big).contains("larger than 1 MiB"));
+    let latin = folder.path().join("latin.yaml");
+    fs::write(&latin, b"listen: 127.0.0.1:80\nadmin: \xe4\n").unwrap();
+    let text = load(&latin);
+    assert!(text.contains("not UTF-8") && text.contains("latin.yaml:2:8"), "{text}");
+}
+
+#[test]
+fn the_seeds_gate_files_become_gates() {
+    for name in ["perfspec_dynatrace.json", "perfspec_prometheus.json"] {
+        let gates = |rest: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("p.json"), seed_file(name)).unwrap();
+            let loaded = load_in(folder.path(), format!("{WITH_CANARY}    perfspec: p.json\n{rest}"), &Flags::default());
+            let loaded = loaded.unwrap_or_else(|problems| panic!("{}", shown(&problems)));
+            assert!(loaded.notes.iter().all(|note| note.file.ends_with("p.json")), "{}", shown(&loaded.notes));
+            loaded.settings.services[0].gates.clone()
+        };
+        let count = |gates: &[Gate]| {
+            let derived = gates.iter().filter(|gate| matches!(gate.origin, Origin::Derived { .. })).count();
+            let compiled = gates.iter().filter(|gate| matches!(gate.origin, Origin::Compiled { .. })).count();
+            (gates.len() - derived - compiled, compiled, derived)
+        };
+        assert_eq!(count(&gates("")), (0, 1, 1), "{name}");
+        assert_eq!(count(&gates("    derive_tripwire: false\n")), (0, 1, 0), "{name}");
+        assert_eq!(count(&gates("    gates: [errors < 1%]\n")), (1, 1, 1), "{name}");
+    }
+}

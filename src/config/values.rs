@@ -1,0 +1,183 @@
+//! Understands single values: addresses, durations, shares, names, hosts, networks; each refusal says how to write it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::config::place::{At, Report};
+use crate::config::surroundings::Surroundings;
+use crate::domain::time;
+use crate::domain::weight::Weight;
+
+/// The longest time-out.
+pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Reads a value whose own error says how to write it.
+pub(super) fn parsed<T: FromStr<Err: ToString>>(text: &At<String>, hint: &str, report: &Report<'_>) -> Option<T> {
+    text.value.parse().map_err(|error: T::Err| report.error(&text.place, error.to_string(), hint)).ok()
+}
+
+/// Reads a share such as `10%`.
+pub(super) fn weight(text: &At<String>, report: &Report<'_>) -> Option<Weight> {
+    let hint = match text.value.parse::<f64>() {
+        Ok(number) if (0.0..=100.0).contains(&number) => format!("write {number}%"),
+        _ => "write for example 10%".to_owned(),
+    };
+    parsed(text, &hint, report)
+}
+
+/// Reads a duration with its unit, such as `300ms`, `10s` or `1m 30s`.
+pub(super) fn duration(text: &At<String>, range: RangeInclusive<Duration>, report: &Report<'_>) -> Option<Duration> {
+    let spelled = &text.value;
+    let Ok(parsed) = spelled.parse::<jiff::SignedDuration>() else {
+        let hint = match spelled.trim().parse::<f64>() {
+            Ok(_) => format!("add the unit: {0}s are seconds, {0}ms are milliseconds", spelled.trim()),
+            Err(_) => "write a number with a unit (ms, s, m or h), such as 300ms, 10s or 1m 30s".to_owned(),
+        };
+        report.error(&text.place, format!("{spelled:?} is not a duration"), hint);
+        return None;
+    };
+    match Duration::try_from(parsed) {
+        Ok(duration) if range.contains(&duration) => Some(duration),
+        _ => {
+            let least =
+                if range.start().is_zero() { "at least 0 s".to_owned() } else { format!("at least {}", time::human(*range.start())) };
+            let hours = range.end().as_secs() / 3600;
+            report.error(&text.place, format!("the duration {spelled:?} is out of range"), format!("write {least} and at most {hours} h"));
+            None
+        }
+    }
+}
+
+/// Reads a whole number.
+pub(super) fn whole(text: &At<String>, range: RangeInclusive<u16>, report: &Report<'_>) -> Option<u16> {
+    match text.value.parse::<u16>() {
+        Ok(number) if range.contains(&number) => Some(number),
+        _ => {
+            let hint = format!("write a whole number from {} to {}", range.start(), range.end());
+            report.error(&text.place, format!("{:?} is not a number in range", text.value), hint);
+            None
+        }
+    }
+}
+
+/// Reads the bound on a chance: above 0, at most 0.5.
+pub(super) fn chance(text: &At<String>, report: &Report<'_>) -> Option<f64> {
+    match text.value.parse::<f64>() {
+        Ok(chance) if chance > 0.0 && chance <= 0.5 => Some(chance),
+        _ => {
+            let message = format!("{:?} is not a chance above 0 and at most 0.5", text.value);
+            report.error(&text.place, message, "write a number such as 0.001, which is once in 1000");
+            None
+        }
+    }
+}
+
+/// Reads an address to listen on; names are not resolved.
+pub(super) fn address(text: &At<String>, report: &Report<'_>) -> Option<SocketAddr> {
+    let spelled = text.value.as_str();
+    if let Ok(address) = spelled.parse() {
+        return Some(address);
+    }
+    let hint = if let Ok(ip) = spelled.trim_matches(['[', ']']).parse::<IpAddr>() {
+        format!("add a port: {}", SocketAddr::new(ip, 8080))
+    } else {
+        let port = spelled.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+        match (spelled.split_once(':'), port) {
+            (Some(("" | "*", _)), Some(port)) => format!("write 0.0.0.0:{port} for every IPv4 address, [::]:{port} for every address"),
+            (Some(("localhost", _)), Some(port)) => format!("write 127.0.0.1:{port}"),
+            (None, Some(port)) => format!("write 127.0.0.1:{port}, or 0.0.0.0:{port} for every IPv4 address"),
+            _ => "write an IP address with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080".to_owned(),
+        }
+    };
+    report.error(&text.place, format!("{spelled:?} is not an address to listen on"), hint);
+    None
+}
+
+/// Reads where a version listens: an address, or a host name that is resolved now. Of a name that has addresses of
+/// both families only the IPv4 ones are taken, because a server behind such a name often listens on one of them only.
+pub(super) fn endpoints(text: &At<String>, around: &Surroundings<'_>, report: &Report<'_>) -> Vec<SocketAddr> {
+    let spelled = text.value.as_str();
+    let wrong = |hint: String| {
+        report.error(&text.place, format!("{spelled:?} is not an endpoint"), hint);
+        Vec::new()
+    };
+    if let Some((_, rest)) = spelled.split_once("://") {
+        return wrong(format!("leave out the scheme and the path: {}", rest.split('/').next().unwrap_or(rest)));
+    }
+    match spelled.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            return wrong("port 0 cannot be connected to; write the port the version listens on".to_owned());
+        }
+        Ok(address) => return vec![address],
+        Err(_) => {}
+    }
+    let Some((host, port)) = spelled.rsplit_once(':').filter(|(host, _)| !host.contains(':')) else {
+        return wrong(match spelled.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(ip) => format!("add the port, such as {}", SocketAddr::new(ip, 8080)),
+            Err(_) if spelled.contains(':') => "write an IPv6 address in brackets, such as [::1]:8080".to_owned(),
+            Err(_) => format!("add the port, such as {spelled}:8080"),
+        });
+    };
+    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return wrong(format!("{port:?} is not a port; write a number from 1 to 65535"));
+    }
+    if !is_host(host) {
+        return wrong("write host:port, such as 127.0.0.1:8081 or carts.internal:8080".to_owned());
+    }
+    let resolved = (around.resolve)(spelled)
+        .and_then(|addresses| if addresses.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(addresses) });
+    match resolved {
+        Ok(addresses) => {
+            let any_v4 = addresses.iter().any(SocketAddr::is_ipv4);
+            let mut addresses: Vec<_> = addresses.into_iter().filter(|address| address.is_ipv4() || !any_v4).collect();
+            addresses.sort_unstable();
+            addresses.dedup();
+            addresses
+        }
+        Err(error) => {
+            let hint = "see that the name is right and the resolver can be reached, or write the IP address";
+            report.error(&text.place, format!("the host name {host:?} cannot be resolved: {error}"), hint);
+            Vec::new()
+        }
+    }
+}
+
+/// Reads a network such as `10.0.0.0/8`.
+pub(super) fn network(text: &At<String>, report: &Report<'_>) -> Option<IpNet> {
+    let spelled = text.value.as_str();
+    let hint = match spelled.parse::<IpNet>() {
+        Ok(network) if network.trunc() == network => return Some(network),
+        Ok(network) => format!("the address has bits beyond the prefix; write {}", network.trunc()),
+        Err(_) => match spelled.parse::<IpAddr>() {
+            Ok(ip) => format!("add the length of the prefix: {}", IpNet::from(ip)),
+            Err(_) => "write a network such as 10.0.0.0/8 or fd00::/8".to_owned(),
+        },
+    };
+    report.error(&text.place, format!("{spelled:?} is not a network"), hint);
+    None
+}
+
+/// Reads the host a service answers to, in lower case.
+pub(super) fn host(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let lower = text.value.to_ascii_lowercase();
+    if is_host(&lower) {
+        return Some(lower);
+    }
+    let hint = match lower.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && is_host(host) => format!("leave out the port: {host}"),
+        _ if lower.contains('*') => "patterns are not supported; write each host, or leave 'hosts' out for every host".to_owned(),
+        _ => "write a host name such as carts.example.com, without a scheme, port or path".to_owned(),
+    };
+    report.error(&text.place, format!("{:?} is not a host name", text.value), hint);
+    None
+}
+
+/// Says whether a text is a host name or IPv4 address: labels of 1 to 63 letters, digits, `-` and `_`, 253 in all.
+fn is_host(text: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    text.len() <= 253 && text.split('.').all(|label| (1..=63).contains(&label.len()) && label.bytes().all(good))
+}

@@ -1,0 +1,287 @@
+//! Reads YAML into a tree whose every node knows its place; the only file that knows the YAML library.
+//!
+//! A tree, and not a typed value, because a typed reader stops at its first problem and the user wants all of them.
+//! Booleans are `true` and `false` only, numbers keep their spelling (version `1.10` stays `1.10`), repeated keys are
+//! kept for the reader to report, and small limits guard against bombs.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, MessageFormatter, NonFiniteFloatPolicy, Options, Spanned, UserMessageFormatter};
+
+use crate::formats::problem::Problem;
+
+/// A node of the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    /// The line it begins in, counted from 1.
+    pub(super) line: usize,
+    /// The column it begins at, counted from 1 in characters.
+    pub(super) column: usize,
+    /// What stands there.
+    pub(super) value: Value,
+}
+
+/// What stands at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Nothing, `~` or `null`.
+    Nothing,
+    /// `true` or `false` without quotes.
+    Bool(bool),
+    /// A number without quotes, as it was spelled.
+    Number(String),
+    /// Any other scalar.
+    Text(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping in its order, repeated keys included.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Value {
+    /// Names the kind of the value for an error message.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Bool(true) => "true",
+            Self::Bool(false) => "false",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Reads one YAML document.
+///
+/// # Errors
+///
+/// Fails with the place and the message of the first error of syntax, and when a limit is exceeded.
+pub(super) fn parse(file: &str, text: &str) -> Result<Node, Box<Problem>> {
+    match serde_saphyr::from_str_with_options::<Raw>(text, options()) {
+        Ok(raw) => Ok(raw.finish(text)),
+        Err(error) => {
+            let error = error.without_snippet();
+            let problem = Problem::error(file, "", UserMessageFormatter.format_message(error));
+            let problem = problem.with_hint("mend this first: the rest of the file cannot be read before");
+            Err(Box::new(match error.location() {
+                Some(location) => problem.at(text, count(location.line()), count(location.column())),
+                None => problem,
+            }))
+        }
+    }
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 50_000,
+            max_nodes: 50_000,
+            max_depth: 16,
+            max_documents: 2,
+            max_anchors: 100,
+            max_aliases: 1_000,
+            max_total_scalar_bytes: 1 << 20,
+            max_recorded_anchor_events: 50_000,
+            max_recorded_anchor_bytes: 1 << 20,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 50_000,
+            max_replay_stack_depth: 8,
+        },
+        // The reader of the tree reports repeated keys and merge keys, each with its place.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        strict_booleans: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        with_snippet: false,
+    }
+}
+
+/// A node as the library gives it: numbers have lost their spelling, which the span finds again.
+struct Raw(Spanned<RawValue>);
+
+enum RawValue {
+    Nothing,
+    Bool(bool),
+    Number,
+    Text(String),
+    List(Vec<Raw>),
+    Map(Vec<(Raw, Raw)>),
+}
+
+impl Raw {
+    fn finish(self, text: &str) -> Node {
+        let Spanned { value, referenced, defined } = self.0;
+        let spelled = || {
+            let span = defined.span();
+            let start = usize::try_from(span.byte_offset()?).ok()?;
+            let length = usize::try_from(span.byte_len()?).ok()?;
+            text.get(start..start.checked_add(length)?).map(|spelled| spelled.trim().to_owned())
+        };
+        let value = match value {
+            RawValue::Nothing => Value::Nothing,
+            RawValue::Bool(value) => Value::Bool(value),
+            RawValue::Number => Value::Number(spelled().unwrap_or_default()),
+            RawValue::Text(value) => Value::Text(value),
+            RawValue::List(items) => Value::List(items.into_iter().map(|item| item.finish(text)).collect()),
+            RawValue::Map(entries) => Value::Map(entries.into_iter().map(|(key, value)| (key.finish(text), value.finish(text))).collect()),
+        };
+        Node { line: count(referenced.line()), column: count(referenced.column()), value }
+    }
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX).max(1)
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Spanned::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = RawValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<RawValue, E> {
+        Ok(RawValue::Nothing)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<RawValue, E> {
+        Ok(RawValue::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, _value: i64) -> Result<RawValue, E> {
+        Ok(RawValue::Number)
+    }
+
+    fn visit_i128<E: Error>(self, _value: i128) -> Result<RawValue, E> {
+        Ok(RawValue::Number)
+    }
+
+    fn visit_u64<E: Error>(self, _value: u64) -> Result<RawValue, E> {
+        Ok(RawValue::Number)
+    }
+
+    fn visit_u128<E: Error>(self, _value: u128) -> Result<RawValue, E> {
+        Ok(RawValue::Number)
+    }
+
+    fn visit_f64<E: Error>(self, _value: f64) -> Result<RawValue, E> {
+        Ok(RawValue::Number)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<RawValue, E> {
+        Ok(RawValue::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawValue, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(RawValue::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawValue, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            map.push(entry);
+        }
+        Ok(RawValue::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(text: &str) -> Value {
+        parse("f.yaml", text).unwrap().value
+    }
+
+    fn entry<'v>(value: &'v Value, key: &str) -> &'v Node {
+        let Value::Map(entries) = value else { panic!("{value:?} is no mapping") };
+        &entries.iter().find(|(found, _)| found.value == Value::Text(key.to_owned())).unwrap().1
+    }
+
+    #[test]
+    fn every_node_knows_its_place() {
+        let value = tree("a: 1\nünder:\n  - x\n  - {b: true}\n");
+        assert_eq!((entry(&value, "a").line, entry(&value, "a").column), (1, 4));
+        let Value::List(items) = &entry(&value, "ünder").value else { panic!() };
+        assert_eq!((items[0].line, items[0].column), (3, 5));
+        let Value::Map(entries) = &items[1].value else { panic!() };
+        assert_eq!((entries[0].0.column, entries[0].1.column), (6, 9));
+    }
+
+    #[test]
+    fn numbers_keep_their_spelling_and_words_are_no_booleans() {
+        let value = tree("a: 1.10\nb: 0x1f\nc: 007\nd: 1e999\ne: 1_000\nf: '2'\ng: off\nh: no\ni: true\nj:\nk: &x 0.30\nl: *x\n");
+        for (key, wanted) in [
+            ("a", Value::Number("1.10".into())),
+            ("b", Value::Number("0x1f".into())),
+            ("c", Value::Number("007".into())),
+            ("d", Value::Text(".inf".into())),
+            ("e", Value::Number("1_000".into())),
+            ("f", Value::Text("2".into())),
+            ("g", Value::Text("off".into())),
+            ("h", Value::Text("no".into())),
+            ("i", Value::Bool(true)),
+            ("j", Value::Nothing),
+            ("l", Value::Number("0.30".into())),
+        ] {
+            assert_eq!(entry(&value, key).value, wanted, "{key}");
+        }
+    }
+
+    #[test]
+    fn repeated_keys_are_kept() {
+        let Value::Map(entries) = tree("a: 1\na: 2\n") else { panic!() };
+        assert_eq!(entries.len(), 2);
+    }
+
+    #[test]
+    fn an_error_of_syntax_has_its_place_and_snippet() {
+        for (text, line, column) in [
+            ("a: [1", 1, 4),
+            ("a: 1\n b: 2", 2, 3),
+            ("a: \"unclosed\n", 1, 4),
+            ("a: *nope\n", 1, 4),
+            ("a:\n  - b: 1\n   c: 2\n", 3, 4),
+            ("a: 1\u{0}", 1, 5),
+        ] {
+            let problem = parse("f.yaml", text).unwrap_err();
+            assert_eq!((problem.line, problem.column), (Some(line), Some(column)), "{text:?}: {problem}");
+            assert_eq!(problem.snippet.as_deref(), text.lines().nth(line - 1), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bombs_and_second_documents_are_refused() {
+        let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+        let mut laughs = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
+        for (name, before) in ["b", "c", "d", "e", "f"].into_iter().zip(["a", "b", "c", "d", "e"]) {
+            laughs.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{before}"); 10].join(", ")));
+        }
+        let wide = "- 1\n".repeat(60_000);
+        for text in [deep.as_str(), &laughs, &wide, "a: 1\n---\nb: 2\n"] {
+            assert!(parse("f.yaml", text).is_err(), "{}", &text[..40.min(text.len())]);
+        }
+    }
+}
