@@ -1,1 +1,11 @@
 //! The control plane: drains observations, judges, decides and applies effects in the safe order.
+//!
+//! One thread, no async. It wakes on reports and commands and at least every 100 ms; the data plane does not wait for it, and
+//! takes a share back without it.
+
+pub mod command;
+pub mod controller;
+pub mod restore;
+pub mod service;
+pub mod setup;
+pub mod status;

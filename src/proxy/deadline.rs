@@ -84,7 +84,7 @@ impl Deadlines {
                 if let Some(entry) = lane.queue.pop_front()
                     && entry.flight.expire(entry.wire)
                 {
-                    Sample::announce_trip(&entry.books);
+                    Sample::announce_trip(&entry.books, now, self.clock.now());
                 }
             }
         }

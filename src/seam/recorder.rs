@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use crate::domain::invariants;
 use crate::domain::observation::{Latencies, Observation, histogram};
 use crate::domain::outcome::{Failure, Outcome, Role};
-use crate::domain::time::nanos;
+use crate::domain::time::{Timestamp, nanos};
 use crate::seam::report::{Mark, Report, ReportSender};
 use crate::seam::table::Epoch;
 
@@ -127,8 +127,9 @@ impl EpochBooks {
     }
 
     /// Wakes the controller: the trial has tripped. Losing the message costs nothing but a tick, the share is already gone.
-    pub(in crate::seam) fn tripped(&self) {
-        let _ = self.reports.try_send(Report::Tripped { service: self.epoch.service.clone() });
+    pub(in crate::seam) fn tripped(&self, evident: Timestamp, at: Timestamp) {
+        let (service, rollout) = (self.epoch.service.clone(), self.epoch.rollout);
+        let _ = self.reports.try_send(Report::Tripped { service, rollout, evident, at });
     }
 
     /// Returns how many requests of this epoch this worker has in flight.
@@ -155,6 +156,7 @@ impl EpochBooks {
             rollout: epoch.rollout,
             worker,
             generation: epoch.generation,
+            versions: (epoch.stable.name.clone(), epoch.version(Role::Canary).name.clone()),
             observations,
             marks,
         })

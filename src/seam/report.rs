@@ -29,6 +29,8 @@ pub enum Report {
         worker: usize,
         /// The epoch's generation.
         generation: u64,
+        /// The versions that played stable and canary; without a canary the owner stands twice.
+        versions: (Name, Name),
         /// One observation per role that saw anything.
         observations: Vec<Observation>,
         /// The canary's requests one by one.
@@ -38,7 +40,15 @@ pub enum Report {
     Tripped {
         /// The service.
         service: Name,
+        /// The rollout.
+        rollout: u64,
+        /// When the deciding breach was evident: a head was read, or a deadline was looked at.
+        evident: Timestamp,
+        /// When the flag was set.
+        at: Timestamp,
     },
+    /// Look at your commands.
+    Wake,
 }
 
 /// A worker's end of the channel.

@@ -128,7 +128,8 @@ impl Sample {
 
     /// Notes the version's response head.
     pub fn head(&mut self, status: u16) {
-        let latency = self.clock.now().since(self.started);
+        let now = self.clock.now();
+        let latency = now.since(self.started);
         self.response_time = Some(latency);
         self.status = status;
         self.books.answered_head(self.role, latency);
@@ -136,7 +137,7 @@ impl Sample {
             let slow = flight.settle_latency(latency, false);
             let failed = Outcome::Answered(status).blame() == Some(Blame::Upstream) && flight.settle_failure();
             if slow || failed {
-                self.books.tripped();
+                self.books.tripped(now, self.clock.now());
             }
         }
     }
@@ -153,7 +154,8 @@ impl Sample {
     }
 
     fn end(&mut self, outcome: Outcome) -> Duration {
-        let duration = self.clock.now().since(self.started);
+        let now = self.clock.now();
+        let duration = now.since(self.started);
         if std::mem::replace(&mut self.ended, true) {
             return duration;
         }
@@ -172,7 +174,7 @@ impl Sample {
         if blamed {
             let slow = self.response_time.is_none() && flight.settle_latency(duration, true);
             if flight.settle_failure() || slow {
-                self.books.tripped();
+                self.books.tripped(now, self.clock.now());
             }
         }
         self.books.mark(Mark::Ended(flight.seq, fate));
@@ -180,8 +182,8 @@ impl Sample {
     }
 
     /// Wakes the controller after a deadline of this request's version tripped the trial.
-    pub fn announce_trip(books: &EpochBooks) {
-        books.tripped();
+    pub fn announce_trip(books: &EpochBooks, evident: Timestamp, at: Timestamp) {
+        books.tripped(evident, at);
     }
 
     /// Returns the books the sample writes to.

@@ -53,7 +53,11 @@ impl Bench {
                     observations.iter().for_each(|o| window.merge(o));
                     all.extend(marks);
                 }
-                Report::Tripped { .. } => trips += 1,
+                Report::Tripped { evident, at, .. } => {
+                    assert!(evident <= at);
+                    trips += 1;
+                }
+                Report::Wake => {}
             }
         }
         (window, all, trips)

@@ -1,0 +1,259 @@
+//! The controller's loop: take in reports and commands, tick, show.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::control::command::{Accepted, Command, CommandError, Request};
+use crate::control::restore::{self, Known};
+use crate::control::service::{Service, Shell};
+use crate::control::setup::{ServiceSetup, TICK};
+use crate::control::status::{Board, Notice, Snapshot};
+use crate::domain::outcome::Role;
+use crate::domain::rollout::{Entry, Event, Phase, ServiceState};
+use crate::domain::time::Timestamp;
+use crate::domain::version::{Name, Version};
+use crate::seam::clock::{Clock, wall};
+use crate::seam::report::Report;
+use crate::seam::routes::Routes;
+use crate::seam::table::{Epoch, Route, Table};
+use crate::store::{Store, Stored};
+
+/// The durable store of the controller.
+pub type ServiceStore = Store<ServiceState, Entry>;
+
+/// How many notices are shown.
+const NOTICES: usize = 100;
+
+/// How long the same alarm is not repeated.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// The world as the services see it.
+struct World {
+    clock: Clock,
+    routes: Routes,
+    table: Table,
+    store: ServiceStore,
+    snapshot: Snapshot,
+    told: HashMap<String, Timestamp>,
+    board: Board,
+}
+
+impl Shell for World {
+    fn publish(&mut self, service: &Name, epoch: Arc<Epoch>) {
+        for route in self.table.routes.iter_mut().filter(|r| r.epoch.service == *service) {
+            route.epoch = Arc::clone(&epoch);
+        }
+        self.table.number += 1;
+        self.routes.publish(self.table.clone());
+    }
+
+    fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
+        if entry.phase == Phase::RolledBack {
+            *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
+        }
+        self.store.put(service, state, entry).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn notify(&mut self, service: &Name, sentence: String, alarm: bool) {
+        let now = self.clock.now();
+        if alarm && self.told.insert(sentence.clone(), now).is_some_and(|last| now.since(last) < QUIET) {
+            return;
+        }
+        self.told.retain(|_, at| now.since(*at) < QUIET);
+        if alarm {
+            tracing::warn!(%service, "{sentence}");
+        } else {
+            tracing::info!(%service, "{sentence}");
+        }
+        self.snapshot.notices.push_back(Notice { at: wall(), service: service.clone(), sentence, alarm });
+        while self.snapshot.notices.len() > NOTICES {
+            self.snapshot.notices.pop_front();
+        }
+    }
+}
+
+/// The controller.
+pub struct Controller {
+    world: World,
+    services: Vec<Service>,
+    reports: Receiver<Report>,
+    requests: Receiver<Request>,
+}
+
+impl Controller {
+    /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
+    #[must_use]
+    pub fn start(
+        setups: Vec<ServiceSetup>,
+        store: ServiceStore,
+        clock: Clock,
+        routes: Routes,
+        board: Board,
+        reports: Receiver<Report>,
+        requests: Receiver<Request>,
+    ) -> Self {
+        let mut world = World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), told: HashMap::new(), board };
+        let mut services = Vec::new();
+        let mut begin = Vec::new();
+        for setup in setups {
+            let known = match world.store.record(&setup.name) {
+                Ok(None) => Known::Nothing,
+                Ok(Some(Stored::Known(state))) => Known::State(Box::new(state)),
+                Ok(Some(Stored::Unknown { .. })) | Err(_) => Known::Unreadable,
+            };
+            let start = restore::start(&setup.name, &setup.stable, setup.canary.as_ref(), known);
+            if let Some(entry) = &start.write
+                && let Err(why) = world.persist(&setup.name, &start.state, entry)
+            {
+                world.notify(&setup.name, format!("the interruption could not be written ({why})"), true);
+            }
+            if let Some(notice) = start.notice {
+                world.notify(&setup.name, notice, true);
+            }
+            begin.push(start.begin);
+            services.push(Service::new(setup, start.state));
+        }
+        world.table.routes =
+            services.iter().map(|s| Route { hosts: s.setup().hosts.clone().into(), epoch: Arc::clone(s.epoch()) }).collect();
+        world.table.number = 1;
+        world.routes.publish(world.table.clone());
+        let mut controller = Self { world, services, reports, requests };
+        let now = clock.now();
+        for (service, canary) in controller.services.iter_mut().zip(begin) {
+            if let Some(canary) = canary {
+                service.begin(canary, now, &mut controller.world);
+            }
+        }
+        controller.show(now);
+        controller
+    }
+
+    /// Runs until every worker and every operator is gone.
+    pub fn run(mut self) {
+        let mut next = self.world.clock.now() + TICK;
+        loop {
+            let wait = next.since(self.world.clock.now());
+            match self.reports.recv_timeout(wait) {
+                Ok(report) => self.take(report),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Ok(report) = self.reports.try_recv() {
+                self.take(report);
+            }
+            self.obey();
+            let now = self.world.clock.now();
+            if now >= next {
+                next = now + TICK;
+                for service in &mut self.services {
+                    service.tick(now, &mut self.world);
+                }
+                self.show(now);
+            }
+        }
+    }
+
+    fn show(&mut self, now: Timestamp) {
+        self.world.snapshot.services = self.services.iter().map(Service::status).collect();
+        self.world.snapshot.judged_ns = now.as_nanos();
+        self.world.board.show(self.world.snapshot.clone());
+    }
+
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Wake => {}
+            Report::Tripped { service, rollout, evident, at } => {
+                let now = self.world.clock.now();
+                if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
+                    service.tripped(rollout, evident, at, now, &mut self.world);
+                }
+                self.show(now);
+            }
+            Report::Observed { service, rollout, worker, generation, versions, observations, marks } => {
+                {
+                    let mut totals = self.world.board.totals();
+                    for seen in &observations {
+                        let version = if seen.role == Role::Canary { &versions.1 } else { &versions.0 };
+                        let key = (service.to_string(), version.to_string(), seen.role);
+                        totals.add(&key, worker, generation, seen);
+                    }
+                }
+                if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
+                    service.observe(rollout, generation, &observations, &marks);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        let mut obeyed = false;
+        while let Ok(request) = self.requests.try_recv() {
+            let answer = self.carry_out(request.command);
+            obeyed = true;
+            // An operator who no longer waits has lost the answer, not the effect.
+            let _ = request.answer.try_send(answer);
+        }
+        if obeyed {
+            self.show(self.world.clock.now());
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<Accepted, CommandError> {
+        let now = self.world.clock.now();
+        let name = match &command {
+            Command::Start { service, .. } | Command::Abort { service, .. } | Command::Promote { service, .. } => service.clone(),
+        };
+        let Some(service) = self.services.iter_mut().find(|s| s.setup().name == name) else {
+            return Err(CommandError::UnknownService(name));
+        };
+        match command {
+            Command::Start { canary, retry, actor, .. } => begin(service, canary, retry, &actor, now, &mut self.world),
+            Command::Abort { actor, reason, .. } => {
+                if service.progressing().is_none() {
+                    return Ok(Accepted::Nothing(format!("no rollout of {name} is progressing")));
+                }
+                service.drive(Event::Abort { actor, reason }, now, &mut self.world);
+                Ok(Accepted::Done(format!("the rollout of {name} is aborted; the canary gets nothing")))
+            }
+            Command::Promote { actor, reason, .. } => {
+                if service.progressing().is_none() {
+                    return Err(CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to promote")));
+                }
+                service.drive(Event::Promote { actor, reason }, now, &mut self.world);
+                Ok(Accepted::Done(format!(
+                    "the remaining holds of {name} before the last step are waived; every step still needs its evidence"
+                )))
+            }
+        }
+    }
+}
+
+fn begin(
+    service: &mut Service,
+    canary: Version,
+    retry: bool,
+    actor: &str,
+    now: Timestamp,
+    world: &mut World,
+) -> Result<Accepted, CommandError> {
+    let conflict = |sentence: String| Err(CommandError::Conflict(sentence));
+    let name = service.setup().name.clone();
+    if let Some(record) = service.progressing() {
+        return conflict(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
+    }
+    if service.setup().gates.is_empty() {
+        return conflict(format!("{name} has no gates, so nothing could judge {}; configure gates first", canary.name));
+    }
+    if service.state().owner.name == canary.name {
+        return conflict(format!("{} owns {name} already", canary.name));
+    }
+    if service.state().rejected.contains(&canary.name) && !retry {
+        return conflict(format!("{} was rolled back before; say \"retry\": true to try it again", canary.name));
+    }
+    world.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
+    let version = canary.name.clone();
+    service.begin(canary, now, world);
+    Ok(Accepted::Done(format!("the rollout of {version} begins")))
+}

@@ -1,0 +1,186 @@
+//! What a start makes of what was durable: who owns the traffic, and whether a rollout begins.
+//!
+//! The rule of the house: unknown is safe. A rollout that was progressing when the process ended may have been tripping at that
+//! moment, so it does not go on; stable has everything and the operator is told.
+
+use crate::domain::invariants;
+use crate::domain::outcome::Role;
+use crate::domain::rollout::{Entry, Phase, Record, ServiceState};
+use crate::domain::version::{Name, Version};
+use crate::domain::weight::Weight;
+
+/// What was found for a service.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    /// Nothing: it is new.
+    Nothing,
+    /// This.
+    State(Box<ServiceState>),
+    /// Something that cannot be read.
+    Unreadable,
+}
+
+/// How a service starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// What is known of it from now on.
+    pub state: ServiceState,
+    /// The version whose rollout begins.
+    pub begin: Option<Version>,
+    /// What must be written, because the start itself decided something.
+    pub write: Option<Entry>,
+    /// What the operator should know.
+    pub notice: Option<String>,
+}
+
+/// Decides how a service starts.
+#[must_use]
+pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: Known) -> Start {
+    let fresh = ServiceState { owner: stable.clone(), configured: stable.name.clone(), rollout: None, rejected: Vec::new() };
+    let mut state = match known {
+        Known::Nothing => return Start { state: fresh, begin: canary.cloned(), write: None, notice: None },
+        Known::Unreadable => {
+            let notice = format!(
+                "what was decided for {service} before this start cannot be read: {} keeps 100% and no rollout begins",
+                stable.name
+            );
+            return Start { state: fresh, begin: None, write: None, notice: Some(notice) };
+        }
+        Known::State(state) => *state,
+    };
+    let (mut write, mut notice) = (None, None);
+    if let Some(record) = &mut state.rollout
+        && record.phase == Phase::Progressing
+    {
+        let (entry, sentence) = interrupt(service, record);
+        (write, notice) = (Some(entry), Some(sentence));
+    }
+    let promoted = state.rollout.as_ref().is_some_and(|r| r.phase == Phase::Promoted && r.canary.name == state.owner.name);
+    if state.configured == stable.name && promoted && state.owner.name != stable.name {
+        // The configuration has not changed since the promotion: the promoted version stays, with its configured endpoints if named.
+        if let Some(canary) = canary.filter(|c| c.name == state.owner.name) {
+            state.owner = canary.clone();
+        }
+    } else {
+        state.owner = stable.clone();
+    }
+    state.configured = stable.name.clone();
+    let begin = canary.filter(|canary| {
+        let tried = state.rollout.as_ref().is_some_and(|r| r.canary.name == canary.name);
+        canary.name != state.owner.name && !state.rejected.contains(&canary.name) && !tried
+    });
+    if let (None, Some(canary), None) = (begin, canary, &notice)
+        && canary.name != state.owner.name
+    {
+        let why =
+            state.rollout.as_ref().filter(|r| r.canary.name == canary.name).map_or("it was rolled back before", |r| r.reason.as_str());
+        notice = Some(format!("no rollout of {} begins: {why}; {} keeps 100%", canary.name, state.owner.name));
+    }
+    Start { begin: begin.cloned(), state, write, notice }
+}
+
+/// Ends a rollout that was progressing when the process ended.
+fn interrupt(service: &Name, record: &mut Record) -> (Entry, String) {
+    let durable = record.clone();
+    let sentence = format!(
+        "the rollout of {} was interrupted by a restart at {}; {} keeps 100% until a new rollout is started",
+        record.canary.name, record.weight, record.stable.name
+    );
+    let entry = Entry {
+        service: service.clone(),
+        rollout: record.id,
+        actor: "restart".to_owned(),
+        phase: Phase::Aborted,
+        owner: Role::Stable,
+        from: record.weight,
+        to: Weight::ZERO,
+        generation: record.generation + 1,
+        reason: sentence.clone(),
+        evidence: None,
+    };
+    record.phase = Phase::Aborted;
+    record.weight = Weight::ZERO;
+    record.generation += 1;
+    record.reason.clone_from(&sentence);
+    debug_assert_eq!(invariants::i11_unknown_is_safe(Some(&durable), record.weight), Ok(()));
+    (entry, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(name: &str) -> Version {
+        Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 80).into()] }
+    }
+
+    fn state(owner: &str, phase: Phase, rejected: &[&str]) -> Known {
+        let record = Record {
+            id: 4,
+            stable: version("v1"),
+            canary: version("v2"),
+            phase,
+            step: 1,
+            weight: if phase == Phase::Progressing { "30%".parse().unwrap() } else { Weight::ZERO },
+            generation: 9,
+            reason: "because".to_owned(),
+            evidence: None,
+        };
+        let rejected = rejected.iter().map(|n| n.parse().unwrap()).collect();
+        Known::State(Box::new(ServiceState { owner: version(owner), configured: "v1".parse().unwrap(), rollout: Some(record), rejected }))
+    }
+
+    fn started(canary: Option<&str>, known: Known) -> Start {
+        let canary = canary.map(version);
+        start(&"carts".parse().unwrap(), &version("v1"), canary.as_ref(), known)
+    }
+
+    #[test]
+    fn a_new_service_begins_its_rollout() {
+        assert_eq!(started(Some("v2"), Known::Nothing).begin, Some(version("v2")));
+    }
+
+    #[test]
+    fn an_unreadable_state_leaves_everything_with_stable() {
+        let start = started(Some("v2"), Known::Unreadable);
+        assert_eq!((start.begin, start.state.owner), (None, version("v1")));
+        assert!(start.notice.unwrap().contains("v1 keeps 100%"));
+    }
+
+    #[test]
+    fn a_progressing_rollout_is_interrupted_and_not_resumed() {
+        let start = started(Some("v2"), state("v1", Phase::Progressing, &[]));
+        let record = start.state.rollout.unwrap();
+        assert_eq!((start.begin, record.phase, record.weight, record.generation), (None, Phase::Aborted, Weight::ZERO, 10));
+        assert_eq!(start.write.unwrap().actor, "restart");
+        assert_eq!(start.state.owner, version("v1"));
+    }
+
+    #[test]
+    fn a_rolled_back_version_stays_rolled_back_and_another_one_may_begin() {
+        let again = started(Some("v2"), state("v1", Phase::RolledBack, &["v2"]));
+        assert_eq!((again.begin, again.state.owner), (None, version("v1")));
+        assert!(again.notice.unwrap().contains("because"));
+        let other = started(Some("v3"), state("v1", Phase::RolledBack, &["v2"]));
+        assert_eq!(other.begin, Some(version("v3")));
+        let older = started(Some("v0"), state("v1", Phase::RolledBack, &["v0", "v2"]));
+        assert_eq!(older.begin, None, "every rejected version is remembered, not only the last");
+    }
+
+    #[test]
+    fn a_promoted_version_stays_until_the_configuration_names_another_owner() {
+        let start = started(Some("v2"), state("v2", Phase::Promoted, &[]));
+        assert_eq!((start.state.owner.name.as_str(), start.begin), ("v2", None));
+        let gone = started(None, state("v2", Phase::Promoted, &[]));
+        assert_eq!(gone.state.owner.name.as_str(), "v2", "the endpoints are those that were written");
+        let named = super::start(&"carts".parse().unwrap(), &version("v5"), None, state("v2", Phase::Promoted, &[]));
+        assert_eq!(named.state.owner.name.as_str(), "v5");
+    }
+
+    #[test]
+    fn an_aborted_rollout_waits_for_the_operator() {
+        let start = started(Some("v2"), state("v1", Phase::Aborted, &[]));
+        assert_eq!(start.begin, None);
+        assert!(start.notice.is_some());
+    }
+}

@@ -1,0 +1,378 @@
+//! One service under control: its state, its epoch and its rollout; carries out the machine's effects in their order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::control::setup::{ServiceSetup, VALIDITY};
+use crate::control::status::{FileStatus, RolloutStatus, ServiceStatus, TripStatus};
+use crate::domain::gate::live::Measured;
+use crate::domain::gate::{Criterion, Evidence, Gate};
+use crate::domain::observation::{Observation, Window};
+use crate::domain::outcome::Role;
+use crate::domain::rollout::judge::{alpha_of_one_gate, is_latency_breach};
+use crate::domain::rollout::{Effect, Entry, Event, Judge, Judgement, Phase, Record, Rollout, ServiceState, WireCount};
+use crate::domain::start_order::Fate;
+use crate::domain::time::Timestamp;
+use crate::domain::tripwire::n_max_table;
+use crate::domain::version::{Name, Version};
+use crate::domain::weight::Weight;
+use crate::seam::report::Mark;
+use crate::seam::table::{Canary, Epoch, Watch};
+use crate::seam::tripwire::Trial;
+
+/// What a service needs of the world: publish, persist, tell.
+pub trait Shell {
+    /// Publishes an epoch for this service.
+    fn publish(&mut self, service: &Name, epoch: Arc<Epoch>);
+    /// Writes the state and the journal entry durably.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be written.
+    fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String>;
+    /// Tells people.
+    fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
+}
+
+/// How many rejected versions are remembered.
+const REJECTED: usize = 100;
+
+/// A rollout with everything that belongs to it.
+struct Active {
+    machine: Rollout,
+    judge: Judge,
+    gates: Vec<Gate>,
+    trial: Arc<Trial>,
+    canary: Arc<Version>,
+    watches: Arc<[Watch]>,
+    step_window: Window,
+    judgement: Judgement,
+    file: Option<FileStatus>,
+    open: BTreeMap<u64, Timestamp>,
+    trip: Option<TripStatus>,
+    first_breach: Option<Timestamp>,
+    last_started: Option<Timestamp>,
+}
+
+/// One service under control.
+pub struct Service {
+    setup: ServiceSetup,
+    state: ServiceState,
+    owner: Arc<Version>,
+    epoch: Arc<Epoch>,
+    active: Option<Active>,
+}
+
+impl Service {
+    /// Takes a service over with everything at its owner.
+    #[must_use]
+    pub fn new(setup: ServiceSetup, state: ServiceState) -> Self {
+        let owner = Arc::new(state.owner.clone());
+        let (rollout, generation) = state.rollout.as_ref().map_or((0, 1), |r| (r.id, r.generation.max(1)));
+        let epoch = Arc::new(Epoch::new(setup.name.clone(), rollout, generation, Arc::clone(&owner), None, Timestamp::NEVER));
+        Self { setup, state, owner, epoch, active: None }
+    }
+
+    /// Returns what was configured.
+    #[must_use]
+    pub const fn setup(&self) -> &ServiceSetup {
+        &self.setup
+    }
+
+    /// Returns the epoch in force.
+    #[must_use]
+    pub const fn epoch(&self) -> &Arc<Epoch> {
+        &self.epoch
+    }
+
+    /// Returns what is kept of it.
+    #[must_use]
+    pub const fn state(&self) -> &ServiceState {
+        &self.state
+    }
+
+    /// Returns the record of the rollout that has not ended.
+    #[must_use]
+    pub fn progressing(&self) -> Option<&Record> {
+        self.active.as_ref().map(|a| a.machine.record()).filter(|r| r.phase == Phase::Progressing)
+    }
+
+    /// Begins a rollout; the caller has made sure that none is progressing.
+    pub fn begin(&mut self, canary: Version, now: Timestamp, shell: &mut dyn Shell) {
+        let (id, generation) =
+            self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
+        self.state.rejected.retain(|name| *name != canary.name);
+        let gates = self.setup.gates.clone();
+        let alpha = alpha_of_one_gate(self.setup.alpha, gates.len());
+        let watched = gates.iter().filter_map(|gate| match gate.criterion {
+            Criterion::Latency { share, limit } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
+            Criterion::Errors { share } => Some((Watch::Errors, n_max_table(share, alpha))),
+            Criterion::Mean { .. } => None,
+        });
+        let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = watched.unzip();
+        let plan = self.setup.plan.clone();
+        let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary.clone(), plan, generation);
+        self.active = Some(Active {
+            machine,
+            judge: Judge::new(canary.name.clone(), &gates, self.setup.alpha, self.setup.beta),
+            gates,
+            trial: Arc::new(Trial::new(tables)),
+            canary: Arc::new(canary),
+            watches: watches.into(),
+            step_window: Window::default(),
+            judgement: Judgement::default(),
+            file: None,
+            open: BTreeMap::new(),
+            trip: None,
+            first_breach: None,
+            last_started: None,
+        });
+        self.drive(Event::Begin, now, shell);
+    }
+
+    /// Hands one event to the machine and carries out what it asks, and what follows from that.
+    pub fn drive(&mut self, event: Event, now: Timestamp, shell: &mut dyn Shell) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let Some(active) = &mut self.active else { return };
+            for effect in active.machine.handle(now, event) {
+                match effect {
+                    Effect::Publish { generation, owner, weight } => self.publish(generation, owner, weight, now, shell),
+                    Effect::Persist { record, entry } => events.push_back(self.persist(*record, &entry, shell)),
+                    Effect::Notify { sentence, alarm } => shell.notify(&self.setup.name, sentence, alarm),
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, generation: u64, owner: Role, weight: Weight, now: Timestamp, shell: &mut dyn Shell) {
+        let Some(active) = &mut self.active else { return };
+        let mut canary = None;
+        if owner == Role::Canary {
+            self.owner = Arc::clone(&active.canary);
+        } else if weight > Weight::ZERO {
+            let (version, trial, watches) = (Arc::clone(&active.canary), Arc::clone(&active.trial), Arc::clone(&active.watches));
+            canary = Some(Canary { version, weight, trial, watches });
+            active.judge.begin_step(active.trial.started() + 1);
+            active.step_window = Window::default();
+        }
+        let (name, rollout) = (self.setup.name.clone(), active.machine.record().id);
+        self.epoch = Arc::new(Epoch::new(name, rollout, generation, Arc::clone(&self.owner), canary, now + VALIDITY));
+        shell.publish(&self.setup.name, Arc::clone(&self.epoch));
+    }
+
+    /// Writes and returns the event that says how it went; a trip that happened meanwhile goes first.
+    fn persist(&mut self, record: Record, entry: &Entry, shell: &mut dyn Shell) -> Event {
+        let mut state = self.state.clone();
+        match record.phase {
+            Phase::Promoted => state.owner = record.canary.clone(),
+            Phase::RolledBack if !state.rejected.contains(&record.canary.name) => {
+                state.rejected.push(record.canary.name.clone());
+                if state.rejected.len() > REJECTED {
+                    state.rejected.remove(0);
+                }
+            }
+            _ => {}
+        }
+        let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Promoted);
+        state.rollout = Some(record);
+        match shell.persist(&self.setup.name, &state, entry) {
+            Err(why) => Event::PersistFailed(why),
+            Ok(()) => {
+                self.state = state;
+                match self.trip_evidence() {
+                    Some(evidence) if goes_forward => Event::Tripped(evidence),
+                    _ => Event::Persisted,
+                }
+            }
+        }
+    }
+
+    /// Returns the evidence of the trip, when the trial has tripped.
+    fn trip_evidence(&self) -> Option<Evidence> {
+        let active = self.active.as_ref()?;
+        let trip = active.trial.trip()?;
+        let gate = active.gates.iter().filter(|g| !matches!(g.criterion, Criterion::Mean { .. })).nth(trip.wire)?;
+        let unanswered = active.trial.counts().get(trip.wire).map_or(0, |c| c.unanswered.min(trip.breaches));
+        let alpha = active.judge.alpha_each();
+        Some(Evidence::of_trip(gate, &active.canary.name, alpha, trip.requests, trip.breaches, unanswered))
+    }
+
+    /// Takes in what a worker saw of the canary.
+    pub fn observe(&mut self, rollout: u64, generation: u64, observations: &[Observation], marks: &[Mark]) {
+        let current = self.epoch.generation == generation;
+        let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == rollout) else { return };
+        for seen in observations.iter().filter(|o| o.role == Role::Canary && current) {
+            active.step_window.merge(seen);
+        }
+        for mark in marks {
+            match *mark {
+                Mark::Started(seq, at) => {
+                    active.judge.started(seq, at);
+                    active.open.insert(seq, at);
+                    active.last_started = active.last_started.max(Some(at));
+                }
+                Mark::Ended(seq, fate) => {
+                    active.judge.ended(seq, fate);
+                    if let Some(at) = active.open.remove(&seq)
+                        && active.is_breach(fate)
+                    {
+                        active.breached(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes a trip as the data plane saw it, and ends the rollout.
+    pub fn tripped(&mut self, rollout: u64, evident: Timestamp, at: Timestamp, now: Timestamp, shell: &mut dyn Shell) {
+        if let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == rollout) {
+            active.note_trip(evident, at);
+        }
+        self.check_trip(now, shell);
+    }
+
+    fn check_trip(&mut self, now: Timestamp, shell: &mut dyn Shell) {
+        if self.progressing().is_some()
+            && let Some(evidence) = self.trip_evidence()
+        {
+            if let Some(active) = &mut self.active {
+                // The worker's message may have been lost; then the time is known to a tick.
+                active.note_trip(now, now);
+            }
+            self.drive(Event::Tripped(evidence), now, shell);
+        }
+    }
+
+    /// Judges, decides, and renews the epoch.
+    pub fn tick(&mut self, now: Timestamp, shell: &mut dyn Shell) {
+        self.check_trip(now, shell);
+        let Some(active) = &mut self.active else { return };
+        active.follow_trip(now);
+        if active.machine.record().phase.is_terminal() && !active.machine.is_unsaved() {
+            return;
+        }
+        let wires: Vec<WireCount> = active
+            .trial
+            .counts()
+            .into_iter()
+            .map(|c| WireCount { requests: c.requests, breaches: c.breaches, unanswered: c.unanswered })
+            .collect();
+        let judgement = active.judge.tick(now, &wires);
+        active.judgement = judgement.clone();
+        active.file = self.setup.grader.as_ref().map(|grade| {
+            let window = &active.step_window;
+            let quantile = |q: f64| window.response_time.value_at_quantile(q) as f64 * 1e3;
+            let measured = Measured {
+                key: active.canary.name.as_str(),
+                count: window.response_time.len(),
+                mean_ns: window.mean_response_time_ns().unwrap_or(f64::NAN),
+                quantile: &quantile,
+            };
+            let (verdict, reason) = grade(&measured);
+            FileStatus { verdict, reason }
+        });
+        let file = active.file.as_ref().map(|f| (f.verdict, f.reason.clone()));
+        self.drive(Event::Judged { judgement, file }, now, shell);
+        if self.progressing().is_some() {
+            self.epoch.renew(now + VALIDITY);
+        }
+    }
+
+    /// Returns what is shown of it.
+    #[must_use]
+    pub fn status(&self) -> ServiceStatus {
+        let rollout = match &self.active {
+            Some(active) => Some(active.status(&self.epoch, &self.state)),
+            None => self.state.rollout.as_ref().map(|record| RolloutStatus {
+                steps: self.setup.plan.steps().len(),
+                durable: true,
+                ..bare_status(record)
+            }),
+        };
+        ServiceStatus { name: self.setup.name.clone(), owner: (*self.owner).clone(), rollout, rejected: self.state.rejected.clone() }
+    }
+}
+
+fn bare_status(record: &Record) -> RolloutStatus {
+    RolloutStatus {
+        id: record.id,
+        stable: record.stable.clone(),
+        canary: record.canary.clone(),
+        phase: record.phase,
+        step: record.step,
+        steps: 0,
+        weight: record.weight,
+        generation: record.generation,
+        reason: record.reason.clone(),
+        evidence: record.evidence.clone(),
+        gates: Vec::new(),
+        file: None,
+        needs: None,
+        canary_requests: 0,
+        trip: None,
+        durable: false,
+    }
+}
+
+impl Active {
+    fn is_breach(&self, fate: Fate) -> bool {
+        let Fate::Measured { latency, failed, unanswered } = fate else { return false };
+        self.gates.iter().any(|gate| match gate.criterion {
+            Criterion::Latency { limit, .. } => is_latency_breach(latency, unanswered, limit),
+            Criterion::Errors { .. } => failed,
+            Criterion::Mean { limit } => latency > limit,
+        })
+    }
+
+    fn breached(&mut self, started: Timestamp) {
+        self.first_breach = Some(self.first_breach.map_or(started, |first| first.min(started)));
+    }
+
+    fn note_trip(&mut self, evident: Timestamp, at: Timestamp) {
+        if self.trip.is_some() {
+            return;
+        }
+        let (breaches, requests) = self.trial.trip().map_or((0, 0), |t| (t.breaches, t.requests));
+        self.trip =
+            Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });
+    }
+
+    /// Completes what is known of the trip as the workers' marks come in.
+    fn follow_trip(&mut self, now: Timestamp) {
+        let tripped = self.trip.as_ref().map_or(now, |t| Timestamp::from_nanos(t.tripped_ns));
+        let shortest = self.watches.iter().filter_map(|w| match w {
+            Watch::Latency(limit) => Some(*limit),
+            Watch::Errors => None,
+        });
+        if let (Some(limit), Some((_, at))) = (shortest.min(), self.open.first_key_value())
+            && tripped.since(*at) > limit
+        {
+            let at = *at;
+            self.breached(at);
+        }
+        let (first, last) = (self.first_breach, self.last_started);
+        if let Some(trip) = &mut self.trip {
+            trip.first_breach_started_ns = first.map(Timestamp::as_nanos);
+            trip.last_canary_started_ns = last.map(Timestamp::as_nanos);
+            trip.started_after_trip =
+                u64::from(last.is_some_and(|at| at > tripped)) * self.open.values().filter(|at| **at > tripped).count().max(1) as u64;
+        }
+    }
+
+    fn status(&self, epoch: &Epoch, state: &ServiceState) -> RolloutStatus {
+        let record = self.machine.record();
+        let durable = state.rollout.as_ref().is_some_and(|r| r.id == record.id && r.phase == record.phase);
+        RolloutStatus {
+            steps: self.machine.plan().steps().len(),
+            weight: if record.phase == Phase::Progressing { epoch.weight() } else { record.weight },
+            gates: self.judgement.gates.clone(),
+            file: self.file.clone(),
+            needs: self.judgement.needs(),
+            canary_requests: self.trial.started(),
+            trip: self.trip.clone(),
+            durable,
+            ..bare_status(record)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What the controller is given for each service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::gate::live::Measured;
+use crate::domain::gate::{Gate, Verdict};
+use crate::domain::rollout::Plan;
+use crate::domain::version::{Name, Version};
+
+/// How long an epoch with a canary is valid unless the controller renews it: twenty of its ticks.
+pub const VALIDITY: Duration = Duration::from_secs(2);
+
+/// The time between two ticks.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Grades a step by a gate file's own arithmetic and says why in one sentence.
+pub type Grader = Arc<dyn Fn(&Measured<'_>) -> (Verdict, String) + Send + Sync>;
+
+/// One service as configured.
+#[derive(Clone)]
+pub struct ServiceSetup {
+    /// The service.
+    pub name: Name,
+    /// Lower-case hosts it answers for; empty for every host.
+    pub hosts: Vec<String>,
+    /// The version that owns the traffic, unless another was promoted since.
+    pub stable: Version,
+    /// The version to try.
+    pub canary: Option<Version>,
+    /// The ramp.
+    pub plan: Plan,
+    /// What a canary must keep to.
+    pub gates: Vec<Gate>,
+    /// The bound on false rollbacks, over all gates.
+    pub alpha: f64,
+    /// The bound on false promotions, per step.
+    pub beta: f64,
+    /// Grades a step by the service's gate file.
+    pub grader: Option<Grader>,
+}
