@@ -1,17 +1,18 @@
 //! The command line: one file per command.
 
 pub mod carts;
+pub mod evaluate;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-pub mod evaluate;
-
 /// A proxy that gives a new version a share of the traffic, judges it, and takes the share back.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version)]
 enum Command {
+    /// Serves carts, the demo service.
+    Carts(carts::CartsArgs),
     /// Grades measured values by a perfspec.
     Evaluate(evaluate::EvaluateArgs),
 }
@@ -20,6 +21,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Command::parse() {
+        Command::Carts(args) => carts::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
     }
 }
