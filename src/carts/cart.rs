@@ -8,10 +8,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::carts::answer::Json;
 use crate::carts::fault::Fault;
-use crate::carts::page::Json;
+use crate::carts::item::MAX_ID_BYTES;
 use crate::carts::service::Service;
-use crate::carts::store::{MAX_ID_BYTES, Refusal};
+use crate::carts::store::Refusal;
 
 /// `GET /carts/{customer}`: the cart, created when absent; like the original it shows only its owner.
 pub async fn show(State(service): State<Arc<Service>>, Path(customer): Path<String>) -> Result<Response, Fault> {

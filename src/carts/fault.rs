@@ -4,7 +4,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::carts::page;
+use crate::carts::answer::{Json, date_now};
 
 /// An error answer without its path, which the router adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,13 +59,13 @@ impl Fault {
     /// Writes the answer for a request to `uri`.
     pub fn answer(&self, uri: &Uri) -> Response {
         let body = Body {
-            timestamp: page::date_now(),
+            timestamp: date_now(),
             status: self.status.as_u16(),
             error: self.status.canonical_reason().unwrap_or("Unknown"),
             message: &self.message,
             path: uri.path(),
         };
-        (self.status, page::Json(body)).into_response()
+        (self.status, Json(body)).into_response()
     }
 }
 

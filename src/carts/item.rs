@@ -5,7 +5,9 @@ use axum::http::header::CONTENT_TYPE;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::carts::fault::Fault;
-use crate::carts::store::MAX_ID_BYTES;
+
+/// The longest id of a customer or an article, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
 
 /// One line of a cart. Two items are the same item when their `item_id` is the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

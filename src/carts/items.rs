@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
+use crate::carts::answer::{Json, plain};
 use crate::carts::cart::{owner, refused};
 use crate::carts::fault::Fault;
 use crate::carts::item::Item;
-use crate::carts::page::{Json, plain};
 use crate::carts::service::Service;
 use crate::carts::special::{self, Cost};
 use crate::carts::store::Refusal;

@@ -4,6 +4,7 @@
 //! differs from it where that is said: carts live in a bounded memory instead of MongoDB, every tag has the
 //! page and the metrics of 0.10, and there are no feature toggles. It knows nothing of the proxy.
 
+mod answer;
 mod cart;
 mod fault;
 mod item;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::carts::answer::{Json, date_now, plain};
 use crate::carts::service::Service;
 use crate::carts::settings::Settings;
 
@@ -47,27 +47,6 @@ pub async fn health() -> Response {
         health: [Check; 1],
     }
     Json(Health { health: [Check { service: "carts", status: "OK", date: date_now() }] }).into_response()
-}
-
-/// Answers with plain text.
-pub fn plain(text: impl Into<String>) -> Response {
-    ([(CONTENT_TYPE, "text/plain;charset=UTF-8")], text.into()).into_response()
-}
-
-/// Answers with JSON under the media type of the original.
-pub struct Json<T>(pub T);
-
-impl<T: Serialize> IntoResponse for Json<T> {
-    fn into_response(self) -> Response {
-        let mut response = axum::Json(self.0).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
-        response
-    }
-}
-
-/// Returns the date and time as the original writes it, such as `2019-12-11T10:09:08.007+00:00`.
-pub fn date_now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3f+00:00").to_string()
 }
 
 /// Reads a value off an info page, for example that of `Version:`; `None` when the page has no such row.
@@ -123,11 +102,5 @@ mod tests {
         assert_eq!(value_of(&page, "Delay in ms:").unwrap(), "1000");
         assert_eq!(value_of(&page, "Weight:"), None);
         assert_eq!(value_of("<tr><td>Version:</td><td>v1</td></tr>", "Version:").unwrap(), "v1");
-    }
-
-    #[test]
-    fn dates_carry_milliseconds_and_an_offset() {
-        let date = date_now();
-        assert_eq!((date.len(), date.get(19..20), date.get(23..)), (29, Some("."), Some("+00:00")), "{date}");
     }
 }

@@ -1,7 +1,7 @@
 //! The carts and their items, in a bounded memory where the original has MongoDB.
 //!
 //! At most [`MAX_CARTS`] carts are kept; one more drops the cart that was created longest ago. A cart holds at
-//! most [`MAX_ITEMS`] items and an id at most [`MAX_ID_BYTES`] bytes, so the whole store stays below 60 MB.
+//! most [`MAX_ITEMS`] items, and an id has at most 256 bytes, so the whole store stays below 60 MB.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,8 +11,6 @@ use crate::carts::item::Item;
 pub const MAX_CARTS: usize = 1000;
 /// The largest number of items in one cart.
 pub const MAX_ITEMS: usize = 100;
-/// The longest id of a customer or an article, in bytes.
-pub const MAX_ID_BYTES: usize = 256;
 
 /// All carts of one process.
 #[derive(Debug, Default)]

@@ -1,21 +1,23 @@
 //! The command line: one file per command.
 
 pub mod carts;
+pub mod check;
+pub mod evaluate;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-pub mod check;
-pub mod evaluate;
-
 /// A proxy that gives a new version a share of the traffic, judges it, and takes the share back.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version)]
 enum Command {
+    /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
     /// Grades measured values by a perfspec.
     Evaluate(evaluate::EvaluateArgs),
+    /// Serves carts, the demo service.
+    Carts(carts::CartsArgs),
 }
 
 /// Runs the command line and returns the exit code.
@@ -24,5 +26,6 @@ pub fn main() -> ExitCode {
     match Command::parse() {
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Carts(args) => carts::run(&args),
     }
 }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::load::counters::{Counters, Snapshot};
+use crate::load::hook::Hook;
 use crate::load::plan::Plan;
-use crate::load::run::{Hook, Run};
+use crate::load::run::Run;
 
 /// Runs that go on in a thread of their own until stopped or dropped.
 #[derive(Debug)]

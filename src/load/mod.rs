@@ -12,6 +12,7 @@
 mod background;
 mod connection;
 mod counters;
+mod hook;
 mod judgement;
 mod plan;
 mod run;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use background::Background;
 pub use counters::{Counters, Failure, Latency, Snapshot};
+pub use hook::{Hook, ResponseHead};
 pub use judgement::{Judgement, Limits, Reason};
 pub use plan::{Accept, InvalidRate, Pace, Plan, Rate, Request};
-pub use run::{Hook, ResponseHead, Run};
+pub use run::Run;

@@ -5,34 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::load::counters::{Counters, Snapshot};
+use crate::load::hook::Hook;
 use crate::load::plan::Plan;
 use crate::load::user::{Shared, User};
-
-/// Called with each complete answer, on the runtime of the run; it must not block.
-pub type Hook = Arc<dyn Fn(&ResponseHead) + Send + Sync>;
-
-/// The head of a complete answer and when it came.
-#[derive(Clone, Debug)]
-pub struct ResponseHead {
-    /// Which user asked, counted from 0.
-    pub user: usize,
-    /// The status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// When the request was to be sent.
-    pub intended: Instant,
-    /// When the request was sent, before any connecting.
-    pub started: Instant,
-    /// When the last byte of the answer had come.
-    pub finished: Instant,
-}
 
 /// A plan being carried out. Dropping it cuts what is in flight.
 #[derive(Debug)]

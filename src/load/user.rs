@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use crate::load::connection::{Connection, Interrupted};
 use crate::load::counters::{Counters, Failure};
+use crate::load::hook::{Hook, ResponseHead};
 use crate::load::plan::{Pace, Plan, Rate, Request};
-use crate::load::run::{Hook, ResponseHead};
 
 /// The wait after the first of several failures in a row; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
