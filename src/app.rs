@@ -1,1 +1,274 @@
-//! The composition root: builds everything and knows everybody.
+//! The composition root: builds everything, knows everybody, and takes it down again.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{self, Settings};
+use crate::control::command::Commands;
+use crate::control::controller::{Controller, ServiceStore};
+use crate::control::setup::{Grader, ServiceSetup};
+use crate::control::status::Board;
+use crate::domain::gate::live::{self, Measured};
+use crate::domain::gate::perfspec::{Answer, Answers, strict};
+use crate::proxy::listener;
+use crate::proxy::settings as data_plane;
+use crate::proxy::worker::{Counters, Parts};
+use crate::seam::clock::Clock;
+use crate::seam::report;
+use crate::seam::routes::Routes;
+use crate::sources::builtin;
+use crate::store::{Store, StoreError};
+
+/// Why the program could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] StoreError),
+    /// The access log cannot be written.
+    #[error("cannot write the access log {path}: {source}", path = path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread or runtime could not be made, or a worker stopped.
+    #[error("cannot run: {0}")]
+    Run(#[from] io::Error),
+}
+
+impl AppError {
+    /// Returns how to mend it, where the message does not say so itself.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Bind { address, source } => Some(match source.kind() {
+                io::ErrorKind::AddrInUse => format!("another process listens on port {}; stop it or choose another port", address.port()),
+                io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher port".to_owned(),
+                io::ErrorKind::AddrNotAvailable => format!("this machine has no address {}; use one of its own, or 0.0.0.0", address.ip()),
+                _ => "check the address".to_owned(),
+            }),
+            Self::AccessLog { .. } => Some("choose a writable file, 'stdout' or 'off'".to_owned()),
+            Self::State(_) | Self::Run(_) => None,
+        }
+    }
+}
+
+/// What runs, as far as others must know.
+pub struct Addresses {
+    /// Where the data plane listens.
+    pub listen: Vec<SocketAddr>,
+    /// Where the admin listener is.
+    pub admin: SocketAddr,
+}
+
+/// Runs the proxy until it is told to stop. `ready` is called once it listens.
+///
+/// # Errors
+///
+/// Returns why it could not start. Once it listens it only ends by a signal, or when a worker cannot go on.
+pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), AppError> {
+    let opened = Store::open(&settings.state)?;
+    for warning in &opened.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut listeners = bind_all(&settings.listen, settings.workers)?;
+    let admin = bind_plain(settings.admin)?;
+    let addresses = Addresses {
+        listen: listeners.first().map_or_else(Vec::new, |of_worker| of_worker.iter().filter_map(|l| l.local_addr().ok()).collect()),
+        admin: admin.local_addr()?,
+    };
+    let plane = Plane::start(settings, opened.store, &mut listeners)?;
+    let admin = plane.admin(admin)?;
+    ready(&addresses);
+    let stopped = wait_for_stop(&plane.failed);
+    plane.drain(admin);
+    stopped
+}
+
+/// Everything that runs but the admin listener.
+struct Plane {
+    board: Board,
+    commands: Commands,
+    counters: Arc<Counters>,
+    clock: Clock,
+    drain: watch::Sender<bool>,
+    failed: watch::Receiver<bool>,
+    workers: Vec<JoinHandle<()>>,
+    controller: JoinHandle<()>,
+}
+
+impl Plane {
+    fn start(settings: &Settings, store: ServiceStore, listeners: &mut Vec<Vec<TcpListener>>) -> Result<Self, AppError> {
+        let clock = Clock::start();
+        let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
+        let (sender, reports) = report::channel();
+        let (commands, requests) = Commands::channel(sender.clone());
+        let setups = settings.services.iter().map(setup).collect();
+        let controller = Controller::start(setups, store, clock, routes.clone(), board.clone(), reports, requests);
+        let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
+        let (drain, draining) = watch::channel(false);
+        let (fail, failed) = watch::channel(false);
+        let parts = Parts {
+            settings: Arc::new(data_plane_settings(settings)),
+            routes,
+            reports: sender,
+            access: None,
+            clock,
+            counters: Arc::clone(&counters),
+            drain: draining,
+        };
+        let mut workers = Vec::new();
+        for (index, own) in std::mem::take(listeners).into_iter().enumerate() {
+            let (parts, fail) = (parts.clone(), fail.clone());
+            let run = move || {
+                if let Err(error) = listener::run(index, own, &parts) {
+                    tracing::error!(worker = index, %error, "a worker stopped");
+                    // The receiver lives as long as the process waits for it.
+                    let _ = fail.send(true);
+                }
+            };
+            workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+        }
+        Ok(Self { board, commands, counters, clock, drain, failed, workers, controller })
+    }
+
+    fn admin(&self, _listener: TcpListener) -> Result<(), AppError> {
+        let _ = (&self.board, &self.commands, &self.counters, &self.clock);
+        Ok(())
+    }
+
+    /// Lets the requests in flight end, then everything else.
+    fn drain(self, _admin: ()) {
+        let _ = self.drain.send(true);
+        for worker in self.workers {
+            let _ = worker.join();
+        }
+        drop(self.commands);
+        let _ = self.controller.join();
+    }
+}
+
+/// Makes what the controller needs of a configured service.
+fn setup(service: &config::Service) -> ServiceSetup {
+    ServiceSetup {
+        name: service.name.clone(),
+        hosts: service.hosts.clone(),
+        stable: service.stable.clone(),
+        canary: service.canary.clone(),
+        plan: service.plan.clone(),
+        gates: service.gates.clone(),
+        alpha: service.alpha,
+        beta: service.beta,
+        grader: service.perfspec.as_ref().map(|file| grader(file.spec.clone())),
+    }
+}
+
+/// Makes the grader of a gate file: its own arithmetic over the proxy's own measurements.
+fn grader(spec: crate::domain::gate::perfspec::Spec) -> Grader {
+    let indicators = live::indicators(&spec).unwrap_or_default();
+    Arc::new(move |measured: &Measured<'_>| {
+        let answer = |indicator| Answer::Values(builtin::values(indicator, measured));
+        let answers: Answers = indicators.iter().map(|i| (i.id.clone(), answer(i))).collect();
+        let report = strict::evaluate(&spec, &answers);
+        (report.verdict, report.reasons.join("; "))
+    })
+}
+
+fn data_plane_settings(settings: &Settings) -> data_plane::Settings {
+    let t = &settings.timeouts;
+    data_plane::Settings {
+        listen: settings.listen.clone(),
+        workers: settings.workers,
+        timeouts: data_plane::Timeouts {
+            connect: t.connect,
+            response: t.response,
+            body_idle: t.body_idle,
+            header: t.header,
+            keep_alive: t.keep_alive,
+            write_stall: t.write_stall,
+            drain: t.drain,
+        },
+        trusted: settings.trusted_proxies.clone(),
+        strict: settings.strict_http,
+        connections: connections_per_worker(settings.workers),
+        pseudonym: format!("portcullis-{:06x}", rand::random::<u32>() & 0x00ff_ffff),
+    }
+}
+
+/// Two descriptors per request of four fifths of what the process may open, shared by the workers.
+fn connections_per_worker(workers: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find(|l| l.starts_with("Max open files")).and_then(|l| l.split_whitespace().nth(3)?.parse().ok());
+    let open: usize = soft.unwrap_or(1024);
+    (open / 5 * 2 / workers.max(1)).max(16)
+}
+
+/// Binds every address once per worker, so that the kernel spreads connections over them.
+fn bind_all(addresses: &[SocketAddr], workers: usize) -> Result<Vec<Vec<TcpListener>>, AppError> {
+    let mut fixed = Vec::new();
+    for address in addresses {
+        // Without SO_REUSEPORT first: two processes that both set it would share the port and never notice.
+        let probe = bind_plain(*address)?;
+        fixed.push(probe.local_addr().map_err(|source| AppError::Bind { address: *address, source })?);
+    }
+    (0..workers.max(1))
+        .map(|_| fixed.iter().map(|address| bind_shared(*address).map_err(|source| AppError::Bind { address: *address, source })).collect())
+        .collect()
+}
+
+fn bind_plain(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).map_err(|source| AppError::Bind { address, source })
+}
+
+fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+/// Waits for SIGTERM, SIGINT or a worker's end; a second signal ends the process at once.
+fn wait_for_stop(failed: &watch::Receiver<bool>) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut failed = failed.clone();
+    let outcome = runtime.block_on(async {
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! {
+            _ = term.recv() => Ok(()),
+            _ = int.recv() => Ok(()),
+            broken = failed.wait_for(|failed| *failed) => match broken {
+                Ok(_) => Err(AppError::Run(io::Error::other("a worker stopped"))),
+                Err(_) => Ok(()),
+            },
+        }
+    });
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            if let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+                std::process::exit(1);
+            }
+        });
+    })?;
+    outcome
+}

@@ -3,6 +3,7 @@
 pub mod carts;
 pub mod check;
 pub mod evaluate;
+pub mod run;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version)]
 enum Command {
+    /// Runs the proxy.
+    Run(Box<run::RunArgs>),
     /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
     /// Grades measured values by a perfspec.
@@ -24,6 +27,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Command::parse() {
+        Command::Run(args) => run::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Carts(args) => carts::run(&args),
