@@ -67,7 +67,7 @@ pub(super) fn unique(spec: &Spec, report: &Report<'_>) {
 pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
     let Some(canary) = &spec.canary else { return loops(spec, compiled, listen, report) };
     if !spec.has_gates && spec.perfspec.is_none() {
-        let hint = "write gates such as 'p95 < 1s' and 'errors < 1%', or name a perfspec";
+        let hint = "write gates (--gate) such as 'p95 < 1s' and 'errors < 1%', or name a perfspec (--perfspec)";
         report.error(&canary.place, "there is a canary but no gate, so nothing could judge it", hint);
     }
     if let (Some(Service { gates, perfspec: Some(_), .. }), Some(text)) = (compiled, &spec.perfspec)

@@ -1,0 +1,152 @@
+//! `portcullis run` from outside: what it says of bad input, and what it does when a version is down.
+#![cfg(test)]
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::net::TcpListener;
+
+use process::{Running, eventually, finish, request};
+
+/// An address on which nothing listens.
+fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn carts() -> (Running, String) {
+    let carts = Running::start(&["carts", "--tag", "0.8.1", "--listen", "127.0.0.1:0"]);
+    let address = carts.address("listening on ").to_string();
+    (carts, address)
+}
+
+#[test]
+fn a_broken_configuration_is_refused_with_every_problem_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portcullis.yaml");
+    let text = "listen: 127.0.0.1:0\nweigth: 10%\nservices:\n  - name: carts\n    stable: {version: v1, endpoints: []}\n    alpha: 7\n";
+    std::fs::write(&file, text).unwrap();
+    let ended = finish(&["run", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    for part in ["weigth", ":2:", "endpoints", ":5:", "alpha", ":6:", "hint:"] {
+        assert!(ended.stderr.contains(part), "{part} is missing in:\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_broken_perfspec_is_refused_before_any_traffic_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("perfspec.json");
+    let text = std::fs::read_to_string("tests/data/compat/perfspec_dynatrace.json").unwrap();
+    std::fs::write(&file, text.replace("upperSevere", "uperSevere").replace("metricScore", "metricsScore")).unwrap();
+    let state = folder.path().join("state");
+    let (file, state) = (file.to_str().unwrap(), state.to_str().unwrap());
+    let args = [
+        "run",
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        state,
+        "--stable",
+        "v1=127.0.0.1:1",
+        "--canary",
+        "v2=127.0.0.1:2",
+        "--perfspec",
+        file,
+    ];
+    let ended = finish(&args);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    for part in ["uperSevere", "upperSevere", "metricsScore", "metricScore"] {
+        assert!(ended.stderr.contains(part), "{part} is missing in:\n{}", ended.stderr);
+    }
+    assert!(!folder.path().join("state").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_canary_without_a_gate_is_refused() {
+    let ended = finish(&["run", "--listen", "127.0.0.1:0", "--stable", "v1=127.0.0.1:1", "--canary", "v2=127.0.0.1:2"]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--gate"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_port_in_use_is_named_also_when_another_portcullis_uses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = |listen: &str, state: &str| {
+        finish(&["run", "--listen", listen, "--admin", "127.0.0.1:0", "--state", state, "--stable", "v1=127.0.0.1:1"])
+    };
+    let ended = run(&address, &state("a"));
+    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&address) && ended.stderr.contains("hint:"), "{}", ended.stderr);
+
+    let first =
+        Running::start(&["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", &state("b"), "--stable", "v1=127.0.0.1:1"]);
+    let listen = first.address("listening on ").to_string();
+    let ended = run(&listen, &state("c"));
+    assert_eq!(ended.code, Some(69), "a second instance shares the port: {}", ended.stderr);
+    assert_eq!(first.terminate(), Some(0));
+}
+
+#[test]
+fn an_unwritable_state_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "not a folder").unwrap();
+    let state = file.join("state").to_str().unwrap().to_owned();
+    let ended = finish(&["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", &state, "--stable", "v1=127.0.0.1:1"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&state) && ended.stderr.contains("--state"), "{}", ended.stderr);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a folder");
+}
+
+#[test]
+fn a_stable_version_that_is_down_gives_502_and_the_proxy_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state").to_str().unwrap().to_owned();
+    let stable = format!("v1={}", closed_port());
+    let proxy = Running::start(&["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", &state, "--stable", &stable]);
+    let listen = proxy.address("listening on ");
+    for _ in 0..3 {
+        let answer = request(listen, "GET /", "");
+        assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+        assert!(answer.to_lowercase().contains("error=connection_refused"), "{answer}");
+    }
+    assert_eq!(proxy.terminate(), Some(0));
+}
+
+#[test]
+fn a_canary_that_is_down_is_rolled_back_and_stable_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state").to_str().unwrap().to_owned();
+    let (_carts, address) = carts();
+    let (stable, canary) = (format!("v1={address}"), format!("v2={}", closed_port()));
+    let args = ["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1", "--state", &state, "--stable", &stable];
+    let proxy = Running::start(&[&args[..], &["--canary", &canary, "--weight", "50%", "--gate", "p95 < 1s"]].concat());
+    let listen = proxy.address("listening on ");
+    let mut refused = 0;
+    let mut good_in_a_row = 0;
+    let started = std::time::Instant::now();
+    while good_in_a_row < 40 {
+        let answer = request(listen, "GET /version", "");
+        if answer.starts_with("HTTP/1.1 502") {
+            (refused, good_in_a_row) = (refused + 1, 0);
+        } else {
+            assert!(answer.contains("Version = v1"), "{answer}");
+            good_in_a_row += 1;
+        }
+        assert!(started.elapsed() < process::PATIENCE, "{refused} refused");
+    }
+    assert_eq!(refused, 3, "three of three refusals suffice");
+    assert_eq!(proxy.terminate(), Some(0));
+
+    // Nothing is lost: the next start still knows it.
+    let proxy = Running::start(&[&args[..], &["--canary", &canary, "--weight", "50%", "--gate", "p95 < 1s"]].concat());
+    let listen = proxy.address("listening on ");
+    eventually("forty good answers after the restart", || {
+        (0..40).all(|_| request(listen, "GET /version", "").contains("Version = v1")).then_some(())
+    });
+    assert_eq!(proxy.terminate(), Some(0));
+}
