@@ -29,7 +29,8 @@ impl Draw {
     /// Decides the next request. `random` must be uniform and independent of the traffic; the weight may change at any time.
     pub const fn next(&mut self, weight: Weight, random: u32) -> Role {
         self.mass += weight.basis_points() as u64;
-        if self.mass <= self.target {
+        // Mass left over from a larger weight may lie beyond the target; without a share it buys nothing.
+        if weight.basis_points() == 0 || self.mass <= self.target {
             return Role::Stable;
         }
         self.stratum += STRATUM;
@@ -103,6 +104,19 @@ mod tests {
         assert!((0..1000).all(|i| draw.next(Weight::ZERO, i * 7919) == Role::Stable));
         let mut draw = Draw::new(9_999);
         assert!((0..1000).all(|i| draw.next(Weight::FULL, i * 7919) == Role::Canary));
+    }
+
+    #[test]
+    fn nothing_is_nothing_whatever_the_weight_was_before() {
+        for seed in 0..2_000 {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let mut draw = Draw::new(rng.random());
+            for _ in 0..rng.random_range(1..50) {
+                let weight = Weight::from_basis_points(rng.random_range(1..=10_000)).unwrap();
+                let _ = draw.next(weight, rng.random());
+            }
+            assert_eq!(draw.next(Weight::ZERO, rng.random()), Role::Stable, "seed {seed}");
+        }
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum Slot {
     Unknown,
     /// It began at this time and has not ended.
     InFlight(Timestamp),
+    /// Its response head was sent on after this time; its body has not ended.
+    Answered(Duration),
     /// It ended.
     Done(Fate),
 }
@@ -58,6 +60,15 @@ impl StartOrder {
             && *slot == Slot::Unknown
         {
             *slot = Slot::InFlight(at);
+        }
+    }
+
+    /// Notes that a request's response head was sent on after `latency`; its body may go on for long.
+    pub fn answered(&mut self, seq: u64, latency: Duration) {
+        if let Some(slot) = self.slot(seq)
+            && matches!(slot, Slot::Unknown | Slot::InFlight(_))
+        {
+            *slot = Slot::Answered(latency);
         }
     }
 
@@ -128,6 +139,20 @@ mod tests {
         assert_eq!(order.get(1), Some(Slot::Done(GOOD)), "the first report stands");
         order.started(3, Timestamp::ZERO);
         assert_eq!(order.get(3), Some(Slot::Done(GOOD)), "a late start does not undo an end");
+    }
+
+    #[test]
+    fn an_answer_ends_the_waiting_and_is_not_undone() {
+        let mut order = StartOrder::new();
+        let head = Duration::from_millis(5);
+        order.started(1, Timestamp::ZERO);
+        order.answered(1, head);
+        order.started(1, Timestamp::ZERO);
+        order.answered(1, Duration::from_secs(9));
+        assert_eq!(order.get(1), Some(Slot::Answered(head)));
+        order.ended(1, GOOD);
+        order.answered(1, head);
+        assert_eq!(order.get(1), Some(Slot::Done(GOOD)));
     }
 
     #[test]

@@ -154,6 +154,11 @@ impl Judge {
         self.order.started(seq, at);
     }
 
+    /// Notes that a canary request's response head was sent on after `latency`; its end may be long in coming.
+    pub fn answered(&mut self, seq: u64, latency: Duration) {
+        self.order.answered(seq, latency);
+    }
+
     /// Notes how a canary request ended.
     pub fn ended(&mut self, seq: u64, fate: Fate) {
         self.order.ended(seq, fate);
@@ -177,16 +182,20 @@ impl Judge {
         self.sums
     }
 
-    /// Judges at `now`. `wires` are the counts of the tripwires, in the order of the gates that have one.
-    pub fn tick(&mut self, now: Timestamp, wires: &[WireCount]) -> Judgement {
+    /// Judges by what is known. `wires` are the counts of the tripwires, in the order of the gates that have one.
+    ///
+    /// `known_until` is the moment up to which every start, answer and end has been noted: the earliest of the workers' last
+    /// reports, not the time of the tick. A request in flight is known to have been out until then and no longer; with a later
+    /// time an answer whose report is still on its way would look like one that has not come, which raises false alarms.
+    pub fn tick(&mut self, known_until: Timestamp, wires: &[WireCount]) -> Judgement {
         self.fold_sums();
         let mut judgement = Judgement::default();
         let mut wires = wires.iter().copied();
         let (order, step_first, alpha, log_beta) = (&self.order, self.step_first, self.alpha, self.log_beta);
         for state in &mut self.states {
-            state.fold(order, step_first, now);
+            state.fold(order, step_first, known_until);
             let wire = if matches!(state.gate.criterion, Criterion::Mean { .. }) { None } else { wires.next() };
-            let breach = state.breach(&self.canary, order, now, wire.unwrap_or_default(), alpha);
+            let breach = state.breach(&self.canary, order, known_until, wire.unwrap_or_default(), alpha);
             let failed = breach.is_some();
             judgement.breach = judgement.breach.or(breach);
             judgement.gates.push(state.status(failed, log_beta));
@@ -218,11 +227,16 @@ pub fn alpha_of_one_gate(alpha: f64, gates: usize) -> f64 {
 
 impl State {
     /// Folds in every request that is resolved for this gate, in start order.
-    fn fold(&mut self, order: &StartOrder, step_first: u64, now: Timestamp) {
+    fn fold(&mut self, order: &StartOrder, step_first: u64, known_until: Timestamp) {
         while let Some(slot) = order.get(self.cursor) {
-            let Some(bad) = self.resolve(slot, now) else { return };
-            if let Slot::Done(fate) = slot {
-                self.fold_mean(fate, self.cursor >= step_first);
+            let Some(bad) = self.resolve(slot, known_until) else { return };
+            match slot {
+                Slot::Done(fate) => self.fold_mean(fate, self.cursor >= step_first),
+                Slot::Answered(latency) => {
+                    let answer = Fate::Measured { latency, failed: false, unanswered: false };
+                    self.fold_mean(answer, self.cursor >= step_first);
+                }
+                Slot::Unknown | Slot::InFlight(_) => {}
             }
             if let Some(bad) = bad
                 && self.cursor >= step_first
@@ -235,11 +249,13 @@ impl State {
     }
 
     /// Says whether the slot is resolved for this gate (outer) and whether it counts and is bad (inner).
-    fn resolve(&self, slot: Slot, now: Timestamp) -> Option<Option<bool>> {
+    fn resolve(&self, slot: Slot, known_until: Timestamp) -> Option<Option<bool>> {
         match (self.gate.criterion, slot) {
             (_, Slot::Unknown) => None,
-            (Criterion::Latency { limit, .. }, Slot::InFlight(at)) => (now.since(at) > limit).then_some(Some(true)),
-            (_, Slot::InFlight(_)) => None,
+            (Criterion::Latency { limit, .. }, Slot::InFlight(at)) => (known_until.since(at) > limit).then_some(Some(true)),
+            (Criterion::Latency { limit, .. }, Slot::Answered(latency)) => Some(Some(is_latency_breach(latency, false, limit))),
+            (Criterion::Mean { .. }, Slot::Answered(_)) => Some(Some(false)),
+            (_, Slot::InFlight(_)) | (Criterion::Errors { .. }, Slot::Answered(_)) => None,
             (Criterion::Latency { limit, .. }, Slot::Done(Fate::Excluded { after })) => Some((after > limit).then_some(true)),
             (_, Slot::Done(Fate::Excluded { .. })) => Some(None),
             (Criterion::Latency { limit, .. }, Slot::Done(Fate::Measured { latency, unanswered, .. })) => {
@@ -268,7 +284,7 @@ impl State {
         }
     }
 
-    fn breach(&self, canary: &Name, order: &StartOrder, now: Timestamp, wire: WireCount, alpha: f64) -> Option<Evidence> {
+    fn breach(&self, canary: &Name, order: &StartOrder, known_until: Timestamp, wire: WireCount, alpha: f64) -> Option<Evidence> {
         let threshold = tripwire::log_threshold(alpha);
         match self.gate.criterion {
             Criterion::Latency { share, .. } | Criterion::Errors { share } => {
@@ -282,8 +298,8 @@ impl State {
                 for slot in order.from(self.cursor) {
                     let latency = match slot {
                         Slot::Unknown => Duration::ZERO,
-                        Slot::InFlight(at) => now.since(at),
-                        Slot::Done(Fate::Measured { latency, .. }) => latency,
+                        Slot::InFlight(at) => known_until.since(at),
+                        Slot::Answered(latency) | Slot::Done(Fate::Measured { latency, .. }) => latency,
                         Slot::Done(Fate::Excluded { after }) => after,
                     };
                     ahead.add(latency.as_nanos() as f64);

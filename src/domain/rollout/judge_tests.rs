@@ -122,3 +122,22 @@ fn breaches_beyond_the_table_are_judged_by_the_formula() {
     let fine = WireCount { requests: 10_000, breaches: 500, unanswered: 0 };
     assert!(judge.tick(at(0), &[fine]).breach.is_none());
 }
+
+#[test]
+fn an_answer_whose_body_still_streams_took_as_long_as_its_head() {
+    let mut judge = judge(&["mean < 100ms", "p95 < 1s", "errors < 1%"]);
+    for seq in 1..=80 {
+        judge.started(seq, at(0));
+        judge.answered(seq, Duration::from_millis(5));
+    }
+    let judgement = judge.tick(at(60_000), &[WireCount::default(); 2]);
+    assert_eq!(judgement.breach, None);
+    assert_eq!((judgement.gates[1].requests, judgement.gates[1].breaches, judgement.gates[1].verdict), (80, 0, Verdict::Pass));
+    assert_eq!(judgement.gates[2].requests, 0, "whether it fails is known at its end");
+    for seq in 1..=80 {
+        judge.ended(seq, good(5));
+    }
+    let ended = judge.tick(at(60_001), &[WireCount::default(); 2]);
+    assert_eq!(ended.gates.iter().map(|g| g.requests).collect::<Vec<_>>(), [80, 80, 80], "each counts once for each gate");
+    assert_eq!(judge.step_sums().requests, 80);
+}
