@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::config::{self, Settings};
 use crate::control::command::Commands;
-use crate::control::controller::{Controller, ServiceStore};
+use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::Board;
 use crate::domain::gate::live::{self, Measured};
@@ -121,7 +121,14 @@ impl Plane {
         let (sender, reports) = report::channel();
         let (commands, requests) = Commands::channel(sender.clone());
         let setups = settings.services.iter().map(setup).collect();
-        let controller = Controller::start(setups, store, clock, routes.clone(), board.clone(), reports, requests);
+        let controller = Controller::start(
+            setups,
+            store,
+            clock,
+            routes.clone(),
+            board.clone(),
+            Inputs { workers: settings.workers.max(1), reports, requests },
+        );
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
         let (drain, draining) = watch::channel(false);
         let (fail, failed) = watch::channel(false);

@@ -74,26 +74,29 @@ impl Shell for World {
     }
 }
 
+/// Where the controller hears from others.
+pub struct Inputs {
+    /// How many workers there are.
+    pub workers: usize,
+    /// What workers report.
+    pub reports: Receiver<Report>,
+    /// What operators ask.
+    pub requests: Receiver<Request>,
+}
+
 /// The controller.
 pub struct Controller {
     world: World,
     services: Vec<Service>,
-    reports: Receiver<Report>,
-    requests: Receiver<Request>,
+    /// Up to when each worker has reported.
+    known: Vec<Timestamp>,
+    inputs: Inputs,
 }
 
 impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
-    pub fn start(
-        setups: Vec<ServiceSetup>,
-        store: ServiceStore,
-        clock: Clock,
-        routes: Routes,
-        board: Board,
-        reports: Receiver<Report>,
-        requests: Receiver<Request>,
-    ) -> Self {
+    pub fn start(setups: Vec<ServiceSetup>, store: ServiceStore, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
         let mut world = World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), told: HashMap::new(), board };
         let mut services = Vec::new();
         let mut begin = Vec::new();
@@ -119,7 +122,7 @@ impl Controller {
             services.iter().map(|s| Route { hosts: s.setup().hosts.clone().into(), epoch: Arc::clone(s.epoch()) }).collect();
         world.table.number = 1;
         world.routes.publish(world.table.clone());
-        let mut controller = Self { world, services, reports, requests };
+        let mut controller = Self { world, services, known: vec![clock.now(); inputs.workers], inputs };
         let now = clock.now();
         for (service, canary) in controller.services.iter_mut().zip(begin) {
             if let Some(canary) = canary {
@@ -135,20 +138,21 @@ impl Controller {
         let mut next = self.world.clock.now() + TICK;
         loop {
             let wait = next.since(self.world.clock.now());
-            match self.reports.recv_timeout(wait) {
+            match self.inputs.reports.recv_timeout(wait) {
                 Ok(report) => self.take(report),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while let Ok(report) = self.reports.try_recv() {
+            while let Ok(report) = self.inputs.reports.try_recv() {
                 self.take(report);
             }
             self.obey();
             let now = self.world.clock.now();
             if now >= next {
                 next = now + TICK;
+                let known_until = self.known.iter().copied().min().unwrap_or(now);
                 for service in &mut self.services {
-                    service.tick(now, &mut self.world);
+                    service.tick(now, known_until, &mut self.world);
                 }
                 self.show(now);
             }
@@ -164,6 +168,11 @@ impl Controller {
     fn take(&mut self, report: Report) {
         match report {
             Report::Wake => {}
+            Report::UpTo { worker, at } => {
+                if let Some(known) = self.known.get_mut(worker) {
+                    *known = at;
+                }
+            }
             Report::Tripped { service, rollout, evident, at } => {
                 let now = self.world.clock.now();
                 if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
@@ -189,7 +198,7 @@ impl Controller {
 
     fn obey(&mut self) {
         let mut obeyed = false;
-        while let Ok(request) = self.requests.try_recv() {
+        while let Ok(request) = self.inputs.requests.try_recv() {
             let answer = self.carry_out(request.command);
             obeyed = true;
             // An operator who no longer waits has lost the answer, not the effect.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::status::{FileStatus, RolloutStatus, ServiceStatus, TripStatus};
@@ -48,7 +49,8 @@ struct Active {
     step_window: Window,
     judgement: Judgement,
     file: Option<FileStatus>,
-    open: BTreeMap<u64, Timestamp>,
+    /// Canary requests that have not ended: when each began, and whether its response head is there.
+    open: BTreeMap<u64, (Timestamp, bool)>,
     trip: Option<TripStatus>,
     first_breach: Option<Timestamp>,
     last_started: Option<Timestamp>,
@@ -209,12 +211,16 @@ impl Service {
             match *mark {
                 Mark::Started(seq, at) => {
                     active.judge.started(seq, at);
-                    active.open.insert(seq, at);
+                    active.open.insert(seq, (at, false));
                     active.last_started = active.last_started.max(Some(at));
+                }
+                Mark::Answered(seq, latency) => {
+                    active.judge.answered(seq, latency);
+                    active.answered(seq, latency);
                 }
                 Mark::Ended(seq, fate) => {
                     active.judge.ended(seq, fate);
-                    if let Some(at) = active.open.remove(&seq)
+                    if let Some((at, _)) = active.open.remove(&seq)
                         && active.is_breach(fate)
                     {
                         active.breached(at);
@@ -244,8 +250,8 @@ impl Service {
         }
     }
 
-    /// Judges, decides, and renews the epoch.
-    pub fn tick(&mut self, now: Timestamp, shell: &mut dyn Shell) {
+    /// Judges by what is known, decides, and renews the epoch. Everything up to `known_until` has been observed.
+    pub fn tick(&mut self, now: Timestamp, known_until: Timestamp, shell: &mut dyn Shell) {
         self.check_trip(now, shell);
         let Some(active) = &mut self.active else { return };
         active.follow_trip(now);
@@ -258,7 +264,7 @@ impl Service {
             .into_iter()
             .map(|c| WireCount { requests: c.requests, breaches: c.breaches, unanswered: c.unanswered })
             .collect();
-        let judgement = active.judge.tick(now, &wires);
+        let judgement = active.judge.tick(known_until, &wires);
         active.judgement = judgement.clone();
         active.file = self.setup.grader.as_ref().map(|grade| {
             let window = &active.step_window;
@@ -325,6 +331,18 @@ impl Active {
         })
     }
 
+    fn answered(&mut self, seq: u64, latency: Duration) {
+        let head = Fate::Measured { latency, failed: false, unanswered: false };
+        let slow = self.is_breach(head);
+        if let Some((at, answered)) = self.open.get_mut(&seq) {
+            *answered = true;
+            let at = *at;
+            if slow {
+                self.breached(at);
+            }
+        }
+    }
+
     fn breached(&mut self, started: Timestamp) {
         self.first_breach = Some(self.first_breach.map_or(started, |first| first.min(started)));
     }
@@ -345,10 +363,10 @@ impl Active {
             Watch::Latency(limit) => Some(*limit),
             Watch::Errors => None,
         });
-        if let (Some(limit), Some((_, at))) = (shortest.min(), self.open.first_key_value())
-            && tripped.since(*at) > limit
+        let waiting = self.open.values().find(|(_, answered)| !answered).map(|(at, _)| *at);
+        if let (Some(limit), Some(at)) = (shortest.min(), waiting)
+            && tripped.since(at) > limit
         {
-            let at = *at;
             self.breached(at);
         }
         let (first, last) = (self.first_breach, self.last_started);
@@ -356,7 +374,7 @@ impl Active {
             trip.first_breach_started_ns = first.map(Timestamp::as_nanos);
             trip.last_canary_started_ns = last.map(Timestamp::as_nanos);
             trip.started_after_trip =
-                u64::from(last.is_some_and(|at| at > tripped)) * self.open.values().filter(|at| **at > tripped).count().max(1) as u64;
+                u64::from(last.is_some_and(|at| at > tripped)) * self.open.values().filter(|(at, _)| *at > tripped).count().max(1) as u64;
         }
     }
 

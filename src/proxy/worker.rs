@@ -142,7 +142,7 @@ impl Worker {
         self.patrol.walk();
         self.pools.sweep();
         self.close_old_books();
-        self.recorder.borrow_mut().report();
+        self.recorder.borrow_mut().report(self.clock.now());
     }
 
     /// Lets go of the books of epochs that were replaced while no request came.
@@ -158,6 +158,6 @@ impl Worker {
 
     /// Hands over what is left, as long as the controller takes it.
     pub fn flush(&self) {
-        self.recorder.borrow_mut().report();
+        self.recorder.borrow_mut().report(self.clock.now());
     }
 }

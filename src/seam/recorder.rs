@@ -190,10 +190,12 @@ impl Recorder {
 
     /// Hands everything seen since the last tick to the controller and closes books that are over.
     ///
-    /// Returns whether all of it was taken; what was not is offered again on the next tick.
-    pub fn report(&mut self) -> bool {
+    /// `now` must have been read before, on the same thread. Returns whether all of it was taken; what was not is offered again
+    /// on the next tick.
+    pub fn report(&mut self, now: Timestamp) -> bool {
         if self.unsent.is_empty() {
             self.unsent.extend(self.books.iter().filter_map(|b| b.seal(self.worker)));
+            self.unsent.push(Report::UpTo { worker: self.worker, at: now });
         }
         let mut waiting = std::mem::take(&mut self.unsent).into_iter();
         for report in waiting.by_ref() {

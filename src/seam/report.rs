@@ -1,6 +1,7 @@
 //! What workers tell the controller.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use crate::domain::observation::Observation;
 use crate::domain::start_order::Fate;
@@ -12,6 +13,8 @@ use crate::domain::version::Name;
 pub enum Mark {
     /// The request with this start number began.
     Started(u64, Timestamp),
+    /// The response head of the request with this start number was sent on after this time.
+    Answered(u64, Duration),
     /// The request with this start number ended.
     Ended(u64, Fate),
 }
@@ -45,6 +48,13 @@ pub enum Report {
         /// When the deciding breach was evident: a head was read, or a deadline was looked at.
         evident: Timestamp,
         /// When the flag was set.
+        at: Timestamp,
+    },
+    /// This worker has reported everything it saw up to this moment.
+    UpTo {
+        /// The worker.
+        worker: usize,
+        /// The moment.
         at: Timestamp,
     },
     /// Look at your commands.

@@ -134,6 +134,7 @@ impl Sample {
         self.status = status;
         self.books.answered_head(self.role, latency);
         if let Some(flight) = &self.flight {
+            self.books.mark(Mark::Answered(flight.seq, latency));
             let slow = flight.settle_latency(latency, false);
             let failed = Outcome::Answered(status).blame() == Some(Blame::Upstream) && flight.settle_failure();
             if slow || failed {

@@ -45,7 +45,7 @@ impl Bench {
     }
 
     fn drain(&mut self) -> (Window, Vec<Mark>, usize) {
-        assert!(self.recorder.report());
+        assert!(self.recorder.report(self.clock.now()));
         let (mut window, mut all, mut trips) = (Window::default(), Vec::new(), 0);
         while let Ok(report) = self.reports.try_recv() {
             match report {
@@ -57,7 +57,7 @@ impl Bench {
                     assert!(evident <= at);
                     trips += 1;
                 }
-                Report::Wake => {}
+                Report::UpTo { .. } | Report::Wake => {}
             }
         }
         (window, all, trips)
@@ -73,7 +73,10 @@ fn a_good_request_breaches_nothing() {
     assert_eq!(bench.counts(), [(0, 0), (0, 0)]);
     let (window, marks, trips) = bench.drain();
     assert_eq!((window.decided, window.answered, window.response_time.len(), trips), (1, 1, 1, 0));
-    assert!(matches!(marks[..], [Mark::Started(1, _), Mark::Ended(1, Fate::Measured { failed: false, unanswered: false, .. })]));
+    assert!(matches!(
+        marks[..],
+        [Mark::Started(1, _), Mark::Answered(1, _), Mark::Ended(1, Fate::Measured { failed: false, unanswered: false, .. })]
+    ));
 }
 
 #[test]
