@@ -3,6 +3,7 @@
 //! One thread, no async. It wakes on reports and commands and at least every 100 ms; the data plane does not wait for it, and
 //! takes a share back without it.
 
+mod active;
 pub mod command;
 pub mod controller;
 pub mod restore;

@@ -1,25 +1,21 @@
 //! One service under control: its state, its epoch and its rollout; carries out the machine's effects in their order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::control::active::{Active, bare_status};
 use crate::control::setup::{ServiceSetup, VALIDITY};
-use crate::control::status::{FileStatus, RolloutStatus, ServiceStatus, TripStatus};
+use crate::control::status::{FileStatus, RolloutStatus, ServiceStatus};
 use crate::domain::gate::live::Measured;
-use crate::domain::gate::{Criterion, Evidence, Gate};
+use crate::domain::gate::{Criterion, Evidence};
 use crate::domain::observation::{Observation, Window};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::judge::{alpha_of_one_gate, is_latency_breach};
-use crate::domain::rollout::{Effect, Entry, Event, Judge, Judgement, Phase, Record, Rollout, ServiceState, WireCount};
-use crate::domain::start_order::Fate;
+use crate::domain::rollout::{Effect, Entry, Event, Phase, Record, Rollout, ServiceState, WireCount};
 use crate::domain::time::Timestamp;
-use crate::domain::tripwire::n_max_table;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
-use crate::seam::table::{Canary, Epoch, Watch};
-use crate::seam::tripwire::Trial;
+use crate::seam::table::{Canary, Epoch};
 
 /// What a service needs of the world: publish, persist, tell.
 pub trait Shell {
@@ -37,24 +33,6 @@ pub trait Shell {
 
 /// How many rejected versions are remembered.
 const REJECTED: usize = 100;
-
-/// A rollout with everything that belongs to it.
-struct Active {
-    machine: Rollout,
-    judge: Judge,
-    gates: Vec<Gate>,
-    trial: Arc<Trial>,
-    canary: Arc<Version>,
-    watches: Arc<[Watch]>,
-    step_window: Window,
-    judgement: Judgement,
-    file: Option<FileStatus>,
-    /// Canary requests that have not ended: when each began, and whether its response head is there.
-    open: BTreeMap<u64, (Timestamp, bool)>,
-    trip: Option<TripStatus>,
-    first_breach: Option<Timestamp>,
-    last_started: Option<Timestamp>,
-}
 
 /// One service under control.
 pub struct Service {
@@ -104,31 +82,8 @@ impl Service {
         let (id, generation) =
             self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
         self.state.rejected.retain(|name| *name != canary.name);
-        let gates = self.setup.gates.clone();
-        let alpha = alpha_of_one_gate(self.setup.alpha, gates.len());
-        let watched = gates.iter().filter_map(|gate| match gate.criterion {
-            Criterion::Latency { share, limit } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
-            Criterion::Errors { share } => Some((Watch::Errors, n_max_table(share, alpha))),
-            Criterion::Mean { .. } => None,
-        });
-        let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = watched.unzip();
-        let plan = self.setup.plan.clone();
-        let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary.clone(), plan, generation);
-        self.active = Some(Active {
-            machine,
-            judge: Judge::new(canary.name.clone(), &gates, self.setup.alpha, self.setup.beta),
-            gates,
-            trial: Arc::new(Trial::new(tables)),
-            canary: Arc::new(canary),
-            watches: watches.into(),
-            step_window: Window::default(),
-            judgement: Judgement::default(),
-            file: None,
-            open: BTreeMap::new(),
-            trip: None,
-            first_breach: None,
-            last_started: None,
-        });
+        let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary, self.setup.plan.clone(), generation);
+        self.active = Some(Active::new(machine, &self.setup));
         self.drive(Event::Begin, now, shell);
     }
 
@@ -297,100 +252,5 @@ impl Service {
             }),
         };
         ServiceStatus { name: self.setup.name.clone(), owner: (*self.owner).clone(), rollout, rejected: self.state.rejected.clone() }
-    }
-}
-
-fn bare_status(record: &Record) -> RolloutStatus {
-    RolloutStatus {
-        id: record.id,
-        stable: record.stable.clone(),
-        canary: record.canary.clone(),
-        phase: record.phase,
-        step: record.step,
-        steps: 0,
-        weight: record.weight,
-        generation: record.generation,
-        reason: record.reason.clone(),
-        evidence: record.evidence.clone(),
-        gates: Vec::new(),
-        file: None,
-        needs: None,
-        canary_requests: 0,
-        trip: None,
-        durable: false,
-    }
-}
-
-impl Active {
-    fn is_breach(&self, fate: Fate) -> bool {
-        let Fate::Measured { latency, failed, unanswered } = fate else { return false };
-        self.gates.iter().any(|gate| match gate.criterion {
-            Criterion::Latency { limit, .. } => is_latency_breach(latency, unanswered, limit),
-            Criterion::Errors { .. } => failed,
-            Criterion::Mean { limit } => latency > limit,
-        })
-    }
-
-    fn answered(&mut self, seq: u64, latency: Duration) {
-        let head = Fate::Measured { latency, failed: false, unanswered: false };
-        let slow = self.is_breach(head);
-        if let Some((at, answered)) = self.open.get_mut(&seq) {
-            *answered = true;
-            let at = *at;
-            if slow {
-                self.breached(at);
-            }
-        }
-    }
-
-    fn breached(&mut self, started: Timestamp) {
-        self.first_breach = Some(self.first_breach.map_or(started, |first| first.min(started)));
-    }
-
-    fn note_trip(&mut self, evident: Timestamp, at: Timestamp) {
-        if self.trip.is_some() {
-            return;
-        }
-        let (breaches, requests) = self.trial.trip().map_or((0, 0), |t| (t.breaches, t.requests));
-        self.trip =
-            Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });
-    }
-
-    /// Completes what is known of the trip as the workers' marks come in.
-    fn follow_trip(&mut self, now: Timestamp) {
-        let tripped = self.trip.as_ref().map_or(now, |t| Timestamp::from_nanos(t.tripped_ns));
-        let shortest = self.watches.iter().filter_map(|w| match w {
-            Watch::Latency(limit) => Some(*limit),
-            Watch::Errors => None,
-        });
-        let waiting = self.open.values().find(|(_, answered)| !answered).map(|(at, _)| *at);
-        if let (Some(limit), Some(at)) = (shortest.min(), waiting)
-            && tripped.since(at) > limit
-        {
-            self.breached(at);
-        }
-        let (first, last) = (self.first_breach, self.last_started);
-        if let Some(trip) = &mut self.trip {
-            trip.first_breach_started_ns = first.map(Timestamp::as_nanos);
-            trip.last_canary_started_ns = last.map(Timestamp::as_nanos);
-            trip.started_after_trip =
-                u64::from(last.is_some_and(|at| at > tripped)) * self.open.values().filter(|(at, _)| *at > tripped).count().max(1) as u64;
-        }
-    }
-
-    fn status(&self, epoch: &Epoch, state: &ServiceState) -> RolloutStatus {
-        let record = self.machine.record();
-        let durable = state.rollout.as_ref().is_some_and(|r| r.id == record.id && r.phase == record.phase);
-        RolloutStatus {
-            steps: self.machine.plan().steps().len(),
-            weight: if record.phase == Phase::Progressing { epoch.weight() } else { record.weight },
-            gates: self.judgement.gates.clone(),
-            file: self.file.clone(),
-            needs: self.judgement.needs(),
-            canary_requests: self.trial.started(),
-            trip: self.trip.clone(),
-            durable,
-            ..bare_status(record)
-        }
     }
 }

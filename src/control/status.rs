@@ -163,7 +163,6 @@ impl Board {
     }
 
     /// Returns the totals. A panic while they were held leaves them usable: they are sums.
-    #[must_use]
     pub fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,0 +1,159 @@
+//! A rollout under control with everything that belongs to it: machine, judge, trial, and what is shown of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::control::setup::ServiceSetup;
+use crate::control::status::{FileStatus, RolloutStatus, TripStatus};
+use crate::domain::gate::{Criterion, Gate};
+use crate::domain::observation::Window;
+use crate::domain::rollout::judge::{alpha_of_one_gate, is_latency_breach};
+use crate::domain::rollout::{Judge, Judgement, Phase, Record, Rollout, ServiceState};
+use crate::domain::start_order::Fate;
+use crate::domain::time::Timestamp;
+use crate::domain::tripwire::n_max_table;
+use crate::domain::version::Version;
+use crate::seam::table::{Epoch, Watch};
+use crate::seam::tripwire::Trial;
+
+/// A rollout with everything that belongs to it.
+pub(super) struct Active {
+    pub(super) machine: Rollout,
+    pub(super) judge: Judge,
+    pub(super) gates: Vec<Gate>,
+    pub(super) trial: Arc<Trial>,
+    pub(super) canary: Arc<Version>,
+    pub(super) watches: Arc<[Watch]>,
+    pub(super) step_window: Window,
+    pub(super) judgement: Judgement,
+    pub(super) file: Option<FileStatus>,
+    /// Canary requests that have not ended: when each began, and whether its response head is there.
+    pub(super) open: BTreeMap<u64, (Timestamp, bool)>,
+    pub(super) trip: Option<TripStatus>,
+    pub(super) first_breach: Option<Timestamp>,
+    pub(super) last_started: Option<Timestamp>,
+}
+
+pub(super) fn bare_status(record: &Record) -> RolloutStatus {
+    RolloutStatus {
+        id: record.id,
+        stable: record.stable.clone(),
+        canary: record.canary.clone(),
+        phase: record.phase,
+        step: record.step,
+        steps: 0,
+        weight: record.weight,
+        generation: record.generation,
+        reason: record.reason.clone(),
+        evidence: record.evidence.clone(),
+        gates: Vec::new(),
+        file: None,
+        needs: None,
+        canary_requests: 0,
+        trip: None,
+        durable: false,
+    }
+}
+
+impl Active {
+    /// Arms a rollout that has not begun with the service's gates.
+    pub(super) fn new(machine: Rollout, setup: &ServiceSetup) -> Self {
+        let gates = setup.gates.clone();
+        let alpha = alpha_of_one_gate(setup.alpha, gates.len());
+        let watched = gates.iter().filter_map(|gate| match gate.criterion {
+            Criterion::Latency { share, limit } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
+            Criterion::Errors { share } => Some((Watch::Errors, n_max_table(share, alpha))),
+            Criterion::Mean { .. } => None,
+        });
+        let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = watched.unzip();
+        let canary = machine.record().canary.clone();
+        Self {
+            judge: Judge::new(canary.name.clone(), &gates, setup.alpha, setup.beta),
+            machine,
+            gates,
+            trial: Arc::new(Trial::new(tables)),
+            canary: Arc::new(canary),
+            watches: watches.into(),
+            step_window: Window::default(),
+            judgement: Judgement::default(),
+            file: None,
+            open: BTreeMap::new(),
+            trip: None,
+            first_breach: None,
+            last_started: None,
+        }
+    }
+
+    pub(super) fn is_breach(&self, fate: Fate) -> bool {
+        let Fate::Measured { latency, failed, unanswered } = fate else { return false };
+        self.gates.iter().any(|gate| match gate.criterion {
+            Criterion::Latency { limit, .. } => is_latency_breach(latency, unanswered, limit),
+            Criterion::Errors { .. } => failed,
+            Criterion::Mean { limit } => latency > limit,
+        })
+    }
+
+    pub(super) fn answered(&mut self, seq: u64, latency: Duration) {
+        let head = Fate::Measured { latency, failed: false, unanswered: false };
+        let slow = self.is_breach(head);
+        if let Some((at, answered)) = self.open.get_mut(&seq) {
+            *answered = true;
+            let at = *at;
+            if slow {
+                self.breached(at);
+            }
+        }
+    }
+
+    pub(super) fn breached(&mut self, started: Timestamp) {
+        self.first_breach = Some(self.first_breach.map_or(started, |first| first.min(started)));
+    }
+
+    pub(super) fn note_trip(&mut self, evident: Timestamp, at: Timestamp) {
+        if self.trip.is_some() {
+            return;
+        }
+        let (breaches, requests) = self.trial.trip().map_or((0, 0), |t| (t.breaches, t.requests));
+        self.trip =
+            Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });
+    }
+
+    /// Completes what is known of the trip as the workers' marks come in.
+    pub(super) fn follow_trip(&mut self, now: Timestamp) {
+        let tripped = self.trip.as_ref().map_or(now, |t| Timestamp::from_nanos(t.tripped_ns));
+        let shortest = self.watches.iter().filter_map(|w| match w {
+            Watch::Latency(limit) => Some(*limit),
+            Watch::Errors => None,
+        });
+        let waiting = self.open.values().find(|(_, answered)| !answered).map(|(at, _)| *at);
+        if let (Some(limit), Some(at)) = (shortest.min(), waiting)
+            && tripped.since(at) > limit
+        {
+            self.breached(at);
+        }
+        let (first, last) = (self.first_breach, self.last_started);
+        if let Some(trip) = &mut self.trip {
+            trip.first_breach_started_ns = first.map(Timestamp::as_nanos);
+            trip.last_canary_started_ns = last.map(Timestamp::as_nanos);
+            trip.started_after_trip =
+                u64::from(last.is_some_and(|at| at > tripped)) * self.open.values().filter(|(at, _)| *at > tripped).count().max(1) as u64;
+        }
+    }
+
+    pub(super) fn status(&self, epoch: &Epoch, state: &ServiceState) -> RolloutStatus {
+        let record = self.machine.record();
+        let durable = state.rollout.as_ref().is_some_and(|r| r.id == record.id && r.phase == record.phase);
+        RolloutStatus {
+            steps: self.machine.plan().steps().len(),
+            weight: if record.phase == Phase::Progressing { epoch.weight() } else { record.weight },
+            gates: self.judgement.gates.clone(),
+            file: self.file.clone(),
+            needs: self.judgement.needs(),
+            canary_requests: self.trial.started(),
+            trip: self.trip.clone(),
+            durable,
+            ..bare_status(record)
+        }
+    }
+}
