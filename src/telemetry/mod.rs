@@ -1,1 +1,4 @@
 //! What is shown to other systems: logs, the access log and the Prometheus exposition.
+
+pub mod exposition;
+pub mod logs;

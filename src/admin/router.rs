@@ -1,0 +1,42 @@
+//! Which path leads to which handler.
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use crate::admin::guard;
+use crate::admin::health;
+use crate::admin::problem::Problem;
+use crate::admin::rollouts;
+use crate::admin::state::AdminState;
+
+/// Makes the whole admin service. Every request passes the guard first, also one that no path fits.
+#[must_use]
+pub fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/version", get(health::version))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/notices", get(rollouts::notices))
+        .route("/v1/rollouts", get(rollouts::list).post(rollouts::start))
+        .route("/v1/rollouts/{name}", get(rollouts::show))
+        .route("/v1/rollouts/{name}/verdict", get(rollouts::verdict))
+        .route("/v1/rollouts/{name}/abort", post(rollouts::abort))
+        .route("/v1/rollouts/{name}/promote", post(rollouts::promote))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state)
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {path:?}; GET /v1/rollouts lists the rollouts"))
+}
+
+async fn wrong_method(method: Method) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible here; the Allow field tells what is"))
+}

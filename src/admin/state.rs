@@ -1,0 +1,64 @@
+//! What the handlers of the admin listener read and whom they tell.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::control::command::Commands;
+use crate::control::status::Board;
+use crate::seam::clock::Clock;
+use crate::seam::routes::Routes;
+use crate::telemetry::exposition::Exposition;
+
+/// The controller counts as dead when it has judged nothing for this long: fifty of its ticks.
+pub const JUDGED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the handlers of the admin listener read and whom they tell.
+#[derive(Clone)]
+pub struct AdminState {
+    /// What the controller shows.
+    pub board: Board,
+    /// The way to the controller.
+    pub commands: Commands,
+    /// The metrics.
+    pub exposition: Exposition,
+    /// The routing table, empty until the controller has published its first.
+    pub routes: Routes,
+    /// Turns true when the process drains.
+    pub drain: watch::Receiver<bool>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Whether rollouts may be started, aborted and promoted here; false where the listener is reachable from other
+    /// machines, because it knows no users.
+    pub mutations: bool,
+}
+
+/// One thing that must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// Why it does not hold, `None` when it does.
+    pub failure: Option<&'static str>,
+}
+
+impl AdminState {
+    /// Returns what must hold for the process to be alive.
+    #[must_use]
+    pub fn liveness(&self) -> [Check; 1] {
+        let judged = Duration::from_nanos(self.board.snapshot().judged_ns);
+        let age = Duration::from_nanos(self.clock.now().as_nanos()).saturating_sub(judged);
+        [Check { name: "controller", failure: (age > JUDGED_WITHIN).then_some("the controller has not judged for more than 5 s") }]
+    }
+
+    /// Returns what must hold for the process to get traffic.
+    #[must_use]
+    pub fn readiness(&self) -> [Check; 2] {
+        let published = self.routes.current().number > 0;
+        let draining = *self.drain.borrow();
+        [
+            Check { name: "table", failure: (!published).then_some("no routing table is published yet") },
+            Check { name: "serving", failure: draining.then_some("the process drains") },
+        ]
+    }
+}
