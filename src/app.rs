@@ -10,6 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::admin::server::Server;
+use crate::admin::state::AdminState;
 use crate::config::{self, Settings};
 use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
@@ -25,6 +27,7 @@ use crate::seam::report;
 use crate::seam::routes::Routes;
 use crate::sources::builtin;
 use crate::store::{Store, StoreError};
+use crate::telemetry::exposition::{Exposition, Figures};
 
 /// Why the program could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +98,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), Ap
         admin: admin.local_addr()?,
     };
     let plane = Plane::start(settings, opened.store, &mut listeners)?;
-    let admin = plane.admin(admin)?;
+    let admin = plane.admin(admin, addresses.admin.ip().is_loopback())?;
     ready(&addresses);
     let stopped = wait_for_stop(&plane.failed);
     plane.drain(admin);
@@ -104,10 +107,9 @@ pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), Ap
 
 /// Everything that runs but the admin listener.
 struct Plane {
-    board: Board,
+    figures: Figures,
     commands: Commands,
-    counters: Arc<Counters>,
-    clock: Clock,
+    routes: Routes,
     drain: watch::Sender<bool>,
     failed: watch::Receiver<bool>,
     workers: Vec<JoinHandle<()>>,
@@ -134,7 +136,7 @@ impl Plane {
         let (fail, failed) = watch::channel(false);
         let parts = Parts {
             settings: Arc::new(data_plane_settings(settings)),
-            routes,
+            routes: routes.clone(),
             reports: sender,
             access: None,
             clock,
@@ -153,20 +155,31 @@ impl Plane {
             };
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        Ok(Self { board, commands, counters, clock, drain, failed, workers, controller })
+        let figures = Figures { board, counters, access_log_dropped: None, clock };
+        Ok(Self { figures, commands, routes, drain, failed, workers, controller })
     }
 
-    fn admin(&self, _listener: TcpListener) -> Result<(), AppError> {
-        let _ = (&self.board, &self.commands, &self.counters, &self.clock);
-        Ok(())
+    /// Starts the admin listener; operators may change things only over loopback.
+    fn admin(&self, listener: TcpListener, mutations: bool) -> Result<Server, AppError> {
+        let state = AdminState {
+            board: self.figures.board.clone(),
+            commands: self.commands.clone(),
+            exposition: Exposition::new(self.figures.clone()).map_err(io::Error::other)?,
+            routes: self.routes.clone(),
+            drain: self.drain.subscribe(),
+            clock: self.figures.clock,
+            mutations,
+        };
+        Ok(Server::start(listener, state)?)
     }
 
-    /// Lets the requests in flight end, then everything else.
-    fn drain(self, _admin: ()) {
+    /// Lets the requests in flight end, then everything else; the admin listener answers until the data plane is done.
+    fn drain(self, admin: Server) {
         let _ = self.drain.send(true);
         for worker in self.workers {
             let _ = worker.join();
         }
+        admin.stop();
         drop(self.commands);
         let _ = self.controller.join();
     }

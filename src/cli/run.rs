@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::app::{self, AppError};
 use crate::config::{self, Flags, Surroundings};
+use crate::telemetry::logs;
 
 /// The exit code when the configuration has errors (`EX_CONFIG` of sysexits).
 const BAD_CONFIGURATION: u8 = 78;
@@ -97,6 +98,10 @@ pub fn run(args: RunArgs) -> ExitCode {
     };
     for note in &loaded.notes {
         eprintln!("note: {} ({}{})", note.message, note.file, note.line.map_or_else(String::new, |line| format!(":{line}")));
+    }
+    if let Err(error) = logs::start() {
+        eprintln!("error: {error}");
+        return ExitCode::from(BAD_CONFIGURATION);
     }
     let told = app::run(&loaded.settings, |at| {
         for address in &at.listen {
