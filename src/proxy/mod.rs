@@ -7,6 +7,7 @@ pub mod body;
 pub mod connection;
 pub mod deadline;
 pub mod error;
+pub mod passage;
 pub mod patrol;
 pub mod respond;
 pub mod sanitise;

@@ -11,11 +11,11 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::outcome::Role;
 use crate::domain::split::Draw;
-use crate::proxy::connection;
+use crate::proxy::connection::{self, Admitted};
 use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{self, Limits, Patrol};
 use crate::proxy::sanitise::Policy;
@@ -70,6 +70,8 @@ pub struct Worker {
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
     pub(in crate::proxy) access: Option<AccessSender>,
     pub(in crate::proxy) counters: Arc<Counters>,
+    /// Told when the drain time is over and the remaining connections must go.
+    pub(in crate::proxy) cut: Notify,
     reader: RefCell<Reader>,
     routes: RefCell<Vec<RouteState>>,
     recorder: RefCell<Recorder>,
@@ -95,6 +97,7 @@ impl Worker {
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
+            cut: Notify::new(),
             reader: RefCell::new(parts.routes.reader()),
             routes: RefCell::default(),
             recorder: RefCell::new(Recorder::new(index, parts.reports.clone())),
@@ -154,7 +157,9 @@ impl Worker {
     fn close_old_books(&self) {
         let mut reader = self.reader.borrow_mut();
         let table = reader.load();
-        for (state, route) in self.routes.borrow_mut().iter_mut().zip(&table.routes) {
+        let mut routes = self.routes.borrow_mut();
+        routes.truncate(table.routes.len());
+        for (state, route) in routes.iter_mut().zip(&table.routes) {
             if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
                 state.books = self.recorder.borrow_mut().open(&route.epoch);
             }
@@ -210,7 +215,7 @@ async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain
     loop {
         tokio::select! {
             biased;
-            _ = drain.wait_for(|draining| *draining) => return,
+            _ = drain.wait_for(|draining| *draining) => break,
             accepted = listener.accept() => match accepted {
                 Ok((socket, remote)) => admit(socket, remote, port, &worker, &for_connections),
                 Err(error) => {
@@ -224,6 +229,13 @@ async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain
             }
         }
     }
+    // Whoever the kernel has already let in is served too; a closing listener would reset them.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((socket, remote)) = listener.accept() {
+        if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(socket)) {
+            admit(socket, remote, port, &worker, &for_connections);
+        }
+    }
 }
 
 fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &Rc<Worker>, drain: &watch::Receiver<bool>) {
@@ -232,18 +244,22 @@ fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &
         return;
     }
     worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
-    tokio::task::spawn_local(connection::serve(socket, remote, port, Rc::clone(worker), drain.clone()));
+    let admitted = Admitted::new(socket, remote, worker);
+    tokio::task::spawn_local(connection::serve(admitted, port, Rc::clone(worker), drain.clone()));
 }
 
 /// Waits until every connection is closed, at most for the drain time.
 async fn drained(worker: &Rc<Worker>, limit: Duration) {
-    let quiet = async {
+    let quiet = async || {
         let mut interval = tokio::time::interval(Duration::from_millis(10));
         while worker.patrol.connections() > 0 {
             interval.tick().await;
         }
     };
-    if tokio::time::timeout(limit, quiet).await.is_err() {
+    if tokio::time::timeout(limit, quiet()).await.is_err() {
         tracing::warn!(connections = worker.patrol.connections(), "the drain time is over; the remaining connections are cut");
+        worker.cut.notify_waiters();
+        // They end at their next turn, at once; the limit is for a case that cannot be.
+        let _ = tokio::time::timeout(Duration::from_secs(1), quiet()).await;
     }
 }
