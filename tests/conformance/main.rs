@@ -7,6 +7,8 @@
 mod support;
 
 mod chunked;
+mod exchanges;
+mod identity;
 mod framing;
 mod oracle;
 mod targets;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis::domain::outcome::Role;
+
 use crate::support::client::{Client, End};
 use crate::support::eventually;
 use crate::support::message::{Message, read_answers};
@@ -89,7 +91,7 @@ impl Bench {
 
     /// Sends the bytes and judges what happens; `Err` says what is wrong.
     fn try_judge(&self, case: &Case, pieces: usize) -> Result<(), String> {
-        let refused_before = self.proxy.refused();
+        let charged_before = self.charged();
         self.upstream.forget();
         let mut client = Client::connect(self.proxy.address);
         client.send_in_pieces(&case.bytes, pieces);
@@ -128,12 +130,18 @@ impl Bench {
             if end == End::Open {
                 return Err("the connection stays open after a refusal".to_owned());
             }
-            if good == 0 && self.proxy.refused() == refused_before && self.forwarded().is_empty() {
-                return Err("the refusal is not counted".to_owned());
-            }
+            drop(client);
+            eventually(&format!("{}: the refusal is counted, before a version is decided or as a failure after that", case.id), || {
+                (self.charged() > charged_before).then_some(())
+            });
         }
         self.judge_upstream(good)?;
         self.judge_next()
+    }
+
+    /// Requests refused, and decided requests that failed; the upstream of these tests never fails by itself.
+    fn charged(&self) -> u64 {
+        self.proxy.refused() + self.proxy.window(Role::Stable).failed
     }
 
     fn forwarded(&self) -> Vec<Message> {
