@@ -69,6 +69,12 @@ pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>, mut drain:
         draining = drain.wait_for(|draining| *draining) => draining.is_ok(),
     };
     if draining {
+        // What the client has sent by now is still read: hyper closes a connection on which it has not seen a request.
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return log(ended, remote, &worker),
+            () = tokio::task::yield_now() => {}
+        }
         connection.as_mut().graceful_shutdown();
     }
     tokio::select! {

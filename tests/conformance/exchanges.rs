@@ -215,7 +215,9 @@ fn e20_a_client_that_closes_its_side_is_taken_to_have_left() {
     });
     let proxy = proxy::to([upstream.address]).start();
     let mut client = Client::connect(proxy.address);
-    client.send(get("")).half_close();
+    client.send(get(""));
+    upstream.wait("the request", |seen| seen.iter().any(|s| !s.bytes.is_empty()));
+    client.half_close();
     assert_eq!((client.read_to_end(PATIENCE), client.received.len()), (End::Closed, 0));
     upstream.wait("its request is cancelled", |seen| seen.len() == 1 && seen[0].closed);
     assert_eq!(proxy.ended(1).aborted, 1);

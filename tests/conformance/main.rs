@@ -8,7 +8,12 @@ mod support;
 
 mod chunked;
 mod exchanges;
+mod faults;
 mod identity;
+mod life;
 mod framing;
+mod guards;
 mod oracle;
+mod slow;
+mod streams;
 mod targets;

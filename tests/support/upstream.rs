@@ -178,6 +178,11 @@ impl Peer {
         count
     }
 
+    /// Returns how many bytes were received that no request took yet.
+    pub fn buffered(&self) -> usize {
+        self.unread().len()
+    }
+
     /// Waits for the next complete request; `None` when the proxy closes first.
     pub fn request(&mut self) -> Option<Message> {
         loop {
