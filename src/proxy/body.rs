@@ -10,11 +10,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::domain::outcome::Failure;
+use crate::proxy::passage::Passage;
 use crate::proxy::patrol::{RequestGuard, Ticket, Transfer};
 use crate::proxy::upload::BoxError;
 use crate::proxy::upstream::Lease;
-use crate::seam::access::Access;
-use crate::seam::sample::Sample;
 
 /// The answer's body on its way to the client.
 pub enum Answer {
@@ -27,19 +26,17 @@ pub enum Answer {
 /// A version's body; carries the request's measurement to the last byte, an error, or a drop.
 pub struct Measured {
     body: Incoming,
-    sample: Option<Sample>,
+    passage: Passage,
     lease: Option<Lease>,
     guard: Rc<RequestGuard>,
-    access: Option<Box<Access>>,
-    sent: u64,
     _ticket: Ticket,
 }
 
 impl Measured {
     /// Wraps a version's body.
     #[must_use]
-    pub fn new(body: Incoming, sample: Sample, lease: Lease, guard: Rc<RequestGuard>, ticket: Ticket, access: Option<Box<Access>>) -> Self {
-        let mut measured = Self { body, sample: Some(sample), lease: Some(lease), guard, access, sent: 0, _ticket: ticket };
+    pub fn new(body: Incoming, passage: Passage, lease: Lease, guard: Rc<RequestGuard>, ticket: Ticket) -> Self {
+        let mut measured = Self { body, passage, lease: Some(lease), guard, _ticket: ticket };
         if measured.body.is_end_stream() {
             measured.complete();
         }
@@ -47,12 +44,7 @@ impl Measured {
     }
 
     fn complete(&mut self) {
-        if let Some(sample) = self.sample.take() {
-            let duration = sample.complete();
-            if let Some(access) = self.access.take() {
-                access.finish(self.sent, duration, None);
-            }
-        }
+        self.passage.complete();
         if let Some(lease) = self.lease.take()
             && self.guard.is_upload_done()
         {
@@ -62,25 +54,21 @@ impl Measured {
 
     fn fail(&mut self, failure: Failure) {
         self.lease = None;
-        if let Some(sample) = self.sample.take() {
-            let duration = sample.fail(failure);
-            if let Some(access) = self.access.take() {
-                access.finish(self.sent, duration, Some(failure));
-            }
-        }
+        self.passage.fail(failure);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
                 self.guard.download(Transfer::Held);
-                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.passage.pass(frame.data_ref().map_or(0, Bytes::len));
                 if self.body.is_end_stream() {
                     self.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => {
+            // Trailers are not passed on; nothing comes after them.
+            Poll::Ready(None | Some(Ok(_))) => {
                 self.complete();
                 Poll::Ready(None)
             }
@@ -93,16 +81,8 @@ impl Measured {
                 self.guard.download(Transfer::Waiting);
                 let Some(failure) = self.guard.poll_expired(cx) else { return Poll::Pending };
                 self.fail(failure);
-                Poll::Ready(Some(Err("the version's body stalled".into())))
+                Poll::Ready(Some(Err("a body stalled".into())))
             }
-        }
-    }
-}
-
-impl Drop for Measured {
-    fn drop(&mut self) {
-        if self.sample.is_some() {
-            self.fail(Failure::ClientGone);
         }
     }
 }

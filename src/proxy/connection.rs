@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::proxy::body::Answer;
-use crate::proxy::patrol::{Awaits, ConnectionGuard};
+use crate::proxy::patrol::{Awaits, ConnectionGuard, Ticket};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
@@ -25,12 +26,29 @@ use crate::proxy::upload::BoxError;
 use crate::proxy::wire::{HeadScan, Line, Wire};
 use crate::proxy::worker::{Counters, Worker};
 
+/// A connection that was let in: counted, and under patrol from its first moment.
+pub struct Admitted {
+    socket: TcpStream,
+    remote: SocketAddr,
+    guard: Rc<ConnectionGuard>,
+    _ticket: Ticket,
+    _open: Open,
+}
+
+impl Admitted {
+    /// Lets a connection in.
+    #[must_use]
+    pub fn new(socket: TcpStream, remote: SocketAddr, worker: &Worker) -> Self {
+        let (guard, ticket) = worker.patrol.connection();
+        Self { socket, remote, guard, _ticket: ticket, _open: Open::new(&worker.counters) }
+    }
+}
+
 /// Serves one connection to its end.
-pub async fn serve(socket: TcpStream, remote: SocketAddr, port: u16, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
-    let _open = Open::new(&worker.counters);
+pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+    let Admitted { socket, remote, guard, _ticket, _open } = admitted;
     // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    let (guard, _ticket) = worker.patrol.connection();
     let line = Rc::new(Line { guard: Rc::clone(&guard), scan: HeadScan::default().into() });
     let peer = Rc::new(Peer::new(remote, port, &worker.settings.trusted));
     let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line)));
@@ -48,17 +66,31 @@ pub async fn serve(socket: TcpStream, remote: SocketAddr, port: u16, worker: Rc<
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Wire::new(socket, line)), service));
     let draining = tokio::select! {
         biased;
-        ended = connection.as_mut() => return log(ended, remote),
+        ended = connection.as_mut() => return log(ended, remote, &worker),
         draining = drain.wait_for(|draining| *draining) => draining.is_ok(),
     };
     if draining {
+        // What the client has sent by now is still read: hyper closes a connection on which it has not seen a request.
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return log(ended, remote, &worker),
+            () = tokio::task::yield_now() => {}
+        }
         connection.as_mut().graceful_shutdown();
     }
-    log(connection.await, remote);
+    tokio::select! {
+        ended = connection => log(ended, remote, &worker),
+        // Dropping it ends its request, so that the books say how.
+        () = worker.cut.notified() => {}
+    }
 }
 
-fn log(ended: hyper::Result<()>, remote: SocketAddr) {
+fn log(ended: hyper::Result<()>, remote: SocketAddr, worker: &Worker) {
     if let Err(error) = ended {
+        if error.is_parse() {
+            // Not even a request: hyper has answered it.
+            worker.refused();
+        }
         tracing::debug!(%remote, %error, "a client connection ended");
     }
 }
@@ -103,16 +135,16 @@ impl Body for Held {
 }
 
 /// Counts a connection for as long as it is open.
-struct Open<'a>(&'a Counters);
+struct Open(Arc<Counters>);
 
-impl<'a> Open<'a> {
-    fn new(counters: &'a Counters) -> Self {
+impl Open {
+    fn new(counters: &Arc<Counters>) -> Self {
         counters.open.fetch_add(1, Ordering::Relaxed);
-        Self(counters)
+        Self(Arc::clone(counters))
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -45,9 +45,11 @@ pub fn refused(refusal: Refusal, accept: Option<&HeaderValue>, policy: &Policy) 
     let mut response = respond::problem(status, refusal.reason, accept);
     let headers = response.headers_mut();
     let token = if refusal.status == 508 { "proxy_loop_detected" } else { "http_request_denied" };
-    proxy_status(headers, policy, token);
+    if !status.is_success() {
+        proxy_status(headers, policy, token);
+    }
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
+    if status.is_success() || status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     response

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
-use crate::proxy::connection;
+use crate::proxy::connection::{self, Admitted};
 use crate::proxy::patrol;
 use crate::proxy::worker::{Parts, Worker};
 
@@ -56,7 +56,7 @@ async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain
     loop {
         tokio::select! {
             biased;
-            _ = drain.wait_for(|draining| *draining) => return,
+            _ = drain.wait_for(|draining| *draining) => break,
             accepted = listener.accept() => match accepted {
                 Ok((socket, remote)) => admit(socket, remote, port, &worker, &for_connections),
                 Err(error) => {
@@ -70,6 +70,13 @@ async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain
             }
         }
     }
+    // Whoever the kernel has already let in is served too; a closing listener would reset them.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((socket, remote)) = listener.accept() {
+        if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(socket)) {
+            admit(socket, remote, port, &worker, &for_connections);
+        }
+    }
 }
 
 fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &Rc<Worker>, drain: &watch::Receiver<bool>) {
@@ -78,18 +85,22 @@ fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &
         return;
     }
     worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
-    tokio::task::spawn_local(connection::serve(socket, remote, port, Rc::clone(worker), drain.clone()));
+    let admitted = Admitted::new(socket, remote, worker);
+    tokio::task::spawn_local(connection::serve(admitted, port, Rc::clone(worker), drain.clone()));
 }
 
 /// Waits until every connection is closed, at most for the drain time.
 async fn drained(worker: &Rc<Worker>, limit: Duration) {
-    let quiet = async {
+    let quiet = async || {
         let mut interval = tokio::time::interval(Duration::from_millis(10));
         while worker.patrol.connections() > 0 {
             interval.tick().await;
         }
     };
-    if tokio::time::timeout(limit, quiet).await.is_err() {
+    if tokio::time::timeout(limit, quiet()).await.is_err() {
         tracing::warn!(connections = worker.patrol.connections(), "the drain time is over; the remaining connections are cut");
+        worker.cut.notify_waiters();
+        // They end at their next turn, at once; the limit is for a case that cannot be.
+        let _ = tokio::time::timeout(Duration::from_secs(1), quiet()).await;
     }
 }

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod deadline;
 pub mod error;
 pub mod listener;
+pub mod passage;
 pub mod patrol;
 pub mod respond;
 pub mod sanitise;

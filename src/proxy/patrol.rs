@@ -16,6 +16,9 @@ use crate::proxy::settings::Timeouts;
 /// The time between two rounds.
 pub const ROUND: Duration = Duration::from_millis(100);
 
+/// How many rounds a connection that we closed waits for the client to stop sending, so that it can read our last answer.
+const LINGER: u32 = 10;
+
 /// Limits in rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -133,14 +136,16 @@ impl RequestGuard {
     fn inspect(&self, round: u32, limits: &Limits) {
         let upload = round.wrapping_sub(self.upload_round.get());
         let download = round.wrapping_sub(self.download_round.get());
-        if !self.answered.get() {
-            match self.upload.get() {
-                Transfer::Waiting if upload > limits.body_idle => self.expire(Failure::RequestBodyTimeout),
-                Transfer::Idle | Transfer::Held if upload > limits.response => self.expire(Failure::ResponseTimeout),
-                _ => {}
+        match (self.answered.get(), self.upload.get(), self.download.get()) {
+            // As long as the client owes the rest of its body, silence is not the version's fault.
+            (false, Transfer::Waiting, _) | (true, Transfer::Waiting, Transfer::Waiting) if upload > limits.body_idle => {
+                self.expire(Failure::RequestBodyTimeout);
             }
-        } else if self.download.get() == Transfer::Waiting && download > limits.body_idle {
-            self.expire(Failure::ResponseBodyTimeout);
+            (false, Transfer::Idle | Transfer::Held, _) if upload > limits.response => self.expire(Failure::ResponseTimeout),
+            (true, Transfer::Idle | Transfer::Held, Transfer::Waiting) if upload.min(download) > limits.body_idle => {
+                self.expire(Failure::ResponseBodyTimeout);
+            }
+            _ => {}
         }
     }
 }
@@ -154,6 +159,8 @@ pub enum Awaits {
     Head,
     /// The answer; requests have their own guard.
     Answer,
+    /// That the client closes too, after we have ended sending.
+    Farewell,
 }
 
 /// One client connection under patrol.
@@ -195,6 +202,12 @@ impl ConnectionGuard {
         }
     }
 
+    /// Says whether the socket did not take all that was written to it so far.
+    #[must_use]
+    pub fn is_write_blocked(&self) -> bool {
+        self.write_blocked.get().is_some()
+    }
+
     /// Returns what was waited for too long, and otherwise wakes the caller when that happens.
     pub fn poll_expired(&self, cx: &Context<'_>) -> Option<Awaits> {
         if self.expired.get().is_none() {
@@ -215,6 +228,7 @@ impl ConnectionGuard {
             Awaits::Request => waited > limits.keep_alive,
             Awaits::Head => waited > limits.header,
             Awaits::Answer => false,
+            Awaits::Farewell => waited > LINGER,
         };
         if (late || stalled) && self.expired.get().is_none() {
             self.expired.set(Some(if stalled { Awaits::Answer } else { self.awaits.get() }));

@@ -14,7 +14,8 @@ use crate::domain::outcome::{Failure, Role};
 use crate::domain::time::Timestamp;
 use crate::proxy::body::{Answer, Measured};
 use crate::proxy::error;
-use crate::proxy::sanitise::{self, Clean, Peer, Refusal, WireNotes};
+use crate::proxy::passage::Passage;
+use crate::proxy::sanitise::{self, Peer, Refusal, WireNotes};
 use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Reply};
 use crate::proxy::wire::Line;
@@ -46,7 +47,7 @@ impl Serve {
         let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.scan.borrow_mut().take());
         let (mut head, body) = request.into_parts();
         let accept = head.headers.get(http::header::ACCEPT).cloned();
-        let mut access = self.access(&head, worker);
+        let access = self.access(&head, worker);
 
         // 2. Refuse it or clean it.
         let clean = match sanitise::request(&mut head, notes, &self.peer, &worker.policy) {
@@ -61,9 +62,9 @@ impl Serve {
         let (role, pool) = self.pick(&books, started);
 
         // 6. The sample begins; a canary request enters the deadline queue.
-        let mut sample = Sample::begin(&books, worker.clock, role, started);
+        let sample = Sample::begin(&books, worker.clock, role, started);
         worker.deadlines.watch(&sample);
-        describe(&mut access, &sample, &clean);
+        let mut passage = Passage::new(sample, access, &clean);
 
         // 7. To the version, within one time budget.
         let (guard, ticket) = worker.patrol.request();
@@ -73,17 +74,16 @@ impl Serve {
         // 8. The head of the answer: time, blame and class are known.
         let (head, body, lease) = match sent.and_then(|reply| clean_reply(reply, worker)) {
             Ok(answer) => answer,
-            Err(failure) => return self.fail(failure, sample, accept.as_ref(), access),
+            Err(failure) => {
+                passage.fail(failure);
+                return error::failed(failure, accept.as_ref(), &worker.policy);
+            }
         };
-        sample.head(head.status.as_u16());
+        passage.head(head.status.as_u16());
         guard.answered();
-        if let Some(access) = &mut access {
-            access.line.status = head.status.as_u16();
-            access.line.response_time = sample.response_time();
-        }
 
         // 9. The body streams on and carries the sample.
-        let body = Measured::new(body, sample, lease, guard, ticket, access);
+        let body = Measured::new(body, passage, lease, guard, ticket);
         Response::from_parts(head, Answer::Measured(Box::new(body)))
     }
 
@@ -115,15 +115,6 @@ impl Serve {
         error::no_route(accept, &self.worker.policy)
     }
 
-    fn fail(&self, failure: Failure, sample: Sample, accept: Option<&HeaderValue>, access: Option<Box<Access>>) -> Response<Answer> {
-        let duration = sample.fail(failure);
-        if let Some(mut access) = access {
-            access.line.status = failure.status();
-            access.finish(0, duration, Some(failure));
-        }
-        error::failed(failure, accept, &self.worker.policy)
-    }
-
     /// Begins a line of the access log when there is one; the only part of the path that copies text.
     fn access(&self, head: &http::request::Parts, worker: &Worker) -> Option<Box<Access>> {
         let sender = worker.access.clone()?;
@@ -144,17 +135,6 @@ impl Serve {
             refusal: None,
         });
         Some(Box::new(Access { line, sender }))
-    }
-}
-
-fn describe(access: &mut Option<Box<Access>>, sample: &Sample, clean: &Clean) {
-    if let Some(access) = access {
-        let epoch = sample.epoch();
-        access.line.host.clone_from(&clean.host);
-        access.line.service = Some(epoch.service.clone());
-        access.line.version = Some(epoch.version(sample.role()).name.clone());
-        access.line.role = Some(sample.role());
-        access.line.generation = epoch.generation;
     }
 }
 

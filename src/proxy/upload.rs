@@ -79,6 +79,8 @@ impl Body for Upload {
             Source::Client(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
             Source::Whole(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
         };
+        // Trailers are not passed on; nothing comes after them.
+        let polled = polled.map(|frame| frame.filter(|frame| frame.as_ref().map_or(true, Frame::is_data)));
         match &polled {
             Poll::Pending => self.guard.upload(Transfer::Waiting),
             Poll::Ready(None) => self.finish(),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -15,6 +15,9 @@ use crate::proxy::sanitise::WireNotes;
 
 /// The answer to a head that did not arrive in time, sent by hand because no request exists yet.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// How many bytes of an unwanted upload are thrown away before its connection is reset.
+const MAX_DISCARDED: usize = 256 * 1024;
 
 /// Looks at the bytes of request heads as they pass, without changing them.
 ///
@@ -114,6 +117,12 @@ impl HeadScan {
         self.done.pop_front().unwrap_or_default()
     }
 
+    /// Says whether the client may still be sending something that nobody will read.
+    #[must_use]
+    pub fn is_mid_message(&self) -> bool {
+        self.state != State::RequestLine || self.line.length > 0 || !self.done.is_empty()
+    }
+
     /// Notes that the body of the current request is over.
     pub fn body_ends(&mut self) {
         if self.state == State::Body {
@@ -135,17 +144,20 @@ pub struct Line {
 pub struct Wire {
     socket: TcpStream,
     line: Rc<Line>,
+    /// How much was thrown away since we ended sending; `None` before that.
+    discarded: Option<usize>,
 }
 
 impl Wire {
     /// Wraps a socket.
     #[must_use]
     pub const fn new(socket: TcpStream, line: Rc<Line>) -> Self {
-        Self { socket, line }
+        Self { socket, line, discarded: None }
     }
 
     fn late(&self, awaited: Awaits) -> io::Error {
-        if awaited == Awaits::Head {
+        // Never into the middle of an earlier answer that the client is slow to take.
+        if awaited == Awaits::Head && !self.line.guard.is_write_blocked() {
             // Best effort: the client was too slow, and the connection closes in any case.
             let _ = self.socket.try_write(TOO_LATE);
         }
@@ -208,7 +220,27 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.discarded.is_none() {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+            if !this.line.scan.borrow().is_mid_message() {
+                return Poll::Ready(Ok(()));
+            }
+            this.line.guard.awaits(Awaits::Farewell);
+        }
+        // Closing with bytes unread would reset the connection, and the client might lose the answer (RFC 9112 section 9.6).
+        let discarded = this.discarded.get_or_insert(0);
+        let mut scrap = [std::mem::MaybeUninit::uninit(); 4096];
+        while *discarded < MAX_DISCARDED {
+            let mut buf = ReadBuf::uninit(&mut scrap);
+            match Pin::new(&mut this.socket).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => *discarded += buf.filled().len(),
+                Poll::Ready(_) => break,
+                Poll::Pending if this.line.guard.poll_expired(cx).is_none() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

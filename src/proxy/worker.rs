@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::outcome::Role;
 use crate::domain::split::Draw;
@@ -65,6 +65,8 @@ pub struct Worker {
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
     pub(in crate::proxy) access: Option<AccessSender>,
     pub(in crate::proxy) counters: Arc<Counters>,
+    /// Told when the drain time is over and the remaining connections must go.
+    pub(in crate::proxy) cut: Notify,
     reader: RefCell<Reader>,
     routes: RefCell<Vec<RouteState>>,
     recorder: RefCell<Recorder>,
@@ -90,6 +92,7 @@ impl Worker {
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
+            cut: Notify::new(),
             reader: RefCell::new(parts.routes.reader()),
             routes: RefCell::default(),
             recorder: RefCell::new(Recorder::new(index, parts.reports.clone())),
@@ -149,7 +152,9 @@ impl Worker {
     fn close_old_books(&self) {
         let mut reader = self.reader.borrow_mut();
         let table = reader.load();
-        for (state, route) in self.routes.borrow_mut().iter_mut().zip(&table.routes) {
+        let mut routes = self.routes.borrow_mut();
+        routes.truncate(table.routes.len());
+        for (state, route) in routes.iter_mut().zip(&table.routes) {
             if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
                 state.books = self.recorder.borrow_mut().open(&route.epoch);
             }

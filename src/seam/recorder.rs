@@ -193,11 +193,22 @@ impl Recorder {
     /// `now` must have been read before, on the same thread. Returns whether all of it was taken; what was not is offered again
     /// on the next tick.
     pub fn report(&mut self, now: Timestamp) -> bool {
-        if self.unsent.is_empty() {
-            self.unsent.extend(self.books.iter().filter_map(|b| b.seal(self.worker)));
-            self.unsent.push(Report::UpTo { worker: self.worker, at: now });
+        let before = std::mem::take(&mut self.unsent);
+        if self.offer(before) {
+            let mut sealed: Vec<Report> = self.books.iter().filter_map(|b| b.seal(self.worker)).collect();
+            sealed.push(Report::UpTo { worker: self.worker, at: now });
+            self.offer(sealed);
         }
-        let mut waiting = std::mem::take(&mut self.unsent).into_iter();
+        if self.unsent.is_empty() {
+            // All books were just sealed; only this recorder holds those that no route and no request needs any more.
+            self.books.retain(|b| Rc::strong_count(b) > 1);
+        }
+        self.unsent.is_empty()
+    }
+
+    /// Offers reports to the controller and keeps what it does not take; says whether it took all.
+    fn offer(&mut self, reports: Vec<Report>) -> bool {
+        let mut waiting = reports.into_iter();
         for report in waiting.by_ref() {
             if let Err(error) = self.reports.try_send(report) {
                 if let std::sync::mpsc::TrySendError::Full(report) = error {
@@ -207,10 +218,6 @@ impl Recorder {
             }
         }
         self.unsent.extend(waiting);
-        if self.unsent.is_empty() {
-            // Only this recorder holds books that no route and no request needs any more.
-            self.books.retain(|b| Rc::strong_count(b) > 1 || b.in_flight() > 0);
-        }
         self.unsent.is_empty()
     }
 }

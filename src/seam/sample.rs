@@ -55,6 +55,22 @@ impl Flight {
         tripped
     }
 
+    /// Settles the latency wires of a request that ended without an answer through no fault of the version, so that its
+    /// deadlines do not count it later. A limit that has passed by then counts unless `excused`; says whether it tripped.
+    fn settle_unanswered(&self, after: Duration, excused: bool) -> bool {
+        let mut tripped = false;
+        for (wire, watch) in self.watches.iter().enumerate() {
+            if let Watch::Latency(limit) = watch
+                && self.claims.claim(wire)
+                && !excused
+                && after > *limit
+            {
+                tripped |= self.trial.breach(wire, self.seq, true);
+            }
+        }
+        tripped
+    }
+
     /// Counts a failure of the version on the error wires; says whether it tripped the trial.
     fn settle_failure(&self) -> bool {
         let mut tripped = false;
@@ -177,6 +193,8 @@ impl Sample {
             if flight.settle_failure() || slow {
                 self.books.tripped(now, self.clock.now());
             }
+        } else if self.response_time.is_none() && flight.settle_unanswered(duration, outcome != Outcome::Failed(Failure::ClientGone)) {
+            self.books.tripped(now, self.clock.now());
         }
         self.books.mark(Mark::Ended(flight.seq, fate));
         duration

@@ -12,9 +12,12 @@ pub struct HostPort<'a> {
 }
 
 impl HostPort<'_> {
-    /// Returns the host for routing: lower case, without a trailing dot.
+    /// Returns the host for routing: lower case, without a trailing dot; an IPv6 address in its shortest form.
     #[must_use]
     pub fn canonical(&self) -> String {
+        if let Some(address) = self.host.strip_prefix('[').and_then(|h| h.strip_suffix(']')?.parse::<Ipv6Addr>().ok()) {
+            return format!("[{address}]");
+        }
         self.host.strip_suffix('.').unwrap_or(self.host).to_ascii_lowercase()
     }
 }
@@ -35,7 +38,7 @@ pub fn host_and_port(text: &str) -> Option<HostPort<'_>> {
                 Some((host, port)) => (host, Some(port)),
                 None => (text, None),
             };
-            if host.is_empty() || !host.bytes().all(is_reg_name) {
+            if matches!(host, "" | ".") || !host.bytes().all(is_reg_name) {
                 return None;
             }
             (host, port)
@@ -70,14 +73,35 @@ mod tests {
         ] {
             assert_eq!(host_and_port(text), Some(HostPort { host, port }), "{text}");
         }
-        assert_eq!(host_and_port("Example.COM.:80").unwrap().canonical(), "example.com");
+        for (text, canonical) in [("Example.COM.:80", "example.com"), ("[0:0:0::01]:80", "[::1]"), ("[FE80::A]", "[fe80::a]")] {
+            assert_eq!(host_and_port(text).unwrap().canonical(), canonical);
+        }
     }
 
     #[test]
     fn refuses_everything_else() {
         for text in [
-            "", ":80", "a b", "a/b", "u@a", "a,b", "a:99999", "a:8x", "a:", "a:80:80", "[::1", "[::g]", "[::1]x", "a\\b", "a\"b", "ä",
-            "a#b", "a?b",
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "u@a",
+            "a,b",
+            "a:99999",
+            "a:8x",
+            "a:",
+            "a:80:80",
+            "[::1",
+            "[::g]",
+            "[::1]x",
+            "a\\b",
+            "a\"b",
+            "ä",
+            "a#b",
+            "a?b",
+            ".",
+            ".:80",
+            "[::1%25lo]",
         ] {
             assert_eq!(host_and_port(text), None, "{text}");
         }

@@ -62,7 +62,7 @@ impl Policy {
     }
 }
 
-/// A request that is not passed on. The client is to blame; no version is charged.
+/// A request that is answered here and not passed on. Unless the status is 200, the client is to blame; no version is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status of the answer.

@@ -45,7 +45,8 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
     if fields::elements(&head.headers, &header::VIA).any(|entry| entry.split_whitespace().nth(1) == Some(policy.pseudonym.as_str())) {
         return refuse(508, "this proxy is already in the request's Via: a routing loop");
     }
-    strip(&mut head.headers)?;
+    max_forwards(head)?;
+    strip(&mut head.headers, peer.trusted)?;
     let host_value = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
     forward::identify(&mut head.headers, peer, &host_value);
     fields::append_via(&mut head.headers, &policy.via);
@@ -168,8 +169,25 @@ fn expectation(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Removes hop-by-hop fields, those `Connection` names, ours, and names with underscores.
-fn strip(headers: &mut HeaderMap) -> Result<(), Refusal> {
+/// Counts down how often OPTIONS may still be forwarded; at 0 this proxy is who answers (RFC 9110 section 7.6.2).
+fn max_forwards(head: &mut Parts) -> Result<(), Refusal> {
+    if head.method != Method::OPTIONS {
+        return Ok(());
+    }
+    let hops = head.headers.get(header::MAX_FORWARDS).and_then(|v| v.to_str().ok()?.parse::<u32>().ok());
+    match hops {
+        None => Ok(()),
+        Some(0) => refuse(200, "Max-Forwards is 0, so this proxy answers by itself"),
+        Some(hops) => {
+            head.headers.insert(header::MAX_FORWARDS, HeaderValue::from(hops - 1));
+            Ok(())
+        }
+    }
+}
+
+/// Removes hop-by-hop fields, those `Connection` names, ours, names with underscores, and what an untrusted peer says of
+/// itself.
+fn strip(headers: &mut HeaderMap, trusted: bool) -> Result<(), Refusal> {
     let trailers = fields::elements(headers, &header::TE).any(|e| e.eq_ignore_ascii_case("trailers"));
     let mut gone: Vec<HeaderName> = if headers.contains_key(header::CONNECTION) { fields::nominated(headers) } else { Vec::new() };
     for (name, value) in headers.iter() {
@@ -181,6 +199,7 @@ fn strip(headers: &mut HeaderMap) -> Result<(), Refusal> {
             || matches!(*name, header::EXPECT | header::CONTENT_LENGTH)
             || text.starts_with(OURS)
             || text.contains('_')
+            || (!trusted && text.starts_with("x-forwarded-"))
         {
             gone.push(name.clone());
         }

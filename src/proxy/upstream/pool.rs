@@ -5,16 +5,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::client::conn::http1::SendRequest;
-
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
-use crate::proxy::upload::Upload;
+use crate::proxy::upstream::connect::Link;
 use crate::seam::clock::Clock;
 
 struct Idle {
-    sender: SendRequest<Upload>,
+    link: Link,
     since: Timestamp,
 }
 
@@ -44,8 +42,11 @@ impl Pool {
         self.endpoints.get(endpoint).map(|e| e.address)
     }
 
-    /// Takes an idle connection that is open and not stale.
-    pub fn checkout(&self, endpoint: usize) -> Option<SendRequest<Upload>> {
+    /// Takes an idle connection that is ready for a request and not stale.
+    ///
+    /// One that is not ready has not finished its last exchange, such as a request whose end the endpoint never read;
+    /// waiting for it could take for ever.
+    pub fn checkout(&self, endpoint: usize) -> Option<Link> {
         let mut idle = self.endpoints.get(endpoint)?.idle.borrow_mut();
         let now = self.clock.now();
         while let Some(entry) = idle.pop() {
@@ -54,25 +55,25 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if !entry.sender.is_closed() {
-                return Some(entry.sender);
+            if entry.link.sender.is_ready() {
+                return Some(entry.link);
             }
         }
         None
     }
 
-    fn give_back(&self, endpoint: usize, sender: SendRequest<Upload>) {
+    fn give_back(&self, endpoint: usize, link: Link) {
         let Some(endpoint) = self.endpoints.get(endpoint) else { return };
         let mut idle = endpoint.idle.borrow_mut();
-        if !sender.is_closed() && idle.len() < POOL_SIZE {
-            idle.push(Idle { sender, since: self.clock.now() });
+        if !link.sender.is_closed() && idle.len() < POOL_SIZE {
+            idle.push(Idle { link, since: self.clock.now() });
         }
     }
 
     fn sweep(&self) {
         let now = self.clock.now();
         for endpoint in &self.endpoints {
-            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && !e.sender.is_closed());
+            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && !e.link.sender.is_closed());
         }
     }
 }
@@ -81,13 +82,13 @@ impl Pool {
 pub struct Lease {
     pub(super) pool: Rc<Pool>,
     pub(super) endpoint: usize,
-    pub(super) sender: SendRequest<Upload>,
+    pub(super) link: Link,
 }
 
 impl Lease {
     /// Returns the connection to its pool. Only after request and answer both went through in full.
     pub fn give_back(self) {
-        self.pool.give_back(self.endpoint, self.sender);
+        self.pool.give_back(self.endpoint, self.link);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::domain::outcome::Failure;
 use crate::proxy::patrol::RequestGuard;
 use crate::proxy::settings::MAX_INFORMATIONAL;
 use crate::proxy::upload::Upload;
-use crate::proxy::upstream::connect::connect;
+use crate::proxy::upstream::connect::{Link, connect};
 use crate::proxy::upstream::pool::{Lease, Pool};
 
 /// A version's answer: its head, and the connection its body comes over.
@@ -51,16 +51,16 @@ pub async fn send(
     for endpoint in pool.turn() {
         let Some(address) = pool.address(endpoint) else { continue };
         loop {
-            let (mut sender, pooled) = match open(pool, endpoint, address, guard, connect_limit).await {
+            let (mut link, pooled) = match open(pool, endpoint, address, guard, connect_limit).await {
                 Ok(opened) => opened,
                 Err(failure) => {
                     last = failure;
                     break;
                 }
             };
-            let outcome = exchange(&mut sender, request, guard, &informational).await;
+            let outcome = exchange(&mut link.sender, request, guard, &informational).await;
             match outcome {
-                Ok(response) => return Ok(Reply { response, lease: Lease { pool: Rc::clone(pool), endpoint, sender } }),
+                Ok(response) => return Ok(Reply { response, lease: Lease { pool: Rc::clone(pool), endpoint, link } }),
                 Err((failure, unsent)) => match unsent {
                     // Nothing of it was written: safe to send again, whatever its method.
                     Some(unsent) if pooled => request = *unsent,
@@ -76,24 +76,16 @@ pub async fn send(
 }
 
 /// Takes a pooled connection or opens one; says which.
-async fn open(
-    pool: &Pool,
-    endpoint: usize,
-    address: SocketAddr,
-    guard: &RequestGuard,
-    limit: Duration,
-) -> Result<(SendRequest<Upload>, bool), Failure> {
-    while let Some(mut sender) = pool.checkout(endpoint) {
-        if sender.is_ready() || sender.ready().await.is_ok() {
-            return Ok((sender, true));
-        }
+async fn open(pool: &Pool, endpoint: usize, address: SocketAddr, guard: &RequestGuard, limit: Duration) -> Result<(Link, bool), Failure> {
+    if let Some(link) = pool.checkout(endpoint) {
+        return Ok((link, true));
     }
     let mut connecting = pin!(connect(address, limit));
-    let sender = poll_fn(|cx| match guard.poll_expired(cx) {
+    let link = poll_fn(|cx| match guard.poll_expired(cx) {
         Some(failure) => Poll::Ready(Err(failure)),
         None => connecting.as_mut().poll(cx),
     });
-    sender.await.map(|sender| (sender, false))
+    link.await.map(|link| (link, false))
 }
 
 type Unsent = Option<Box<Request<Upload>>>;
@@ -107,14 +99,16 @@ async fn exchange(
 ) -> Result<Response<Incoming>, (Failure, Unsent)> {
     let mut sent = pin!(sender.try_send_request(request));
     poll_fn(|cx| {
-        if let Poll::Ready(result) = sent.as_mut().poll(cx) {
+        let polled = sent.as_mut().poll(cx);
+        // First of all: all of them may have come in one piece, together with the final head.
+        if informational.load(Ordering::Relaxed) > MAX_INFORMATIONAL {
+            return Poll::Ready(Err((Failure::ResponseInformational, None)));
+        }
+        if let Poll::Ready(result) = polled {
             return Poll::Ready(result.map_err(|mut error| {
                 let unsent = error.take_message().map(Box::new);
                 (failure_of(error.error(), guard), unsent)
             }));
-        }
-        if informational.load(Ordering::Relaxed) > MAX_INFORMATIONAL {
-            return Poll::Ready(Err((Failure::ResponseInformational, None)));
         }
         guard.poll_expired(cx).map_or(Poll::Pending, |failure| Poll::Ready(Err((failure, None))))
     })

@@ -1,0 +1,19 @@
+//! Hostile, odd and unlucky HTTP/1.1 on real sockets, line by line of the catalogue; see the README beside this file.
+
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
+mod support;
+
+mod chunked;
+mod exchanges;
+mod faults;
+mod framing;
+mod guards;
+mod identity;
+mod life;
+mod oracle;
+mod slow;
+mod streams;
+mod targets;

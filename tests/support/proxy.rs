@@ -1,0 +1,233 @@
+//! The real workers in this process: real sockets, a table published by the test, reports read by the test, drained at the end.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use portcullis::domain::observation::Window;
+use portcullis::domain::outcome::Role;
+use portcullis::domain::time::Timestamp;
+use portcullis::domain::version::Version;
+use portcullis::domain::weight::Weight;
+use portcullis::proxy::listener;
+use portcullis::proxy::settings::{Settings, Timeouts};
+use portcullis::proxy::worker::{Counters, Parts};
+use portcullis::seam::access::{self, AccessReceiver};
+use portcullis::seam::clock::Clock;
+use portcullis::seam::report::{self, Report};
+use portcullis::seam::routes::Routes;
+use portcullis::seam::table::{Canary, Epoch, Route, Table, Watch};
+use portcullis::seam::tripwire::Trial;
+use socket2::{Domain, Socket, Type};
+use tokio::sync::watch;
+
+use super::eventually;
+
+/// The generation of the epoch that the harness publishes.
+pub const GENERATION: u64 = 7;
+
+/// The workers of one test.
+pub struct Proxy {
+    /// Where they listen.
+    pub address: SocketAddr,
+    /// The routing table.
+    pub routes: Routes,
+    /// The trial of the canary, when there is one.
+    pub trial: Option<Arc<Trial>>,
+    /// The data plane's counters.
+    pub counters: Arc<Counters>,
+    /// The access log.
+    pub access: Mutex<AccessReceiver>,
+    reports: Mutex<(Receiver<Report>, Window, Window)>,
+    drain: watch::Sender<bool>,
+    workers: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+/// What a proxy is made from.
+pub struct Setup {
+    settings: Settings,
+    stable: Vec<SocketAddr>,
+    hosts: Vec<String>,
+    canary: Option<Canary>,
+}
+
+/// Short time-outs for tests; still long enough for a busy machine.
+pub fn timeouts() -> Timeouts {
+    Timeouts {
+        connect: Duration::from_secs(1),
+        response: Duration::from_secs(2),
+        body_idle: Duration::from_secs(2),
+        header: Duration::from_secs(2),
+        keep_alive: Duration::from_secs(4),
+        write_stall: Duration::from_secs(2),
+        drain: Duration::from_secs(2),
+    }
+}
+
+fn version(name: &str, endpoints: Vec<SocketAddr>) -> Arc<Version> {
+    Arc::new(Version { name: name.parse().unwrap(), endpoints })
+}
+
+/// Begins a proxy whose stable version listens there.
+pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
+    let settings = Settings {
+        listen: Vec::new(),
+        workers: 1,
+        timeouts: timeouts(),
+        trusted: Vec::new(),
+        strict: false,
+        connections: 1_000,
+        pseudonym: "gate-1".to_owned(),
+    };
+    Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None }
+}
+
+impl Setup {
+    /// Changes the settings.
+    pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Refuses bare LF and two framings.
+    pub fn strict(self) -> Self {
+        self.with(|settings| settings.strict = true)
+    }
+
+    /// Believes the forwarding fields of loopback peers.
+    pub fn trusting(self) -> Self {
+        self.with(|settings| settings.trusted.push(IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST))))
+    }
+
+    /// Answers for these hosts only.
+    pub fn for_hosts(mut self, hosts: &[&str]) -> Self {
+        self.hosts = hosts.iter().map(|h| (*h).to_owned()).collect();
+        self
+    }
+
+    /// Puts a canary on trial that gets every request, watched by these wires, each with this table n_max.
+    pub fn canary(mut self, endpoints: impl Into<Vec<SocketAddr>>, watches: &[Watch], n_max: &[u64]) -> Self {
+        let trial = Arc::new(Trial::new(watches.iter().map(|_| n_max.into()).collect()));
+        self.canary = Some(Canary { version: version("v2", endpoints.into()), weight: Weight::FULL, trial, watches: watches.into() });
+        self
+    }
+
+    /// Starts the workers.
+    pub fn start(self) -> Proxy {
+        let routes = Routes::default();
+        let trial = self.canary.as_ref().map(|c| Arc::clone(&c.trial));
+        let stable = version("v1", self.stable);
+        let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER);
+        routes.publish(Table { number: 1, routes: vec![Route { hosts: self.hosts.into(), epoch: Arc::new(epoch) }] });
+        let (reports, received) = report::channel();
+        let (access, lines) = access::channel();
+        let (drain, draining) = watch::channel(false);
+        let counters = Arc::new(Counters::default());
+        let parts = Parts {
+            settings: Arc::new(self.settings),
+            routes: routes.clone(),
+            reports,
+            access: Some(access),
+            clock: Clock::start(),
+            counters: Arc::clone(&counters),
+            drain: draining,
+        };
+        let first = listener((Ipv4Addr::LOCALHOST, 0).into());
+        let address = first.local_addr().unwrap();
+        let mut listeners = vec![first];
+        listeners.extend((1..parts.settings.workers).map(|_| listener(address)));
+        let workers = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(index, listener)| {
+                let parts = parts.clone();
+                std::thread::spawn(move || listener::run(index, vec![listener], &parts))
+            })
+            .collect();
+        let reports = Mutex::new((received, Window::default(), Window::default()));
+        Proxy { address, routes, trial, counters, access: Mutex::new(lines), reports, drain, workers }
+    }
+}
+
+fn listener(address: SocketAddr) -> std::net::TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(128).unwrap();
+    socket.into()
+}
+
+impl Proxy {
+    /// Returns all that was reported of a role so far.
+    pub fn window(&self, role: Role) -> Window {
+        let mut guard = self.reports.lock().unwrap();
+        let (reports, stable, canary) = &mut *guard;
+        while let Ok(report) = reports.try_recv() {
+            let Report::Observed { observations, .. } = report else { continue };
+            for seen in &observations {
+                if seen.role == Role::Stable { stable.merge(seen) } else { canary.merge(seen) }
+            }
+        }
+        if role == Role::Stable { stable.clone() } else { canary.clone() }
+    }
+
+    /// Waits until as many requests of the stable version ended, and returns what was reported.
+    #[track_caller]
+    pub fn ended(&self, count: u64) -> Window {
+        eventually("requests of stable were reported", || Some(self.window(Role::Stable)).filter(|w| w.ended() >= count))
+    }
+
+    /// Waits until as many requests of the canary ended, and returns what was reported.
+    #[track_caller]
+    pub fn canary_ended(&self, count: u64) -> Window {
+        eventually("requests of the canary were reported", || Some(self.window(Role::Canary)).filter(|w| w.ended() >= count))
+    }
+
+    /// Returns breaches of each wire.
+    pub fn breaches(&self) -> Vec<u64> {
+        self.trial.as_ref().unwrap().counts().iter().map(|c| c.breaches).collect()
+    }
+
+    /// Returns how many requests were refused.
+    pub fn refused(&self) -> u64 {
+        self.counters.refused.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the next line of the access log.
+    #[track_caller]
+    pub fn line(&self) -> access::Line {
+        *self.access.lock().unwrap().lines.recv_timeout(super::PATIENCE).expect("a line of the access log")
+    }
+
+    /// Gives the signal to drain.
+    pub fn drain(&self) {
+        let _ = self.drain.send(true);
+    }
+
+    /// Waits until all workers have returned.
+    pub fn join(&mut self) {
+        eventually("the workers return", || self.workers.iter().all(JoinHandle::is_finished).then_some(()));
+        for worker in self.workers.drain(..) {
+            worker.join().expect("a worker does not panic").expect("a worker runs");
+        }
+    }
+
+    /// Says whether all workers have returned.
+    pub fn is_finished(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.drain();
+        if !std::thread::panicking() {
+            self.join();
+        }
+    }
+}
