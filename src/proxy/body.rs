@@ -7,13 +7,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use crate::domain::outcome::Failure;
 use crate::proxy::passage::Passage;
 use crate::proxy::patrol::{RequestGuard, Ticket, Transfer};
 use crate::proxy::upload::BoxError;
-use crate::proxy::upstream::Lease;
+use crate::proxy::upstream::Download;
 
 /// The answer's body on its way to the client.
 pub enum Answer {
@@ -25,57 +24,66 @@ pub enum Answer {
 
 /// A version's body; carries the request's measurement to the last byte, an error, or a drop.
 pub struct Measured {
-    body: Incoming,
+    /// Absent once it has ended.
+    body: Option<Download>,
     passage: Passage,
-    lease: Option<Lease>,
     guard: Rc<RequestGuard>,
+    /// The answer has ended early; told to the client's connection once what came before has been sent.
+    cut: bool,
     _ticket: Ticket,
 }
 
 impl Measured {
     /// Wraps a version's body.
     #[must_use]
-    pub fn new(body: Incoming, passage: Passage, lease: Lease, guard: Rc<RequestGuard>, ticket: Ticket) -> Self {
-        let mut measured = Self { body, passage, lease: Some(lease), guard, _ticket: ticket };
-        if measured.body.is_end_stream() {
+    pub fn new(body: Download, passage: Passage, guard: Rc<RequestGuard>, ticket: Ticket) -> Self {
+        let mut measured = Self { body: Some(body), passage, guard, cut: false, _ticket: ticket };
+        if measured.is_end_stream() {
             measured.complete();
         }
         measured
     }
 
+    fn is_end_stream(&self) -> bool {
+        !self.cut && self.body.as_ref().is_none_or(Download::is_end_stream)
+    }
+
     fn complete(&mut self) {
         self.passage.complete();
-        if let Some(lease) = self.lease.take()
-            && self.guard.is_upload_done()
-        {
-            lease.give_back();
+        if let Some(body) = self.body.take() {
+            body.finish();
         }
     }
 
     fn fail(&mut self, failure: Failure) {
-        self.lease = None;
+        self.body = None;
         self.passage.fail(failure);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+        if self.cut {
+            return Poll::Ready(Some(Err("the answer ended early".into())));
+        }
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match body.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => {
                 self.guard.download(Transfer::Held);
-                self.passage.pass(frame.data_ref().map_or(0, Bytes::len));
-                if self.body.is_end_stream() {
+                self.passage.pass(data.len());
+                if self.is_end_stream() {
                     self.complete();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            // Trailers are not passed on; nothing comes after them.
-            Poll::Ready(None | Some(Ok(_))) => {
+            Poll::Ready(None) => {
                 self.complete();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => {
-                // A broken upload ends the upstream connection too; the client is to blame for that.
-                self.fail(if self.guard.is_upload_broken() { Failure::RequestBodyInvalid } else { Failure::ResponseBodyCut });
-                Poll::Ready(Some(Err(error.into())))
+            Poll::Ready(Some(Err(failure))) => {
+                self.fail(failure);
+                self.cut = true;
+                // One turn for the connection to send what it holds; an error now would drop it.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Pending => {
                 self.guard.download(Transfer::Waiting);
@@ -100,14 +108,14 @@ impl Body for Answer {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Measured(measured) => measured.body.is_end_stream(),
+            Self::Measured(measured) => measured.is_end_stream(),
             Self::Local(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Measured(measured) => measured.body.size_hint(),
+            Self::Measured(measured) => measured.body.as_ref().map_or_else(SizeHint::default, Download::size_hint),
             Self::Local(body) => body.size_hint(),
         }
     }

@@ -69,10 +69,10 @@ impl Serve {
         // 7. To the version, within one time budget.
         let (guard, ticket) = worker.patrol.request();
         let upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
-        let sent = upstream::send(&pool, Request::from_parts(head, upload), &guard, worker.settings.timeouts.connect).await;
+        let sent = upstream::send(&pool, head, upload, &guard, worker.settings.timeouts.connect).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        let (head, body, lease) = match sent.and_then(|reply| clean_reply(reply, worker)) {
+        let Reply { head, body } = match sent.and_then(|reply| clean_reply(reply, worker)) {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
@@ -83,7 +83,7 @@ impl Serve {
         guard.answered();
 
         // 9. The body streams on and carries the sample.
-        let body = Measured::new(body, passage, lease, guard, ticket);
+        let body = Measured::new(body, passage, guard, ticket);
         Response::from_parts(head, Answer::Measured(Box::new(body)))
     }
 
@@ -138,13 +138,10 @@ impl Serve {
     }
 }
 
-type Cleaned = (http::response::Parts, hyper::body::Incoming, upstream::Lease);
-
 /// Cleans the head of a version's answer, or turns it into the version's failure.
-fn clean_reply(reply: Reply, worker: &Worker) -> Result<Cleaned, Failure> {
-    let (mut head, body) = reply.response.into_parts();
-    sanitise::response(&mut head, &worker.policy.via)?;
-    Ok((head, body, reply.lease))
+fn clean_reply(mut reply: Reply, worker: &Worker) -> Result<Reply, Failure> {
+    sanitise::response(&mut reply.head, &worker.policy.via)?;
+    Ok(reply)
 }
 
 impl tower::Service<Request<Source>> for Serve {

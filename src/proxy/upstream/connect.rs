@@ -1,57 +1,72 @@
-//! Opens one HTTP/1.1 connection to an endpoint.
+//! One HTTP/1.1 connection to an endpoint: the socket, and what was read from it and not yet used.
 
+use std::cell::RefCell;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
-use crate::proxy::upload::Upload;
 
-/// One connection to an endpoint and the task that drives it. Dropping it closes the connection at once, whatever is still
-/// on its way: an upload whose answer came early must not go on for nobody.
+/// The buffer all connections of a worker read into; what was read is split off it, so that an idle connection holds none.
+pub type Scratch = Rc<RefCell<BytesMut>>;
+
+/// How much is read at once at most, and how little room is left before the scratch buffer is renewed, in bytes.
+const SCRATCH: usize = 128 * 1024;
+const LEAST: usize = 16 * 1024;
+
+/// One connection. Dropping it closes it at once, whatever is still on its way.
 pub struct Link {
-    /// Takes the next request.
-    pub sender: SendRequest<Upload>,
-    task: JoinHandle<()>,
+    pub(super) socket: TcpStream,
+    /// Bytes read and not yet used.
+    pub(super) unread: BytesMut,
+    scratch: Scratch,
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.task.abort();
+impl Link {
+    /// Reads more into `unread`; 0 when the endpoint has ended.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let mut scratch = self.scratch.borrow_mut();
+        if scratch.capacity() - scratch.len() < LEAST {
+            scratch.reserve(SCRATCH);
+        }
+        let read = ready!(pin!(self.socket.read_buf(&mut *scratch)).poll(cx))?;
+        let fresh = scratch.split();
+        if self.unread.is_empty() {
+            self.unread = fresh;
+        } else {
+            self.unread.extend_from_slice(&fresh);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Says whether an idle connection is fit for a request: open, and silent as it must be.
+    pub(super) fn is_fit(&self) -> bool {
+        let silent = matches!(self.socket.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
+        self.unread.is_empty() && silent
     }
 }
 
-/// Connects and hands the connection to a task of this worker.
+/// Connects.
 ///
 /// # Errors
 ///
 /// Returns who failed and how: the upstream when it refuses or stays silent, the proxy when it has no descriptor or port left.
-pub async fn connect(endpoint: SocketAddr, limit: Duration) -> Result<Link, Failure> {
+pub async fn connect(endpoint: SocketAddr, limit: Duration, scratch: &Scratch) -> Result<Link, Failure> {
     let socket = match tokio::time::timeout(limit, TcpStream::connect(endpoint)).await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return Err(failure_of(&error)),
         Err(_) => return Err(Failure::ConnectionTimeout),
     };
-    // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
+    // Without it small writes may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    let (sender, connection) = Builder::new()
-        .max_headers(MAX_FIELDS)
-        .max_header_size(MAX_HEAD)
-        .handshake(TokioIo::new(socket))
-        .await
-        .map_err(|_| Failure::ConnectionTerminated)?;
-    let task = tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%endpoint, %error, "an upstream connection ended");
-        }
-    });
-    Ok(Link { sender, task })
+    Ok(Link { socket, unread: BytesMut::new(), scratch: Rc::clone(scratch) })
 }
 
 fn failure_of(error: &Error) -> Failure {

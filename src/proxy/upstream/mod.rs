@@ -1,8 +1,17 @@
-//! Connections to versions: one pool per version and worker, so that a sick version cannot starve the other.
+//! Connections to versions: an own small HTTP/1.1 client, and one pool per version and worker, so that a sick version cannot
+//! starve the other.
+//!
+//! There is no task and no channel between a request and its upstream socket: the request's own future writes, reads and
+//! decodes. Heads are parsed by httparse; what is ambiguous is refused and charged to the version.
 
+mod chunks;
 mod connect;
+mod download;
+mod exchange;
+mod head;
 mod pool;
 mod send;
 
-pub use pool::{Lease, Pool, Pools};
+pub use download::Download;
+pub use pool::{Pool, Pools};
 pub use send::{Reply, send};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
-use crate::proxy::upstream::connect::Link;
+use crate::proxy::upstream::connect::{Link, Scratch};
 use crate::seam::clock::Clock;
 
 struct Idle {
@@ -26,6 +26,7 @@ pub struct Pool {
     endpoints: Vec<Endpoint>,
     next: Cell<usize>,
     clock: Clock,
+    scratch: Scratch,
 }
 
 impl Pool {
@@ -35,6 +36,11 @@ impl Pool {
         let first = self.next.get();
         self.next.set(if first + 1 >= count { 0 } else { first + 1 });
         (0..count).map(move |i| (first + i) % count.max(1))
+    }
+
+    /// Returns the buffer that connections read into.
+    pub const fn scratch(&self) -> &Scratch {
+        &self.scratch
     }
 
     /// Returns an endpoint's address.
@@ -55,17 +61,18 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if entry.link.sender.is_ready() {
+            if entry.link.is_fit() {
                 return Some(entry.link);
             }
         }
         None
     }
 
-    fn give_back(&self, endpoint: usize, link: Link) {
+    /// Takes a connection back after a whole exchange.
+    pub fn give_back(&self, endpoint: usize, link: Link) {
         let Some(endpoint) = self.endpoints.get(endpoint) else { return };
         let mut idle = endpoint.idle.borrow_mut();
-        if !link.sender.is_closed() && idle.len() < POOL_SIZE {
+        if idle.len() < POOL_SIZE {
             idle.push(Idle { link, since: self.clock.now() });
         }
     }
@@ -73,36 +80,23 @@ impl Pool {
     fn sweep(&self) {
         let now = self.clock.now();
         for endpoint in &self.endpoints {
-            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && !e.link.sender.is_closed());
+            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && e.link.is_fit());
         }
-    }
-}
-
-/// A connection in use; dropping it closes the connection.
-pub struct Lease {
-    pub(super) pool: Rc<Pool>,
-    pub(super) endpoint: usize,
-    pub(super) link: Link,
-}
-
-impl Lease {
-    /// Returns the connection to its pool. Only after request and answer both went through in full.
-    pub fn give_back(self) {
-        self.pool.give_back(self.endpoint, self.link);
     }
 }
 
 /// All pools of one worker.
 pub struct Pools {
     clock: Clock,
+    scratch: Scratch,
     pools: RefCell<Vec<(Arc<Version>, Rc<Pool>)>>,
 }
 
 impl Pools {
     /// Makes no pools.
     #[must_use]
-    pub const fn new(clock: Clock) -> Self {
-        Self { clock, pools: RefCell::new(Vec::new()) }
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, scratch: Scratch::default(), pools: RefCell::new(Vec::new()) }
     }
 
     /// Returns the pool of a version, making it when needed.
@@ -112,7 +106,7 @@ impl Pools {
             return Rc::clone(pool);
         }
         let endpoints = version.endpoints.iter().map(|a| Endpoint { address: *a, idle: RefCell::default() }).collect();
-        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), clock: self.clock });
+        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), clock: self.clock, scratch: Rc::clone(&self.scratch) });
         pools.push((Arc::clone(version), Rc::clone(&pool)));
         pool
     }

@@ -4,123 +4,107 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
+use http::{HeaderValue, Method, header, request, response};
+use http_body::Body;
 
 use crate::domain::outcome::Failure;
 use crate::proxy::patrol::RequestGuard;
-use crate::proxy::settings::MAX_INFORMATIONAL;
 use crate::proxy::upload::Upload;
 use crate::proxy::upstream::connect::{Link, connect};
-use crate::proxy::upstream::pool::{Lease, Pool};
+use crate::proxy::upstream::download::Download;
+use crate::proxy::upstream::exchange::Exchange;
+use crate::proxy::upstream::head;
+use crate::proxy::upstream::pool::Pool;
 
-/// A version's answer: its head, and the connection its body comes over.
+/// A version's answer: its head, and its body still to come.
 pub struct Reply {
-    /// The head, with the body still to come.
-    pub response: Response<Incoming>,
-    /// The connection, to be given back when everything went through.
-    pub lease: Lease,
+    /// The head.
+    pub head: response::Parts,
+    /// The body, with the connection it comes over.
+    pub body: Download,
 }
 
 /// Sends a request to the version of this pool.
 ///
-/// An endpoint that cannot be connected to is passed over for the version's next one, because nothing was sent; and so is a
-/// pooled connection that turns out to be closed before the request was written to it.
+/// An endpoint that cannot be connected to is passed over for the version's next one, because nothing was sent. A pooled
+/// connection that turns out to be dead is replaced by a fresh one to the same endpoint when nothing was written to it, or
+/// when the request has no body and may be repeated (RFC 9110 section 9.2.2): the endpoint may have closed it in that moment.
 ///
 /// # Errors
 ///
 /// Returns the failure, with blame.
 pub async fn send(
     pool: &Rc<Pool>,
-    mut request: Request<Upload>,
+    mut request: request::Parts,
+    upload: Upload,
     guard: &Rc<RequestGuard>,
-    connect_limit: Duration,
+    limit: Duration,
 ) -> Result<Reply, Failure> {
-    let informational = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&informational);
-    hyper::ext::on_informational(&mut request, move |_| {
-        counter.fetch_add(1, Ordering::Relaxed);
-    });
+    frame(&mut request, &upload);
     let mut last = Failure::NoEndpoint;
     for endpoint in pool.turn() {
         let Some(address) = pool.address(endpoint) else { continue };
-        loop {
-            let (mut link, pooled) = match open(pool, endpoint, address, guard, connect_limit).await {
-                Ok(opened) => opened,
+        let (link, pooled) = match pool.checkout(endpoint) {
+            Some(link) => (link, true),
+            None => match open(pool, address, guard, limit).await {
+                Ok(link) => (link, false),
+                Err(failure) if matches!(failure, Failure::ProxyExhausted | Failure::RequestBodyTimeout) => return Err(failure),
                 Err(failure) => {
                     last = failure;
-                    break;
+                    continue;
                 }
-            };
-            let outcome = exchange(&mut link.sender, request, guard, &informational).await;
-            match outcome {
-                Ok(response) => return Ok(Reply { response, lease: Lease { pool: Rc::clone(pool), endpoint, link } }),
-                Err((failure, unsent)) => match unsent {
-                    // Nothing of it was written: safe to send again, whatever its method.
-                    Some(unsent) if pooled => request = *unsent,
-                    _ => return Err(failure),
-                },
-            }
+            },
+        };
+        let mut exchange = Exchange::new(link, &request, upload);
+        let mut got = answer(&mut exchange, guard).await;
+        if matches!(got, Err(Failure::ConnectionTerminated))
+            && pooled
+            && !exchange.is_answered()
+            && exchange.may_move(is_idempotent(&request.method))
+        {
+            exchange.move_to(open(pool, address, guard, limit).await?);
+            got = answer(&mut exchange, guard).await;
         }
-        if matches!(last, Failure::ProxyExhausted | Failure::RequestBodyTimeout) {
-            break;
-        }
+        let head = got?;
+        let delimiter = head::delimiter(&head, request.method == Method::HEAD)?;
+        let keep = head::keeps_alive(&head);
+        return Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) });
     }
     Err(last)
 }
 
-/// Takes a pooled connection or opens one; says which.
-async fn open(pool: &Pool, endpoint: usize, address: SocketAddr, guard: &RequestGuard, limit: Duration) -> Result<(Link, bool), Failure> {
-    if let Some(link) = pool.checkout(endpoint) {
-        return Ok((link, true));
+/// Gives a body without a framing field one; a client's request always has one already.
+fn frame(request: &mut request::Parts, upload: &Upload) {
+    let framed = request.headers.contains_key(header::CONTENT_LENGTH) || request.headers.contains_key(header::TRANSFER_ENCODING);
+    if framed || upload.is_end_stream() {
+        return;
     }
-    let mut connecting = pin!(connect(address, limit));
-    let link = poll_fn(|cx| match guard.poll_expired(cx) {
-        Some(failure) => Poll::Ready(Err(failure)),
-        None => connecting.as_mut().poll(cx),
-    });
-    link.await.map(|link| (link, false))
+    match upload.size_hint().exact() {
+        Some(bytes) => request.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes)),
+        None => request.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+    };
 }
 
-type Unsent = Option<Box<Request<Upload>>>;
+const fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
 
-/// Sends the request over one connection and waits for the final head.
-async fn exchange(
-    sender: &mut SendRequest<Upload>,
-    request: Request<Upload>,
-    guard: &RequestGuard,
-    informational: &AtomicU32,
-) -> Result<Response<Incoming>, (Failure, Unsent)> {
-    let mut sent = pin!(sender.try_send_request(request));
-    poll_fn(|cx| {
-        let polled = sent.as_mut().poll(cx);
-        // First of all: all of them may have come in one piece, together with the final head.
-        if informational.load(Ordering::Relaxed) > MAX_INFORMATIONAL {
-            return Poll::Ready(Err((Failure::ResponseInformational, None)));
-        }
-        if let Poll::Ready(result) = polled {
-            return Poll::Ready(result.map_err(|mut error| {
-                let unsent = error.take_message().map(Box::new);
-                (failure_of(error.error(), guard), unsent)
-            }));
-        }
-        guard.poll_expired(cx).map_or(Poll::Pending, |failure| Poll::Ready(Err((failure, None))))
+async fn open(pool: &Pool, address: SocketAddr, guard: &RequestGuard, limit: Duration) -> Result<Link, Failure> {
+    let mut connecting = pin!(connect(address, limit, pool.scratch()));
+    poll_fn(|cx| match guard.poll_expired(cx) {
+        Some(failure) => Poll::Ready(Err(failure)),
+        None => connecting.as_mut().poll(cx),
     })
     .await
 }
 
-fn failure_of(error: &hyper::Error, guard: &RequestGuard) -> Failure {
-    if guard.is_upload_broken() || error.is_user() {
-        Failure::RequestBodyInvalid
-    } else if error.is_parse() {
-        Failure::ResponseInvalid
-    } else {
-        Failure::ConnectionTerminated
-    }
+async fn answer(exchange: &mut Exchange, guard: &RequestGuard) -> Result<response::Parts, Failure> {
+    poll_fn(|cx| match exchange.poll_head(cx) {
+        Poll::Pending => guard.poll_expired(cx).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
+        ready => ready,
+    })
+    .await
 }

@@ -1,0 +1,210 @@
+//! Decodes a chunked body (RFC 9112 section 7.1), strictly: sizes of 1 to 16 hexadecimal digits, CRLF line ends.
+//!
+//! Extensions and trailers are read and dropped, at most 16 KiB of each.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// The most bytes of extensions, and of trailers, that are read.
+const MOST: usize = 16 * 1024;
+
+/// What a step of decoding gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A piece of the body, never empty.
+    Data(Bytes),
+    /// Nothing until more bytes come.
+    More,
+    /// The body is over.
+    End,
+}
+
+/// Something that is not a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Size { size: u64, digits: u8 },
+    Extension { size: u64 },
+    SizeEnd { size: u64 },
+    Data { left: u64 },
+    DataReturn,
+    DataEnd,
+    Trailer { empty: bool },
+    TrailerEnd { empty: bool },
+    Over,
+}
+
+/// The state of decoding one body.
+#[derive(Debug)]
+pub struct Chunks {
+    state: State,
+    dropped: usize,
+}
+
+impl Chunks {
+    /// Begins before the first chunk.
+    pub const fn new() -> Self {
+        Self { state: State::Size { size: 0, digits: 0 }, dropped: 0 }
+    }
+
+    /// Says whether the body is over.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Decodes what is there.
+    pub fn step(&mut self, bytes: &mut BytesMut) -> Result<Step, Malformed> {
+        loop {
+            match self.state {
+                State::Over => return Ok(Step::End),
+                State::Data { left } if !bytes.is_empty() => {
+                    let length = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                    let left = left - length as u64;
+                    self.state = if left == 0 { State::DataReturn } else { State::Data { left } };
+                    return Ok(Step::Data(bytes.split_to(length).freeze()));
+                }
+                _ => {}
+            }
+            if bytes.is_empty() {
+                return Ok(Step::More);
+            }
+            let byte = bytes.get_u8();
+            self.state = self.next(byte)?;
+        }
+    }
+
+    fn next(&mut self, byte: u8) -> Result<State, Malformed> {
+        Ok(match (self.state, byte) {
+            (State::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
+                if digits == 16 {
+                    return Err(Malformed);
+                }
+                let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
+                State::Size { size: (size << 4) | digit, digits: digits + 1 }
+            }
+            (State::Size { digits: 0, .. }, _) => return Err(Malformed),
+            (State::Size { size, .. } | State::Extension { size }, b'\r') => State::SizeEnd { size },
+            (State::Size { size, .. }, b';' | b' ' | b'\t') => State::Extension { size },
+            (State::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.drop_one()?;
+                State::Extension { size }
+            }
+            (State::SizeEnd { size: 0 }, b'\n') => {
+                self.dropped = 0;
+                State::Trailer { empty: true }
+            }
+            (State::SizeEnd { size }, b'\n') => State::Data { left: size },
+            (State::DataReturn, b'\r') => State::DataEnd,
+            (State::DataEnd, b'\n') => State::Size { size: 0, digits: 0 },
+            (State::Trailer { empty }, b'\r') => State::TrailerEnd { empty },
+            (State::Trailer { .. }, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.drop_one()?;
+                State::Trailer { empty: false }
+            }
+            (State::TrailerEnd { empty: true }, b'\n') => State::Over,
+            (State::TrailerEnd { empty: false }, b'\n') => State::Trailer { empty: true },
+            _ => return Err(Malformed),
+        })
+    }
+
+    const fn drop_one(&mut self) -> Result<(), Malformed> {
+        self.dropped += 1;
+        if self.dropped > MOST { Err(Malformed) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Decodes in pieces of a size; returns the body and what was left when it was over.
+    fn decode(bytes: &[u8], piece: usize) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+        let (mut chunks, mut buffer, mut body) = (Chunks::new(), BytesMut::new(), Vec::new());
+        let mut fed = 0;
+        loop {
+            match chunks.step(&mut buffer)? {
+                Step::Data(data) => body.extend_from_slice(&data),
+                Step::End => return Ok(Some((body, buffer.len() + bytes.len() - fed))),
+                Step::More if fed == bytes.len() => return Ok(None),
+                Step::More => {
+                    let end = (fed + piece).min(bytes.len());
+                    buffer.extend_from_slice(&bytes[fed..end]);
+                    fed = end;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn decodes_whatever_the_pieces() {
+        let bytes = b"5;a=b\r\nhello\r\n1 \r\n \r\nA\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\nrest";
+        for piece in 1..=bytes.len() {
+            assert_eq!(decode(bytes, piece), Ok(Some((b"hello 0123456789".to_vec(), 4))), "{piece}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_chunked() {
+        for bytes in [
+            &b"\r\n"[..],
+            b"G\r\n",
+            b"-1\r\n",
+            b"+1\r\n",
+            b" 1\r\n",
+            b"0x1\r\n",
+            b"1_0\r\n",
+            b"00000000000000001\r\n",
+            b"1\nx",
+            b"1\rx",
+            b"1;a\nb",
+            b"1;\0\r\n",
+            b"1\r\nxy",
+            b"1\r\nx\n",
+            b"1\r\nx\rx",
+            b"0\r\nA: b\n",
+            b"0\r\nA\0\r\n",
+            b";\r\n",
+        ] {
+            assert_eq!(decode(bytes, bytes.len()), Err(Malformed), "{}", String::from_utf8_lossy(bytes));
+        }
+        let long = [&b"1;"[..], &vec![b'a'; MOST + 1]].concat();
+        assert_eq!(decode(&long, 4096), Err(Malformed));
+        let trailers = [&b"0\r\n"[..], &b"a: b\r\n".repeat(MOST)].concat();
+        assert_eq!(decode(&trailers, 4096), Err(Malformed));
+    }
+
+    #[test]
+    fn a_cut_body_is_never_over() {
+        let bytes = b"5\r\nhello\r\n0\r\n\r\n";
+        for end in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..end], end.max(1)), Ok(None), "{end}");
+        }
+    }
+
+    #[test]
+    fn the_largest_size_neither_overflows_nor_allocates() {
+        assert_eq!(decode(b"FFFFFFFFFFFFFFFF\r\nabc", 100), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_comes_back(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..20), size in 1_usize..64) {
+            let mut bytes = Vec::new();
+            for piece in &pieces {
+                bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+                bytes.extend_from_slice(piece);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(decode(&bytes, size), Ok(Some((pieces.concat(), 0))));
+        }
+
+        #[test]
+        fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1_usize..20) {
+            let _ = decode(&bytes, size);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Heads on the wire: a request's is written from what the sanitiser left, a response's is read by httparse.
+
+use bytes::{BufMut, BytesMut};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, request, response};
+
+use crate::domain::outcome::Failure;
+use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
+
+/// Writes a request's head as it stands.
+pub fn write_request(head: &request::Parts, out: &mut BytesMut) {
+    // An empty path is written as '/', and what stands behind it kept.
+    let (path, query) = (head.uri.path(), head.uri.query());
+    out.reserve(256 + path.len() + query.map_or(0, str::len) + head.headers.len() * 64);
+    for piece in [head.method.as_str(), " ", path, if query.is_some() { "?" } else { "" }, query.unwrap_or(""), " HTTP/1.1\r\n"] {
+        out.put_slice(piece.as_bytes());
+    }
+    for (name, value) in &head.headers {
+        out.put_slice(name.as_ref());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Reads a response's head off the front of `unread`; `None` when it is not there in full.
+///
+/// # Errors
+///
+/// Returns [`Failure::ResponseInvalid`] for what is not HTTP/1, has more than 100 fields or is longer than 32 KiB.
+pub fn read_response(unread: &mut BytesMut) -> Result<Option<response::Parts>, Failure> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let length = match parsed.parse(unread) {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(httparse::Status::Partial) if unread.len() < MAX_HEAD => return Ok(None),
+        Ok(_) | Err(_) => return Err(Failure::ResponseInvalid),
+    };
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Failure::ResponseInvalid)?;
+    let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let start = unread.as_ptr() as usize;
+    let mut found = Vec::with_capacity(parsed.headers.len());
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Failure::ResponseInvalid)?;
+        // Where the value lies, so that it can be shared with the buffer instead of copied.
+        let at = (field.value.as_ptr() as usize).saturating_sub(start);
+        found.push((name, at, field.value.len()));
+    }
+    let head = unread.split_to(length).freeze();
+    // Room for what the sanitiser adds.
+    let mut headers = HeaderMap::with_capacity(found.len() + 1);
+    for (name, at, length) in found {
+        let value = if length == 0 { HeaderValue::from_static("") } else { shared(&head, at, length)? };
+        headers.append(name, value);
+    }
+    let mut parts = http::Response::new(()).into_parts().0;
+    (parts.status, parts.version, parts.headers) = (status, version, headers);
+    Ok(Some(parts))
+}
+
+fn shared(head: &bytes::Bytes, at: usize, length: usize) -> Result<HeaderValue, Failure> {
+    let end = at.checked_add(length).filter(|end| *end <= head.len()).ok_or(Failure::ResponseInvalid)?;
+    HeaderValue::from_maybe_shared(head.slice(at..end)).map_err(|_| Failure::ResponseInvalid)
+}
+
+/// How a response's body is delimited (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delimiter {
+    /// By this many bytes.
+    Length(u64),
+    /// By chunks.
+    Chunks,
+    /// By the end of the connection.
+    Close,
+}
+
+/// Decides how a final response's body is delimited; `bodyless` says that it answers HEAD.
+///
+/// # Errors
+///
+/// Returns [`Failure::ResponseInvalid`] for differing or malformed lengths and for codings other than one `chunked`.
+pub fn delimiter(head: &response::Parts, bodyless: bool) -> Result<Delimiter, Failure> {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).into_iter();
+    let coding = codings.next();
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).into_iter();
+    let length = match lengths.next() {
+        None => None,
+        Some(first) if lengths.all(|other| other == first) => Some(number(first).ok_or(Failure::ResponseInvalid)?),
+        Some(_) => return Err(Failure::ResponseInvalid),
+    };
+    if bodyless || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(Delimiter::Length(0));
+    }
+    match (coding, length) {
+        (Some(coding), _) => {
+            let chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+            if chunked && head.version == Version::HTTP_11 { Ok(Delimiter::Chunks) } else { Err(Failure::ResponseInvalid) }
+        }
+        (None, Some(length)) => Ok(Delimiter::Length(length)),
+        (None, None) => Ok(Delimiter::Close),
+    }
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    let digits = value.as_bytes().trim_ascii();
+    let text = std::str::from_utf8(digits).ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse().ok()
+}
+
+/// Says whether the endpoint keeps the connection open after this response.
+pub fn keeps_alive(head: &response::Parts) -> bool {
+    let named = |wanted: &str| {
+        let values = head.headers.get_all(header::CONNECTION).into_iter();
+        values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|v| v.trim().eq_ignore_ascii_case(wanted))
+    };
+    !named("close") && (head.version == Version::HTTP_11 || named("keep-alive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> Result<Option<response::Parts>, Failure> {
+        read_response(&mut BytesMut::from(text))
+    }
+
+    #[test]
+    fn reads_a_head_and_leaves_the_rest() {
+        let mut unread =
+            BytesMut::from(&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Empty:\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\nabc"[..]);
+        let head = read_response(&mut unread).unwrap().unwrap();
+        assert_eq!((head.status, head.version, &unread[..]), (StatusCode::OK, Version::HTTP_11, &b"abc"[..]));
+        assert_eq!(head.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(head.headers["x-empty"], "");
+        assert_eq!(delimiter(&head, false), Ok(Delimiter::Length(3)));
+    }
+
+    #[test]
+    fn waits_for_the_end_of_a_head_at_every_byte() {
+        let whole = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        for end in 0..whole.len() {
+            assert!(read(&whole[..end]).unwrap().is_none(), "{end}");
+        }
+        assert!(read(whole).unwrap().is_some());
+    }
+
+    #[test]
+    fn refuses_what_is_not_http() {
+        for text in [
+            &b"\x16\x03\x01\x00\xa5\x01"[..],
+            b"hello\r\n\r\n",
+            b"HTTP/2.0 200 OK\r\n\r\n",
+            b"HTTP/1.1 99 X\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+        ] {
+            assert_eq!(read(text).err(), Some(Failure::ResponseInvalid), "{}", String::from_utf8_lossy(text));
+        }
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));
+        assert_eq!(read(many.as_bytes()).err(), Some(Failure::ResponseInvalid));
+        let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(MAX_HEAD));
+        assert_eq!(read(long.as_bytes()).err(), Some(Failure::ResponseInvalid));
+    }
+
+    #[test]
+    fn bodies_are_delimited_in_one_way_only() {
+        let of =
+            |fields: &str, bodyless| delimiter(&read(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes()).unwrap().unwrap(), bodyless);
+        assert_eq!(of("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", false), Ok(Delimiter::Chunks));
+        assert_eq!(of("Content-Length: 5\r\nContent-Length: 5\r\n", false), Ok(Delimiter::Length(5)));
+        assert_eq!(of("Content-Length: 5\r\n", true), Ok(Delimiter::Length(0)));
+        assert_eq!(of("", false), Ok(Delimiter::Close));
+        for bad in [
+            "Content-Length: 5\r\nContent-Length: 6\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        ] {
+            assert_eq!(of(bad, false), Err(Failure::ResponseInvalid), "{bad}");
+        }
+        let old = read(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().unwrap();
+        assert_eq!(delimiter(&old, false), Err(Failure::ResponseInvalid));
+    }
+
+    #[test]
+    fn connections_are_kept_as_both_sides_understand_it() {
+        let kept = |text: &str| keeps_alive(&read(text.as_bytes()).unwrap().unwrap());
+        assert!(kept("HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\nConnection: foo, Close\r\n\r\n"));
+        assert!(!kept("HTTP/1.0 200 OK\r\n\r\n"));
+        assert!(kept("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"));
+    }
+}
