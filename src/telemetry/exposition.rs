@@ -73,7 +73,7 @@ impl Exposition {
         Ok(Self { registry })
     }
 
-    /// Writes every metric as it is now. Reads files of `/proc`, and holds the totals for some microseconds per version.
+    /// Writes every metric as it is now. Reads files of `/proc`, and holds the totals while it sums their cells.
     ///
     /// # Errors
     ///
@@ -241,14 +241,17 @@ fn versions(sheet: &mut Sheet, snapshot: &Snapshot, totals: &Totals) -> Vec<Vers
 /// are exact.
 fn latency(histogram: &hdrhistogram::Histogram<u64>, sum_ns: u128) -> Latency {
     let mut latency = Latency { count: histogram.len(), sum: sum_ns as f64 / 1e9, buckets: [0; BOUNDS.len()] };
+    let mut buckets = latency.buckets.iter_mut().zip(BOUNDS).peekable();
+    let mut within = 0;
+    // Cells come in ascending order, so each bound is passed once.
     for cell in histogram.iter_recorded() {
         let from = histogram.lowest_equivalent(cell.value_iterated_to()) as f64 / 1e6;
-        for (bucket, bound) in latency.buckets.iter_mut().zip(BOUNDS) {
-            if from <= bound {
-                *bucket += cell.count_at_value();
-            }
+        while let Some((bucket, _)) = buckets.next_if(|(_, bound)| from > *bound) {
+            *bucket = within;
         }
+        within += cell.count_at_value();
     }
+    buckets.for_each(|(bucket, _)| *bucket = within);
     latency
 }
 
