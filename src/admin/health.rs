@@ -13,7 +13,7 @@ use crate::telemetry::exposition::Exposition;
 
 /// Answers 200 while the process lives, else 503; a supervisor should then restart it.
 pub async fn live(State(state): State<AdminState>, RawQuery(query): RawQuery) -> Response {
-    answer(&state.liveness(), is_verbose(query.as_deref()))
+    answer(&state.liveness(state.clock.now()), is_verbose(query.as_deref()))
 }
 
 /// Answers 200 while the process may get traffic, else 503.

@@ -11,3 +11,6 @@ pub mod rollouts;
 pub mod router;
 pub mod server;
 pub mod state;
+
+#[cfg(test)]
+mod tests;

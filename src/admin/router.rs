@@ -12,7 +12,6 @@ use crate::admin::rollouts;
 use crate::admin::state::AdminState;
 
 /// Makes the whole admin service. Every request passes the guard first, also one that no path fits.
-#[must_use]
 pub fn router(state: AdminState) -> Router {
     Router::new()
         .route("/livez", get(health::live))

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::control::command::Commands;
 use crate::control::status::Board;
+use crate::domain::time::Timestamp;
 use crate::seam::clock::Clock;
 use crate::seam::routes::Routes;
 use crate::telemetry::exposition::Exposition;
@@ -43,12 +44,14 @@ pub struct Check {
 }
 
 impl AdminState {
-    /// Returns what must hold for the process to be alive.
+    /// Returns what must hold at `now` for the process to be alive.
     #[must_use]
-    pub fn liveness(&self) -> [Check; 1] {
-        let judged = Duration::from_nanos(self.board.snapshot().judged_ns);
-        let age = Duration::from_nanos(self.clock.now().as_nanos()).saturating_sub(judged);
-        [Check { name: "controller", failure: (age > JUDGED_WITHIN).then_some("the controller has not judged for more than 5 s") }]
+    pub fn liveness(&self, now: Timestamp) -> [Check; 1] {
+        let judged = Timestamp::from_nanos(self.board.snapshot().judged_ns);
+        [Check {
+            name: "controller",
+            failure: (now.since(judged) > JUDGED_WITHIN).then_some("the controller has not judged for more than 5 s"),
+        }]
     }
 
     /// Returns what must hold for the process to get traffic.

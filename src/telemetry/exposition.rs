@@ -1,16 +1,37 @@
 //! The metrics of this process in Prometheus' text format 0.0.4, made at the moment they are asked for.
 //!
 //! Nothing here is touched by a request: the data plane counts in its own books, and the figures are taken from the
-//! controller's [`Board`] and the workers' [`Counters`] at exposition only.
+//! controller's [`Board`] and the workers' [`Counters`] at exposition only. The number of series is bounded twice: labels
+//! come from configuration and commands only, and the sheet has room for [`MOST_SERIES`]; versions of the current rollouts
+//! come first, and what finds no room is counted. Totals are kept since the start, so a version that found no room goes on
+//! where it was when it is shown again.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus::core::{Collector, Desc};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
-use crate::control::status::Board;
+use crate::control::status::{Board, RolloutStatus, ServiceStatus, Snapshot, Totals, TotalsKey};
+use crate::domain::outcome::{Class, Role};
+use crate::domain::rollout::Phase;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
+use crate::telemetry::metrics as m;
+use crate::telemetry::sheet::{BOUNDS, HISTOGRAM_SERIES, Latency, Sheet};
+
+/// The most series of an exposition, besides those of the process.
+pub const MOST_SERIES: usize = 10_000;
+
+/// The series of a version in one role.
+const VERSION_SERIES: usize = Class::ALL.len() + 1 + 2 * HISTOGRAM_SERIES;
+
+/// Every phase of a rollout.
+const PHASES: [Phase; 4] = [Phase::Progressing, Phase::Promoted, Phase::RolledBack, Phase::Aborted];
 
 /// Where the figures are read from.
 #[derive(Clone)]
@@ -25,7 +46,7 @@ pub struct Figures {
     pub clock: Clock,
 }
 
-/// The metrics of this process.
+/// The metrics of this process; copies share everything.
 #[derive(Clone, Debug)]
 pub struct Exposition {
     registry: Registry,
@@ -39,13 +60,20 @@ impl Exposition {
     ///
     /// # Errors
     ///
-    /// Fails when two metrics have one name, which is a mistake in this file.
+    /// Fails when two metrics have one name or a name is not allowed, which would be a mistake in this program.
     pub fn new(figures: Figures) -> prometheus::Result<Self> {
-        let _ = figures;
-        Ok(Self { registry: Registry::new() })
+        let registry = Registry::new();
+        let describe = |d: &&m::Definition| {
+            let labels = d.labels.iter().map(|label| (*label).to_owned()).collect();
+            Desc::new(d.name.to_owned(), d.help.to_owned(), labels, std::collections::HashMap::new())
+        };
+        let descriptions = m::ALL.iter().map(describe).collect::<prometheus::Result<_>>()?;
+        registry.register(Box::new(Source { figures, descriptions }))?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Self { registry })
     }
 
-    /// Writes every metric as it is now. Takes the lock of the totals for some microseconds per version, and no other.
+    /// Writes every metric as it is now. Reads files of `/proc`, and holds the totals while it sums their cells.
     ///
     /// # Errors
     ///
@@ -54,3 +82,185 @@ impl Exposition {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
+
+/// The figures as the registry sees them.
+struct Source {
+    figures: Figures,
+    descriptions: Vec<Desc>,
+}
+
+impl Collector for Source {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let snapshot = self.figures.board.snapshot();
+        let mut sheet = Sheet::new(MOST_SERIES);
+        self.process(&mut sheet, &snapshot);
+        let rollbacks = self.figures.board.totals().rollbacks.clone();
+        for service in &snapshot.services {
+            let name = service.name.as_str();
+            if sheet.reserve(1) {
+                sheet.value(&m::ROLLBACKS, &[name], rollbacks.get(name).copied().unwrap_or(0) as f64);
+            }
+            weights(&mut sheet, service);
+            phase(&mut sheet, service);
+            gates(&mut sheet, service);
+        }
+        // The totals are held while they are copied, not while they are written.
+        let versions = versions(&mut sheet, &snapshot, &self.figures.board.totals());
+        for version in versions {
+            version.write(&mut sheet);
+        }
+        sheet.finish()
+    }
+}
+
+impl Source {
+    fn process(&self, sheet: &mut Sheet, snapshot: &Snapshot) {
+        let counters = &self.figures.counters;
+        let dropped = self.figures.access_log_dropped.as_deref();
+        let age = self.figures.clock.now().as_nanos().saturating_sub(snapshot.judged_ns);
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+        let values = [
+            (&m::OPEN, read(&counters.open)),
+            (&m::ACCEPTED, read(&counters.accepted)),
+            (&m::REJECTED, read(&counters.rejected)),
+            (&m::REFUSED, read(&counters.refused)),
+            (&m::DROPPED, dropped.map_or(0.0, read)),
+            (&m::DECISION_AGE, age as f64 / 1e9),
+        ];
+        if sheet.reserve(values.len() + 1) {
+            sheet.value(&m::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
+            for (definition, value) in values {
+                sheet.value(definition, &[], value);
+            }
+        }
+    }
+}
+
+/// Writes who gets which share; the shares of a service sum to 1.
+fn weights(sheet: &mut Sheet, service: &ServiceStatus) {
+    let mut shares = BTreeMap::new();
+    if let Some(rollout) = &service.rollout {
+        let progressing = rollout.phase == Phase::Progressing;
+        let canary = if progressing { rollout.weight.ratio() } else { 0.0 };
+        let stable = if progressing { rollout.weight.complement().ratio() } else { 0.0 };
+        shares.insert((rollout.stable.name.as_str(), Role::Stable), stable);
+        shares.insert((rollout.canary.name.as_str(), Role::Canary), canary);
+    }
+    if service.rollout.as_ref().is_none_or(|rollout| rollout.phase.is_terminal()) {
+        shares.insert((service.owner.name.as_str(), Role::Stable), 1.0);
+    }
+    if sheet.reserve(shares.len()) {
+        for ((version, role), share) in shares {
+            sheet.value(&m::WEIGHT, &[service.name.as_str(), version, role.as_str()], share);
+        }
+    }
+}
+
+fn phase(sheet: &mut Sheet, service: &ServiceStatus) {
+    if !sheet.reserve(PHASES.len()) {
+        return;
+    }
+    let current = service.rollout.as_ref().map(|rollout| rollout.phase);
+    for phase in PHASES {
+        let value = if current == Some(phase) { 1.0 } else { 0.0 };
+        sheet.value(&m::PHASE, &[service.name.as_str(), phase.as_str()], value);
+    }
+}
+
+fn gates(sheet: &mut Sheet, service: &ServiceStatus) {
+    // Gates that do not differ have one name; a name that occurs twice would spoil the whole exposition.
+    let mut seen = BTreeSet::new();
+    for gate in service.rollout.iter().flat_map(|rollout: &RolloutStatus| &rollout.gates) {
+        if !seen.insert(gate.gate.as_str()) || !sheet.reserve(4) {
+            continue;
+        }
+        let labels = [service.name.as_str(), gate.gate.as_str()];
+        sheet.value(&m::GATE_REQUESTS, &labels, gate.requests as f64);
+        sheet.value(&m::GATE_BREACHES, &labels, gate.breaches as f64);
+        sheet.value(&m::GATE_EVIDENCE, &labels, gate.log_e);
+        sheet.value(&m::GATE_THRESHOLD, &labels, gate.log_threshold);
+    }
+}
+
+/// The figures of one version in one role, copied while the totals were held.
+struct VersionFigures {
+    key: TotalsKey,
+    classes: [u64; Class::ALL.len()],
+    in_flight: u64,
+    response_time: Latency,
+    duration: Latency,
+}
+
+impl VersionFigures {
+    fn of(key: TotalsKey, totals: &Totals) -> Self {
+        let window = totals.windows.get(&key);
+        Self {
+            classes: window.map_or_else(Default::default, |w| w.classes),
+            in_flight: totals.in_flight.get(&key).map_or(0, |flights| flights.values().sum()),
+            response_time: window.map_or_else(Latency::default, |w| latency(&w.response_time, w.response_time_sum_ns)),
+            duration: window.map_or_else(Latency::default, |w| latency(&w.duration, w.duration_sum_ns)),
+            key,
+        }
+    }
+
+    fn write(&self, sheet: &mut Sheet) {
+        let (service, version, role) = (self.key.0.as_str(), self.key.1.as_str(), self.key.2.as_str());
+        for (class, count) in Class::ALL.iter().zip(self.classes) {
+            sheet.value(&m::REQUESTS, &[service, version, role, class.as_str()], count as f64);
+        }
+        let labels = [service, version, role];
+        sheet.value(&m::IN_FLIGHT, &labels, self.in_flight as f64);
+        sheet.histogram(&m::RESPONSE_TIME, &labels, &self.response_time);
+        sheet.histogram(&m::DURATION, &labels, &self.duration);
+    }
+}
+
+/// Picks the versions for which there is room: those of the current rollouts first, then earlier ones by name.
+fn versions(sheet: &mut Sheet, snapshot: &Snapshot, totals: &Totals) -> Vec<VersionFigures> {
+    let mut current = BTreeSet::new();
+    for service in &snapshot.services {
+        let mut add = |version: &crate::domain::version::Version, role| {
+            current.insert((service.name.to_string(), version.name.to_string(), role));
+        };
+        add(&service.owner, Role::Stable);
+        if let Some(rollout) = &service.rollout {
+            add(&rollout.stable, Role::Stable);
+            add(&rollout.canary, Role::Canary);
+        }
+    }
+    let earlier: Vec<TotalsKey> = totals.windows.keys().filter(|key| !current.contains(*key)).cloned().collect();
+    let with_room = current.into_iter().chain(earlier).filter(|_| sheet.reserve(VERSION_SERIES));
+    with_room.map(|key| VersionFigures::of(key, totals)).collect()
+}
+
+/// Sums a histogram's cells into buckets. The cell that holds a bound (at most 0.1 % wide) counts as within it; count and sum
+/// are exact.
+fn latency(histogram: &hdrhistogram::Histogram<u64>, sum_ns: u128) -> Latency {
+    let mut latency = Latency { count: histogram.len(), sum: sum_ns as f64 / 1e9, buckets: [0; BOUNDS.len()] };
+    let mut buckets = latency.buckets.iter_mut().zip(BOUNDS).peekable();
+    let mut within = 0;
+    // Cells come in ascending order, so each bound is passed once.
+    for cell in histogram.iter_recorded() {
+        let from = histogram.lowest_equivalent(cell.value_iterated_to()) as f64 / 1e6;
+        while let Some((bucket, _)) = buckets.next_if(|(_, bound)| from > *bound) {
+            *bucket = within;
+        }
+        within += cell.count_at_value();
+    }
+    buckets.for_each(|(bucket, _)| *bucket = within);
+    latency
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "exposition_tests.rs"]
+mod tests;

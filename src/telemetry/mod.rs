@@ -1,4 +1,7 @@
 //! What is shown to other systems: logs, the access log and the Prometheus exposition.
 
+pub mod access_log;
 pub mod exposition;
 pub mod logs;
+mod metrics;
+mod sheet;

@@ -1,0 +1,253 @@
+//! Claims about the exposition: exact figures, bounded series, only labels from configuration.
+
+use super::*;
+use crate::control::status::RolloutStatus;
+use crate::domain::gate::{Origin, Verdict};
+use crate::domain::observation::Observation;
+use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::rollout::GateStatus;
+use crate::domain::version::Version;
+use crate::domain::weight::Weight;
+
+fn version(name: &str) -> Version {
+    Version { name: name.parse().unwrap(), endpoints: vec!["127.0.0.1:1".parse().unwrap()] }
+}
+
+fn gate(name: &str) -> GateStatus {
+    GateStatus {
+        gate: name.to_owned(),
+        origin: Origin::Written,
+        verdict: Verdict::Inconclusive,
+        requests: 20,
+        breaches: 2,
+        log_e: 1.5,
+        log_threshold: 6.25,
+        needs: Some(80),
+    }
+}
+
+fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
+    let rollout = phase.map(|phase| RolloutStatus {
+        id: 1,
+        stable: version("0.8.1"),
+        canary: version("0.8.2"),
+        phase,
+        step: 0,
+        steps: 3,
+        weight: Weight::from_basis_points(basis_points).unwrap(),
+        generation: 2,
+        reason: "because".to_owned(),
+        evidence: None,
+        gates: vec![gate("p95 < 1 s"), gate("errors < 1%")],
+        file: None,
+        needs: None,
+        canary_requests: 20,
+        trip: None,
+        durable: true,
+    });
+    let owner = if phase == Some(Phase::Promoted) { "0.8.2" } else { "0.8.1" };
+    ServiceStatus { name: "carts".parse().unwrap(), owner: version(owner), rollout, rejected: Vec::new() }
+}
+
+fn figures(services: Vec<ServiceStatus>) -> Figures {
+    let board = Board::default();
+    board.show(Snapshot { services, ..Snapshot::default() });
+    Figures { board, counters: Arc::default(), access_log_dropped: None, clock: Clock::start() }
+}
+
+fn text(figures: &Figures) -> String {
+    Exposition::new(figures.clone()).unwrap().text().unwrap()
+}
+
+/// Returns the value of the series that is written exactly like this.
+fn value(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn key(version: &str, role: Role) -> TotalsKey {
+    ("carts".to_owned(), version.to_owned(), role)
+}
+
+fn seen(role: Role, times_us: &[u64]) -> Observation {
+    let mut seen = Observation::new(role);
+    for us in times_us {
+        seen.decided += 1;
+        seen.count(Outcome::Answered(200));
+        for latencies in [&mut seen.response_time, &mut seen.duration] {
+            latencies.count += 1;
+            latencies.sum_ns += us * 1_000;
+            latencies.cells.push((*us, 1));
+        }
+    }
+    seen
+}
+
+fn series(text: &str) -> usize {
+    text.lines().filter(|line| line.starts_with("portcullis_")).count()
+}
+
+#[test]
+fn counts_and_sums_are_exact_and_buckets_cumulate() {
+    let figures = figures(vec![service(Some(Phase::Progressing), 1_000)]);
+    let mut seen = seen(Role::Canary, &[4_000, 60_000, 1_000_000, 1_234_567, 61_000_000]);
+    seen.count(Outcome::Answered(503));
+    seen.count(Outcome::Failed(Failure::ConnectionRefused));
+    seen.count(Outcome::Failed(Failure::ClientGone));
+    seen.in_flight = 3;
+    figures.board.totals().add(&key("0.8.2", Role::Canary), 0, 2, &seen);
+    figures.board.totals().add(&key("0.8.2", Role::Canary), 1, 2, &Observation { in_flight: 4, ..Observation::new(Role::Canary) });
+    let text = text(&figures);
+    let labels = r#"service="carts",version="0.8.2",role="canary""#;
+    for (class, count) in [("1xx", 0.0), ("2xx", 5.0), ("3xx", 0.0), ("4xx", 0.0), ("5xx", 1.0), ("error", 1.0), ("aborted", 1.0)] {
+        let series = format!("portcullis_requests_total{{{labels},class=\"{class}\"}}");
+        assert_eq!(value(&text, &series), Some(count), "{series} in\n{text}");
+    }
+    assert_eq!(value(&text, &format!("portcullis_requests_in_flight{{{labels}}}")), Some(7.0));
+    for name in ["portcullis_response_time_seconds", "portcullis_request_duration_seconds"] {
+        assert_eq!(value(&text, &format!("{name}_count{{{labels}}}")), Some(5.0));
+        let sum = value(&text, &format!("{name}_sum{{{labels}}}")).unwrap();
+        assert!((sum - 63.298_567).abs() < 1e-9, "{sum}");
+        for (bound, count) in
+            [("0.005", 1.0), ("0.05", 1.0), ("0.075", 2.0), ("0.75", 2.0), ("1", 3.0), ("2.5", 4.0), ("10", 4.0), ("+Inf", 5.0)]
+        {
+            let series = format!("{name}_bucket{{{labels},le=\"{bound}\"}}");
+            assert_eq!(value(&text, &series), Some(count), "{series}");
+        }
+    }
+}
+
+#[test]
+fn a_version_that_got_nothing_yet_stands_there_with_zeros() {
+    let text = text(&figures(vec![service(Some(Phase::Progressing), 1_000)]));
+    for labels in [r#"service="carts",version="0.8.1",role="stable""#, r#"service="carts",version="0.8.2",role="canary""#] {
+        assert_eq!(value(&text, &format!("portcullis_requests_total{{{labels},class=\"2xx\"}}")), Some(0.0), "{text}");
+        assert_eq!(value(&text, &format!("portcullis_response_time_seconds_count{{{labels}}}")), Some(0.0), "{text}");
+    }
+}
+
+#[test]
+fn shares_sum_to_one_and_exactly_the_current_phase_is_set() {
+    let weight = |text: &str, version: &str, role: &str| {
+        value(text, &format!("portcullis_split_weight_ratio{{service=\"carts\",version=\"{version}\",role=\"{role}\"}}"))
+    };
+    let cases = [
+        (None, Some(1.0), None, None),
+        (Some(Phase::Progressing), Some(0.75), Some(0.25), None),
+        (Some(Phase::RolledBack), Some(1.0), Some(0.0), None),
+        (Some(Phase::Aborted), Some(1.0), Some(0.0), None),
+        (Some(Phase::Promoted), Some(0.0), Some(0.0), Some(1.0)),
+    ];
+    for (phase, stable, canary, promoted) in cases {
+        let text = text(&figures(vec![service(phase, 2_500)]));
+        let shares = [weight(&text, "0.8.1", "stable"), weight(&text, "0.8.2", "canary"), weight(&text, "0.8.2", "stable")];
+        assert_eq!(shares, [stable, canary, promoted], "{phase:?}");
+        for each in PHASES {
+            let series = format!("portcullis_rollout_phase{{service=\"carts\",phase=\"{}\"}}", each.as_str());
+            assert_eq!(value(&text, &series), Some(if phase == Some(each) { 1.0 } else { 0.0 }), "{phase:?}");
+        }
+    }
+}
+
+#[test]
+fn gates_rollbacks_connections_and_the_build_are_told() {
+    let mut status = service(Some(Phase::RolledBack), 0);
+    let gates = &mut status.rollout.as_mut().unwrap().gates;
+    gates.push(gate("p95 < 1 s"));
+    gates.push(gate("a \"b\"\\\nc"));
+    let mut figures = figures(vec![status]);
+    figures.access_log_dropped = Some(Arc::new(AtomicU64::new(9)));
+    figures.board.totals().rollbacks.insert("carts".to_owned(), 2);
+    let counters = Arc::clone(&figures.counters);
+    for (count, value) in [(&counters.open, 1), (&counters.accepted, 5), (&counters.rejected, 2), (&counters.refused, 3)] {
+        count.store(value, Ordering::Relaxed);
+    }
+    let text = text(&figures);
+    let expected = [
+        (r#"portcullis_gate_requests{service="carts",gate="p95 < 1 s"}"#, 20.0),
+        (r#"portcullis_gate_breaches{service="carts",gate="errors < 1%"}"#, 2.0),
+        (r#"portcullis_gate_log_evidence{service="carts",gate="p95 < 1 s"}"#, 1.5),
+        (r#"portcullis_gate_log_evidence_threshold{service="carts",gate="a \"b\"\\\nc"}"#, 6.25),
+        (r#"portcullis_rollbacks_total{service="carts"}"#, 2.0),
+        ("portcullis_connections_open", 1.0),
+        ("portcullis_connections_accepted_total", 5.0),
+        ("portcullis_connections_rejected_total", 2.0),
+        ("portcullis_requests_refused_total", 3.0),
+        ("portcullis_access_log_dropped_total", 9.0),
+        ("portcullis_series_omitted", 0.0),
+        (concat!("portcullis_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+    ];
+    for (series, expected) in expected {
+        assert_eq!(value(&text, series), Some(expected), "{series} in\n{text}");
+    }
+    let twice = text.lines().filter(|line| line.starts_with(r#"portcullis_gate_requests{service="carts",gate="p95 < 1 s"}"#));
+    assert_eq!(twice.count(), 1, "gates of one name are one series");
+    assert!(value(&text, "process_open_fds").is_some_and(|open| open >= 1.0), "{text}");
+}
+
+#[test]
+fn the_decision_grows_old_while_nobody_judges() {
+    let figures = figures(Vec::new());
+    let exposition = Exposition::new(figures.clone()).unwrap();
+    let age = || value(&exposition.text().unwrap(), "portcullis_decision_age_seconds").unwrap();
+    let (first, second) = (age(), age());
+    assert!(first >= 0.0 && second > first, "{first} {second}");
+    let judged_ns = figures.clock.now().as_nanos() + 60_000_000_000;
+    figures.board.show(Snapshot { judged_ns, ..Snapshot::default() });
+    assert_eq!(age(), 0.0);
+}
+
+#[test]
+fn labels_are_those_of_the_house_and_none_comes_from_a_request() {
+    let figures = figures(vec![service(Some(Phase::Progressing), 1_000)]);
+    figures.board.totals().add(&key("0.8.2", Role::Canary), 0, 2, &seen(Role::Canary, &[1]));
+    for line in text(&figures).lines().filter(|line| line.starts_with("portcullis_")) {
+        let Some((labels, _)) = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')) else { continue };
+        for pair in labels.split("\",") {
+            let name = pair.split('=').next().unwrap();
+            assert!(["service", "version", "role", "class", "gate", "phase", "le"].contains(&name), "{line}");
+        }
+    }
+}
+
+#[test]
+fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
+    let figures = figures(vec![service(Some(Phase::Progressing), 1_000)]);
+    figures.board.totals().add(&key("0.8.2", Role::Canary), 0, 2, &seen(Role::Canary, &[7]));
+    for old in 0..245 {
+        figures.board.totals().add(&key(&format!("0.{old}.0"), Role::Canary), 0, 1, &seen(Role::Canary, &[1]));
+    }
+    let text = text(&figures);
+    let omitted = value(&text, "portcullis_series_omitted").unwrap();
+    assert!(series(&text) <= MOST_SERIES + 1 && series(&text) > MOST_SERIES - VERSION_SERIES, "{}", series(&text));
+    assert_eq!(omitted as usize % VERSION_SERIES, 0, "a version is left out as a whole");
+    assert_eq!(series(&text) + omitted as usize, 247 * VERSION_SERIES + 7 + 1 + 2 + 4 + 2 * 4 + 1);
+    assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#), Some(1.0));
+    assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.1",role="stable",class="2xx"}"#), Some(0.0));
+}
+
+#[test]
+fn counters_never_go_backwards_also_when_a_version_is_no_longer_on_trial() {
+    let figures = figures(vec![service(Some(Phase::Progressing), 1_000)]);
+    let exposition = Exposition::new(figures.clone()).unwrap();
+    let count =
+        || value(&exposition.text().unwrap(), r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#);
+    figures.board.totals().add(&key("0.8.2", Role::Canary), 0, 2, &seen(Role::Canary, &[1, 2]));
+    assert_eq!(count(), Some(2.0));
+    figures.board.show(Snapshot { services: vec![service(None, 0)], ..Snapshot::default() });
+    assert_eq!(count(), Some(2.0), "an earlier version is still shown while there is room");
+    figures.board.totals().add(&key("0.8.2", Role::Canary), 0, 2, &seen(Role::Canary, &[3]));
+    assert_eq!(count(), Some(3.0), "requests that ended late count too");
+}
+
+#[test]
+fn every_metric_is_registered_once_with_a_help_text() {
+    let names: BTreeSet<&str> = m::ALL.iter().map(|definition| definition.name).collect();
+    assert_eq!(names.len(), m::ALL.len());
+    let text = text(&figures(vec![service(Some(Phase::Progressing), 1_000)]));
+    for definition in m::ALL {
+        assert!(text.contains(&format!("# HELP {} {}", definition.name, definition.help)), "{}", definition.name);
+    }
+    let known: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let ours: BTreeSet<&str> = known.into_iter().filter(|name| name.starts_with("portcullis_")).collect();
+    assert_eq!(ours, names, "nothing is exposed that is not described");
+}

@@ -1,0 +1,92 @@
+//! Every metric of this program: its name, its help, its type and its labels.
+//!
+//! Labels hold what the operator configured or commanded (services, versions, gates) and words of fixed sets (role, class,
+//! phase); nothing a client sends ever becomes a label.
+
+use prometheus::proto::MetricType;
+
+/// One metric family.
+pub struct Definition {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub kind: MetricType,
+    pub labels: &'static [&'static str],
+}
+
+const fn define(kind: MetricType, name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
+    Definition { name, help, kind, labels }
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
+    define(MetricType::COUNTER, name, labels, help)
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
+    define(MetricType::GAUGE, name, labels, help)
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
+    define(MetricType::HISTOGRAM, name, labels, help)
+}
+
+const VERSION: &[&str] = &["service", "version", "role"];
+const GATE: &[&str] = &["service", "gate"];
+
+pub const REQUESTS: Definition = counter(
+    "portcullis_requests_total",
+    &["service", "version", "role", "class"],
+    "Requests that ended, by status class; error: no complete answer, aborted: the client left.",
+);
+pub const RESPONSE_TIME: Definition = histogram(
+    "portcullis_response_time_seconds",
+    VERSION,
+    "Time from the request's head read to the response's head sent on; the time that gates judge.",
+);
+pub const DURATION: Definition =
+    histogram("portcullis_request_duration_seconds", VERSION, "Time from the request's head read to the last byte of the response.");
+pub const IN_FLIGHT: Definition = gauge("portcullis_requests_in_flight", VERSION, "Requests that have not ended.");
+pub const WEIGHT: Definition = gauge("portcullis_split_weight_ratio", VERSION, "Share of new requests, 0 to 1.");
+pub const PHASE: Definition =
+    gauge("portcullis_rollout_phase", &["service", "phase"], "1 for the phase of the current or last rollout, 0 for the others.");
+pub const GATE_REQUESTS: Definition = gauge("portcullis_gate_requests", GATE, "Resolved canary requests since the step began.");
+pub const GATE_BREACHES: Definition = gauge("portcullis_gate_breaches", GATE, "Requests among them that violated the gate.");
+pub const GATE_EVIDENCE: Definition =
+    gauge("portcullis_gate_log_evidence", GATE, "Natural logarithm of the evidence for passing since the step began.");
+pub const GATE_THRESHOLD: Definition =
+    gauge("portcullis_gate_log_evidence_threshold", GATE, "Natural logarithm of the evidence at which the gate passes.");
+pub const ROLLBACKS: Definition = counter("portcullis_rollbacks_total", &["service"], "Rollouts that were rolled back.");
+pub const DECISION_AGE: Definition = gauge("portcullis_decision_age_seconds", &[], "Time since the controller last judged.");
+pub const OPEN: Definition = gauge("portcullis_connections_open", &[], "Client connections that are open.");
+pub const ACCEPTED: Definition = counter("portcullis_connections_accepted_total", &[], "Client connections that were accepted.");
+pub const REJECTED: Definition =
+    counter("portcullis_connections_rejected_total", &[], "Client connections that were turned away or could not be accepted.");
+pub const REFUSED: Definition =
+    counter("portcullis_requests_refused_total", &[], "Requests that were refused before a version was picked.");
+pub const DROPPED: Definition =
+    counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
+pub const OMITTED: Definition =
+    gauge("portcullis_series_omitted", &[], "Series left out of this exposition because of its limit; 0 as a rule.");
+pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
+
+/// All of them.
+pub const ALL: [&Definition; 19] = [
+    &REQUESTS,
+    &RESPONSE_TIME,
+    &DURATION,
+    &IN_FLIGHT,
+    &WEIGHT,
+    &PHASE,
+    &GATE_REQUESTS,
+    &GATE_BREACHES,
+    &GATE_EVIDENCE,
+    &GATE_THRESHOLD,
+    &ROLLBACKS,
+    &DECISION_AGE,
+    &OPEN,
+    &ACCEPTED,
+    &REJECTED,
+    &REFUSED,
+    &DROPPED,
+    &OMITTED,
+    &BUILD,
+];

@@ -1,0 +1,201 @@
+//! A real controller with its store in a temporary folder, and the admin listener in front of it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use portcullis::admin::server::Server;
+use portcullis::admin::state::AdminState;
+use portcullis::control::command::Commands;
+use portcullis::control::controller::{Controller, Inputs};
+use portcullis::control::setup::ServiceSetup;
+use portcullis::control::status::Board;
+use portcullis::domain::gate::Gate;
+use portcullis::domain::observation::Observation;
+use portcullis::domain::outcome::{Outcome, Role};
+use portcullis::domain::rollout::Plan;
+use portcullis::domain::version::{Name, Version};
+use portcullis::proxy::worker::Counters;
+use portcullis::seam::clock::Clock;
+use portcullis::seam::report::{self, Report, ReportSender};
+use portcullis::seam::routes::Routes;
+use portcullis::store::Store;
+use portcullis::telemetry::exposition::{Exposition, Figures};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// How long anything may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The controller of the service `carts` and its admin listener; ended when dropped.
+pub struct Desk {
+    pub routes: Routes,
+    clock: Clock,
+    reports: Option<ReportSender>,
+    server: Option<Server>,
+    controller: Option<JoinHandle<()>>,
+    _drain: watch::Sender<bool>,
+    _folder: TempDir,
+}
+
+/// An answer that was read to its end.
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Option<Self> {
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Self { status, body: body.to_owned() })
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn setup() -> ServiceSetup {
+    ServiceSetup {
+        name: name("carts"),
+        hosts: Vec::new(),
+        stable: Version { name: name("0.8.1"), endpoints: vec!["127.0.0.1:9".parse().unwrap()] },
+        canary: None,
+        plan: Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap(),
+        gates: ["p95 < 1s", "errors < 1%"].map(|gate| Gate::written(gate.parse().unwrap())).to_vec(),
+        alpha: 0.001,
+        beta: 0.05,
+        grader: None,
+    }
+}
+
+impl Desk {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("state")).unwrap().store;
+        let (clock, routes, board) = (Clock::start(), Routes::default(), Board::default());
+        let (reports, inbox) = report::channel();
+        let (commands, requests) = Commands::channel(reports.clone());
+        let controller =
+            Controller::start(vec![setup()], store, clock, routes.clone(), board.clone(), Inputs { workers: 0, reports: inbox, requests });
+        let controller = std::thread::spawn(move || controller.run());
+        let counters = Arc::<Counters>::default();
+        let exposition = Exposition::new(Figures { board: board.clone(), counters, access_log_dropped: None, clock }).unwrap();
+        let (drain, draining) = watch::channel(false);
+        let state = AdminState { board, commands, exposition, routes: routes.clone(), drain: draining, clock, mutations: true };
+        let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
+        Self { routes, clock, reports: Some(reports), server: Some(server), controller: Some(controller), _drain: drain, _folder: folder }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().address()
+    }
+
+    /// Ends the listener, then the controller.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+        // The controller ends when nobody is left who could tell it anything.
+        drop(self.reports.take());
+        if let Some(controller) = self.controller.take() {
+            controller.join().unwrap();
+        }
+    }
+
+    /// Breaches the first gate of the rollout as three slow requests do.
+    pub fn trip(&self) {
+        let epoch = Arc::clone(&self.routes.current().routes[0].epoch);
+        let trial = &epoch.canary.as_ref().expect("a rollout progresses").trial;
+        let tripped = (0..3).map(|_| trial.breach(0, trial.begin(), false)).filter(|tripped| *tripped).count();
+        assert_eq!(tripped, 1, "the third of three slow requests trips");
+        let at = self.clock.now();
+        let report = Report::Tripped { service: name("carts"), rollout: epoch.rollout, evident: at, at };
+        self.reports.as_ref().unwrap().send(report).unwrap();
+    }
+
+    /// Reports ten requests of the canary, 10.5 s long in sum; two of them failed with 503.
+    pub fn observe(&self) {
+        let epoch = Arc::clone(&self.routes.current().routes[0].epoch);
+        let mut seen = Observation::new(Role::Canary);
+        seen.decided = 10;
+        (0..8).for_each(|_| seen.count(Outcome::Answered(200)));
+        (0..2).for_each(|_| seen.count(Outcome::Answered(503)));
+        for latencies in [&mut seen.response_time, &mut seen.duration] {
+            latencies.count = 10;
+            latencies.sum_ns = 10_500_000_000;
+            latencies.cells = vec![(100_000, 5), (2_000_000, 5)];
+        }
+        let report = Report::Observed {
+            service: name("carts"),
+            rollout: epoch.rollout,
+            worker: 0,
+            generation: epoch.generation,
+            versions: (epoch.version(Role::Stable).name.clone(), epoch.version(Role::Canary).name.clone()),
+            observations: vec![seen],
+            marks: Vec::new(),
+        };
+        self.reports.as_ref().unwrap().send(report).unwrap();
+    }
+
+    /// Sends a whole request that asks for the connection to be closed.
+    pub fn send(&self, request: &str) -> Answer {
+        exchange(self.address(), request).expect("a complete answer")
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        get(self.address(), path).expect("a complete answer")
+    }
+
+    /// Posts JSON, or nothing at all.
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let (host, length) = (self.address(), body.len());
+        self.send(&format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{kind}Content-Length: {length}\r\n\r\n{body}"))
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Gets a path; `None` when nobody answers there.
+pub fn get(to: SocketAddr, path: &str) -> Option<Answer> {
+    exchange(to, &format!("GET {path} HTTP/1.0\r\nHost: {to}\r\n\r\n"))
+}
+
+fn exchange(to: SocketAddr, request: &str) -> Option<Answer> {
+    let mut socket = TcpStream::connect(to).ok()?;
+    socket.set_read_timeout(Some(PATIENCE)).ok()?;
+    socket.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    // A server that refuses a request half read may reset the connection behind its answer.
+    let _ = socket.read_to_string(&mut answer);
+    Answer::parse(&answer)
+}
+
+/// Waits until a condition gives a value.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
