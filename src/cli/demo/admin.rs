@@ -43,8 +43,6 @@ pub struct Rollout {
     pub gates: Vec<GateStatus>,
     /// The gate file's own grade.
     pub file: Option<FileGrade>,
-    /// How many more good requests the step needs.
-    pub needs: Option<u64>,
     /// Canary requests that began.
     pub canary_requests: u64,
     /// The trip, when there was one.

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The gate file of the seed, byte for byte.
 pub const PERFSPEC: &str = include_str!("../../../tests/data/compat/perfspec_dynatrace.json");
@@ -41,11 +41,6 @@ impl Folder {
                 Err(source) => return Err(Unwritable { path, source }),
             }
         }
-    }
-
-    /// Returns where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Writes the gate file and a configuration with carts 0.8.1 at `stable` and no canary, and returns the
@@ -101,7 +96,7 @@ mod tests {
     #[test]
     fn the_configuration_is_accepted_and_the_folder_is_removed() {
         let folder = Folder::create().unwrap();
-        let path = folder.path().to_owned();
+        let path = folder.path.clone();
         let file = folder.configure("127.0.0.1:8081".parse().unwrap()).unwrap();
         let loaded = load(Some(&file), &Flags::default(), &Surroundings::real()).unwrap();
         let service = &loaded.settings.services[0];

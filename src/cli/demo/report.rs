@@ -216,7 +216,10 @@ impl Report {
             format!("{} requests to 0.8.2 began after the trip, none may", known(self.canary_requests_started_after_trip))
         });
         promise(self.canary_requests_arrived_after_trip == Some(0), &|| {
-            format!("{} requests arrived at 0.8.2 after the trip by its own books, none may", known(self.canary_requests_arrived_after_trip))
+            format!(
+                "{} requests arrived at 0.8.2 after the trip by its own books, none may",
+                known(self.canary_requests_arrived_after_trip)
+            )
         });
         if let (Some(arrived), Some(began)) = (self.canary_requests_arrived, self.canary_requests) {
             promise(arrived <= began, &|| format!("{arrived} requests arrived at 0.8.2, but the proxy knows of {began} only"));

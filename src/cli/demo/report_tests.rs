@@ -16,7 +16,6 @@ fn rollout(phase: Phase) -> Rollout {
         evidence: Some(Evidence { sentence: "rolled back after 3 of 3 requests exceeded 1 s".to_owned(), unanswered: 3 }),
         gates: Vec::new(),
         file: None,
-        needs: None,
         canary_requests: 12,
         trip: Some(Trip {
             evident_ns: 2_000_000_000,

@@ -134,8 +134,7 @@ impl<'a> Scene<'a> {
         let mut proxy = Running::start("the proxy", [OsString::from("run"), file.into()])?;
         let listen = proxy.announced("listening on ").await?;
         let admin = Admin::at(proxy.announced("admin on http://").await?);
-        let shown =
-            Shown { share: None, latencies: Vec::new(), metrics_at: None, rate: 0.0, counted: (Instant::now(), 0) };
+        let shown = Shown { share: None, latencies: Vec::new(), metrics_at: None, rate: 0.0, counted: (Instant::now(), 0) };
         let (load, ended_load, tally) = (None, Vec::new(), Arc::default());
         let mut scene = Self { progress, load, ended_load, tally, proxy, carts: vec![stable], listen, admin, shown, _folder: folder };
         let mut wait = scene.wait("the proxy is ready", Duration::from_secs(10));
@@ -165,10 +164,8 @@ impl<'a> Scene<'a> {
         let mut test = seed::performance(TEST_USERS, 1, "PerfCheck_demo");
         test.pace = Pace::Closed { loops: None, think, ramp: Duration::from_millis(500) };
         let patient = |plan| Plan { timeout: Some(CLIENT_TIMEOUT), ..plan };
-        let plans = vec![
-            (patient(test), Some(self.tally.hook())),
-            (patient(seed::ordinary_users(ORDINARY_USERS)), Some(self.tally.hook())),
-        ];
+        let plans =
+            vec![(patient(test), Some(self.tally.hook())), (patient(seed::ordinary_users(ORDINARY_USERS)), Some(self.tally.hook()))];
         self.load = Some(Background::start(self.listen, plans).map_err(Trouble::Load)?);
         Ok(())
     }
@@ -345,7 +342,6 @@ impl<'a> Scene<'a> {
             gates: rollout.map_or_else(Vec::new, |r| r.gates.iter().map(gate).collect()),
         });
     }
-
 }
 
 impl Drop for Scene<'_> {
