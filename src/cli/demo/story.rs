@@ -99,7 +99,7 @@ async fn the_mended_version(scene: &mut Scene<'_>, report: &mut Report) -> Resul
     let rollout = ended(scene, TAG, Phase::Promoted, Duration::from_secs(40)).await?;
     report.promotion_s = Some(begun.elapsed().as_secs_f64());
     report.take_promotion(&rollout);
-    scene.event(&format!("{TAG} is promoted: {}", rollout.reason));
+    scene.event(&rollout.reason);
     report.info_page_after_promotion = pages(scene, "v3").await;
     Ok(())
 }

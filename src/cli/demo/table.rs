@@ -41,10 +41,10 @@ pub fn table(report: &Report) -> String {
         }
     }
     if let Some(verdict) = &report.verdict {
-        text.push_str(&format!("\n0.8.2: {verdict}.\n"));
+        text.push_str(&format!("\n0.8.2 is {verdict}.\n"));
     }
     if let Some(promotion) = &report.promotion {
-        text.push_str(&format!("0.8.3: {promotion}.\n"));
+        text.push_str(&format!("{promotion}.\n"));
     }
     text
 }
@@ -107,7 +107,7 @@ mod tests {
             " none; the last one began 61.5 ms before it\n",
             " 12,345\n",
             "lost to the hang",
-            "\n0.8.2: rolled back after 3 of 4.\n",
+            "\n0.8.2 is rolled back after 3 of 4.\n",
         ] {
             assert!(text.contains(wanted), "{wanted:?} is missing in\n{text}");
         }
