@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 }
 
 fn tell(args: &DemoArgs) -> anyhow::Result<u8> {
-    let mut file = args.report.as_ref().map(open).transpose()?;
+    let mut file = args.report.as_deref().map(open).transpose()?;
     let mode = if args.hang { Mode::Hang } else { Mode::Slow };
     let mut report = Report::new(mode);
     let progress = Progress::begin();
@@ -105,11 +105,11 @@ fn show(report: &Report) -> anyhow::Result<()> {
 }
 
 /// Opens the report before the story begins, so that a wrong path costs no time; what the file holds is kept until then.
-fn open(path: &PathBuf) -> anyhow::Result<File> {
+fn open(path: &Path) -> anyhow::Result<File> {
     File::options().create(true).append(true).open(path).map_err(|problem| unwritable(path, &problem))
 }
 
-fn unwritable(path: &PathBuf, problem: &io::Error) -> anyhow::Error {
+fn unwritable(path: &Path, problem: &io::Error) -> anyhow::Error {
     anyhow::anyhow!("cannot write the report {}: {problem}\n  hint: choose a file in a writable folder with --report", path.display())
 }
 
