@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::carts::{self, Settings, Tag};
+use crate::cli::leash;
 
 /// The exit code when the service cannot be offered (`EX_UNAVAILABLE` of sysexits.h).
 const UNAVAILABLE: u8 = 69;
@@ -30,6 +31,9 @@ pub struct CartsArgs {
     /// Never answers a POST of an item, while its connection stays open
     #[arg(long)]
     pub hang: bool,
+    /// Ends at once when standard input ends; for a parent that must leave nothing behind
+    #[arg(long, hide = true)]
+    pub exit_with_stdin: bool,
 }
 
 /// Serves carts until told to stop. Exit code 0 after a shutdown, 69 when it cannot be served.
@@ -56,6 +60,9 @@ enum CartsError {
 }
 
 fn serve(args: &CartsArgs, out: &mut dyn Write) -> Result<(), CartsError> {
+    if args.exit_with_stdin {
+        leash::follow_stdin().map_err(CartsError::Start)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CartsError::Start)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(CartsError::Start)?;

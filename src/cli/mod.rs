@@ -2,7 +2,9 @@
 
 pub mod carts;
 pub mod check;
+pub mod demo;
 pub mod evaluate;
+mod leash;
 pub mod run;
 
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Grades measured values by a perfspec.
     Evaluate(evaluate::EvaluateArgs),
+    /// Shows the main job with real processes on this machine.
+    Demo(demo::DemoArgs),
     /// Serves carts, the demo service.
     Carts(carts::CartsArgs),
 }
@@ -30,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Carts(args) => carts::run(&args),
     }
 }

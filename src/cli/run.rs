@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::app::{self, AppError};
+use crate::cli::leash;
 use crate::config::{self, Flags, Surroundings};
 use crate::telemetry::logs;
 
@@ -66,11 +67,20 @@ pub struct RunArgs {
     /// Judge a perfspec by its mean alone, without the tripwire derived from its severe limit.
     #[arg(long)]
     no_derived_tripwire: bool,
+    /// Ends at once when standard input ends; for a parent that must leave nothing behind.
+    #[arg(long, hide = true)]
+    exit_with_stdin: bool,
 }
 
 /// Runs the command and returns its exit code.
 #[must_use]
 pub fn run(args: RunArgs) -> ExitCode {
+    if args.exit_with_stdin
+        && let Err(error) = leash::follow_stdin()
+    {
+        eprintln!("error: cannot follow standard input: {error}");
+        return ExitCode::FAILURE;
+    }
     let named = args.file.or(args.config);
     let from_environment = || if args.stable.is_none() { std::env::var_os("PORTCULLIS_CONFIG").map(PathBuf::from) } else { None };
     let file = named.or_else(from_environment);

@@ -1,0 +1,82 @@
+//! One HTTP/1.1 exchange on a connection of its own, for the API and the info pages.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// How long one exchange may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The largest answer read, in bytes.
+const MOST: usize = 4 * 1024 * 1024;
+
+/// A complete answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: String,
+}
+
+/// Why there was no complete answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{method} http://{to}{path} got no answer: {reason}")]
+pub struct Unanswered {
+    method: Method,
+    to: SocketAddr,
+    path: String,
+    reason: String,
+}
+
+/// Sends a GET.
+///
+/// # Errors
+///
+/// There was no complete answer within 5 s.
+pub async fn get(to: SocketAddr, path: &str) -> Result<Answer, Unanswered> {
+    send(to, Method::GET, path, None).await
+}
+
+/// Sends a POST with a JSON body.
+///
+/// # Errors
+///
+/// There was no complete answer within 5 s.
+pub async fn post(to: SocketAddr, path: &str, json: String) -> Result<Answer, Unanswered> {
+    send(to, Method::POST, path, Some(json)).await
+}
+
+async fn send(to: SocketAddr, method: Method, path: &str, json: Option<String>) -> Result<Answer, Unanswered> {
+    let sent = tokio::time::timeout(PATIENCE, exchange(to, method.clone(), path, json)).await;
+    let late = || Err(format!("it took more than {} s", PATIENCE.as_secs()));
+    sent.unwrap_or_else(|_| late()).map_err(|reason| Unanswered { method, to, path: path.to_owned(), reason })
+}
+
+async fn exchange(to: SocketAddr, method: Method, path: &str, json: Option<String>) -> Result<Answer, String> {
+    let stream = TcpStream::connect(to).await.map_err(|problem| format!("no connection: {problem}"))?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|problem| problem.to_string())?;
+    let mut request = Request::builder().method(method).uri(path).header(HOST, to.to_string()).header(CONNECTION, "close");
+    if json.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(Full::new(Bytes::from(json.unwrap_or_default()))).map_err(|problem| problem.to_string())?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|problem| problem.to_string())?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MOST).collect().await.map_err(|problem| problem.to_string())?;
+        Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
+    };
+    tokio::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        // The connection ends when the answer is complete or never will be; the answer knows which.
+        _ = connection => answer.await,
+    }
+}

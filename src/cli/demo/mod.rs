@@ -1,0 +1,20 @@
+//! `portcullis demo`: the story of a slow version that is taken back and a mended one that is promoted, with real processes.
+//!
+//! Read [`story`] for what happens, [`report`] for what must have happened. Everything is measured: nothing here knows
+//! in advance how the story ends.
+
+mod admin;
+mod children;
+mod command;
+mod exposition;
+mod folder;
+mod http;
+mod progress;
+mod report;
+mod scene;
+mod story;
+mod table;
+mod tally;
+mod trouble;
+
+pub use command::{DemoArgs, run};
