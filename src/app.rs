@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,11 +23,13 @@ use crate::domain::gate::perfspec::{Answer, Answers, strict};
 use crate::proxy::listener;
 use crate::proxy::settings as data_plane;
 use crate::proxy::worker::{Counters, Parts};
+use crate::seam::access::{self, AccessSender};
 use crate::seam::clock::Clock;
 use crate::seam::report;
 use crate::seam::routes::Routes;
 use crate::sources::builtin;
 use crate::store::{Store, StoreError};
+use crate::telemetry::access_log::{AccessLog, Destination};
 use crate::telemetry::exposition::{Exposition, Figures};
 
 /// Why the program could not start or had to stop.
@@ -97,12 +100,37 @@ pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), Ap
         listen: listeners.first().map_or_else(Vec::new, |of_worker| of_worker.iter().filter_map(|l| l.local_addr().ok()).collect()),
         admin: admin.local_addr()?,
     };
-    let plane = Plane::start(settings, opened.store, &mut listeners)?;
+    let (access, log) = access_log(&settings.access_log)?;
+    let plane = Plane::start(settings, opened.store, &mut listeners, access, log.as_ref())?;
     let admin = plane.admin(admin, addresses.admin.ip().is_loopback())?;
     ready(&addresses);
     let stopped = wait_for_stop(&plane.failed);
     plane.drain(admin);
+    if let Some(log) = log
+        && !log.finish(LOG_PATIENCE)
+    {
+        tracing::warn!("the last lines of the access log were not written in time");
+    }
     stopped
+}
+
+/// How long the last lines of the access log may take at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Starts the writer of the access log, when there is to be one.
+fn access_log(wanted: &config::AccessLog) -> Result<(Option<AccessSender>, Option<AccessLog>), AppError> {
+    let destination = match wanted {
+        config::AccessLog::Off => return Ok((None, None)),
+        config::AccessLog::Stdout => Destination::Stdout,
+        config::AccessLog::File(path) => Destination::File(path.clone()),
+    };
+    let (sender, receiver) = access::channel();
+    let path = match &destination {
+        Destination::Stdout => PathBuf::from("stdout"),
+        Destination::File(path) => path.clone(),
+    };
+    let log = AccessLog::start(receiver, &destination).map_err(|source| AppError::AccessLog { path, source })?;
+    Ok((Some(sender), Some(log)))
 }
 
 /// Everything that runs but the admin listener.
@@ -117,7 +145,13 @@ struct Plane {
 }
 
 impl Plane {
-    fn start(settings: &Settings, store: ServiceStore, listeners: &mut Vec<Vec<TcpListener>>) -> Result<Self, AppError> {
+    fn start(
+        settings: &Settings,
+        store: ServiceStore,
+        listeners: &mut Vec<Vec<TcpListener>>,
+        access: Option<AccessSender>,
+        log: Option<&AccessLog>,
+    ) -> Result<Self, AppError> {
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
         let (sender, reports) = report::channel();
@@ -138,7 +172,7 @@ impl Plane {
             settings: Arc::new(data_plane_settings(settings)),
             routes: routes.clone(),
             reports: sender,
-            access: None,
+            access,
             clock,
             counters: Arc::clone(&counters),
             drain: draining,
@@ -155,7 +189,7 @@ impl Plane {
             };
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        let figures = Figures { board, counters, access_log_dropped: None, clock };
+        let figures = Figures { board, counters, access_log_dropped: log.map(AccessLog::dropped), clock };
         Ok(Self { figures, commands, routes, drain, failed, workers, controller })
     }
 
