@@ -209,7 +209,7 @@ impl Message {
         if matches!(method.as_str(), "CONNECT" | "TRACE" | "TRACK") {
             self.flag(format!("{method} forwarded"));
         }
-        if !target.starts_with('/') && !(target == "*" && method == "OPTIONS") {
+        if !(target.starts_with('/') || target == "*" && method == "OPTIONS") {
             self.flag(format!("target {target:?}"));
         }
         let hosts = self.all("host").len();
