@@ -65,6 +65,23 @@ pub fn is_exactly_chunked(headers: &HeaderMap) -> bool {
     one && values.next().is_none()
 }
 
+/// Reads Content-Length: digits only, and the same in every field; `Err` when it says anything else.
+pub fn length(headers: &HeaderMap) -> Result<Option<u64>, InvalidLength> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).into_iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.any(|other| other != first) {
+        return Err(InvalidLength);
+    }
+    let digits = trim(first.as_bytes());
+    // The parser itself would take a plus sign.
+    let text = std::str::from_utf8(digits).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
+    text.and_then(|t| t.parse().ok()).map(Some).ok_or(InvalidLength)
+}
+
+/// The reason why a Content-Length is not used: not one number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidLength;
+
 /// Trims blanks and tabs.
 pub fn trim(bytes: &[u8]) -> &[u8] {
     let blank = |b: &u8| matches!(b, b' ' | b'\t');

@@ -16,4 +16,6 @@ pub use request::{Clean, Framing, request};
 pub use response::response;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -102,16 +102,10 @@ fn framing(head: &Parts) -> Result<Framing, Refusal> {
             refuse(400, "Transfer-Encoding must be exactly one 'chunked'")
         };
     }
-    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).into_iter();
-    let Some(first) = lengths.next() else { return Ok(Framing::None) };
-    if lengths.any(|other| other != first) {
-        return refuse(400, "there are different Content-Length fields");
-    }
-    let digits = fields::trim(first.as_bytes());
-    let text = std::str::from_utf8(digits).ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
-    match text.and_then(|t| t.parse().ok()) {
-        Some(bytes) => Ok(Framing::Length(bytes)),
-        None => refuse(400, "Content-Length is not a number of bytes"),
+    match fields::length(&head.headers) {
+        Ok(None) => Ok(Framing::None),
+        Ok(Some(bytes)) => Ok(Framing::Length(bytes)),
+        Err(fields::InvalidLength) => refuse(400, "Content-Length must be one number of bytes"),
     }
 }
 

@@ -37,10 +37,8 @@ pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
     let bodyless = head.status == StatusCode::NO_CONTENT;
     if coded || bodyless {
         head.headers.remove(header::CONTENT_LENGTH);
-    } else if let Some(length) = head.headers.get(header::CONTENT_LENGTH) {
+    } else if let Some(bytes) = fields::length(&head.headers).map_err(|_| Failure::ResponseInvalid)? {
         // Written anew: '005' and repeated equal fields become one plain number.
-        let digits = std::str::from_utf8(fields::trim(length.as_bytes())).ok().and_then(|t| t.parse::<u64>().ok());
-        let Some(bytes) = digits else { return Err(Failure::ResponseInvalid) };
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     }
     fields::append_via(&mut head.headers, via);
