@@ -116,7 +116,8 @@ pub fn healthy(rng: &mut SmallRng) -> Manner {
 
 /// Returns the table of a share and a bound, computed once per process.
 pub fn table(share: Share, alpha: f64) -> Box<[u64]> {
-    static TABLES: OnceLock<Mutex<HashMap<(Share, u64), Box<[u64]>>>> = OnceLock::new();
+    type Tables = Mutex<HashMap<(Share, u64), Box<[u64]>>>;
+    static TABLES: OnceLock<Tables> = OnceLock::new();
     let mut tables = TABLES.get_or_init(Mutex::default).lock().unwrap();
     tables.entry((share, alpha.to_bits())).or_insert_with(|| n_max_table(share, alpha)).clone()
 }

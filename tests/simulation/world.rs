@@ -289,7 +289,9 @@ impl World {
         let watches = Arc::clone(&flight.epoch.canary.as_ref().unwrap().watches);
         for (wire, watch) in watches.iter().enumerate() {
             let breach = breaches(watch);
-            if (breach || *watch != Watch::Errors) && self.flights[&key].claims.claim(wire) && breach {
+            // An answer settles its latency wires also when it was in time; an error wire is settled by a failure only.
+            let first = (breach || *watch != Watch::Errors) && self.flights[&key].claims.claim(wire);
+            if breach && first {
                 self.breach(wire, self.flights[&key].seq, unanswered);
             }
         }
