@@ -89,6 +89,7 @@ impl Measured {
                 self.guard.download(Transfer::Waiting);
                 let Some(failure) = self.guard.poll_expired(cx) else { return Poll::Pending };
                 self.fail(failure);
+                self.cut = true;
                 Poll::Ready(Some(Err("a body stalled".into())))
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::domain::outcome::Failure;
 
-use crate::oracle::{get, post, telling};
+use crate::oracle::{get, head, post, telling};
 use crate::support::PATIENCE;
 use crate::support::client::{Client, End, exchange};
 use crate::support::message::{Message, read_answers};
@@ -138,19 +138,67 @@ fn f04_a_version_that_never_answers_is_a_504_with_the_time_waited_as_its_latency
     assert!(window.response_time.max() >= 300_000, "{} us", window.response_time.max());
 }
 
-#[test]
-fn f07_a_pooled_connection_that_the_upstream_closed_is_replaced_even_for_a_post() {
-    let upstream = Upstream::start(|peer| {
+/// An upstream whose first connection answers one request and closes when it has read the second.
+fn dying() -> Upstream {
+    Upstream::start(|peer| {
         peer.request();
         peer.send(GOOD);
+        if peer.index == 0 {
+            peer.request();
+            return;
+        }
+        while peer.request().is_some_and(|_| peer.send(GOOD)) {}
+    })
+}
+
+#[test]
+fn f05_f06_a_request_that_dies_on_a_used_connection_is_repeated_once_and_only_if_it_may_be() {
+    for (request, status, times) in [
+        (get(""), 200, 2),
+        (head(b"DELETE /t HTTP/1.1", b""), 200, 2),
+        (post("", ""), 502, 1),
+        (post("Content-Length: 5\r\n", "hello"), 502, 1),
+        ([&head(b"PUT /t HTTP/1.1", b"Content-Length: 5\r\n")[..], b"hello"].concat(), 502, 1),
+    ] {
+        let upstream = dying();
+        let proxy = proxy::to([upstream.address]).start();
+        let mut client = Client::connect(proxy.address);
+        assert_eq!(client.ask(head(b"GET /first HTTP/1.1", b"")).body, b"good");
+        assert_eq!(client.ask(&request).status(), status, "{}", String::from_utf8_lossy(&request));
+        let sent = upstream.requests().iter().filter(|r| r.target() == "/t").count();
+        assert_eq!(sent, times, "{}", String::from_utf8_lossy(&request));
+        let window = proxy.ended(2);
+        assert_eq!((window.decided, window.failed), (2, u64::from(status == 502)), "a repetition is the same request");
+    }
+    // A version that closes every connection is tried once more and no oftener.
+    let upstream = Upstream::start(|peer| {
+        peer.request();
     });
     let proxy = proxy::to([upstream.address]).start();
-    let mut client = Client::connect(proxy.address);
-    for turn in 1..=5 {
-        let answer = client.ask(post("Content-Length: 5\r\n", "hello"));
-        assert_eq!((answer.status(), answer.body.as_slice()), (200, &b"good"[..]), "turn {turn}");
-        // The close must have arrived at the proxy: it then closes too, and the script's thread has dropped its socket.
-        upstream.wait("one connection for every turn", |seen| seen.len() == turn);
+    assert_eq!(Client::connect(proxy.address).ask(get("")).status(), 502);
+    assert_eq!(upstream.requests().len(), 1, "a fresh connection is no reason to try again");
+}
+
+#[test]
+fn f07_a_pooled_connection_that_the_upstream_closed_is_replaced_even_for_a_post() {
+    for end in [Then::Close, Then::Reset] {
+        let (closed, was_closed) = std::sync::mpsc::channel();
+        let closed = std::sync::Mutex::new(closed);
+        let upstream = Upstream::start(move |peer| {
+            peer.request();
+            peer.send(GOOD);
+            peer.end(end == Then::Reset);
+            closed.lock().unwrap().send(()).unwrap();
+        });
+        let proxy = proxy::to([upstream.address]).start();
+        let mut client = Client::connect(proxy.address);
+        for turn in 0..50 {
+            let answer = client.ask(post("Content-Length: 5\r\n", "hello"));
+            assert_eq!((answer.status(), answer.body.as_slice()), (200, &b"good"[..]), "turn {turn}");
+            // The kernel has the end of the connection now, whether or not the proxy has looked.
+            was_closed.recv_timeout(PATIENCE).unwrap();
+        }
+        assert_eq!((upstream.seen().len(), proxy.ended(50).answered), (50, 50));
     }
 }
 

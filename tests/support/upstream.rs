@@ -229,6 +229,16 @@ impl Peer {
         }
     }
 
+    /// Closes the connection at once, orderly or by a reset.
+    pub fn end(&mut self, reset: bool) {
+        if reset {
+            self.reset();
+        }
+        // Any other socket takes its place, so that it is dropped here and now.
+        let other = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| TcpStream::connect(l.local_addr()?)).unwrap();
+        drop(std::mem::replace(&mut self.socket, other));
+    }
+
     /// Returns the socket, for scripts that need more.
     pub const fn socket(&self) -> &TcpStream {
         &self.socket

@@ -25,6 +25,7 @@ pub struct Malformed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Size { size: u64, digits: u8 },
+    Blank { size: u64 },
     Extension { size: u64 },
     SizeEnd { size: u64 },
     Data { left: u64 },
@@ -84,8 +85,12 @@ impl Chunks {
                 State::Size { size: (size << 4) | digit, digits: digits + 1 }
             }
             (State::Size { digits: 0, .. }, _) => return Err(Malformed),
-            (State::Size { size, .. } | State::Extension { size }, b'\r') => State::SizeEnd { size },
-            (State::Size { size, .. }, b';' | b' ' | b'\t') => State::Extension { size },
+            (State::Size { size, .. } | State::Blank { size } | State::Extension { size }, b'\r') => State::SizeEnd { size },
+            (State::Size { size, .. } | State::Blank { size }, b';') => State::Extension { size },
+            (State::Size { size, .. } | State::Blank { size }, b' ' | b'\t') => {
+                self.drop_one()?;
+                State::Blank { size }
+            }
             (State::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.drop_one()?;
                 State::Extension { size }
@@ -156,6 +161,8 @@ mod tests {
             b" 1\r\n",
             b"0x1\r\n",
             b"1_0\r\n",
+            b"1 0\r\n",
+            b"1 ,\r\n",
             b"00000000000000001\r\n",
             b"1\nx",
             b"1\rx",

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{Error, ErrorKind};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -47,9 +48,12 @@ impl Link {
     }
 
     /// Says whether an idle connection is fit for a request: open, and silent as it must be.
+    ///
+    /// Asks the kernel: what the runtime knows may be older than the end of the connection, which would cost a request that
+    /// must not be repeated, or older than bytes that would be taken for the next answer.
     pub(super) fn is_fit(&self) -> bool {
-        let silent = matches!(self.socket.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
-        self.unread.is_empty() && silent
+        let peeked = socket2::SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]);
+        self.unread.is_empty() && matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 }
 
@@ -78,5 +82,28 @@ fn failure_of(error: &Error) -> Failure {
         (ErrorKind::TimedOut, _) => Failure::ConnectionTimeout,
         (ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted, _) => Failure::ConnectionTerminated,
         _ => Failure::ConnectionRefused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_connection_that_ended_or_spoke_is_unfit_before_the_runtime_knows() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        // From the last await of each turn on the runtime learns nothing.
+        for end in [|_: &mut std::net::TcpStream| (), |peer: &mut std::net::TcpStream| peer.write_all(b"HTTP/1.1 200 OK").unwrap()] {
+            let link = connect(address, Duration::from_secs(5), &Scratch::default()).await.unwrap();
+            let mut peer = listener.accept().unwrap().0;
+            assert!(link.is_fit());
+            end(&mut peer);
+            drop(peer);
+            assert!(!link.is_fit());
+        }
     }
 }

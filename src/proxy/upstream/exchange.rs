@@ -25,8 +25,6 @@ enum Sending {
     Last,
     /// Everything was written.
     Done,
-    /// The endpoint takes no more; its answer may be there all the same.
-    Stopped,
 }
 
 type Outbox = Chain<Chain<Bytes, Bytes>, Bytes>;
@@ -39,6 +37,8 @@ pub struct Exchange {
     upload: Upload,
     chunked: bool,
     sending: Sending,
+    /// The endpoint takes no more; its answer may be there all the same.
+    stopped: bool,
     bodyless: bool,
     written: bool,
     informational: u32,
@@ -65,6 +65,7 @@ impl Exchange {
             upload,
             chunked,
             sending,
+            stopped: false,
             bodyless,
             written: false,
             informational: 0,
@@ -86,7 +87,7 @@ impl Exchange {
         if self.bodyless {
             self.sending = Sending::Last;
         }
-        (self.written, self.informational) = (false, 0);
+        (self.written, self.stopped, self.informational) = (false, false, 0);
     }
 
     /// Says whether the request was written in full.
@@ -97,7 +98,7 @@ impl Exchange {
     /// Sends what can be sent. Fails only when the client's body is broken.
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
-            if matches!(self.sending, Sending::Done | Sending::Stopped) {
+            if self.stopped || self.sending == Sending::Done {
                 return Poll::Ready(Ok(()));
             }
             // A small body goes out with its head in one write.
@@ -112,7 +113,7 @@ impl Exchange {
             }
             match self.poll_write(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => self.sending = Sending::Stopped,
+                Poll::Ready(Ok(0) | Err(_)) => self.stopped = true,
                 Poll::Ready(Ok(_)) => self.written = true,
             }
         }
@@ -194,5 +195,53 @@ impl Exchange {
     /// Says whether anything of an answer was read.
     pub fn is_answered(&self) -> bool {
         self.informational > 0 || !self.link.unread.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::proxy::patrol::{Limits, Patrol};
+    use crate::proxy::settings::Timeouts;
+    use crate::proxy::upload::Source;
+    use crate::proxy::upstream::connect::{Scratch, connect};
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_request_that_could_not_even_begin_moves_with_its_body() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let dial = async || connect(address, Duration::from_secs(5), &Scratch::default()).await.unwrap();
+        let link = dial().await;
+        let peer = listener.accept().unwrap().0;
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let (guard, _ticket) = Patrol::new(Limits::new(&Timeouts::default())).request();
+        let upload = Upload::new(Source::Whole(Full::new(Bytes::from_static(b"hello"))), guard, None);
+        let request = http::Request::post("/t").header("content-length", 5).body(()).unwrap().into_parts().0;
+        let mut exchange = Exchange::new(link, &request, upload);
+        let ended = poll_fn(|cx| exchange.poll_head(cx)).await;
+        assert_eq!((ended.err(), exchange.may_move(false)), (Some(Failure::ConnectionTerminated), true));
+        exchange.move_to(dial().await);
+        let mut peer = listener.accept().unwrap().0;
+        let answering = std::thread::spawn(move || {
+            let (mut bytes, mut buffer) = (Vec::new(), [0; 1024]);
+            while !bytes.ends_with(b"hello") {
+                let count = peer.read(&mut buffer).unwrap();
+                assert_ne!(count, 0, "{}", String::from_utf8_lossy(&bytes));
+                bytes.extend_from_slice(&buffer[..count]);
+            }
+            peer.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            bytes
+        });
+        let head = tokio::time::timeout(Duration::from_secs(5), poll_fn(|cx| exchange.poll_head(cx))).await.expect("an answer").unwrap();
+        assert_eq!((head.status.as_u16(), exchange.is_sent()), (204, true));
+        assert_eq!(answering.join().unwrap(), b"POST /t HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello");
     }
 }
