@@ -1,0 +1,156 @@
+//! What the hot path costs: record, pick, trip check, breach, sanitise, and a whole request through the proxy on loopback.
+
+// Each bench uses a part of the support.
+#[expect(dead_code, reason = "what only the other bench uses")]
+mod support;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::Request;
+use portcullis::domain::outcome::Role;
+use portcullis::domain::split::Draw;
+use portcullis::domain::time::Timestamp;
+use portcullis::proxy::sanitise::{self, Peer, Policy, WireNotes};
+use portcullis::seam::clock::Clock;
+use portcullis::seam::recorder::Recorder;
+use portcullis::seam::report;
+use portcullis::seam::routes::Routes;
+use portcullis::seam::sample::Sample;
+use portcullis::seam::tripwire::Trial;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use support::client::Client;
+use support::plane::Plane;
+use support::upstream::{Manner, Upstream};
+
+const LIMIT: Duration = Duration::from_secs(1);
+const HOST: &str = "carts.sockshop.localhost";
+
+fn armed(weight: &str) -> Arc<portcullis::seam::table::Epoch> {
+    let nobody = ([127, 0, 0, 1], 9).into();
+    support::epoch(1, &support::version("v1", nobody), &support::version("v2", nobody), weight, LIMIT)
+}
+
+/// A request's whole measurement, the handing over of what was seen included.
+fn record(c: &mut Criterion) {
+    for (name, role) in [("record: stable", Role::Stable), ("record: canary", Role::Canary)] {
+        let (sender, reports) = report::channel();
+        let (clock, mut recorder) = (Clock::start(), Recorder::new(0, sender));
+        let books = recorder.open(&armed("50%"));
+        let mut count = 0_u32;
+        c.bench_function(name, |b| {
+            b.iter(|| {
+                let mut sample = Sample::begin(&books, clock, role, clock.now());
+                sample.head(black_box(200));
+                black_box(sample.complete());
+                count = count.wrapping_add(1);
+                if count.is_multiple_of(4096) {
+                    recorder.report(clock.now());
+                    reports.try_iter().for_each(|report| drop(black_box(report)));
+                }
+            });
+        });
+    }
+}
+
+/// Table, route, draw and pick, as a worker does them.
+fn pick(c: &mut Criterion) {
+    let routes = Routes::default();
+    routes.publish(support::table(1, &armed("10%")));
+    let (mut reader, mut rng) = (routes.reader(), SmallRng::seed_from_u64(7));
+    let mut draw = Draw::new(rng.random());
+    let now = Timestamp::from_nanos(1);
+    c.bench_function("pick: load, route, draw, pick", |b| {
+        b.iter(|| {
+            let table = reader.load();
+            let index = table.route(black_box(HOST)).unwrap_or_default();
+            let epoch = table.routes.get(index).map(|route| &route.epoch).expect("the route");
+            let weight = epoch.canary.as_ref().map(|canary| canary.weight).unwrap_or_default();
+            let drawn = draw.next(weight, rng.random());
+            black_box(epoch.pick(drawn, now))
+        });
+    });
+    let epoch = armed("10%");
+    c.bench_function("trip check: a canary pick of an armed epoch", |b| {
+        b.iter(|| black_box(&epoch).pick(black_box(Role::Canary), black_box(now)));
+    });
+}
+
+/// One breach that does not trip.
+fn breach(c: &mut Criterion) {
+    const ENTRIES: u64 = 60_000;
+    c.bench_function("breach: counted, compared, not tripped", |b| {
+        b.iter_custom(|iterations| {
+            let (mut left, mut spent) = (iterations, Duration::ZERO);
+            while left > 0 {
+                let trial = Trial::new(vec![vec![0; 60_000].into()]);
+                let round = left.min(ENTRIES);
+                let start = Instant::now();
+                for seq in 1..=round {
+                    black_box(trial.breach(black_box(0), seq, false));
+                }
+                spent += start.elapsed();
+                left -= round;
+            }
+            spent
+        });
+    });
+}
+
+/// The head of an ordinary request of a browser behind nobody.
+fn clean(c: &mut Criterion) {
+    let request = Request::get("/carts/1/items?sort=price")
+        .header("host", HOST)
+        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+        .header("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+        .header("accept-language", "en-US,en;q=0.5")
+        .header("accept-encoding", "gzip, deflate, br, zstd")
+        .header("cookie", "session=0123456789abcdef; theme=dark")
+        .header("connection", "keep-alive")
+        .body(())
+        .expect("a request");
+    let (head, ()) = request.into_parts();
+    let peer = Peer::new(([127, 0, 0, 1], 40_000).into(), 8080, &[]);
+    let policy = Policy::new(true, "portcullis-bench");
+    c.bench_function("sanitise: a browser's request", |b| {
+        b.iter_batched(
+            || head.clone(),
+            |mut head| {
+                let clean = sanitise::request(&mut head, WireNotes::default(), &peer, &policy);
+                (black_box(clean).is_ok(), head)
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+/// One request at a time over kept connections; the same without the proxy says what the network and the upstream take.
+fn whole_request(c: &mut Criterion) {
+    let clock = Clock::start();
+    let (stable, canary) = (Upstream::start(clock, Manner::Fast), Upstream::start(clock, Manner::Fast));
+    let (stable, canary) = (stable.expect("an upstream"), canary.expect("an upstream"));
+    let plane = Plane::start(clock, 1).expect("a data plane");
+    let (v1, v2) = (support::version("v1", stable.address), support::version("v2", canary.address));
+    plane.routes.publish(support::table(1, &support::epoch(1, &v1, &v2, "10%", LIMIT)));
+    let mut through = Client::connect(*plane.addresses.first().expect("one worker")).expect("a connection");
+    let mut direct = Client::connect(stable.address).expect("a connection");
+    for (name, client) in [("request: straight to the upstream", &mut direct), ("request: through the proxy", &mut through)] {
+        c.bench_function(name, |b| {
+            b.iter(|| {
+                assert_eq!(client.get().expect("an answer"), 200);
+                // What waits in the channel is read here, since no controller runs.
+                while plane.reports.try_recv().is_ok() {}
+            });
+        });
+    }
+    assert!(canary.arrivals().0 > 0, "the canary had its share");
+    drop(through);
+    plane.stop();
+}
+
+criterion_group!(benches, record, pick, breach, clean, whole_request);
+criterion_main!(benches);
