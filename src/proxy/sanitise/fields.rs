@@ -45,6 +45,45 @@ pub fn is_protected(name: &HeaderName) -> bool {
         || matches!(text, "x-real-ip" | "proxy-status" | "traceparent" | "tracestate")
 }
 
+/// Which of the fields that need care a head has: one pass over the names is cheaper than a look-up for each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Present {
+    /// Transfer-Encoding.
+    pub coding: bool,
+    /// Content-Length.
+    pub length: bool,
+    /// Connection.
+    pub connection: bool,
+    /// Expect.
+    pub expect: bool,
+    /// TE.
+    pub te: bool,
+    /// Via.
+    pub via: bool,
+    /// Forwarded or X-Real-IP.
+    pub claim: bool,
+}
+
+impl Present {
+    /// Looks through a head.
+    pub fn in_head(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            match *name {
+                header::TRANSFER_ENCODING => present.coding = true,
+                header::CONTENT_LENGTH => present.length = true,
+                header::CONNECTION => present.connection = true,
+                header::EXPECT => present.expect = true,
+                header::TE => present.te = true,
+                header::VIA => present.via = true,
+                header::FORWARDED => present.claim = true,
+                _ => present.claim |= name.as_str() == "x-real-ip",
+            }
+        }
+        present
+    }
+}
+
 /// Iterates over the comma-separated elements of all values of a field, trimmed; values that are not text are skipped.
 pub fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).into_iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim).filter(|e| !e.is_empty())
@@ -53,6 +92,8 @@ pub fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<
 /// Returns the fields that `Connection` names and that are not protected.
 pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     elements(headers, &header::CONNECTION)
+        // By far the most common ones; they name no field, or one that goes in any case.
+        .filter(|element| !element.eq_ignore_ascii_case("close") && !element.eq_ignore_ascii_case("keep-alive"))
         .filter_map(|element| HeaderName::try_from(element).ok())
         .filter(|name| headers.contains_key(name) && !is_protected(name))
         .collect()
@@ -81,6 +122,17 @@ pub fn length(headers: &HeaderMap) -> Result<Option<u64>, InvalidLength> {
 /// The reason why a Content-Length is not used: not one number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidLength;
+
+/// Says whether Content-Length is one field that holds a plain number, as it would be written anew.
+pub fn is_one_plain_length(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).into_iter();
+    let plain = values.next().is_some_and(|value| match value.as_bytes() {
+        b"0" => true,
+        [b'1'..=b'9', rest @ ..] => rest.len() < 18 && rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    });
+    plain && values.next().is_none()
+}
 
 /// Trims blanks and tabs.
 pub fn trim(bytes: &[u8]) -> &[u8] {

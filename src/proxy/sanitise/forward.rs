@@ -3,6 +3,7 @@
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
+use crate::proxy::sanitise::fields::Present;
 use crate::proxy::sanitise::policy::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -15,7 +16,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 ///
 /// Of an untrusted peer nothing is believed: what it sent is replaced or removed. To what a trusted peer sent its own
 /// address is appended, and what it left out is added.
-pub fn identify(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue) {
+pub fn identify(headers: &mut HeaderMap, present: Present, peer: &Peer, host: &HeaderValue) {
     if peer.trusted {
         let known: Vec<&[u8]> = headers.get_all(&X_FORWARDED_FOR).into_iter().map(HeaderValue::as_bytes).collect();
         let chain = [known.join(&b", "[..]).as_slice(), peer.text.as_bytes()].join(if known.is_empty() { &b""[..] } else { &b", "[..] });
@@ -28,8 +29,10 @@ pub fn identify(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue) {
         }
         return;
     }
-    headers.remove(header::FORWARDED);
-    headers.remove(X_REAL_IP);
+    if present.claim {
+        headers.remove(header::FORWARDED);
+        headers.remove(X_REAL_IP);
+    }
     headers.insert(X_FORWARDED_FOR, peer.text.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(X_FORWARDED_HOST, host.clone());

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
-use crate::proxy::sanitise::fields::{self, OURS};
+use crate::proxy::sanitise::fields::{self, OURS, Present};
 use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::host::host_and_port;
 use crate::proxy::sanitise::policy::{Peer, Policy, Refusal, WireNotes, refuse};
@@ -39,16 +39,21 @@ pub struct Clean {
 /// trusted to be a request.
 pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy) -> Result<Clean, Refusal> {
     line(head, notes, policy)?;
-    let framing = framing(head)?;
+    let present = Present::in_head(&head.headers);
+    let framing = framing(head, present)?;
     let host = target_and_host(head)?;
-    expectation(&head.headers)?;
-    if fields::elements(&head.headers, &header::VIA).any(|entry| entry.split_whitespace().nth(1) == Some(policy.pseudonym.as_str())) {
+    if present.expect {
+        expectation(&head.headers)?;
+    }
+    if present.via
+        && fields::elements(&head.headers, &header::VIA).any(|entry| entry.split_whitespace().nth(1) == Some(policy.pseudonym.as_str()))
+    {
         return refuse(508, "this proxy is already in the request's Via: a routing loop");
     }
     max_forwards(head)?;
-    strip(&mut head.headers, peer.trusted)?;
+    strip(&mut head.headers, present, peer.trusted)?;
     let host_value = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
-    forward::identify(&mut head.headers, peer, &host_value);
+    forward::identify(&mut head.headers, present, peer, &host_value);
     fields::append_via(&mut head.headers, &policy.via);
     match framing {
         Framing::None => {}
@@ -87,8 +92,8 @@ fn line(head: &Parts, notes: WireNotes, policy: &Policy) -> Result<(), Refusal> 
 }
 
 /// Reads how the body is delimited: no field, one length, or exactly one `chunked`.
-fn framing(head: &Parts) -> Result<Framing, Refusal> {
-    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+fn framing(head: &Parts, present: Present) -> Result<Framing, Refusal> {
+    if present.coding {
         if fields::is_exactly_chunked(&head.headers) {
             return Ok(Framing::Chunked);
         }
@@ -101,6 +106,9 @@ fn framing(head: &Parts) -> Result<Framing, Refusal> {
         } else {
             refuse(400, "Transfer-Encoding must be exactly one 'chunked'")
         };
+    }
+    if !present.length {
+        return Ok(Framing::None);
     }
     match fields::length(&head.headers) {
         Ok(None) => Ok(Framing::None),
@@ -181,9 +189,9 @@ fn max_forwards(head: &mut Parts) -> Result<(), Refusal> {
 
 /// Removes hop-by-hop fields, those `Connection` names, ours, names with underscores, and what an untrusted peer says of
 /// itself.
-fn strip(headers: &mut HeaderMap, trusted: bool) -> Result<(), Refusal> {
-    let trailers = fields::elements(headers, &header::TE).any(|e| e.eq_ignore_ascii_case("trailers"));
-    let mut gone: Vec<HeaderName> = if headers.contains_key(header::CONNECTION) { fields::nominated(headers) } else { Vec::new() };
+fn strip(headers: &mut HeaderMap, present: Present, trusted: bool) -> Result<(), Refusal> {
+    let trailers = present.te && fields::elements(headers, &header::TE).any(|e| e.eq_ignore_ascii_case("trailers"));
+    let mut gone: Vec<HeaderName> = if present.connection { fields::nominated(headers) } else { Vec::new() };
     for (name, value) in headers.iter() {
         if value.len() > MAX_VALUE {
             return refuse(431, "a field is longer than 16 KiB");

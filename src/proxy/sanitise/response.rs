@@ -5,7 +5,7 @@ use http::response::Parts;
 use http::{HeaderValue, StatusCode, Version};
 
 use crate::domain::outcome::Failure;
-use crate::proxy::sanitise::fields::{self, OURS};
+use crate::proxy::sanitise::fields::{self, OURS, Present};
 
 /// Refuses a response or cleans its head in place, so that it can be sent to the client as it stands.
 ///
@@ -20,12 +20,12 @@ pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
     if !(200..600).contains(&head.status.as_u16()) {
         return Err(Failure::ResponseInvalid);
     }
-    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
+    let present = Present::in_head(&head.headers);
+    let coded = present.coding;
     if coded && (head.version == Version::HTTP_10 || !fields::is_exactly_chunked(&head.headers)) {
         return Err(Failure::ResponseInvalid);
     }
-    let mut gone: Vec<HeaderName> =
-        if head.headers.contains_key(header::CONNECTION) { fields::nominated(&head.headers) } else { Vec::new() };
+    let mut gone: Vec<HeaderName> = if present.connection { fields::nominated(&head.headers) } else { Vec::new() };
     for name in head.headers.keys() {
         if fields::is_hop_by_hop(name) || name.as_str().starts_with(OURS) {
             gone.push(name.clone());
@@ -37,7 +37,10 @@ pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
     let bodyless = head.status == StatusCode::NO_CONTENT;
     if coded || bodyless {
         head.headers.remove(header::CONTENT_LENGTH);
-    } else if let Some(bytes) = fields::length(&head.headers).map_err(|_| Failure::ResponseInvalid)? {
+    } else if present.length
+        && !fields::is_one_plain_length(&head.headers)
+        && let Some(bytes) = fields::length(&head.headers).map_err(|_| Failure::ResponseInvalid)?
+    {
         // Written anew: '005' and repeated equal fields become one plain number.
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     }
