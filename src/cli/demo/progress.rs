@@ -35,7 +35,7 @@ pub struct View {
     pub gates: Vec<String>,
 }
 
-/// The latency of one version as the proxy measured it, in seconds.
+/// The latency of one version as the proxy measured it, in seconds, estimated from the buckets of its histogram.
 #[derive(Clone, Debug)]
 pub struct Latency {
     /// The version.
@@ -124,7 +124,7 @@ fn lines(view: &View, elapsed: Duration, colour: bool) -> Vec<String> {
         thousands(view.slow),
         thousands(view.errors)
     ));
-    let latency = |l: &Latency| format!("{} p50 {}, p95 {}", l.version, milliseconds(l.p50), milliseconds(l.p95));
+    let latency = |l: &Latency| format!("{} p50 {}, p95 {}", l.version, about(l.p50), about(l.p95));
     lines.push(format!("         {}", view.latencies.iter().map(latency).collect::<Vec<_>>().join("   ")));
     lines.extend(view.gates.iter().map(|gate| format!("         {gate}")));
     lines
@@ -143,9 +143,13 @@ fn bar(view: &View, colour: bool) -> String {
     text
 }
 
-fn milliseconds(seconds: f64) -> String {
-    let ms = seconds * 1e3;
-    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+/// Writes an estimate from the buckets of a histogram with two digits.
+fn about(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.0095 => format!("~{:.1} ms", s * 1e3),
+        s if s < 0.995 => format!("~{:.0} ms", s * 1e3),
+        s => format!("~{s:.1} s"),
+    }
 }
 
 /// Writes a number with separators, such as 12,345.
@@ -180,7 +184,7 @@ mod tests {
         assert_eq!(lines[0], " 12.3 s  waiting");
         assert_eq!(lines[1].trim(), format!("0.8.1 {}{} 0.8.2  90% | 10%", "█".repeat(36), "░".repeat(4)));
         assert_eq!(lines[2].trim(), "1,234 requests, 512/s; 3 slower than 1 s, 0 went wrong");
-        assert_eq!(lines[3].trim(), "0.8.1 p50 1.2 ms, p95 12 ms");
+        assert_eq!(lines[3].trim(), "0.8.1 p50 ~1.2 ms, p95 ~12 ms");
     }
 
     #[test]
@@ -192,6 +196,11 @@ mod tests {
     #[test]
     fn colour_is_only_there_when_wanted() {
         assert!(bar(&view("10%"), true).contains('\u{1b}') && !bar(&view("10%"), false).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn an_estimate_claims_no_more_digits_than_it_has() {
+        assert_eq!([0.0012, 0.0099, 0.25, 1.205].map(about), ["~1.2 ms", "~10 ms", "~250 ms", "~1.2 s"]);
     }
 
     #[test]

@@ -51,8 +51,10 @@ pub struct Report {
     pub promotion: Option<String>,
     /// Client requests sent.
     pub requests_sent: u64,
-    /// Client requests that took longer than 1 s or went wrong while 0.8.2 ran.
+    /// Client requests that took longer than 1 s or went wrong because of 0.8.2: at most as many as it got POSTs.
     pub requests_harmed: u64,
+    /// Client requests beyond those that took longer than 1 s or went wrong while 0.8.2 ran: the machine was busy.
+    pub requests_slow_otherwise: u64,
     /// Client requests with a bad answer or none, without those lost to the hang.
     pub requests_failed: u64,
     /// Client requests that 0.8.2 never answered, so that the proxy gave up on them in the end.
@@ -115,6 +117,7 @@ impl Report {
             promotion: None,
             requests_sent: 0,
             requests_harmed: 0,
+            requests_slow_otherwise: 0,
             requests_failed: 0,
             requests_lost_to_hang: 0,
             breaches_at_trip: None,

@@ -30,13 +30,19 @@ pub fn table(report: &Report) -> String {
         ("  info page afterwards", pages("v3", report.info_page_after_promotion)),
         ("client requests sent", thousands(report.requests_sent)),
         ("  harmed by 0.8.2", thousands(report.requests_harmed)),
+        ("  slow although 0.8.2 never saw them", thousands(report.requests_slow_otherwise)),
         ("  lost to the hang of 0.8.2", thousands(report.requests_lost_to_hang)),
         ("  failed", thousands(report.requests_failed)),
         ("the whole story", format!("{:.1} s", report.wall_s)),
     ];
     let mut text = String::new();
     for (name, value) in rows {
-        if report.mode == Mode::Hang || !name.contains("hang") {
+        let fits = match name.trim_start() {
+            "lost to the hang of 0.8.2" => report.mode == Mode::Hang,
+            "slow although 0.8.2 never saw them" => report.requests_slow_otherwise > 0,
+            _ => true,
+        };
+        if fits {
             text.push_str(&format!("{name:<40} {value}\n"));
         }
     }
@@ -81,7 +87,7 @@ mod tests {
         let text = table(&Report::new(Mode::Slow));
         assert!(text.contains("NOT rolled back") && text.contains("NOT promoted"), "{text}");
         assert_eq!(text.matches("unknown").count(), 6, "{text}");
-        assert!(!text.contains("hang"), "{text}");
+        assert!(!text.contains("hang") && !text.contains("never saw"), "{text}");
     }
 
     #[test]
@@ -95,6 +101,7 @@ mod tests {
             breach_to_trip_us: Some(0.42),
             trip_to_last_canary_request_us: Some(-61_500.0),
             requests_sent: 12_345,
+            requests_slow_otherwise: 7,
             verdict: Some("rolled back after 3 of 4".to_owned()),
             ..Report::new(Mode::Hang)
         };
@@ -107,6 +114,7 @@ mod tests {
             " none; the last one began 61.5 ms before it\n",
             " 12,345\n",
             "lost to the hang",
+            "never saw them     ",
             "\n0.8.2 is rolled back after 3 of 4.\n",
         ] {
             assert!(text.contains(wanted), "{wanted:?} is missing in\n{text}");
