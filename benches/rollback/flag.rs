@@ -96,15 +96,16 @@ impl Shared {
         let (mut reader, mut draw) = (self.routes.reader(), Draw::new(rng.random()));
         let breach_at = if run % 2 == index { rng.random_range(1_000..4_000) } else { u64::MAX };
         let (mut seen, mut before, mut left) = (Seen::default(), self.clock.now(), 200);
-        // One pick of each two draws the canary, so that up to two picks in a row do not look at the flag.
-        let mut gaps = [Duration::ZERO; 3];
+        // One pick of each two draws the canary, so that two picks in a row may not look at the flag; and the one before them
+        // may have looked just before its worker lost its core.
+        let mut gaps = [Duration::ZERO; 4];
         for n in 0_u64.. {
             let epoch = route(&mut reader);
             let weight = epoch.canary.as_ref().map(|canary| canary.weight).unwrap_or_default();
             let drawn = draw.next(weight, rng.random());
             let role = epoch.pick(drawn, self.clock.now());
             let after = self.clock.now();
-            gaps = [after.since(before), gaps[0], gaps[1]];
+            gaps = [after.since(before), gaps[0], gaps[1], gaps[2]];
             if role == Role::Canary {
                 seen.last_canary = after;
             } else if drawn == Role::Canary && seen.first_refused == Timestamp::ZERO {
