@@ -108,13 +108,24 @@ fn number(value: &HeaderValue) -> Option<u64> {
     text.parse().ok()
 }
 
-/// Says whether the endpoint keeps the connection open after this response.
+/// Says whether the endpoint keeps the connection open after this response, and both sides agree on where it ends.
+///
+/// An answer with two framings, or without content but with a framing, is passed on as RFC 9112 section 6.3 reads it; its
+/// sender may have meant the other reading, and sent or left unsent a body accordingly.
 pub fn keeps_alive(head: &response::Parts) -> bool {
-    let named = |wanted: &str| {
-        let values = head.headers.get_all(header::CONNECTION).into_iter();
-        values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|v| v.trim().eq_ignore_ascii_case(wanted))
+    let named = |wanted: &str, unreadable: bool| {
+        let is_wanted = |value: &HeaderValue| {
+            value.to_str().map_or(unreadable, |text| text.split(',').any(|element| element.trim().eq_ignore_ascii_case(wanted)))
+        };
+        head.headers.get_all(header::CONNECTION).into_iter().any(is_wanted)
     };
-    !named("close") && (head.version == Version::HTTP_11 || named("keep-alive"))
+    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    let clear = match head.status {
+        StatusCode::NO_CONTENT => !coded && length.is_none_or(|length| length == "0"),
+        _ => !coded || length.is_none(),
+    };
+    clear && !named("close", true) && (head.version == Version::HTTP_11 || named("keep-alive", false))
 }
 
 #[cfg(test)]
@@ -194,5 +205,18 @@ mod tests {
         assert!(!kept("HTTP/1.1 200 OK\r\nConnection: foo, Close\r\n\r\n"));
         assert!(!kept("HTTP/1.0 200 OK\r\n\r\n"));
         assert!(kept("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"));
+        assert!(kept("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"));
+    }
+
+    #[test]
+    fn connections_with_two_possible_ends_of_the_answer_are_not_kept() {
+        for text in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"[..],
+            b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: \xff, close\r\n\r\n",
+        ] {
+            assert!(!keeps_alive(&read(text).unwrap().unwrap()), "{}", String::from_utf8_lossy(text));
+        }
     }
 }
