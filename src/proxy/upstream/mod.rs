@@ -12,6 +12,9 @@ mod head;
 mod pool;
 mod send;
 
+#[cfg(test)]
+mod differential;
+
 pub use download::Download;
 pub use pool::{Pool, Pools};
 pub use send::{Reply, send};
