@@ -25,8 +25,6 @@ enum Sending {
     Last,
     /// Everything was written.
     Done,
-    /// The endpoint takes no more; its answer may be there all the same.
-    Stopped,
 }
 
 type Outbox = Chain<Chain<Bytes, Bytes>, Bytes>;
@@ -39,6 +37,8 @@ pub struct Exchange {
     upload: Upload,
     chunked: bool,
     sending: Sending,
+    /// The endpoint takes no more; its answer may be there all the same.
+    stopped: bool,
     bodyless: bool,
     written: bool,
     informational: u32,
@@ -65,6 +65,7 @@ impl Exchange {
             upload,
             chunked,
             sending,
+            stopped: false,
             bodyless,
             written: false,
             informational: 0,
@@ -80,13 +81,12 @@ impl Exchange {
     pub fn move_to(&mut self, link: Link) {
         self.link = link;
         if self.written {
+            // Without a body, so all of it is known.
             let last = if self.chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
             self.outbox = outbox(self.head.clone(), Bytes::new(), last);
-        }
-        if self.bodyless {
             self.sending = Sending::Last;
         }
-        (self.written, self.informational) = (false, 0);
+        (self.stopped, self.written, self.informational) = (false, false, 0);
     }
 
     /// Says whether the request was written in full.
@@ -97,7 +97,7 @@ impl Exchange {
     /// Sends what can be sent. Fails only when the client's body is broken.
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
-            if matches!(self.sending, Sending::Done | Sending::Stopped) {
+            if self.stopped || self.sending == Sending::Done {
                 return Poll::Ready(Ok(()));
             }
             // A small body goes out with its head in one write.
@@ -112,7 +112,7 @@ impl Exchange {
             }
             match self.poll_write(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => self.sending = Sending::Stopped,
+                Poll::Ready(Ok(0) | Err(_)) => self.stopped = true,
                 Poll::Ready(Ok(_)) => self.written = true,
             }
         }

@@ -14,6 +14,8 @@ mod send;
 
 #[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod tests;
 
 pub use download::Download;
 pub use pool::{Pool, Pools};

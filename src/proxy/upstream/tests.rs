@@ -1,0 +1,139 @@
+//! Holds the client to its claims on real sockets: what is sent again and when, what a connection keeps, who is blamed.
+
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request;
+use http_body_util::Full;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connect::{Link, Scratch, connect};
+use super::exchange::Exchange;
+use super::head::{self, Delimiter};
+use super::{Download, Pool, Pools, send};
+use crate::domain::outcome::Failure;
+use crate::domain::version::Version;
+use crate::proxy::patrol::{Limits, Patrol, RequestGuard, Ticket};
+use crate::proxy::settings::Timeouts;
+use crate::proxy::upload::{Source, Upload};
+use crate::seam::clock::Clock;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(LIMIT, test).await.expect("a test ends in time") })
+}
+
+fn request(method: &str, fields: &[(&str, &str)]) -> request::Parts {
+    let builder = http::Request::builder().method(method).uri("/x");
+    let builder = fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    builder.body(()).unwrap().into_parts().0
+}
+
+fn guarded() -> (Rc<Patrol>, Rc<RequestGuard>, Ticket) {
+    let patrol = Patrol::new(Limits::new(&Timeouts { response: Duration::from_millis(300), ..Timeouts::default() }));
+    let (guard, ticket) = patrol.request();
+    (patrol, guard, ticket)
+}
+
+fn upload(body: impl Into<Bytes>, guard: &Rc<RequestGuard>) -> Upload {
+    Upload::new(Source::Whole(Full::new(body.into())), Rc::clone(guard), None)
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
+    let (listener, address) = listen().await;
+    let link = connect(address, LIMIT, scratch).await.unwrap();
+    (link, listener.accept().await.unwrap().0)
+}
+
+fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
+    let version = Version { name: "v1".parse().unwrap(), endpoints };
+    Pools::new(Clock::start()).of(&Arc::new(version))
+}
+
+/// An idle connection whose sending side is dead although nothing was heard of it yet.
+async fn dying(scratch: &Scratch) -> (Link, TcpStream) {
+    let (link, peer) = linked(scratch).await;
+    SockRef::from(&link.socket).shutdown(std::net::Shutdown::Write).unwrap();
+    (link, peer)
+}
+
+async fn read_until(peer: &mut TcpStream, end: &str) -> String {
+    let mut seen = Vec::new();
+    while !seen.ends_with(end.as_bytes()) {
+        let count = peer.read_buf(&mut seen).await.unwrap();
+        assert!(count > 0, "the end came after {:?}", String::from_utf8_lossy(&seen));
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+#[test]
+fn a_body_of_which_nothing_was_written_goes_over_the_next_connection() {
+    for (name, value, wire) in [("content-length", "5", "\r\n\r\nhello"), ("transfer-encoding", "chunked", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n")] {
+        block_on(async {
+            let (_patrol, guard, _ticket) = guarded();
+            let scratch = Scratch::default();
+            let (link, peer) = dying(&scratch).await;
+            drop(peer);
+            let request = request("POST", &[(name, value)]);
+            let mut exchange = Exchange::new(link, &request, upload("hello", &guard));
+            let failed = poll_fn(|cx| exchange.poll_head(cx)).await;
+            assert_eq!(failed.err(), Some(Failure::ConnectionTerminated));
+            assert!(exchange.may_move(false));
+            let (link, mut peer) = linked(&scratch).await;
+            exchange.move_to(link);
+            poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+            assert!(exchange.is_sent());
+            let seen = read_until(&mut peer, wire).await;
+            assert_eq!(seen, format!("POST /x HTTP/1.1\r\n{name}: {value}{wire}"));
+        });
+    }
+}
+
+#[test]
+fn what_was_written_of_a_body_is_never_sent_again() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let (link, mut peer) = linked(&Scratch::default()).await;
+        let mut exchange = Exchange::new(link, &request("PUT", &[("content-length", "5")]), upload("hello", &guard));
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        read_until(&mut peer, "hello").await;
+        drop(peer);
+        assert_eq!(poll_fn(|cx| exchange.poll_head(cx)).await.err(), Some(Failure::ConnectionTerminated));
+        assert!(!exchange.may_move(true));
+    });
+}
+
+#[test]
+fn an_idempotent_request_without_a_body_is_sent_again_in_full() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let scratch = Scratch::default();
+        let (link, mut peer) = linked(&scratch).await;
+        let request = request("GET", &[("host", "a")]);
+        let mut exchange = Exchange::new(link, &request, upload("", &guard));
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        let first = read_until(&mut peer, "\r\n\r\n").await;
+        drop(peer);
+        assert_eq!(poll_fn(|cx| exchange.poll_head(cx)).await.err(), Some(Failure::ConnectionTerminated));
+        assert!(exchange.may_move(true) && !exchange.may_move(false));
+        let (link, mut peer) = linked(&scratch).await;
+        exchange.move_to(link);
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        assert_eq!(read_until(&mut peer, "\r\n\r\n").await, first);
+    });
+}
