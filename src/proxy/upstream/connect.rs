@@ -32,6 +32,9 @@ pub struct Link {
 impl Link {
     /// Reads more into `unread`; 0 when the endpoint has ended.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        if self.unread.is_empty() {
+            self.forget();
+        }
         let mut scratch = self.scratch.borrow_mut();
         if scratch.capacity() - scratch.len() < LEAST {
             scratch.reserve(SCRATCH);
@@ -44,6 +47,11 @@ impl Link {
             self.unread.extend_from_slice(&fresh);
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Lets go of the shared buffer: even an empty piece of it keeps all of it alive.
+    pub(super) fn forget(&mut self) {
+        self.unread = BytesMut::new();
     }
 
     /// Says whether an idle connection is fit for a request: open, and silent as it must be.

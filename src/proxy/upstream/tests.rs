@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::connect::{Link, Scratch, connect};
 use super::exchange::Exchange;
-use super::head::{self, Delimiter};
+use super::head::Delimiter;
 use super::{Download, Pool, Pools, send};
 use crate::domain::outcome::Failure;
 use crate::domain::version::Version;
@@ -83,7 +83,9 @@ async fn read_until(peer: &mut TcpStream, end: &str) -> String {
 
 #[test]
 fn a_body_of_which_nothing_was_written_goes_over_the_next_connection() {
-    for (name, value, wire) in [("content-length", "5", "\r\n\r\nhello"), ("transfer-encoding", "chunked", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n")] {
+    for (name, value, wire) in
+        [("content-length", "5", "\r\n\r\nhello"), ("transfer-encoding", "chunked", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n")]
+    {
         block_on(async {
             let (_patrol, guard, _ticket) = guarded();
             let scratch = Scratch::default();
@@ -135,5 +137,30 @@ fn an_idempotent_request_without_a_body_is_sent_again_in_full() {
         exchange.move_to(link);
         poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
         assert_eq!(read_until(&mut peer, "\r\n\r\n").await, first);
+    });
+}
+
+#[test]
+fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let (listener, address) = listen().await;
+        let pool = pool_of(vec![address]);
+        let link = connect(address, LIMIT, pool.scratch()).await.unwrap();
+        let mut peer = listener.accept().await.unwrap().0;
+        let mut exchange = Exchange::new(link, &request("GET", &[]), upload("", &guard));
+        peer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await.unwrap();
+        let head = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap();
+        assert_eq!(head.status, 200);
+        drop(head);
+        let mut body = Download::new(exchange, Delimiter::Chunks, true, Rc::clone(&pool), 0);
+        assert_eq!(poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap(), "a");
+        assert!(poll_fn(|cx| Poll::Ready(body.poll_data(cx).is_pending())).await);
+        assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "a stream that waits for more holds nothing");
+        peer.write_all(b"0\r\n\r\n").await.unwrap();
+        assert!(poll_fn(|cx| body.poll_data(cx)).await.is_none());
+        body.finish();
+        assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "an idle connection holds nothing");
+        assert!(pool.checkout(0).is_some());
     });
 }
