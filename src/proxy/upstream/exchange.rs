@@ -113,7 +113,10 @@ impl Exchange {
             match self.poll_write(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => self.stopped = true,
-                Poll::Ready(Ok(_)) => self.written = true,
+                Poll::Ready(Ok(_)) => {
+                    self.written = true;
+                    self.upload.passed_on();
+                }
             }
         }
     }

@@ -164,3 +164,31 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         assert!(pool.checkout(0).is_some());
     });
 }
+
+#[test]
+fn a_version_that_takes_a_large_piece_slowly_but_steadily_is_not_late() {
+    block_on(async {
+        let (patrol, guard, _ticket) = guarded();
+        let (link, mut peer) = linked(&Scratch::default()).await;
+        let size = 24 * 1024 * 1024;
+        let fields = [("content-length", size.to_string())];
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let mut exchange = Exchange::new(link, &request("POST", &fields), upload(vec![b'x'; size], &guard));
+        let mut taken = vec![0; 2 * 1024 * 1024];
+        for _ in 0..6 {
+            // A round passes, in which the version takes some and the exchange sends some.
+            tokio::select! {
+                taken = peer.read_exact(&mut taken) => assert!(taken.is_ok()),
+                _ = poll_fn(|cx| exchange.poll_send(cx)) => panic!("more is left than the sockets hold"),
+            }
+            patrol.walk();
+            assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, None);
+        }
+        // And one that takes nothing more is.
+        for _ in 0..5 {
+            assert!(poll_fn(|cx| Poll::Ready(exchange.poll_send(cx).is_pending())).await);
+            patrol.walk();
+        }
+        assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, Some(Failure::ResponseTimeout));
+    });
+}
