@@ -72,9 +72,9 @@ impl Exchange {
         }
     }
 
-    /// Says whether nothing was written, or so little that sending it again cannot do harm to an idempotent request.
-    pub const fn may_move(&self, idempotent: bool) -> bool {
-        !self.written || (idempotent && self.bodyless)
+    /// Says whether the request may be sent again: no answer has begun, and nothing was written or repeating it does no harm.
+    pub fn may_move(&self, idempotent: bool) -> bool {
+        !self.is_answered() && (!self.written || (idempotent && self.bodyless))
     }
 
     /// Begins again over another connection; only where [`Exchange::may_move`] allows it.
@@ -195,7 +195,7 @@ impl Exchange {
     }
 
     /// Says whether anything of an answer was read.
-    pub fn is_answered(&self) -> bool {
+    fn is_answered(&self) -> bool {
         self.informational > 0 || !self.link.unread.is_empty()
     }
 }

@@ -1,6 +1,7 @@
 //! Sends one request to a version and waits for the head of its answer.
 
 use std::future::poll_fn;
+use std::iter;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,8 +31,9 @@ pub struct Reply {
 /// Sends a request to the version of this pool.
 ///
 /// An endpoint that cannot be connected to is passed over for the version's next one, because nothing was sent. A pooled
-/// connection that turns out to be dead is replaced by a fresh one to the same endpoint when nothing was written to it, or
-/// when the request has no body and may be repeated (RFC 9110 section 9.2.2): the endpoint may have closed it in that moment.
+/// connection that turns out to be dead is replaced by a fresh one, first of all to the same endpoint, when nothing was written
+/// to it, or when the request has no body and may be repeated (RFC 9110 section 9.2.2): the endpoint may have closed it in that
+/// moment.
 ///
 /// # Errors
 ///
@@ -44,34 +46,49 @@ pub async fn send(
     limit: Duration,
 ) -> Result<Reply, Failure> {
     frame(&mut request, &upload);
+    let mut turn = pool.turn();
+    let Place { mut endpoint, link, pooled } = place(pool, &mut turn, true, guard, limit).await?;
+    let mut exchange = Exchange::new(link, &request, upload);
+    let mut got = answer(&mut exchange, guard).await;
+    if matches!(got, Err(Failure::ConnectionTerminated)) && pooled && exchange.may_move(is_idempotent(&request.method)) {
+        let fresh = place(pool, &mut iter::once(endpoint).chain(turn), false, guard, limit).await?;
+        endpoint = fresh.endpoint;
+        exchange.move_to(fresh.link);
+        got = answer(&mut exchange, guard).await;
+    }
+    let head = got?;
+    let delimiter = head::delimiter(&head, request.method == Method::HEAD)?;
+    let keep = head::keeps_alive(&head);
+    Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) })
+}
+
+/// A connection for a request, and whether it carried another one before.
+struct Place {
+    endpoint: usize,
+    link: Link,
+    pooled: bool,
+}
+
+/// Finds a connection to the first of these endpoints that has one; pooled ones only where `reuse` allows it.
+async fn place(
+    pool: &Pool,
+    endpoints: &mut impl Iterator<Item = usize>,
+    reuse: bool,
+    guard: &RequestGuard,
+    limit: Duration,
+) -> Result<Place, Failure> {
     let mut last = Failure::NoEndpoint;
-    for endpoint in pool.turn() {
+    for endpoint in endpoints {
         let Some(address) = pool.address(endpoint) else { continue };
-        let (link, pooled) = match pool.checkout(endpoint) {
-            Some(link) => (link, true),
-            None => match open(pool, address, guard, limit).await {
-                Ok(link) => (link, false),
-                Err(failure) if matches!(failure, Failure::ProxyExhausted | Failure::RequestBodyTimeout) => return Err(failure),
-                Err(failure) => {
-                    last = failure;
-                    continue;
-                }
-            },
-        };
-        let mut exchange = Exchange::new(link, &request, upload);
-        let mut got = answer(&mut exchange, guard).await;
-        if matches!(got, Err(Failure::ConnectionTerminated))
-            && pooled
-            && !exchange.is_answered()
-            && exchange.may_move(is_idempotent(&request.method))
-        {
-            exchange.move_to(open(pool, address, guard, limit).await?);
-            got = answer(&mut exchange, guard).await;
+        if reuse && let Some(link) = pool.checkout(endpoint) {
+            return Ok(Place { endpoint, link, pooled: true });
         }
-        let head = got?;
-        let delimiter = head::delimiter(&head, request.method == Method::HEAD)?;
-        let keep = head::keeps_alive(&head);
-        return Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) });
+        match open(pool, address, guard, limit).await {
+            Ok(link) => return Ok(Place { endpoint, link, pooled: false }),
+            // Another endpoint would change nothing: ours is the fault, or the request's time is over.
+            Err(failure @ (Failure::ProxyExhausted | Failure::RequestBodyTimeout | Failure::ResponseTimeout)) => return Err(failure),
+            Err(failure) => last = failure,
+        }
     }
     Err(last)
 }

@@ -192,3 +192,46 @@ fn a_version_that_takes_a_large_piece_slowly_but_steadily_is_not_late() {
         assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, Some(Failure::ResponseTimeout));
     });
 }
+
+#[test]
+fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let ((_first, one), (second, two)) = (listen().await, listen().await);
+        let pool = pool_of(vec![one, two]);
+        pool.give_back(1, connect(two, LIMIT, pool.scratch()).await.unwrap());
+        let mut peer = second.accept().await.unwrap().0;
+        guard.expire(Failure::ResponseTimeout);
+        let sent = send(&pool, request("POST", &[]), upload("", &guard), &guard, LIMIT).await;
+        assert_eq!(sent.err(), Some(Failure::ResponseTimeout));
+        drop(pool);
+        let mut seen = Vec::new();
+        peer.read_to_end(&mut seen).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&seen), "");
+    });
+}
+
+#[test]
+fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let ((first, one), (second, two)) = (listen().await, listen().await);
+        let pool = pool_of(vec![one, two]);
+        let link = connect(one, LIMIT, pool.scratch()).await.unwrap();
+        let mut peer = first.accept().await.unwrap().0;
+        pool.give_back(0, link);
+        drop(first);
+        let answering = async {
+            read_until(&mut peer, "\r\n\r\n").await;
+            drop(peer);
+            let mut next = second.accept().await.unwrap().0;
+            read_until(&mut next, "\r\n\r\n").await;
+            next.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            next
+        };
+        let (reply, _next) = tokio::join!(send(&pool, request("GET", &[]), upload("", &guard), &guard, LIMIT), answering);
+        let reply = reply.map_err(|failure| format!("{failure:?}")).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
+        assert_eq!(reply.0, 204);
+        assert!(pool.checkout(1).is_some(), "the connection belongs to the endpoint it was made to");
+    });
+}
