@@ -45,7 +45,7 @@ pub async fn send(
     guard: &Rc<RequestGuard>,
     limit: Duration,
 ) -> Result<Reply, Failure> {
-    frame(&mut request, &upload);
+    frame(&mut request, &upload)?;
     let mut turn = pool.turn();
     let Place { mut endpoint, link, pooled } = place(pool, &mut turn, true, guard, limit).await?;
     let mut exchange = Exchange::new(link, &request, upload);
@@ -94,15 +94,23 @@ async fn place(
 }
 
 /// Gives a body without a framing field one; a client's request always has one already.
-fn frame(request: &mut request::Parts, upload: &Upload) {
-    let framed = request.headers.contains_key(header::CONTENT_LENGTH) || request.headers.contains_key(header::TRANSFER_ENCODING);
-    if framed || upload.is_end_stream() {
-        return;
+///
+/// A body at hand may be of another length than its field says. Sent so, its end or its rest would be taken for a request.
+fn frame(request: &mut request::Parts, upload: &Upload) -> Result<(), Failure> {
+    if request.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
     }
-    match upload.size_hint().exact() {
+    let bytes = upload.size_hint().exact();
+    if let Some(announced) = request.headers.get(header::CONTENT_LENGTH) {
+        let announced = announced.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+        return if announced.is_some() && announced == bytes { Ok(()) } else { Err(Failure::RequestBodyInvalid) };
+    }
+    match bytes {
+        Some(0) => None,
         Some(bytes) => request.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes)),
         None => request.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
     };
+    Ok(())
 }
 
 const fn is_idempotent(method: &Method) -> bool {

@@ -166,6 +166,22 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
 }
 
 #[test]
+fn a_body_of_another_length_than_announced_is_not_begun() {
+    for (announced, body) in [("5", "hell"), ("5", "hello!"), ("5", ""), ("0", "x")] {
+        block_on(async {
+            let (_patrol, guard, _ticket) = guarded();
+            let (listener, address) = listen().await;
+            let pool = pool_of(vec![address]);
+            let sent = send(&pool, request("POST", &[("content-length", announced)]), upload(body, &guard), &guard, LIMIT);
+            tokio::select! {
+                sent = sent => assert_eq!(sent.err(), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
+                _ = listener.accept() => panic!("a connection was made for {announced} {body:?}"),
+            }
+        });
+    }
+}
+
+#[test]
 fn a_version_that_takes_a_large_piece_slowly_but_steadily_is_not_late() {
     block_on(async {
         let (patrol, guard, _ticket) = guarded();
