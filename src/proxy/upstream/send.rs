@@ -53,7 +53,7 @@ pub async fn send(
     if matches!(got, Err(Failure::ConnectionTerminated)) && pooled && exchange.may_move(is_idempotent(&request.method)) {
         let fresh = place(pool, &mut iter::once(endpoint).chain(turn), false, guard, limit).await?;
         endpoint = fresh.endpoint;
-        exchange.move_to(fresh.link);
+        exchange.move_to(fresh.link, &request);
         got = answer(&mut exchange, guard).await;
     }
     let head = got?;
