@@ -64,7 +64,6 @@ pub struct RequestGuard {
     download: Cell<Transfer>,
     download_round: Cell<u32>,
     answered: Cell<bool>,
-    broken_upload: Cell<bool>,
     expired: Cell<Option<Failure>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -76,6 +75,13 @@ impl RequestGuard {
             self.upload_round.set(self.round.get());
         }
         self.upload.set(state);
+    }
+
+    /// Notes that the version took some of the request; what the client still owes is not excused by it.
+    pub fn passed_on(&self) {
+        if self.upload.get() != Transfer::Waiting {
+            self.upload_round.set(self.round.get());
+        }
     }
 
     /// Notes where the download stands; any call is progress.
@@ -92,22 +98,9 @@ impl RequestGuard {
         self.download(Transfer::Held);
     }
 
-    /// Notes that the client's body is malformed or was cut.
+    /// Notes that the client's body is malformed or was cut: nothing of it is waited for any more.
     pub fn break_upload(&self) {
-        self.broken_upload.set(true);
         self.upload(Transfer::Idle);
-    }
-
-    /// Says whether the client's body is malformed or was cut.
-    #[must_use]
-    pub fn is_upload_broken(&self) -> bool {
-        self.broken_upload.get()
-    }
-
-    /// Says whether the request was sent upstream in full.
-    #[must_use]
-    pub fn is_upload_done(&self) -> bool {
-        self.upload.get() == Transfer::Idle && !self.broken_upload.get()
     }
 
     /// Returns why the request is over, and otherwise wakes the caller when it is.
@@ -265,7 +258,6 @@ impl Patrol {
             download: Cell::new(Transfer::Idle),
             download_round: Cell::new(now),
             answered: Cell::new(false),
-            broken_upload: Cell::new(false),
             expired: Cell::new(None),
             waker: RefCell::new(None),
         });

@@ -61,6 +61,11 @@ impl Upload {
         upload
     }
 
+    /// Notes that the version took some of what was read from here.
+    pub fn passed_on(&self) {
+        self.guard.passed_on();
+    }
+
     fn finish(&mut self) {
         self.done = true;
         self.guard.upload(Transfer::Idle);

@@ -1,4 +1,5 @@
-//! Decodes a chunked body (RFC 9112 section 7.1), strictly: sizes of 1 to 16 hexadecimal digits, CRLF line ends.
+//! Decodes a chunked body (RFC 9112 section 7.1), strictly: sizes of 1 to 16 hexadecimal digits, extensions only after ';',
+//! trailers that are fields, CRLF line ends.
 //!
 //! Extensions and trailers are read and dropped, at most 16 KiB of each.
 
@@ -31,8 +32,11 @@ enum State {
     Data { left: u64 },
     DataReturn,
     DataEnd,
-    Trailer { empty: bool },
-    TrailerEnd { empty: bool },
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerEnd,
+    LastEnd,
     Over,
 }
 
@@ -97,18 +101,24 @@ impl Chunks {
             }
             (State::SizeEnd { size: 0 }, b'\n') => {
                 self.dropped = 0;
-                State::Trailer { empty: true }
+                State::TrailerStart
             }
             (State::SizeEnd { size }, b'\n') => State::Data { left: size },
             (State::DataReturn, b'\r') => State::DataEnd,
             (State::DataEnd, b'\n') => State::Size { size: 0, digits: 0 },
-            (State::Trailer { empty }, b'\r') => State::TrailerEnd { empty },
-            (State::Trailer { .. }, b'\t' | b' '..=b'~' | 0x80..) => {
+            (State::TrailerStart, b'\r') => State::LastEnd,
+            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => {
                 self.drop_one()?;
-                State::Trailer { empty: false }
+                State::TrailerName
             }
-            (State::TrailerEnd { empty: true }, b'\n') => State::Over,
-            (State::TrailerEnd { empty: false }, b'\n') => State::Trailer { empty: true },
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.drop_one()?;
+                State::TrailerValue
+            }
+            (State::TrailerValue, b'\r') => State::TrailerEnd,
+            (State::TrailerEnd, b'\n') => State::TrailerStart,
+            (State::LastEnd, b'\n') => State::Over,
             _ => return Err(Malformed),
         })
     }
@@ -117,6 +127,12 @@ impl Chunks {
         self.dropped += 1;
         if self.dropped > MOST { Err(Malformed) } else { Ok(()) }
     }
+}
+
+/// Says whether a byte may be part of a field name (RFC 9110 section 5.6.2).
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]
@@ -168,11 +184,19 @@ mod tests {
             b"1\rx",
             b"1;a\nb",
             b"1;\0\r\n",
+            b"1 1\r\n",
+            b"1\tx\r\n",
             b"1\r\nxy",
             b"1\r\nx\n",
             b"1\r\nx\rx",
             b"0\r\nA: b\n",
             b"0\r\nA\0\r\n",
+            b"0\r\nA: b\0\r\n",
+            b"0\r\nA\r\n\r\n",
+            b"0\r\n: b\r\n\r\n",
+            b"0\r\nA : b\r\n\r\n",
+            b"0\r\n b\r\n\r\n",
+            b"0\r\nHTTP/1.1 200 OK\r\n\r\n",
             b";\r\n",
         ] {
             assert_eq!(decode(bytes, bytes.len()), Err(Malformed), "{}", String::from_utf8_lossy(bytes));

@@ -97,9 +97,10 @@ impl Download {
     /// Ends it: the connection goes back to its pool if it can carry another request, and is closed otherwise.
     ///
     /// Bytes behind the answer belong to no request of ours, so such a connection is never used again.
-    pub fn finish(self) {
+    pub fn finish(mut self) {
         let whole = self.is_end_stream() && !matches!(self.decoder, Decoder::Closed) && self.exchange.is_sent();
         if whole && self.keep && self.exchange.link.unread.is_empty() {
+            self.exchange.link.forget();
             self.pool.give_back(self.endpoint, self.exchange.link);
         }
     }

@@ -1,11 +1,11 @@
 //! One request and the head of its answer over one connection; both directions are driven by whoever polls.
 
+use std::fmt::Write;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::buf::Chain;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{request, response};
 use http_body::Body;
 use tokio::io::AsyncWrite;
@@ -27,12 +27,54 @@ enum Sending {
     Done,
 }
 
-type Outbox = Chain<Chain<Bytes, Bytes>, Bytes>;
+/// The end of a chunked body, alone and behind a chunk.
+const END: &[u8] = b"0\r\n\r\n";
+const LAST_END: &[u8] = b"\r\n0\r\n\r\n";
+
+/// What is being written: the head or a chunk's size, a piece of the body as it came, and what ends it.
+#[derive(Default)]
+struct Outbox {
+    front: BytesMut,
+    data: Bytes,
+    back: &'static [u8],
+}
+
+impl Outbox {
+    /// Begins a request; all of it when it has no body.
+    fn of(request: &request::Parts, bodyless: bool, chunked: bool) -> Self {
+        let mut front = BytesMut::new();
+        head::write_request(request, &mut front);
+        Self { front, data: Bytes::new(), back: if bodyless && chunked { END } else { b"" } }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.front.is_empty() && !self.is_closed()
+    }
+
+    /// Says whether nothing can be put behind the front any more.
+    const fn is_closed(&self) -> bool {
+        !self.data.is_empty() || !self.back.is_empty()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        let step = count.min(self.front.len());
+        self.front.advance(step);
+        count -= step;
+        if count >= self.data.len() {
+            count -= self.data.len();
+            // Even an empty piece keeps the buffer alive that it was read into.
+            self.data = Bytes::new();
+        } else {
+            self.data.advance(count);
+            count = 0;
+        }
+        self.back = self.back.get(count..).unwrap_or_default();
+    }
+}
 
 /// An exchange whose answer has no head yet, or whose request is still on its way.
 pub struct Exchange {
     pub(super) link: Link,
-    head: Bytes,
     outbox: Outbox,
     upload: Upload,
     chunked: bool,
@@ -44,27 +86,17 @@ pub struct Exchange {
     informational: u32,
 }
 
-fn outbox(first: Bytes, second: Bytes, third: Bytes) -> Outbox {
-    first.chain(second).chain(third)
-}
-
 impl Exchange {
     /// Prepares a request for a connection; nothing is sent before it is polled.
     pub fn new(link: Link, request: &request::Parts, upload: Upload) -> Self {
-        let mut out = BytesMut::new();
-        head::write_request(request, &mut out);
         let chunked = request.headers.contains_key(http::header::TRANSFER_ENCODING);
         let bodyless = upload.is_end_stream();
-        let head = out.freeze();
-        let last = if bodyless && chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
-        let sending = if bodyless { Sending::Last } else { Sending::Body };
         Self {
             link,
-            outbox: outbox(head.clone(), Bytes::new(), last),
-            head,
+            outbox: Outbox::of(request, bodyless, chunked),
             upload,
             chunked,
-            sending,
+            sending: if bodyless { Sending::Last } else { Sending::Body },
             stopped: false,
             bodyless,
             written: false,
@@ -72,22 +104,19 @@ impl Exchange {
         }
     }
 
-    /// Says whether nothing was written, or so little that sending it again cannot do harm to an idempotent request.
-    pub const fn may_move(&self, idempotent: bool) -> bool {
-        !self.written || (idempotent && self.bodyless)
+    /// Says whether the request may be sent again: no answer has begun, and nothing was written or repeating it does no harm.
+    pub fn may_move(&self, idempotent: bool) -> bool {
+        !self.is_answered() && (!self.written || (idempotent && self.bodyless))
     }
 
-    /// Begins again over another connection; only where [`Exchange::may_move`] allows it.
-    pub fn move_to(&mut self, link: Link) {
+    /// Begins the same request again over another connection; only where [`Exchange::may_move`] allows it.
+    pub fn move_to(&mut self, link: Link, request: &request::Parts) {
         self.link = link;
         if self.written {
-            let last = if self.chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
-            self.outbox = outbox(self.head.clone(), Bytes::new(), last);
-        }
-        if self.bodyless {
+            self.outbox = Outbox::of(request, self.bodyless, self.chunked);
             self.sending = Sending::Last;
         }
-        (self.written, self.stopped, self.informational) = (false, false, 0);
+        (self.stopped, self.written, self.informational) = (false, false, 0);
     }
 
     /// Says whether the request was written in full.
@@ -102,10 +131,10 @@ impl Exchange {
                 return Poll::Ready(Ok(()));
             }
             // A small body goes out with its head in one write.
-            let stuck = self.sending == Sending::Body && self.outbox.remaining() <= self.head.len() && self.poll_body(cx)?.is_pending();
-            if !self.outbox.has_remaining() {
+            let stuck = self.sending == Sending::Body && !self.outbox.is_closed() && self.poll_body(cx)?.is_pending();
+            if self.outbox.is_empty() {
                 match self.sending {
-                    Sending::Last => self.sending = Sending::Done,
+                    Sending::Last => (self.sending, self.outbox) = (Sending::Done, Outbox::default()),
                     _ if stuck => return Poll::Pending,
                     _ => {}
                 }
@@ -114,57 +143,55 @@ impl Exchange {
             match self.poll_write(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => self.stopped = true,
-                Poll::Ready(Ok(_)) => self.written = true,
+                Poll::Ready(Ok(count)) => {
+                    self.outbox.advance(count);
+                    self.written = true;
+                    self.upload.passed_on();
+                    if stuck && self.outbox.is_empty() {
+                        return Poll::Pending;
+                    }
+                }
             }
         }
     }
 
-    /// Puts the next piece of the body behind what is in the outbox: at most a head is there.
+    /// Puts the next piece of the body behind the outbox's front.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
         let Poll::Ready(frame) = Pin::new(&mut self.upload).poll_frame(cx) else { return Ok(Poll::Pending) };
-        let before = self.outbox.copy_to_bytes(self.outbox.remaining());
-        match frame {
-            None => {
-                self.sending = Sending::Last;
-                let last = if self.chunked { Bytes::from_static(b"0\r\n\r\n") } else { Bytes::new() };
-                self.outbox = outbox(before, Bytes::new(), last);
-            }
-            Some(Ok(frame)) => {
-                let data = frame.into_data().unwrap_or_default();
-                let ended = self.upload.is_end_stream();
-                if ended {
-                    self.sending = Sending::Last;
-                }
-                self.outbox = match (self.chunked, data.is_empty()) {
-                    (false, _) => outbox(before, data, Bytes::new()),
-                    (true, true) => outbox(before, Bytes::new(), Bytes::from_static(if ended { b"0\r\n\r\n" } else { b"" })),
-                    (true, false) => {
-                        let mut size = BytesMut::with_capacity(before.len() + 20);
-                        size.put_slice(&before);
-                        size.put_slice(format!("{:x}\r\n", data.len()).as_bytes());
-                        outbox(size.freeze(), data, Bytes::from_static(if ended { b"\r\n0\r\n\r\n" } else { b"\r\n" }))
-                    }
-                };
-            }
+        let data = match frame {
+            None => Bytes::new(),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             // The guard remembers that the client is to blame.
             Some(Err(_)) => return Err(Failure::RequestBodyInvalid),
+        };
+        let ended = self.upload.is_end_stream();
+        if ended {
+            self.sending = Sending::Last;
         }
+        if self.chunked {
+            self.outbox.back = match (data.is_empty(), ended) {
+                (true, true) => END,
+                (true, false) => b"",
+                (false, true) => LAST_END,
+                (false, false) => b"\r\n",
+            };
+            if !data.is_empty() {
+                // Writing to memory does not fail.
+                let _ = write!(self.outbox.front, "{:x}\r\n", data.len());
+            }
+        }
+        self.outbox.data = data;
         Ok(Poll::Ready(()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); 3];
-        let count = self.outbox.chunks_vectored(&mut slices);
+        let Outbox { front, data, back } = &self.outbox;
         let socket = Pin::new(&mut self.link.socket);
-        let written = match slices.get(..count) {
-            Some([one]) => ready!(socket.poll_write(cx, one)),
-            Some(several) => ready!(socket.poll_write_vectored(cx, several)),
-            None => return Poll::Pending,
-        };
-        if let Ok(count) = &written {
-            self.outbox.advance(*count);
+        if self.outbox.is_closed() {
+            socket.poll_write_vectored(cx, &[IoSlice::new(front), IoSlice::new(data), IoSlice::new(back)])
+        } else {
+            socket.poll_write(cx, front)
         }
-        Poll::Ready(written)
     }
 
     /// Sends, and reads until the final head is there.
@@ -193,7 +220,7 @@ impl Exchange {
     }
 
     /// Says whether anything of an answer was read.
-    pub fn is_answered(&self) -> bool {
+    fn is_answered(&self) -> bool {
         self.informational > 0 || !self.link.unread.is_empty()
     }
 }
@@ -228,7 +255,7 @@ mod tests {
         let mut exchange = Exchange::new(link, &request, upload);
         let ended = poll_fn(|cx| exchange.poll_head(cx)).await;
         assert_eq!((ended.err(), exchange.may_move(false)), (Some(Failure::ConnectionTerminated), true));
-        exchange.move_to(dial().await);
+        exchange.move_to(dial().await, &request);
         let mut peer = listener.accept().unwrap().0;
         let answering = std::thread::spawn(move || {
             let (mut bytes, mut buffer) = (Vec::new(), [0; 1024]);

@@ -1,6 +1,9 @@
 //! Heads on the wire: a request's is written from what the sanitiser left, a response's is read by httparse.
 
-use bytes::{BufMut, BytesMut};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, request, response};
 
@@ -30,38 +33,47 @@ pub fn write_request(head: &request::Parts, out: &mut BytesMut) {
 ///
 /// Returns [`Failure::ResponseInvalid`] for what is not HTTP/1, has more than 100 fields or is longer than 32 KiB.
 pub fn read_response(unread: &mut BytesMut) -> Result<Option<response::Parts>, Failure> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut fields);
-    let length = match parsed.parse(unread) {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, unread, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
         Ok(httparse::Status::Partial) if unread.len() < MAX_HEAD => return Ok(None),
         Ok(_) | Err(_) => return Err(Failure::ResponseInvalid),
     };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Failure::ResponseInvalid)?;
     let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    // Where names and values lie, so that values can be shared with the buffer instead of copied; on the stack, for speed.
+    let mut places = [[0_u16; 4]; MAX_FIELDS];
     let start = unread.as_ptr() as usize;
-    let mut found = Vec::with_capacity(parsed.headers.len());
-    for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Failure::ResponseInvalid)?;
-        // Where the value lies, so that it can be shared with the buffer instead of copied.
-        let at = (field.value.as_ptr() as usize).saturating_sub(start);
-        found.push((name, at, field.value.len()));
+    let place = |text: &[u8]| u16::try_from((text.as_ptr() as usize).saturating_sub(start)).map_err(|_| Failure::ResponseInvalid);
+    let size = |text: &[u8]| u16::try_from(text.len()).map_err(|_| Failure::ResponseInvalid);
+    let count = parsed.headers.len();
+    for (to, field) in places.iter_mut().zip(parsed.headers.iter()) {
+        let (name, value) = (field.name.as_bytes(), field.value);
+        *to = [place(name)?, size(name)?, if value.is_empty() { 0 } else { place(value)? }, size(value)?];
     }
     let head = unread.split_to(length).freeze();
     // Room for what the sanitiser adds.
-    let mut headers = HeaderMap::with_capacity(found.len() + 1);
-    for (name, at, length) in found {
-        let value = if length == 0 { HeaderValue::from_static("") } else { shared(&head, at, length)? };
-        headers.append(name, value);
+    let mut headers = HeaderMap::with_capacity(count + 1);
+    for [name, name_size, value, value_size] in places.into_iter().take(count) {
+        let name = head.get(range(name, name_size)).and_then(|name| HeaderName::from_bytes(name).ok());
+        let value = if value_size == 0 { HeaderValue::from_static("") } else { shared(&head, range(value, value_size))? };
+        headers.append(name.ok_or(Failure::ResponseInvalid)?, value);
     }
     let mut parts = http::Response::new(()).into_parts().0;
     (parts.status, parts.version, parts.headers) = (status, version, headers);
     Ok(Some(parts))
 }
 
-fn shared(head: &bytes::Bytes, at: usize, length: usize) -> Result<HeaderValue, Failure> {
-    let end = at.checked_add(length).filter(|end| *end <= head.len()).ok_or(Failure::ResponseInvalid)?;
-    HeaderValue::from_maybe_shared(head.slice(at..end)).map_err(|_| Failure::ResponseInvalid)
+fn range(start: u16, size: u16) -> Range<usize> {
+    usize::from(start)..usize::from(start) + usize::from(size)
+}
+
+fn shared(head: &Bytes, range: Range<usize>) -> Result<HeaderValue, Failure> {
+    if range.end > head.len() {
+        return Err(Failure::ResponseInvalid);
+    }
+    HeaderValue::from_maybe_shared(head.slice(range)).map_err(|_| Failure::ResponseInvalid)
 }
 
 /// How a response's body is delimited (RFC 9112 section 6.3).
@@ -108,13 +120,24 @@ fn number(value: &HeaderValue) -> Option<u64> {
     text.parse().ok()
 }
 
-/// Says whether the endpoint keeps the connection open after this response.
+/// Says whether the endpoint keeps the connection open after this response, and both sides agree on where it ends.
+///
+/// An answer with two framings, or without content but with a framing, is passed on as RFC 9112 section 6.3 reads it; its
+/// sender may have meant the other reading, and sent or left unsent a body accordingly.
 pub fn keeps_alive(head: &response::Parts) -> bool {
-    let named = |wanted: &str| {
-        let values = head.headers.get_all(header::CONNECTION).into_iter();
-        values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|v| v.trim().eq_ignore_ascii_case(wanted))
+    let named = |wanted: &str, unreadable: bool| {
+        let is_wanted = |value: &HeaderValue| {
+            value.to_str().map_or(unreadable, |text| text.split(',').any(|element| element.trim().eq_ignore_ascii_case(wanted)))
+        };
+        head.headers.get_all(header::CONNECTION).into_iter().any(is_wanted)
     };
-    !named("close") && (head.version == Version::HTTP_11 || named("keep-alive"))
+    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    let clear = match head.status {
+        StatusCode::NO_CONTENT => !coded && length.is_none_or(|length| length == "0"),
+        _ => !coded || length.is_none(),
+    };
+    clear && !named("close", true) && (head.version == Version::HTTP_11 || named("keep-alive", false))
 }
 
 #[cfg(test)]
@@ -194,5 +217,18 @@ mod tests {
         assert!(!kept("HTTP/1.1 200 OK\r\nConnection: foo, Close\r\n\r\n"));
         assert!(!kept("HTTP/1.0 200 OK\r\n\r\n"));
         assert!(kept("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"));
+        assert!(kept("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"));
+    }
+
+    #[test]
+    fn connections_with_two_possible_ends_of_the_answer_are_not_kept() {
+        for text in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"[..],
+            b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: \xff, close\r\n\r\n",
+        ] {
+            assert!(!keeps_alive(&read(text).unwrap().unwrap()), "{}", String::from_utf8_lossy(text));
+        }
     }
 }

@@ -12,6 +12,11 @@ mod head;
 mod pool;
 mod send;
 
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod tests;
+
 pub use download::Download;
 pub use pool::{Pool, Pools};
 pub use send::{Reply, send};

@@ -52,7 +52,7 @@ impl Pool {
     ///
     /// One that is not ready has not finished its last exchange, such as a request whose end the endpoint never read;
     /// waiting for it could take for ever.
-    pub fn checkout(&self, endpoint: usize) -> Option<Link> {
+    pub fn checkout(&self, endpoint: usize, repeatable: bool) -> Option<Link> {
         let mut idle = self.endpoints.get(endpoint)?.idle.borrow_mut();
         let now = self.clock.now();
         while let Some(entry) = idle.pop() {
@@ -61,7 +61,7 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if entry.link.is_fit() {
+            if entry.link.is_fit(repeatable) {
                 return Some(entry.link);
             }
         }
@@ -80,7 +80,7 @@ impl Pool {
     fn sweep(&self) {
         let now = self.clock.now();
         for endpoint in &self.endpoints {
-            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && e.link.is_fit());
+            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && e.link.is_fit(true));
         }
     }
 }

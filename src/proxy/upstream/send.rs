@@ -1,6 +1,7 @@
 //! Sends one request to a version and waits for the head of its answer.
 
 use std::future::poll_fn;
+use std::iter;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,8 +31,9 @@ pub struct Reply {
 /// Sends a request to the version of this pool.
 ///
 /// An endpoint that cannot be connected to is passed over for the version's next one, because nothing was sent. A pooled
-/// connection that turns out to be dead is replaced by a fresh one to the same endpoint when nothing was written to it, or
-/// when the request has no body and may be repeated (RFC 9110 section 9.2.2): the endpoint may have closed it in that moment.
+/// connection that turns out to be dead is replaced by a fresh one, first of all to the same endpoint, when nothing was written
+/// to it, or when the request has no body and may be repeated (RFC 9110 section 9.2.2): the endpoint may have closed it in that
+/// moment.
 ///
 /// # Errors
 ///
@@ -43,49 +45,87 @@ pub async fn send(
     guard: &Rc<RequestGuard>,
     limit: Duration,
 ) -> Result<Reply, Failure> {
-    frame(&mut request, &upload);
+    frame(&mut request, &upload)?;
+    let idempotent = is_idempotent(&request.method);
+    let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
+    let mut turn = pool.turn();
+    let Place { mut endpoint, link, pooled } = place(pool, &mut turn, reuse, guard, limit).await?;
+    let mut exchange = Exchange::new(link, &request, upload);
+    let mut got = answer(&mut exchange, guard).await;
+    if matches!(got, Err(Failure::ConnectionTerminated)) && pooled && exchange.may_move(idempotent) {
+        let fresh = place(pool, &mut iter::once(endpoint).chain(turn), Reuse::Never, guard, limit).await?;
+        endpoint = fresh.endpoint;
+        exchange.move_to(fresh.link, &request);
+        got = answer(&mut exchange, guard).await;
+    }
+    let head = got?;
+    let delimiter = head::delimiter(&head, request.method == Method::HEAD)?;
+    let keep = head::keeps_alive(&head);
+    Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) })
+}
+
+/// A connection for a request, and whether it carried another one before.
+struct Place {
+    endpoint: usize,
+    link: Link,
+    pooled: bool,
+}
+
+/// Which pooled connections a request may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    /// None.
+    Never,
+    /// One that seems open: the request may be repeated.
+    Lightly,
+    /// One that the kernel says is open.
+    Carefully,
+}
+
+/// Finds a connection to the first of these endpoints that has one.
+async fn place(
+    pool: &Pool,
+    endpoints: &mut impl Iterator<Item = usize>,
+    reuse: Reuse,
+    guard: &RequestGuard,
+    limit: Duration,
+) -> Result<Place, Failure> {
     let mut last = Failure::NoEndpoint;
-    for endpoint in pool.turn() {
+    for endpoint in endpoints {
         let Some(address) = pool.address(endpoint) else { continue };
-        let (link, pooled) = match pool.checkout(endpoint) {
-            Some(link) => (link, true),
-            None => match open(pool, address, guard, limit).await {
-                Ok(link) => (link, false),
-                Err(failure) if matches!(failure, Failure::ProxyExhausted | Failure::RequestBodyTimeout) => return Err(failure),
-                Err(failure) => {
-                    last = failure;
-                    continue;
-                }
-            },
-        };
-        let mut exchange = Exchange::new(link, &request, upload);
-        let mut got = answer(&mut exchange, guard).await;
-        if matches!(got, Err(Failure::ConnectionTerminated))
-            && pooled
-            && !exchange.is_answered()
-            && exchange.may_move(is_idempotent(&request.method))
+        if reuse != Reuse::Never
+            && let Some(link) = pool.checkout(endpoint, reuse == Reuse::Lightly)
         {
-            exchange.move_to(open(pool, address, guard, limit).await?);
-            got = answer(&mut exchange, guard).await;
+            return Ok(Place { endpoint, link, pooled: true });
         }
-        let head = got?;
-        let delimiter = head::delimiter(&head, request.method == Method::HEAD)?;
-        let keep = head::keeps_alive(&head);
-        return Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) });
+        match open(pool, address, guard, limit).await {
+            Ok(link) => return Ok(Place { endpoint, link, pooled: false }),
+            // Another endpoint would change nothing: ours is the fault, or the request's time is over.
+            Err(failure @ (Failure::ProxyExhausted | Failure::RequestBodyTimeout | Failure::ResponseTimeout)) => return Err(failure),
+            Err(failure) => last = failure,
+        }
     }
     Err(last)
 }
 
 /// Gives a body without a framing field one; a client's request always has one already.
-fn frame(request: &mut request::Parts, upload: &Upload) {
-    let framed = request.headers.contains_key(header::CONTENT_LENGTH) || request.headers.contains_key(header::TRANSFER_ENCODING);
-    if framed || upload.is_end_stream() {
-        return;
+///
+/// A body at hand may be of another length than its field says. Sent so, its end or its rest would be taken for a request.
+fn frame(request: &mut request::Parts, upload: &Upload) -> Result<(), Failure> {
+    if request.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
     }
-    match upload.size_hint().exact() {
+    let bytes = upload.size_hint().exact();
+    if let Some(announced) = request.headers.get(header::CONTENT_LENGTH) {
+        let announced = announced.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+        return if announced.is_some() && announced == bytes { Ok(()) } else { Err(Failure::RequestBodyInvalid) };
+    }
+    match bytes {
+        Some(0) => None,
         Some(bytes) => request.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes)),
         None => request.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
     };
+    Ok(())
 }
 
 const fn is_idempotent(method: &Method) -> bool {

@@ -1,0 +1,256 @@
+//! Holds the client to its claims on real sockets: what is sent again and when, what a connection keeps, who is blamed.
+
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request;
+use http_body_util::Full;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connect::{Link, Scratch, connect};
+use super::exchange::Exchange;
+use super::head::Delimiter;
+use super::{Download, Pool, Pools, send};
+use crate::domain::outcome::Failure;
+use crate::domain::version::Version;
+use crate::proxy::patrol::{Limits, Patrol, RequestGuard, Ticket};
+use crate::proxy::settings::Timeouts;
+use crate::proxy::upload::{Source, Upload};
+use crate::seam::clock::Clock;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(LIMIT, test).await.expect("a test ends in time") })
+}
+
+fn request(method: &str, fields: &[(&str, &str)]) -> request::Parts {
+    let builder = http::Request::builder().method(method).uri("/x");
+    let builder = fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    builder.body(()).unwrap().into_parts().0
+}
+
+fn guarded() -> (Rc<Patrol>, Rc<RequestGuard>, Ticket) {
+    let patrol = Patrol::new(Limits::new(&Timeouts { response: Duration::from_millis(300), ..Timeouts::default() }));
+    let (guard, ticket) = patrol.request();
+    (patrol, guard, ticket)
+}
+
+fn upload(body: impl Into<Bytes>, guard: &Rc<RequestGuard>) -> Upload {
+    Upload::new(Source::Whole(Full::new(body.into())), Rc::clone(guard), None)
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
+    let (listener, address) = listen().await;
+    let link = connect(address, LIMIT, scratch).await.unwrap();
+    (link, listener.accept().await.unwrap().0)
+}
+
+fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
+    let version = Version { name: "v1".parse().unwrap(), endpoints };
+    Pools::new(Clock::start()).of(&Arc::new(version))
+}
+
+/// An idle connection whose sending side is dead although nothing was heard of it yet.
+async fn dying(scratch: &Scratch) -> (Link, TcpStream) {
+    let (link, peer) = linked(scratch).await;
+    SockRef::from(&link.socket).shutdown(std::net::Shutdown::Write).unwrap();
+    (link, peer)
+}
+
+async fn read_until(peer: &mut TcpStream, end: &str) -> String {
+    let mut seen = Vec::new();
+    while !seen.ends_with(end.as_bytes()) {
+        let count = peer.read_buf(&mut seen).await.unwrap();
+        assert!(count > 0, "the end came after {:?}", String::from_utf8_lossy(&seen));
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+#[test]
+fn a_body_of_which_nothing_was_written_goes_over_the_next_connection() {
+    for (name, value, wire) in
+        [("content-length", "5", "\r\n\r\nhello"), ("transfer-encoding", "chunked", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n")]
+    {
+        block_on(async {
+            let (_patrol, guard, _ticket) = guarded();
+            let scratch = Scratch::default();
+            let (link, peer) = dying(&scratch).await;
+            drop(peer);
+            let request = request("POST", &[(name, value)]);
+            let mut exchange = Exchange::new(link, &request, upload("hello", &guard));
+            let failed = poll_fn(|cx| exchange.poll_head(cx)).await;
+            assert_eq!(failed.err(), Some(Failure::ConnectionTerminated));
+            assert!(exchange.may_move(false));
+            let (link, mut peer) = linked(&scratch).await;
+            exchange.move_to(link, &request);
+            poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+            assert!(exchange.is_sent());
+            let seen = read_until(&mut peer, wire).await;
+            assert_eq!(seen, format!("POST /x HTTP/1.1\r\n{name}: {value}{wire}"));
+        });
+    }
+}
+
+#[test]
+fn what_was_written_of_a_body_is_never_sent_again() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let (link, mut peer) = linked(&Scratch::default()).await;
+        let mut exchange = Exchange::new(link, &request("PUT", &[("content-length", "5")]), upload("hello", &guard));
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        read_until(&mut peer, "hello").await;
+        drop(peer);
+        assert_eq!(poll_fn(|cx| exchange.poll_head(cx)).await.err(), Some(Failure::ConnectionTerminated));
+        assert!(!exchange.may_move(true));
+    });
+}
+
+#[test]
+fn an_idempotent_request_without_a_body_is_sent_again_in_full() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let scratch = Scratch::default();
+        let (link, mut peer) = linked(&scratch).await;
+        let request = request("GET", &[("host", "a")]);
+        let mut exchange = Exchange::new(link, &request, upload("", &guard));
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        let first = read_until(&mut peer, "\r\n\r\n").await;
+        drop(peer);
+        assert_eq!(poll_fn(|cx| exchange.poll_head(cx)).await.err(), Some(Failure::ConnectionTerminated));
+        assert!(exchange.may_move(true) && !exchange.may_move(false));
+        let (link, mut peer) = linked(&scratch).await;
+        exchange.move_to(link, &request);
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        assert_eq!(read_until(&mut peer, "\r\n\r\n").await, first);
+    });
+}
+
+#[test]
+fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let (listener, address) = listen().await;
+        let pool = pool_of(vec![address]);
+        let link = connect(address, LIMIT, pool.scratch()).await.unwrap();
+        let mut peer = listener.accept().await.unwrap().0;
+        let mut exchange = Exchange::new(link, &request("GET", &[]), upload("", &guard));
+        peer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await.unwrap();
+        let head = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap();
+        assert_eq!(head.status, 200);
+        drop(head);
+        let mut body = Download::new(exchange, Delimiter::Chunks, true, Rc::clone(&pool), 0);
+        assert_eq!(poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap(), "a");
+        assert!(poll_fn(|cx| Poll::Ready(body.poll_data(cx).is_pending())).await);
+        assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "a stream that waits for more holds nothing");
+        peer.write_all(b"0\r\n\r\n").await.unwrap();
+        assert!(poll_fn(|cx| body.poll_data(cx)).await.is_none());
+        body.finish();
+        assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "an idle connection holds nothing");
+        assert!(pool.checkout(0, true).is_some());
+    });
+}
+
+#[test]
+fn a_body_of_another_length_than_announced_is_not_begun() {
+    for (announced, body) in [("5", "hell"), ("5", "hello!"), ("5", ""), ("0", "x")] {
+        block_on(async {
+            let (_patrol, guard, _ticket) = guarded();
+            let (listener, address) = listen().await;
+            let pool = pool_of(vec![address]);
+            let sent = send(&pool, request("POST", &[("content-length", announced)]), upload(body, &guard), &guard, LIMIT);
+            tokio::select! {
+                sent = sent => assert_eq!(sent.err(), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
+                _ = listener.accept() => panic!("a connection was made for {announced} {body:?}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn a_version_that_takes_a_large_piece_slowly_but_steadily_is_not_late() {
+    block_on(async {
+        let (patrol, guard, _ticket) = guarded();
+        let (link, mut peer) = linked(&Scratch::default()).await;
+        // Sockets that hold little, so that no round can live on what they hold.
+        SockRef::from(&link.socket).set_send_buffer_size(64 * 1024).unwrap();
+        SockRef::from(&peer).set_recv_buffer_size(64 * 1024).unwrap();
+        let size = 24 * 1024 * 1024;
+        let fields = [("content-length", size.to_string())];
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let mut exchange = Exchange::new(link, &request("POST", &fields), upload(vec![b'x'; size], &guard));
+        let mut taken = vec![0; 2 * 1024 * 1024];
+        for _ in 0..6 {
+            // A round passes, in which the version takes some and the exchange sends some.
+            tokio::select! {
+                taken = peer.read_exact(&mut taken) => assert!(taken.is_ok()),
+                _ = poll_fn(|cx| exchange.poll_send(cx)) => panic!("more is left than the sockets hold"),
+            }
+            patrol.walk();
+            assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, None);
+        }
+        // And one that takes nothing more is.
+        for _ in 0..5 {
+            assert!(poll_fn(|cx| Poll::Ready(exchange.poll_send(cx).is_pending())).await);
+            patrol.walk();
+        }
+        assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, Some(Failure::ResponseTimeout));
+    });
+}
+
+#[test]
+fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let ((_first, one), (second, two)) = (listen().await, listen().await);
+        let pool = pool_of(vec![one, two]);
+        pool.give_back(1, connect(two, LIMIT, pool.scratch()).await.unwrap());
+        let mut peer = second.accept().await.unwrap().0;
+        guard.expire(Failure::ResponseTimeout);
+        let sent = send(&pool, request("POST", &[]), upload("", &guard), &guard, LIMIT).await;
+        assert_eq!(sent.err(), Some(Failure::ResponseTimeout));
+        drop(pool);
+        let mut seen = Vec::new();
+        peer.read_to_end(&mut seen).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&seen), "");
+    });
+}
+
+#[test]
+fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let ((first, one), (second, two)) = (listen().await, listen().await);
+        let pool = pool_of(vec![one, two]);
+        let link = connect(one, LIMIT, pool.scratch()).await.unwrap();
+        let mut peer = first.accept().await.unwrap().0;
+        pool.give_back(0, link);
+        drop(first);
+        let answering = async {
+            read_until(&mut peer, "\r\n\r\n").await;
+            drop(peer);
+            let mut next = second.accept().await.unwrap().0;
+            read_until(&mut next, "\r\n\r\n").await;
+            next.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            next
+        };
+        let (reply, _next) = tokio::join!(send(&pool, request("GET", &[]), upload("", &guard), &guard, LIMIT), answering);
+        let reply = reply.map_err(|failure| format!("{failure:?}")).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
+        assert_eq!(reply.0, 204);
+        assert!(pool.checkout(1, true).is_some(), "the connection belongs to the endpoint it was made to");
+    });
+}
