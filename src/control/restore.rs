@@ -55,9 +55,9 @@ pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: 
         let (entry, sentence) = interrupt(service, record);
         (write, notice) = (Some(entry), Some(sentence));
     }
-    let promoted = state.rollout.as_ref().is_some_and(|r| r.phase == Phase::Promoted && r.canary.name == state.owner.name);
-    if state.configured == stable.name && promoted && state.owner.name != stable.name {
-        // The configuration has not changed since the promotion: the promoted version stays, with its configured endpoints if named.
+    if state.configured == stable.name && state.owner.name != stable.name {
+        // The configuration has not changed since a promotion: the promoted version stays, with its configured endpoints if
+        // named, whatever became of the rollouts after it.
         if let Some(canary) = canary.filter(|c| c.name == state.owner.name) {
             state.owner = canary.clone();
         }
@@ -175,6 +175,18 @@ mod tests {
         assert_eq!(gone.state.owner.name.as_str(), "v2", "the endpoints are those that were written");
         let named = super::start(&"carts".parse().unwrap(), &version("v5"), None, state("v2", Phase::Promoted, &[]));
         assert_eq!(named.state.owner.name.as_str(), "v5");
+    }
+
+    #[test]
+    fn a_promoted_owner_outlives_later_rollouts_that_did_not_make_it() {
+        for phase in [Phase::RolledBack, Phase::Aborted, Phase::Progressing] {
+            let Known::State(mut found) = state("v9", phase, &[]) else { unreachable!() };
+            found.rollout.as_mut().unwrap().stable = version("v9");
+            let start = started(Some("v9"), Known::State(found.clone()));
+            assert_eq!(start.state.owner.name.as_str(), "v9", "v9 was promoted before v2 ended as {}", phase.as_str());
+            let named = super::start(&"carts".parse().unwrap(), &version("v5"), None, Known::State(found));
+            assert_eq!(named.state.owner.name.as_str(), "v5");
+        }
     }
 
     #[test]
