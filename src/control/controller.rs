@@ -56,6 +56,12 @@ impl Shell for World {
         self.store.put(service, state, entry).map(|_| ()).map_err(|error| error.to_string())
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn rolled_back(&mut self, _service: &Name) {}
+
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool) {
         let now = self.clock.now();
         if alarm && self.told.insert(sentence.clone(), now).is_some_and(|last| now.since(last) < QUIET) {
@@ -247,19 +253,9 @@ fn begin(
     now: Timestamp,
     world: &mut World,
 ) -> Result<Accepted, CommandError> {
-    let conflict = |sentence: String| Err(CommandError::Conflict(sentence));
     let name = service.setup().name.clone();
-    if let Some(record) = service.progressing() {
-        return conflict(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
-    }
-    if service.setup().gates.is_empty() {
-        return conflict(format!("{name} has no gates, so nothing could judge {}; configure gates first", canary.name));
-    }
-    if service.state().owner.name == canary.name {
-        return conflict(format!("{} owns {name} already", canary.name));
-    }
-    if service.state().rejected.contains(&canary.name) && !retry {
-        return conflict(format!("{} was rolled back before; say \"retry\": true to try it again", canary.name));
+    if let Some(why) = service.refusal(&canary, retry) {
+        return Err(CommandError::Conflict(why));
     }
     world.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
     let version = canary.name.clone();

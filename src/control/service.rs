@@ -27,6 +27,10 @@ pub trait Shell {
     ///
     /// Returns why it could not be written.
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String>;
+    /// Returns the time; a write may have taken long.
+    fn now(&self) -> Timestamp;
+    /// Counts a rollback.
+    fn rolled_back(&mut self, service: &Name);
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
 }
@@ -77,6 +81,23 @@ impl Service {
         self.active.as_ref().map(|a| a.machine.record()).filter(|r| r.phase == Phase::Progressing)
     }
 
+    /// Says why a rollout of this version may not begin, `None` when it may.
+    #[must_use]
+    pub fn refusal(&self, canary: &Version, retry: bool) -> Option<String> {
+        let (name, version) = (&self.setup.name, &canary.name);
+        if let Some(record) = self.progressing() {
+            return Some(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
+        }
+        if self.setup.gates.is_empty() {
+            return Some(format!("{name} has no gates, so nothing could judge {version}; configure gates first"));
+        }
+        if self.state.owner.name == *version {
+            return Some(format!("{version} owns {name} already"));
+        }
+        let rejected = self.state.rejected.contains(version) && !retry;
+        rejected.then(|| format!("{version} was rolled back before; say \"retry\": true to try it again"))
+    }
+
     /// Begins a rollout; the caller has made sure that none is progressing.
     pub fn begin(&mut self, canary: Version, now: Timestamp, shell: &mut dyn Shell) {
         let (id, generation) =
@@ -123,13 +144,14 @@ impl Service {
         let mut state = self.state.clone();
         match record.phase {
             Phase::Promoted => state.owner = record.canary.clone(),
-            Phase::RolledBack if !state.rejected.contains(&record.canary.name) => {
-                state.rejected.push(record.canary.name.clone());
-                if state.rejected.len() > REJECTED {
-                    state.rejected.remove(0);
-                }
+            // A trip may come while a promotion is being written, and then takes it back.
+            Phase::Progressing | Phase::RolledBack | Phase::Aborted => state.owner = record.stable.clone(),
+        }
+        if record.phase == Phase::RolledBack && !state.rejected.contains(&record.canary.name) {
+            state.rejected.push(record.canary.name.clone());
+            if state.rejected.len() > REJECTED {
+                state.rejected.remove(0);
             }
-            _ => {}
         }
         let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Promoted);
         state.rollout = Some(record);
@@ -254,3 +276,7 @@ impl Service {
         ServiceStatus { name: self.setup.name.clone(), owner: (*self.owner).clone(), rollout, rejected: self.state.rejected.clone() }
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;
