@@ -11,7 +11,7 @@ use crate::control::service::{Service, Shell};
 use crate::control::setup::{ServiceSetup, TICK};
 use crate::control::status::{Board, Notice, Snapshot};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, Phase, ServiceState};
+use crate::domain::rollout::{Entry, Event, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::seam::clock::{Clock, wall};
@@ -50,9 +50,6 @@ impl Shell for World {
     }
 
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        if entry.phase == Phase::RolledBack {
-            *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
-        }
         self.store.put(service, state, entry).map(|_| ()).map_err(|error| error.to_string())
     }
 
@@ -60,7 +57,9 @@ impl Shell for World {
         self.clock.now()
     }
 
-    fn rolled_back(&mut self, _service: &Name) {}
+    fn rolled_back(&mut self, service: &Name) {
+        *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
+    }
 
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool) {
         let now = self.clock.now();

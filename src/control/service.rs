@@ -113,7 +113,12 @@ impl Service {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let Some(active) = &mut self.active else { return };
-            for effect in active.machine.handle(now, event) {
+            let before = active.machine.record().phase;
+            let effects = active.machine.handle(now, event);
+            if before == Phase::Progressing && active.machine.record().phase == Phase::RolledBack {
+                shell.rolled_back(&self.setup.name);
+            }
+            for effect in effects {
                 match effect {
                     Effect::Publish { generation, owner, weight } => self.publish(generation, owner, weight, now, shell),
                     Effect::Persist { record, entry } => events.push_back(self.persist(*record, &entry, shell)),

@@ -192,3 +192,18 @@ fn a_trip_while_a_promotion_is_written_leaves_the_owner_as_it_was() {
     assert_eq!((desk.service.status().owner.name.as_str(), desk.epoch().stable.name.as_str()), ("v1", "v1"));
     assert!(desk.service.refusal(&version("v2"), false).unwrap().contains("rolled back before"));
 }
+
+#[test]
+fn a_rollback_takes_effect_at_once_and_counts_once_however_often_it_is_written() {
+    let mut desk = Desk::begin(World::default());
+    desk.world.broken = true;
+    trip(&desk.trial());
+    desk.pass(SECOND);
+    assert_eq!((desk.percent(), desk.record().phase, desk.world.rollbacks), (0, Phase::RolledBack, 1));
+    assert!(!desk.service.status().rollout.unwrap().durable);
+    desk.world.broken = false;
+    desk.pass(SECOND);
+    assert_eq!((desk.world.rollbacks, desk.service.state().rejected.len()), (1, 1));
+    assert!(desk.service.status().rollout.unwrap().durable);
+    assert_eq!(desk.world.written.iter().filter(|(_, e)| e.phase == Phase::RolledBack).count(), 1);
+}
