@@ -88,6 +88,10 @@ impl Service {
         if let Some(record) = self.progressing() {
             return Some(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
         }
+        if let Some(active) = self.active.as_ref().filter(|a| a.machine.is_unsaved()) {
+            let last = &active.machine.record().canary.name;
+            return Some(format!("the end of the rollout of {last} is not durable yet; see that the disk works and try again"));
+        }
         if self.setup.gates.is_empty() {
             return Some(format!("{name} has no gates, so nothing could judge {version}; configure gates first"));
         }
@@ -98,7 +102,7 @@ impl Service {
         rejected.then(|| format!("{version} was rolled back before; say \"retry\": true to try it again"))
     }
 
-    /// Begins a rollout; the caller has made sure that none is progressing.
+    /// Begins a rollout; the caller has made sure that there is no [`Self::refusal`].
     pub fn begin(&mut self, canary: Version, now: Timestamp, shell: &mut dyn Shell) {
         let (id, generation) =
             self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));

@@ -207,3 +207,19 @@ fn a_rollback_takes_effect_at_once_and_counts_once_however_often_it_is_written()
     assert!(desk.service.status().rollout.unwrap().durable);
     assert_eq!(desk.world.written.iter().filter(|(_, e)| e.phase == Phase::RolledBack).count(), 1);
 }
+
+#[test]
+fn nothing_begins_until_the_last_end_is_durable_so_that_no_rejection_is_lost() {
+    let mut desk = Desk::begin(World::default());
+    desk.world.broken = true;
+    trip(&desk.trial());
+    desk.pass(SECOND);
+    for canary in ["v2", "v3"] {
+        let refusal = desk.service.refusal(&version(canary), false);
+        assert!(refusal.as_ref().is_some_and(|why| why.contains("not durable")), "{refusal:?}");
+    }
+    desk.world.broken = false;
+    desk.pass(TICK);
+    assert_eq!(desk.service.refusal(&version("v3"), false), None);
+    assert!(desk.service.refusal(&version("v2"), false).is_some());
+}
