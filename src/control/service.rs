@@ -113,7 +113,7 @@ impl Service {
     }
 
     /// Hands one event to the machine and carries out what it asks, and what follows from that.
-    pub fn drive(&mut self, event: Event, now: Timestamp, shell: &mut dyn Shell) {
+    pub fn drive(&mut self, event: Event, mut now: Timestamp, shell: &mut dyn Shell) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let Some(active) = &mut self.active else { return };
@@ -125,7 +125,11 @@ impl Service {
             for effect in effects {
                 match effect {
                     Effect::Publish { generation, owner, weight } => self.publish(generation, owner, weight, now, shell),
-                    Effect::Persist { record, entry } => events.push_back(self.persist(*record, &entry, shell)),
+                    Effect::Persist { record, entry } => {
+                        events.push_back(self.persist(*record, &entry, shell));
+                        // The disk may have taken long; what follows happens now.
+                        now = shell.now();
+                    }
                     Effect::Notify { sentence, alarm } => shell.notify(&self.setup.name, sentence, alarm),
                 }
             }

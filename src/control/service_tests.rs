@@ -167,6 +167,18 @@ fn a_good_version_is_promoted_after_every_hold_and_not_before() {
 }
 
 #[test]
+fn a_step_is_held_from_its_publication_however_long_the_disk_took() {
+    let mut desk = Desk::begin(World { write_takes: 5 * SECOND, ..World::default() });
+    assert_eq!(desk.epoch().valid_until(), Timestamp::ZERO + 5 * SECOND + VALIDITY);
+    desk.world.write_takes = Duration::ZERO;
+    desk.answer_enough();
+    desk.pass(9 * SECOND);
+    assert_eq!(desk.percent(), 10, "it was published at 5 s and is held for 10 s, not until 10 s");
+    desk.pass(2 * SECOND);
+    assert_eq!(desk.percent(), 100);
+}
+
+#[test]
 fn a_raise_that_cannot_be_written_is_not_made_and_is_tried_again() {
     let mut desk = Desk::begin(World::default());
     desk.answer_enough();
