@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::setup::ServiceSetup;
+use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::{FileStatus, RolloutStatus, TripStatus};
+use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Criterion, Gate};
 use crate::domain::observation::Window;
 use crate::domain::rollout::judge::{alpha_of_one_gate, is_latency_breach};
@@ -25,7 +26,12 @@ pub(super) struct Active {
     pub(super) trial: Arc<Trial>,
     pub(super) canary: Arc<Version>,
     pub(super) watches: Arc<[Watch]>,
+    /// What was seen of the canary in the current or last step.
     pub(super) step_window: Window,
+    /// The generation of that step; 0 before the first.
+    pub(super) step_generation: u64,
+    /// Whether `file` says what `step_window` holds.
+    pub(super) is_graded: bool,
     pub(super) judgement: Judgement,
     pub(super) file: Option<FileStatus>,
     /// Canary requests that have not ended: when each began, and whether its response head is there.
@@ -76,6 +82,8 @@ impl Active {
             canary: Arc::new(canary),
             watches: watches.into(),
             step_window: Window::default(),
+            step_generation: 0,
+            is_graded: false,
             judgement: Judgement::default(),
             file: None,
             open: BTreeMap::new(),
@@ -104,6 +112,24 @@ impl Active {
                 self.breached(at);
             }
         }
+    }
+
+    /// Grades the step by the gate file, when there is one and something has changed.
+    pub(super) fn grade(&mut self, grader: Option<&Grader>) {
+        let Some(grade) = grader else { return };
+        if std::mem::replace(&mut self.is_graded, true) {
+            return;
+        }
+        let window = &self.step_window;
+        let quantile = |q: f64| window.response_time.value_at_quantile(q) as f64 * 1e3;
+        let measured = Measured {
+            key: self.canary.name.as_str(),
+            count: window.response_time.len(),
+            mean_ns: window.mean_response_time_ns().unwrap_or(f64::NAN),
+            quantile: &quantile,
+        };
+        let (verdict, reason) = grade(&measured);
+        self.file = Some(FileStatus { verdict, reason });
     }
 
     pub(super) fn breached(&mut self, started: Timestamp) {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::control::active::{Active, bare_status};
 use crate::control::setup::{ServiceSetup, VALIDITY};
-use crate::control::status::{FileStatus, RolloutStatus, ServiceStatus};
-use crate::domain::gate::live::Measured;
+use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::domain::gate::{Criterion, Evidence};
 use crate::domain::observation::{Observation, Window};
 use crate::domain::outcome::Role;
@@ -146,6 +145,8 @@ impl Service {
             canary = Some(Canary { version, weight, trial, watches });
             active.judge.begin_step(active.trial.started() + 1);
             active.step_window = Window::default();
+            active.step_generation = generation;
+            active.is_graded = false;
         }
         let (name, rollout) = (self.setup.name.clone(), active.machine.record().id);
         self.epoch = Arc::new(Epoch::new(name, rollout, generation, Arc::clone(&self.owner), canary, now + VALIDITY));
@@ -192,10 +193,13 @@ impl Service {
 
     /// Takes in what a worker saw of the canary.
     pub fn observe(&mut self, rollout: u64, generation: u64, observations: &[Observation], marks: &[Mark]) {
-        let current = self.epoch.generation == generation;
         let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == rollout) else { return };
-        for seen in observations.iter().filter(|o| o.role == Role::Canary && current) {
-            active.step_window.merge(seen);
+        for seen in observations.iter().filter(|o| o.role == Role::Canary) {
+            // An answer counts for the step that asked, also when it comes after the end.
+            if generation == active.step_generation {
+                active.step_window.merge(seen);
+                active.is_graded = false;
+            }
         }
         for mark in marks {
             match *mark {
@@ -245,6 +249,7 @@ impl Service {
         self.check_trip(now, shell);
         let Some(active) = &mut self.active else { return };
         active.follow_trip(now);
+        active.grade(self.setup.grader.as_ref());
         if active.machine.record().phase.is_terminal() && !active.machine.is_unsaved() {
             return;
         }
@@ -256,18 +261,6 @@ impl Service {
             .collect();
         let judgement = active.judge.tick(known_until, &wires);
         active.judgement = judgement.clone();
-        active.file = self.setup.grader.as_ref().map(|grade| {
-            let window = &active.step_window;
-            let quantile = |q: f64| window.response_time.value_at_quantile(q) as f64 * 1e3;
-            let measured = Measured {
-                key: active.canary.name.as_str(),
-                count: window.response_time.len(),
-                mean_ns: window.mean_response_time_ns().unwrap_or(f64::NAN),
-                quantile: &quantile,
-            };
-            let (verdict, reason) = grade(&measured);
-            FileStatus { verdict, reason }
-        });
         let file = active.file.as_ref().map(|f| (f.verdict, f.reason.clone()));
         self.drive(Event::Judged { judgement, file }, now, shell);
         if self.progressing().is_some() {

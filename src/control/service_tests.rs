@@ -235,3 +235,17 @@ fn nothing_begins_until_the_last_end_is_durable_so_that_no_rejection_is_lost() {
     assert_eq!(desk.service.refusal(&version("v3"), false), None);
     assert!(desk.service.refusal(&version("v2"), false).is_some());
 }
+
+#[test]
+fn late_answers_of_a_step_are_graded_after_the_end() {
+    let mut desk = Desk::begin(World::default());
+    let step = desk.epoch().generation;
+    desk.answer(step, 7);
+    trip(&desk.trial());
+    desk.tick();
+    assert_eq!(desk.record().phase, Phase::RolledBack);
+    desk.answer(step, 5);
+    desk.answer(step + 1, 1);
+    desk.tick();
+    assert_eq!(desk.service.status().rollout.unwrap().file.unwrap().reason, "12 requests");
+}
