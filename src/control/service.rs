@@ -244,7 +244,8 @@ impl Service {
         }
     }
 
-    /// Judges by what is known, decides, and renews the epoch. Everything up to `known_until` has been observed.
+    /// Judges by what is known, decides, and renews the epoch. Everything up to `known_until` has been observed; the epoch
+    /// outlives that moment by [`VALIDITY`], so a canary whose worker is not heard of loses its share.
     pub fn tick(&mut self, now: Timestamp, known_until: Timestamp, shell: &mut dyn Shell) {
         self.check_trip(now, shell);
         let Some(active) = &mut self.active else { return };
@@ -264,7 +265,8 @@ impl Service {
         let file = active.file.as_ref().map(|f| (f.verdict, f.reason.clone()));
         self.drive(Event::Judged { judgement, file }, now, shell);
         if self.progressing().is_some() {
-            self.epoch.renew(now + VALIDITY);
+            // A verdict is as fresh as the reports it rests on. A step that was published meanwhile has its own time.
+            self.epoch.renew(self.epoch.valid_until().max(known_until + VALIDITY));
         }
     }
 

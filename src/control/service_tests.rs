@@ -249,3 +249,15 @@ fn late_answers_of_a_step_are_graded_after_the_end() {
     desk.tick();
     assert_eq!(desk.service.status().rollout.unwrap().file.unwrap().reason, "12 requests");
 }
+
+#[test]
+fn a_canary_lives_no_longer_than_its_workers_are_heard_of() {
+    let mut desk = Desk::begin(World::default());
+    desk.pass(SECOND);
+    let heard = desk.world.now;
+    for _ in 0..50 {
+        desk.world.now = desk.world.now + TICK;
+        desk.service.tick(desk.world.now, heard, &mut desk.world);
+        assert!(desk.epoch().valid_until() <= heard + VALIDITY, "a verdict without reports renews nothing");
+    }
+}
