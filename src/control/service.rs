@@ -244,10 +244,24 @@ impl Service {
         }
     }
 
+    /// Begins the step again when its epoch had expired: nobody judged, and the canary got nothing.
+    fn check_lapse(&mut self, now: Timestamp, shell: &mut dyn Shell) {
+        if self.progressing().is_none() || self.epoch.canary.is_none() || now <= self.epoch.valid_until() {
+            return;
+        }
+        if let Some(active) = &mut self.active {
+            active.judge.begin_step(active.trial.started() + 1);
+            active.step_window = Window::default();
+            active.is_graded = false;
+        }
+        self.drive(Event::Lapsed, now, shell);
+    }
+
     /// Judges by what is known, decides, and renews the epoch. Everything up to `known_until` has been observed; the epoch
     /// outlives that moment by [`VALIDITY`], so a canary whose worker is not heard of loses its share.
     pub fn tick(&mut self, now: Timestamp, known_until: Timestamp, shell: &mut dyn Shell) {
         self.check_trip(now, shell);
+        self.check_lapse(now, shell);
         let Some(active) = &mut self.active else { return };
         active.follow_trip(now);
         active.grade(self.setup.grader.as_ref());

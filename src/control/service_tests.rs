@@ -261,3 +261,21 @@ fn a_canary_lives_no_longer_than_its_workers_are_heard_of() {
         assert!(desk.epoch().valid_until() <= heard + VALIDITY, "a verdict without reports renews nothing");
     }
 }
+
+#[test]
+fn a_step_begins_again_when_its_canary_was_without_a_verdict() {
+    let mut desk = Desk::begin(World::default());
+    desk.answer_enough();
+    desk.pass(5 * SECOND);
+    // The process was stopped for a minute and goes on.
+    desk.world.now = desk.world.now + 60 * SECOND;
+    desk.tick();
+    assert_eq!(desk.percent(), 10, "the hold is not over because time passed while nothing ran");
+    desk.answer_enough();
+    desk.pass(9 * SECOND);
+    assert_eq!(desk.percent(), 10);
+    desk.pass(2 * SECOND);
+    assert_eq!(desk.percent(), 100);
+    let lapses = desk.world.told.iter().filter(|t| t.contains("begins again")).count();
+    assert_eq!(lapses, 1, "{:?}", desk.world.told);
+}
