@@ -9,7 +9,7 @@ use crate::control::command::{Accepted, Command, CommandError, Request};
 use crate::control::restore::{self, Known};
 use crate::control::service::{Service, Shell};
 use crate::control::setup::{ServiceSetup, TICK};
-use crate::control::status::{Board, Notice, Snapshot};
+use crate::control::status::{Board, Notice, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Entry, Event, ServiceState};
 use crate::domain::time::Timestamp;
@@ -186,13 +186,18 @@ impl Controller {
                 self.show(now);
             }
             Report::Observed { service, rollout, worker, generation, versions, observations, marks } => {
+                let mut forgotten = Vec::new();
                 {
                     let mut totals = self.world.board.totals();
                     for seen in &observations {
                         let version = if seen.role == Role::Canary { &versions.1 } else { &versions.0 };
                         let key = (service.to_string(), version.to_string(), seen.role);
-                        totals.add(&key, worker, generation, seen);
+                        forgotten.extend(totals.add(&key, worker, generation, seen));
                     }
+                }
+                for version in forgotten {
+                    let sentence = format!("the figures of {version} are no longer kept, because {VERSIONS} versions were heard of since");
+                    self.world.notify(&service, sentence, false);
                 }
                 if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
                     service.observe(rollout, generation, &observations, &marks);
