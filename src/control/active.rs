@@ -37,6 +37,8 @@ pub(super) struct Active {
     /// Canary requests that have not ended: when each began, and whether its response head is there.
     pub(super) open: BTreeMap<u64, (Timestamp, bool)>,
     pub(super) trip: Option<TripStatus>,
+    /// Whether its times are those of the data plane.
+    pub(super) is_trip_exact: bool,
     pub(super) first_breach: Option<Timestamp>,
     pub(super) last_started: Option<Timestamp>,
 }
@@ -88,6 +90,7 @@ impl Active {
             file: None,
             open: BTreeMap::new(),
             trip: None,
+            is_trip_exact: false,
             first_breach: None,
             last_started: None,
         }
@@ -136,10 +139,21 @@ impl Active {
         self.first_breach = Some(self.first_breach.map_or(started, |first| first.min(started)));
     }
 
+    /// Notes a trip as a worker told it.
     pub(super) fn note_trip(&mut self, evident: Timestamp, at: Timestamp) {
-        if self.trip.is_some() {
-            return;
+        if !std::mem::replace(&mut self.is_trip_exact, true) {
+            self.set_trip(evident, at);
         }
+    }
+
+    /// Notes a trip as a tick found it: the worker's message is on its way or was lost.
+    pub(super) fn find_trip(&mut self, now: Timestamp) {
+        if self.trip.is_none() {
+            self.set_trip(now, now);
+        }
+    }
+
+    fn set_trip(&mut self, evident: Timestamp, at: Timestamp) {
         let (breaches, requests) = self.trial.trip().map_or((0, 0), |t| (t.breaches, t.requests));
         self.trip =
             Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });

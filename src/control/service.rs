@@ -237,8 +237,7 @@ impl Service {
             && let Some(evidence) = self.trip_evidence()
         {
             if let Some(active) = &mut self.active {
-                // The worker's message may have been lost; then the time is known to a tick.
-                active.note_trip(now, now);
+                active.find_trip(now);
             }
             self.drive(Event::Tripped(evidence), now, shell);
         }

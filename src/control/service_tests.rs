@@ -279,3 +279,18 @@ fn a_step_begins_again_when_its_canary_was_without_a_verdict() {
     let lapses = desk.world.told.iter().filter(|t| t.contains("begins again")).count();
     assert_eq!(lapses, 1, "{:?}", desk.world.told);
 }
+
+#[test]
+fn the_times_of_a_trip_are_those_of_the_data_plane_also_when_a_tick_came_first() {
+    let mut desk = Desk::begin(World::default());
+    desk.pass(SECOND);
+    trip(&desk.trial());
+    desk.tick();
+    let (evident, at) = (Timestamp::ZERO + 900 * MS, Timestamp::ZERO + 901 * MS);
+    for (evident, at) in [(evident, at), (at, at + SECOND)] {
+        desk.service.tripped(desk.record().id, evident, at, desk.world.now, &mut desk.world);
+        desk.tick();
+    }
+    let trip = desk.service.status().rollout.unwrap().trip.unwrap();
+    assert_eq!((trip.evident_ns, trip.tripped_ns), (evident.as_nanos(), at.as_nanos()));
+}
