@@ -1,11 +1,10 @@
 //! The controller's loop: take in reports and commands, tick, show.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
 
 use crate::control::command::{Accepted, Command, CommandError, Request};
+use crate::control::quiet::Quiet;
 use crate::control::restore::{self, Known};
 use crate::control::service::{Service, Shell};
 use crate::control::setup::{ServiceSetup, TICK};
@@ -26,9 +25,6 @@ pub type ServiceStore = Store<ServiceState, Entry>;
 /// How many notices are shown.
 const NOTICES: usize = 100;
 
-/// How long the same alarm is not repeated.
-const QUIET: Duration = Duration::from_secs(10);
-
 /// The world as the services see it.
 struct World {
     clock: Clock,
@@ -36,7 +32,7 @@ struct World {
     table: Table,
     store: ServiceStore,
     snapshot: Snapshot,
-    told: HashMap<String, Timestamp>,
+    quiet: Quiet,
     board: Board,
 }
 
@@ -62,11 +58,9 @@ impl Shell for World {
     }
 
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool) {
-        let now = self.clock.now();
-        if alarm && self.told.insert(sentence.clone(), now).is_some_and(|last| now.since(last) < QUIET) {
+        if alarm && !self.quiet.admits(&sentence, self.clock.now()) {
             return;
         }
-        self.told.retain(|_, at| now.since(*at) < QUIET);
         if alarm {
             tracing::warn!(%service, "{sentence}");
         } else {
@@ -102,7 +96,7 @@ impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
     pub fn start(setups: Vec<ServiceSetup>, store: ServiceStore, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
-        let mut world = World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), told: HashMap::new(), board };
+        let mut world = World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
         let mut services = Vec::new();
         let mut begin = Vec::new();
         for setup in setups {
