@@ -87,7 +87,9 @@ fn a_version_that_was_rolled_back_is_tried_again_only_when_asked_for() {
 #[test]
 fn silent_and_dripping_connections_give_way_to_an_abort() {
     let desk = Desk::start();
-    for owed in ["", "GET /livez HTTP/1.1\r\nHost: loc", "POST /v1/rollouts/carts/abort HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"] {
+    for owed in
+        ["", "GET /livez HTTP/1.1\r\nHost: loc", "POST /v1/rollouts/carts/abort HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"]
+    {
         start(&desk, CANARY);
         let mut idle = Vec::new();
         // More than are admitted at a time; they send nothing, half a head or half a body.

@@ -134,8 +134,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     async fn ended(tasks: &mut JoinSet<()>, seats: &mut Seats) -> Id {
-        let (Ok((id, ())) | Err(id)) =
-            tasks.join_next_with_id().await.expect("a connection ends").map_err(|error| error.id());
+        let (Ok((id, ())) | Err(id)) = tasks.join_next_with_id().await.expect("a connection ends").map_err(|error| error.id());
         seats.leave(id);
         id
     }

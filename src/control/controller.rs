@@ -96,7 +96,8 @@ impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
     pub fn start(setups: Vec<ServiceSetup>, store: ServiceStore, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
-        let mut world = World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
+        let mut world =
+            World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
         let mut services = Vec::new();
         let mut begin = Vec::new();
         for setup in setups {

@@ -36,7 +36,8 @@ pub struct Start {
 /// Decides how a service starts.
 #[must_use]
 pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: Known) -> Start {
-    let fresh = ServiceState { owner: stable.clone(), configured: stable.name.clone(), rollout: None, rejected: Vec::new() };
+    let fresh =
+        ServiceState { owner: stable.clone(), configured: stable.name.clone(), rollout: None, rejected: Vec::new(), tried: Vec::new() };
     let mut state = match known {
         Known::Nothing => return Start { state: fresh, begin: canary.cloned(), write: None, notice: None },
         Known::Unreadable => {
@@ -66,14 +67,16 @@ pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: 
     }
     state.configured = stable.name.clone();
     let begin = canary.filter(|canary| {
-        let tried = state.rollout.as_ref().is_some_and(|r| r.canary.name == canary.name);
+        let last = state.rollout.as_ref().is_some_and(|r| r.canary.name == canary.name);
+        let tried = last || state.tried.contains(&canary.name);
         canary.name != state.owner.name && !state.rejected.contains(&canary.name) && !tried
     });
     if let (None, Some(canary), None) = (begin, canary, &notice)
         && canary.name != state.owner.name
     {
-        let why =
-            state.rollout.as_ref().filter(|r| r.canary.name == canary.name).map_or("it was rolled back before", |r| r.reason.as_str());
+        let last = state.rollout.as_ref().filter(|r| r.canary.name == canary.name).map(|r| r.reason.as_str());
+        let before = if state.rejected.contains(&canary.name) { "it was rolled back before" } else { "it was tried before" };
+        let why = last.unwrap_or(before);
         notice = Some(format!("no rollout of {} begins: {why}; {} keeps 100%", canary.name, state.owner.name));
     }
     Start { begin: begin.cloned(), state, write, notice }
@@ -127,7 +130,13 @@ mod tests {
             evidence: None,
         };
         let rejected = rejected.iter().map(|n| n.parse().unwrap()).collect();
-        Known::State(Box::new(ServiceState { owner: version(owner), configured: "v1".parse().unwrap(), rollout: Some(record), rejected }))
+        Known::State(Box::new(ServiceState {
+            owner: version(owner),
+            configured: "v1".parse().unwrap(),
+            rollout: Some(record),
+            rejected,
+            tried: vec!["v0".parse().unwrap()],
+        }))
     }
 
     fn started(canary: Option<&str>, known: Known) -> Start {
@@ -194,5 +203,8 @@ mod tests {
         let start = started(Some("v2"), state("v1", Phase::Aborted, &[]));
         assert_eq!(start.begin, None);
         assert!(start.notice.is_some());
+        let later = started(Some("v0"), state("v2", Phase::Promoted, &[]));
+        assert_eq!(later.begin, None, "also when another version was tried since");
+        assert!(later.notice.unwrap().contains("it was tried before"));
     }
 }

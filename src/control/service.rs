@@ -34,8 +34,17 @@ pub trait Shell {
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
 }
 
-/// How many rejected versions are remembered.
-const REJECTED: usize = 100;
+/// How many rejected versions are remembered, and how many that were tried.
+const REMEMBERED: usize = 100;
+
+/// Puts a name at the end of what is remembered, once.
+fn remember(names: &mut Vec<Name>, name: &Name) {
+    names.retain(|known| known != name);
+    if names.len() >= REMEMBERED {
+        names.remove(0);
+    }
+    names.push(name.clone());
+}
 
 /// One service under control.
 pub struct Service {
@@ -106,6 +115,7 @@ impl Service {
         let (id, generation) =
             self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
         self.state.rejected.retain(|name| *name != canary.name);
+        remember(&mut self.state.tried, &canary.name);
         let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary, self.setup.plan.clone(), generation);
         self.active = Some(Active::new(machine, &self.setup));
         self.drive(Event::Begin, now, shell);
@@ -161,11 +171,8 @@ impl Service {
             // A trip may come while a promotion is being written, and then takes it back.
             Phase::Progressing | Phase::RolledBack | Phase::Aborted => state.owner = record.stable.clone(),
         }
-        if record.phase == Phase::RolledBack && !state.rejected.contains(&record.canary.name) {
-            state.rejected.push(record.canary.name.clone());
-            if state.rejected.len() > REJECTED {
-                state.rejected.remove(0);
-            }
+        if record.phase == Phase::RolledBack {
+            remember(&mut state.rejected, &record.canary.name);
         }
         let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Promoted);
         state.rollout = Some(record);

@@ -86,7 +86,13 @@ impl Desk {
             beta: 0.05,
             grader: Some(Arc::new(|measured| (Verdict::Pass, format!("{} requests", measured.count)))),
         };
-        let state = ServiceState { owner: version("v1"), configured: "v1".parse().unwrap(), rollout: None, rejected: Vec::new() };
+        let state = ServiceState {
+            owner: version("v1"),
+            configured: "v1".parse().unwrap(),
+            rollout: None,
+            rejected: Vec::new(),
+            tried: Vec::new(),
+        };
         let mut desk = Self { service: Service::new(setup, state), world };
         desk.service.begin(version("v2"), desk.world.now, &mut desk.world);
         desk
@@ -162,6 +168,7 @@ fn a_good_version_is_promoted_after_every_hold_and_not_before() {
     desk.answer_enough();
     desk.pass(SECOND);
     assert_eq!((desk.record().phase, desk.service.state().owner.name.as_str()), (Phase::Promoted, "v2"));
+    assert_eq!(desk.world.written[0].0.tried, ["v2".parse().unwrap()], "it is remembered before it gets anything");
     let generations: Vec<u64> = desk.world.published.iter().map(|e| e.generation).collect();
     assert!(generations.is_sorted_by(|a, b| a < b), "{generations:?}");
 }

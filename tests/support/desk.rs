@@ -92,15 +92,32 @@ impl Desk {
         let (clock, routes, board) = (Clock::start(), Routes::default(), Board::default());
         let (reports, inbox) = report::channel();
         let (commands, requests) = Commands::channel(reports.clone());
-        let controller =
-            Controller::start(vec![setup(stable)], store, clock, routes.clone(), board.clone(), Inputs { workers: 0, reports: inbox, requests });
+        let controller = Controller::start(
+            vec![setup(stable)],
+            store,
+            clock,
+            routes.clone(),
+            board.clone(),
+            Inputs { workers: 0, reports: inbox, requests },
+        );
         let controller = std::thread::spawn(move || controller.run());
         let counters = Arc::<Counters>::default();
-        let exposition = Exposition::new(Figures { board: board.clone(), counters: Arc::clone(&counters), access_log_dropped: None, clock }).unwrap();
+        let exposition =
+            Exposition::new(Figures { board: board.clone(), counters: Arc::clone(&counters), access_log_dropped: None, clock }).unwrap();
         let (drain, draining) = watch::channel(false);
         let state = AdminState { board, commands, exposition, routes: routes.clone(), drain: draining.clone(), clock, mutations: true };
         let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
-        Self { routes, clock, reports: Some(reports), counters, draining, server: Some(server), controller: Some(controller), drain, _folder: folder }
+        Self {
+            routes,
+            clock,
+            reports: Some(reports),
+            counters,
+            draining,
+            server: Some(server),
+            controller: Some(controller),
+            drain,
+            _folder: folder,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -123,14 +123,7 @@ impl Judge {
             })
             .collect();
         let alpha = alpha_of_one_gate(alpha, gates.len());
-        Self {
-            canary,
-            alpha,
-            log_beta: -beta.ln(),
-            step_first: 1,
-            order: StartOrder::new(),
-            states,
-        }
+        Self { canary, alpha, log_beta: -beta.ln(), step_first: 1, order: StartOrder::new(), states }
     }
 
     /// Returns the share of α that each gate may use.
