@@ -97,11 +97,13 @@ impl Active {
     }
 
     pub(super) fn is_breach(&self, fate: Fate) -> bool {
-        let Fate::Measured { latency, failed, unanswered } = fate else { return false };
-        self.gates.iter().any(|gate| match gate.criterion {
-            Criterion::Latency { limit, .. } => is_latency_breach(latency, unanswered, limit),
-            Criterion::Errors { .. } => failed,
-            Criterion::Mean { limit } => latency > limit,
+        self.gates.iter().any(|gate| match (gate.criterion, fate) {
+            (Criterion::Latency { limit, .. }, Fate::Measured { latency, unanswered, .. }) => is_latency_breach(latency, unanswered, limit),
+            (Criterion::Errors { .. }, Fate::Measured { failed, .. }) => failed,
+            (Criterion::Mean { limit }, Fate::Measured { latency, .. }) => latency > limit,
+            // The client left, but only after the limit had passed.
+            (Criterion::Latency { limit, .. } | Criterion::Mean { limit }, Fate::Excluded { after }) => after > limit,
+            (Criterion::Errors { .. }, Fate::Excluded { .. }) => false,
         })
     }
 

@@ -301,3 +301,15 @@ fn the_times_of_a_trip_are_those_of_the_data_plane_also_when_a_tick_came_first()
     let trip = desk.service.status().rollout.unwrap().trip.unwrap();
     assert_eq!((trip.evident_ns, trip.tripped_ns), (evident.as_nanos(), at.as_nanos()));
 }
+
+#[test]
+fn a_client_that_left_after_the_limit_met_the_first_breach() {
+    let mut desk = Desk::begin(World::default());
+    let marks = [Mark::Started(1, desk.world.now), Mark::Ended(1, Fate::Excluded { after: 3 * SECOND })];
+    let later = [Mark::Started(2, desk.world.now + SECOND), Mark::Ended(2, Fate::Excluded { after: SECOND })];
+    desk.world.now = desk.world.now + 4 * SECOND;
+    desk.service.observe(desk.record().id, desk.epoch().generation, &[], &[later, marks].concat());
+    trip(&desk.trial());
+    desk.tick();
+    assert_eq!(desk.service.status().rollout.unwrap().trip.unwrap().first_breach_started_ns, Some(0));
+}
