@@ -110,7 +110,7 @@ impl Controller {
             if let Some(entry) = &start.write
                 && let Err(why) = world.persist(&setup.name, &start.state, entry)
             {
-                world.notify(&setup.name, format!("the interruption could not be written ({why})"), true);
+                world.notify(&setup.name, format!("what this start decided could not be written ({why})"), true);
             }
             if let Some(notice) = start.notice {
                 world.notify(&setup.name, notice, true);

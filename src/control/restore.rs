@@ -65,7 +65,11 @@ pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: 
     } else {
         state.owner = stable.clone();
     }
-    state.configured = stable.name.clone();
+    if state.configured != stable.name {
+        // Written, or a later start that names the former owner again would find the promotion still in force.
+        write = write.or_else(|| state.rollout.as_ref().map(|record| take_over(service, record, stable)));
+        state.configured = stable.name.clone();
+    }
     let begin = canary.filter(|canary| {
         let last = state.rollout.as_ref().is_some_and(|r| r.canary.name == canary.name);
         let tried = last || state.tried.contains(&canary.name);
@@ -80,6 +84,22 @@ pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: 
         notice = Some(format!("no rollout of {} begins: {why}; {} keeps 100%", canary.name, state.owner.name));
     }
     Start { begin: begin.cloned(), state, write, notice }
+}
+
+/// Notes that the configuration names another owner than before.
+fn take_over(service: &Name, record: &Record, stable: &Version) -> Entry {
+    Entry {
+        service: service.clone(),
+        rollout: record.id,
+        actor: "restart".to_owned(),
+        phase: record.phase,
+        owner: Role::Stable,
+        from: Weight::ZERO,
+        to: Weight::ZERO,
+        generation: record.generation,
+        reason: format!("the configuration now names {} as the owner of {service}", stable.name),
+        evidence: None,
+    }
 }
 
 /// Ends a rollout that was progressing when the process ended.
@@ -184,6 +204,10 @@ mod tests {
         assert_eq!(gone.state.owner.name.as_str(), "v2", "the endpoints are those that were written");
         let named = super::start(&"carts".parse().unwrap(), &version("v5"), None, state("v2", Phase::Promoted, &[]));
         assert_eq!(named.state.owner.name.as_str(), "v5");
+        assert_eq!(named.state.configured.as_str(), "v5");
+        let written = named.write.expect("else a start that names v1 again would find v2 as the owner");
+        assert_eq!((written.actor.as_str(), written.phase, written.to), ("restart", Phase::Promoted, Weight::ZERO));
+        assert!(written.reason.contains("v5"), "{}", written.reason);
     }
 
     #[test]
