@@ -9,6 +9,7 @@ pub mod health;
 pub mod problem;
 pub mod rollouts;
 pub mod router;
+mod seats;
 pub mod server;
 pub mod state;
 

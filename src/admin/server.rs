@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,9 +20,11 @@ use tower::ServiceExt;
 
 use crate::admin::guard::Arrived;
 use crate::admin::router::router;
+use crate::admin::seats::{Arriving, Seat, Seats};
 use crate::admin::state::AdminState;
 
-/// The most connections at a time; further ones wait in the listener's queue.
+/// The most connections at a time. When all are taken, the one that waits longest for its client gives way to a new one;
+/// while all of them are being answered, new ones wait in the listener's queue.
 pub const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may lie idle.
 pub const HEADER: Duration = Duration::from_secs(10);
@@ -93,13 +96,19 @@ impl Drop for Server {
 
 async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
     let for_connections = stopping.clone();
-    let mut connections = JoinSet::new();
+    let (mut connections, mut seats) = (JoinSet::new(), Seats::new(CONNECTIONS));
+    let freed = seats.freed();
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok((stream, _)) => { connections.spawn(serve(stream, router.clone(), for_connections.clone())); }
+            Some(ended) = connections.join_next_with_id() => seats.leave(ended.map_or_else(|error| error.id(), |(id, ())| id)),
+            () = freed.notified() => {}
+            accepted = listener.accept(), if seats.has_room() => match accepted {
+                Ok((stream, _)) => {
+                    let seat = seats.prepare();
+                    let task = connections.spawn(serve(stream, router.clone(), Arc::clone(&seat), for_connections.clone()));
+                    seats.take(task, seat);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
                     // Out of descriptors: trying again at once would only spin.
@@ -114,7 +123,7 @@ async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopping:
     let _ = tokio::time::timeout(FAREWELL, quiet).await;
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, router: Router, seat: Arc<Seat>, mut stopping: watch::Receiver<bool>) {
     // Without it small answers are a little later, no more.
     let _ = stream.set_nodelay(true);
     let arrived = stream.local_addr().ok().map(|address| Arrived(address.ip()));
@@ -122,8 +131,14 @@ async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<
         if let Some(arrived) = arrived {
             request.extensions_mut().insert(arrived);
         }
-        let answer = router.clone().oneshot(request);
-        async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        let seat = Arc::clone(&seat);
+        let answer = router.clone().oneshot(request.map(|body| Arriving::new(body, Arc::clone(&seat))));
+        async move {
+            let answer = answer.await.unwrap_or_else(|never| match never {});
+            // The client reads it now, and may have another request.
+            seat.waits();
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER).max_header_size(HEAD);

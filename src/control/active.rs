@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::setup::ServiceSetup;
+use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::{FileStatus, RolloutStatus, TripStatus};
+use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Criterion, Gate};
 use crate::domain::observation::Window;
 use crate::domain::rollout::judge::{alpha_of_one_gate, is_latency_breach};
@@ -25,12 +26,19 @@ pub(super) struct Active {
     pub(super) trial: Arc<Trial>,
     pub(super) canary: Arc<Version>,
     pub(super) watches: Arc<[Watch]>,
+    /// What was seen of the canary in the current or last step.
     pub(super) step_window: Window,
+    /// The generation of that step; 0 before the first.
+    pub(super) step_generation: u64,
+    /// Whether `file` says what `step_window` holds.
+    pub(super) is_graded: bool,
     pub(super) judgement: Judgement,
     pub(super) file: Option<FileStatus>,
     /// Canary requests that have not ended: when each began, and whether its response head is there.
     pub(super) open: BTreeMap<u64, (Timestamp, bool)>,
     pub(super) trip: Option<TripStatus>,
+    /// Whether its times are those of the data plane.
+    pub(super) is_trip_exact: bool,
     pub(super) first_breach: Option<Timestamp>,
     pub(super) last_started: Option<Timestamp>,
 }
@@ -76,21 +84,26 @@ impl Active {
             canary: Arc::new(canary),
             watches: watches.into(),
             step_window: Window::default(),
+            step_generation: 0,
+            is_graded: false,
             judgement: Judgement::default(),
             file: None,
             open: BTreeMap::new(),
             trip: None,
+            is_trip_exact: false,
             first_breach: None,
             last_started: None,
         }
     }
 
     pub(super) fn is_breach(&self, fate: Fate) -> bool {
-        let Fate::Measured { latency, failed, unanswered } = fate else { return false };
-        self.gates.iter().any(|gate| match gate.criterion {
-            Criterion::Latency { limit, .. } => is_latency_breach(latency, unanswered, limit),
-            Criterion::Errors { .. } => failed,
-            Criterion::Mean { limit } => latency > limit,
+        self.gates.iter().any(|gate| match (gate.criterion, fate) {
+            (Criterion::Latency { limit, .. }, Fate::Measured { latency, unanswered, .. }) => is_latency_breach(latency, unanswered, limit),
+            (Criterion::Errors { .. }, Fate::Measured { failed, .. }) => failed,
+            (Criterion::Mean { limit }, Fate::Measured { latency, .. }) => latency > limit,
+            // The client left, but only after the limit had passed.
+            (Criterion::Latency { limit, .. } | Criterion::Mean { limit }, Fate::Excluded { after }) => after > limit,
+            (Criterion::Errors { .. }, Fate::Excluded { .. }) => false,
         })
     }
 
@@ -106,14 +119,43 @@ impl Active {
         }
     }
 
+    /// Grades the step by the gate file, when there is one and something has changed.
+    pub(super) fn grade(&mut self, grader: Option<&Grader>) {
+        let Some(grade) = grader else { return };
+        if std::mem::replace(&mut self.is_graded, true) {
+            return;
+        }
+        let window = &self.step_window;
+        let quantile = |q: f64| window.response_time.value_at_quantile(q) as f64 * 1e3;
+        let measured = Measured {
+            key: self.canary.name.as_str(),
+            count: window.response_time.len(),
+            mean_ns: window.mean_response_time_ns().unwrap_or(f64::NAN),
+            quantile: &quantile,
+        };
+        let (verdict, reason) = grade(&measured);
+        self.file = Some(FileStatus { verdict, reason });
+    }
+
     pub(super) fn breached(&mut self, started: Timestamp) {
         self.first_breach = Some(self.first_breach.map_or(started, |first| first.min(started)));
     }
 
+    /// Notes a trip as a worker told it.
     pub(super) fn note_trip(&mut self, evident: Timestamp, at: Timestamp) {
-        if self.trip.is_some() {
-            return;
+        if !std::mem::replace(&mut self.is_trip_exact, true) {
+            self.set_trip(evident, at);
         }
+    }
+
+    /// Notes a trip as a tick found it: the worker's message is on its way or was lost.
+    pub(super) fn find_trip(&mut self, now: Timestamp) {
+        if self.trip.is_none() {
+            self.set_trip(now, now);
+        }
+    }
+
+    fn set_trip(&mut self, evident: Timestamp, at: Timestamp) {
         let (breaches, requests) = self.trial.trip().map_or((0, 0), |t| (t.breaches, t.requests));
         self.trip =
             Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });

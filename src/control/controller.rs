@@ -1,17 +1,16 @@
 //! The controller's loop: take in reports and commands, tick, show.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
 
 use crate::control::command::{Accepted, Command, CommandError, Request};
+use crate::control::quiet::Quiet;
 use crate::control::restore::{self, Known};
 use crate::control::service::{Service, Shell};
 use crate::control::setup::{ServiceSetup, TICK};
-use crate::control::status::{Board, Notice, Snapshot};
+use crate::control::status::{Board, Notice, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, Phase, ServiceState};
+use crate::domain::rollout::{Entry, Event, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::seam::clock::{Clock, wall};
@@ -26,9 +25,6 @@ pub type ServiceStore = Store<ServiceState, Entry>;
 /// How many notices are shown.
 const NOTICES: usize = 100;
 
-/// How long the same alarm is not repeated.
-const QUIET: Duration = Duration::from_secs(10);
-
 /// The world as the services see it.
 struct World {
     clock: Clock,
@@ -36,7 +32,7 @@ struct World {
     table: Table,
     store: ServiceStore,
     snapshot: Snapshot,
-    told: HashMap<String, Timestamp>,
+    quiet: Quiet,
     board: Board,
 }
 
@@ -50,18 +46,21 @@ impl Shell for World {
     }
 
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        if entry.phase == Phase::RolledBack {
-            *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
-        }
         self.store.put(service, state, entry).map(|_| ()).map_err(|error| error.to_string())
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn rolled_back(&mut self, service: &Name) {
+        *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
+    }
+
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool) {
-        let now = self.clock.now();
-        if alarm && self.told.insert(sentence.clone(), now).is_some_and(|last| now.since(last) < QUIET) {
+        if alarm && !self.quiet.admits(&sentence, self.clock.now()) {
             return;
         }
-        self.told.retain(|_, at| now.since(*at) < QUIET);
         if alarm {
             tracing::warn!(%service, "{sentence}");
         } else {
@@ -97,7 +96,8 @@ impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
     pub fn start(setups: Vec<ServiceSetup>, store: ServiceStore, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
-        let mut world = World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), told: HashMap::new(), board };
+        let mut world =
+            World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
         let mut services = Vec::new();
         let mut begin = Vec::new();
         for setup in setups {
@@ -110,7 +110,7 @@ impl Controller {
             if let Some(entry) = &start.write
                 && let Err(why) = world.persist(&setup.name, &start.state, entry)
             {
-                world.notify(&setup.name, format!("the interruption could not be written ({why})"), true);
+                world.notify(&setup.name, format!("what this start decided could not be written ({why})"), true);
             }
             if let Some(notice) = start.notice {
                 world.notify(&setup.name, notice, true);
@@ -181,13 +181,18 @@ impl Controller {
                 self.show(now);
             }
             Report::Observed { service, rollout, worker, generation, versions, observations, marks } => {
+                let mut forgotten = Vec::new();
                 {
                     let mut totals = self.world.board.totals();
                     for seen in &observations {
                         let version = if seen.role == Role::Canary { &versions.1 } else { &versions.0 };
                         let key = (service.to_string(), version.to_string(), seen.role);
-                        totals.add(&key, worker, generation, seen);
+                        forgotten.extend(totals.add(&key, worker, generation, seen));
                     }
+                }
+                for version in forgotten {
+                    let sentence = format!("the figures of {version} are no longer kept, because {VERSIONS} versions were heard of since");
+                    self.world.notify(&service, sentence, false);
                 }
                 if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
                     service.observe(rollout, generation, &observations, &marks);
@@ -247,19 +252,9 @@ fn begin(
     now: Timestamp,
     world: &mut World,
 ) -> Result<Accepted, CommandError> {
-    let conflict = |sentence: String| Err(CommandError::Conflict(sentence));
     let name = service.setup().name.clone();
-    if let Some(record) = service.progressing() {
-        return conflict(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
-    }
-    if service.setup().gates.is_empty() {
-        return conflict(format!("{name} has no gates, so nothing could judge {}; configure gates first", canary.name));
-    }
-    if service.state().owner.name == canary.name {
-        return conflict(format!("{} owns {name} already", canary.name));
-    }
-    if service.state().rejected.contains(&canary.name) && !retry {
-        return conflict(format!("{} was rolled back before; say \"retry\": true to try it again", canary.name));
+    if let Some(why) = service.refusal(&canary, retry) {
+        return Err(CommandError::Conflict(why));
     }
     world.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
     let version = canary.name.clone();

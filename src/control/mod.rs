@@ -6,6 +6,7 @@
 mod active;
 pub mod command;
 pub mod controller;
+pub mod quiet;
 pub mod restore;
 pub mod service;
 pub mod setup;

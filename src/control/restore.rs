@@ -36,7 +36,8 @@ pub struct Start {
 /// Decides how a service starts.
 #[must_use]
 pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: Known) -> Start {
-    let fresh = ServiceState { owner: stable.clone(), configured: stable.name.clone(), rollout: None, rejected: Vec::new() };
+    let fresh =
+        ServiceState { owner: stable.clone(), configured: stable.name.clone(), rollout: None, rejected: Vec::new(), tried: Vec::new() };
     let mut state = match known {
         Known::Nothing => return Start { state: fresh, begin: canary.cloned(), write: None, notice: None },
         Known::Unreadable => {
@@ -55,28 +56,50 @@ pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: 
         let (entry, sentence) = interrupt(service, record);
         (write, notice) = (Some(entry), Some(sentence));
     }
-    let promoted = state.rollout.as_ref().is_some_and(|r| r.phase == Phase::Promoted && r.canary.name == state.owner.name);
-    if state.configured == stable.name && promoted && state.owner.name != stable.name {
-        // The configuration has not changed since the promotion: the promoted version stays, with its configured endpoints if named.
+    if state.configured == stable.name && state.owner.name != stable.name {
+        // The configuration has not changed since a promotion: the promoted version stays, with its configured endpoints if
+        // named, whatever became of the rollouts after it.
         if let Some(canary) = canary.filter(|c| c.name == state.owner.name) {
             state.owner = canary.clone();
         }
     } else {
         state.owner = stable.clone();
     }
-    state.configured = stable.name.clone();
+    if state.configured != stable.name {
+        // Written, or a later start that names the former owner again would find the promotion still in force.
+        write = write.or_else(|| state.rollout.as_ref().map(|record| take_over(service, record, stable)));
+        state.configured = stable.name.clone();
+    }
     let begin = canary.filter(|canary| {
-        let tried = state.rollout.as_ref().is_some_and(|r| r.canary.name == canary.name);
+        let last = state.rollout.as_ref().is_some_and(|r| r.canary.name == canary.name);
+        let tried = last || state.tried.contains(&canary.name);
         canary.name != state.owner.name && !state.rejected.contains(&canary.name) && !tried
     });
     if let (None, Some(canary), None) = (begin, canary, &notice)
         && canary.name != state.owner.name
     {
-        let why =
-            state.rollout.as_ref().filter(|r| r.canary.name == canary.name).map_or("it was rolled back before", |r| r.reason.as_str());
+        let last = state.rollout.as_ref().filter(|r| r.canary.name == canary.name).map(|r| r.reason.as_str());
+        let before = if state.rejected.contains(&canary.name) { "it was rolled back before" } else { "it was tried before" };
+        let why = last.unwrap_or(before);
         notice = Some(format!("no rollout of {} begins: {why}; {} keeps 100%", canary.name, state.owner.name));
     }
     Start { begin: begin.cloned(), state, write, notice }
+}
+
+/// Notes that the configuration names another owner than before.
+fn take_over(service: &Name, record: &Record, stable: &Version) -> Entry {
+    Entry {
+        service: service.clone(),
+        rollout: record.id,
+        actor: "restart".to_owned(),
+        phase: record.phase,
+        owner: Role::Stable,
+        from: Weight::ZERO,
+        to: Weight::ZERO,
+        generation: record.generation,
+        reason: format!("the configuration now names {} as the owner of {service}", stable.name),
+        evidence: None,
+    }
 }
 
 /// Ends a rollout that was progressing when the process ended.
@@ -127,7 +150,13 @@ mod tests {
             evidence: None,
         };
         let rejected = rejected.iter().map(|n| n.parse().unwrap()).collect();
-        Known::State(Box::new(ServiceState { owner: version(owner), configured: "v1".parse().unwrap(), rollout: Some(record), rejected }))
+        Known::State(Box::new(ServiceState {
+            owner: version(owner),
+            configured: "v1".parse().unwrap(),
+            rollout: Some(record),
+            rejected,
+            tried: vec!["v0".parse().unwrap()],
+        }))
     }
 
     fn started(canary: Option<&str>, known: Known) -> Start {
@@ -175,6 +204,22 @@ mod tests {
         assert_eq!(gone.state.owner.name.as_str(), "v2", "the endpoints are those that were written");
         let named = super::start(&"carts".parse().unwrap(), &version("v5"), None, state("v2", Phase::Promoted, &[]));
         assert_eq!(named.state.owner.name.as_str(), "v5");
+        assert_eq!(named.state.configured.as_str(), "v5");
+        let written = named.write.expect("else a start that names v1 again would find v2 as the owner");
+        assert_eq!((written.actor.as_str(), written.phase, written.to), ("restart", Phase::Promoted, Weight::ZERO));
+        assert!(written.reason.contains("v5"), "{}", written.reason);
+    }
+
+    #[test]
+    fn a_promoted_owner_outlives_later_rollouts_that_did_not_make_it() {
+        for phase in [Phase::RolledBack, Phase::Aborted, Phase::Progressing] {
+            let Known::State(mut found) = state("v9", phase, &[]) else { unreachable!() };
+            found.rollout.as_mut().unwrap().stable = version("v9");
+            let start = started(Some("v9"), Known::State(found.clone()));
+            assert_eq!(start.state.owner.name.as_str(), "v9", "v9 was promoted before v2 ended as {}", phase.as_str());
+            let named = super::start(&"carts".parse().unwrap(), &version("v5"), None, Known::State(found));
+            assert_eq!(named.state.owner.name.as_str(), "v5");
+        }
     }
 
     #[test]
@@ -182,5 +227,8 @@ mod tests {
         let start = started(Some("v2"), state("v1", Phase::Aborted, &[]));
         assert_eq!(start.begin, None);
         assert!(start.notice.is_some());
+        let later = started(Some("v0"), state("v2", Phase::Promoted, &[]));
+        assert_eq!(later.begin, None, "also when another version was tried since");
+        assert!(later.notice.unwrap().contains("it was tried before"));
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::control::active::{Active, bare_status};
 use crate::control::setup::{ServiceSetup, VALIDITY};
-use crate::control::status::{FileStatus, RolloutStatus, ServiceStatus};
-use crate::domain::gate::live::Measured;
+use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::domain::gate::{Criterion, Evidence};
 use crate::domain::observation::{Observation, Window};
 use crate::domain::outcome::Role;
@@ -27,12 +26,25 @@ pub trait Shell {
     ///
     /// Returns why it could not be written.
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String>;
+    /// Returns the time; a write may have taken long.
+    fn now(&self) -> Timestamp;
+    /// Counts a rollback.
+    fn rolled_back(&mut self, service: &Name);
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
 }
 
-/// How many rejected versions are remembered.
-const REJECTED: usize = 100;
+/// How many rejected versions are remembered, and how many that were tried.
+const REMEMBERED: usize = 100;
+
+/// Puts a name at the end of what is remembered, once.
+fn remember(names: &mut Vec<Name>, name: &Name) {
+    names.retain(|known| known != name);
+    if names.len() >= REMEMBERED {
+        names.remove(0);
+    }
+    names.push(name.clone());
+}
 
 /// One service under control.
 pub struct Service {
@@ -77,25 +89,56 @@ impl Service {
         self.active.as_ref().map(|a| a.machine.record()).filter(|r| r.phase == Phase::Progressing)
     }
 
-    /// Begins a rollout; the caller has made sure that none is progressing.
+    /// Says why a rollout of this version may not begin, `None` when it may.
+    #[must_use]
+    pub fn refusal(&self, canary: &Version, retry: bool) -> Option<String> {
+        let (name, version) = (&self.setup.name, &canary.name);
+        if let Some(record) = self.progressing() {
+            return Some(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
+        }
+        if let Some(active) = self.active.as_ref().filter(|a| a.machine.is_unsaved()) {
+            let last = &active.machine.record().canary.name;
+            return Some(format!("the end of the rollout of {last} is not durable yet; see that the disk works and try again"));
+        }
+        if self.setup.gates.is_empty() {
+            return Some(format!("{name} has no gates, so nothing could judge {version}; configure gates first"));
+        }
+        if self.state.owner.name == *version {
+            return Some(format!("{version} owns {name} already"));
+        }
+        let rejected = self.state.rejected.contains(version) && !retry;
+        rejected.then(|| format!("{version} was rolled back before; say \"retry\": true to try it again"))
+    }
+
+    /// Begins a rollout; the caller has made sure that there is no [`Self::refusal`].
     pub fn begin(&mut self, canary: Version, now: Timestamp, shell: &mut dyn Shell) {
         let (id, generation) =
             self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
         self.state.rejected.retain(|name| *name != canary.name);
+        remember(&mut self.state.tried, &canary.name);
         let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary, self.setup.plan.clone(), generation);
         self.active = Some(Active::new(machine, &self.setup));
         self.drive(Event::Begin, now, shell);
     }
 
     /// Hands one event to the machine and carries out what it asks, and what follows from that.
-    pub fn drive(&mut self, event: Event, now: Timestamp, shell: &mut dyn Shell) {
+    pub fn drive(&mut self, event: Event, mut now: Timestamp, shell: &mut dyn Shell) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let Some(active) = &mut self.active else { return };
-            for effect in active.machine.handle(now, event) {
+            let before = active.machine.record().phase;
+            let effects = active.machine.handle(now, event);
+            if before == Phase::Progressing && active.machine.record().phase == Phase::RolledBack {
+                shell.rolled_back(&self.setup.name);
+            }
+            for effect in effects {
                 match effect {
                     Effect::Publish { generation, owner, weight } => self.publish(generation, owner, weight, now, shell),
-                    Effect::Persist { record, entry } => events.push_back(self.persist(*record, &entry, shell)),
+                    Effect::Persist { record, entry } => {
+                        events.push_back(self.persist(*record, &entry, shell));
+                        // The disk may have taken long; what follows happens now.
+                        now = shell.now();
+                    }
                     Effect::Notify { sentence, alarm } => shell.notify(&self.setup.name, sentence, alarm),
                 }
             }
@@ -112,6 +155,8 @@ impl Service {
             canary = Some(Canary { version, weight, trial, watches });
             active.judge.begin_step(active.trial.started() + 1);
             active.step_window = Window::default();
+            active.step_generation = generation;
+            active.is_graded = false;
         }
         let (name, rollout) = (self.setup.name.clone(), active.machine.record().id);
         self.epoch = Arc::new(Epoch::new(name, rollout, generation, Arc::clone(&self.owner), canary, now + VALIDITY));
@@ -123,13 +168,11 @@ impl Service {
         let mut state = self.state.clone();
         match record.phase {
             Phase::Promoted => state.owner = record.canary.clone(),
-            Phase::RolledBack if !state.rejected.contains(&record.canary.name) => {
-                state.rejected.push(record.canary.name.clone());
-                if state.rejected.len() > REJECTED {
-                    state.rejected.remove(0);
-                }
-            }
-            _ => {}
+            // A trip may come while a promotion is being written, and then takes it back.
+            Phase::Progressing | Phase::RolledBack | Phase::Aborted => state.owner = record.stable.clone(),
+        }
+        if record.phase == Phase::RolledBack {
+            remember(&mut state.rejected, &record.canary.name);
         }
         let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Promoted);
         state.rollout = Some(record);
@@ -157,10 +200,13 @@ impl Service {
 
     /// Takes in what a worker saw of the canary.
     pub fn observe(&mut self, rollout: u64, generation: u64, observations: &[Observation], marks: &[Mark]) {
-        let current = self.epoch.generation == generation;
         let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == rollout) else { return };
-        for seen in observations.iter().filter(|o| o.role == Role::Canary && current) {
-            active.step_window.merge(seen);
+        for seen in observations.iter().filter(|o| o.role == Role::Canary) {
+            // An answer counts for the step that asked, also when it comes after the end.
+            if generation == active.step_generation {
+                active.step_window.merge(seen);
+                active.is_graded = false;
+            }
         }
         for mark in marks {
             match *mark {
@@ -198,18 +244,33 @@ impl Service {
             && let Some(evidence) = self.trip_evidence()
         {
             if let Some(active) = &mut self.active {
-                // The worker's message may have been lost; then the time is known to a tick.
-                active.note_trip(now, now);
+                active.find_trip(now);
             }
             self.drive(Event::Tripped(evidence), now, shell);
         }
     }
 
-    /// Judges by what is known, decides, and renews the epoch. Everything up to `known_until` has been observed.
+    /// Begins the step again when its epoch had expired: nobody judged, and the canary got nothing.
+    fn check_lapse(&mut self, now: Timestamp, shell: &mut dyn Shell) {
+        if self.progressing().is_none() || self.epoch.canary.is_none() || now <= self.epoch.valid_until() {
+            return;
+        }
+        if let Some(active) = &mut self.active {
+            active.judge.begin_step(active.trial.started() + 1);
+            active.step_window = Window::default();
+            active.is_graded = false;
+        }
+        self.drive(Event::Lapsed, now, shell);
+    }
+
+    /// Judges by what is known, decides, and renews the epoch. Everything up to `known_until` has been observed; the epoch
+    /// outlives that moment by [`VALIDITY`], so a canary whose worker is not heard of loses its share.
     pub fn tick(&mut self, now: Timestamp, known_until: Timestamp, shell: &mut dyn Shell) {
         self.check_trip(now, shell);
+        self.check_lapse(now, shell);
         let Some(active) = &mut self.active else { return };
         active.follow_trip(now);
+        active.grade(self.setup.grader.as_ref());
         if active.machine.record().phase.is_terminal() && !active.machine.is_unsaved() {
             return;
         }
@@ -221,22 +282,11 @@ impl Service {
             .collect();
         let judgement = active.judge.tick(known_until, &wires);
         active.judgement = judgement.clone();
-        active.file = self.setup.grader.as_ref().map(|grade| {
-            let window = &active.step_window;
-            let quantile = |q: f64| window.response_time.value_at_quantile(q) as f64 * 1e3;
-            let measured = Measured {
-                key: active.canary.name.as_str(),
-                count: window.response_time.len(),
-                mean_ns: window.mean_response_time_ns().unwrap_or(f64::NAN),
-                quantile: &quantile,
-            };
-            let (verdict, reason) = grade(&measured);
-            FileStatus { verdict, reason }
-        });
         let file = active.file.as_ref().map(|f| (f.verdict, f.reason.clone()));
         self.drive(Event::Judged { judgement, file }, now, shell);
         if self.progressing().is_some() {
-            self.epoch.renew(now + VALIDITY);
+            // A verdict is as fresh as the reports it rests on. A step that was published meanwhile has its own time.
+            self.epoch.renew(self.epoch.valid_until().max(known_until + VALIDITY));
         }
     }
 
@@ -254,3 +304,7 @@ impl Service {
         ServiceStatus { name: self.setup.name.clone(), owner: (*self.owner).clone(), rollout, rejected: self.state.rejected.clone() }
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -118,7 +118,10 @@ pub struct Snapshot {
 /// The totals of one version in one role.
 pub type TotalsKey = (String, String, Role);
 
-/// Totals since the start, and requests in flight by worker and epoch.
+/// The most versions of a service whose totals are kept; each takes about half a megabyte.
+pub const VERSIONS: usize = 20;
+
+/// Totals since the start, and requests in flight by worker and epoch; of each service the [`VERSIONS`] heard of last.
 #[derive(Default)]
 pub struct Totals {
     /// The sums.
@@ -127,11 +130,13 @@ pub struct Totals {
     pub in_flight: BTreeMap<TotalsKey, BTreeMap<(usize, u64), u64>>,
     /// Rollbacks by service.
     pub rollbacks: BTreeMap<String, u64>,
+    /// The versions of each service, the one heard of last at the end.
+    heard: BTreeMap<String, VecDeque<String>>,
 }
 
 impl Totals {
-    /// Adds what a worker saw of an epoch.
-    pub fn add(&mut self, key: &TotalsKey, worker: usize, generation: u64, seen: &Observation) {
+    /// Adds what a worker saw of an epoch; returns the version that was forgotten for it, if any.
+    pub fn add(&mut self, key: &TotalsKey, worker: usize, generation: u64, seen: &Observation) -> Option<String> {
         self.windows.entry(key.clone()).or_default().merge(seen);
         let flights = self.in_flight.entry(key.clone()).or_default();
         if seen.in_flight == 0 {
@@ -139,6 +144,21 @@ impl Totals {
         } else {
             flights.insert((worker, generation), seen.in_flight);
         }
+        self.forget(&key.0, &key.1)
+    }
+
+    /// Notes that a version was heard of, and forgets the one that was silent longest when there are too many.
+    fn forget(&mut self, service: &str, version: &str) -> Option<String> {
+        let heard = self.heard.entry(service.to_owned()).or_default();
+        if let Some(index) = heard.iter().position(|known| known == version) {
+            heard.remove(index);
+        }
+        heard.push_back(version.to_owned());
+        let forgotten = if heard.len() > VERSIONS { heard.pop_front()? } else { return None };
+        let of_another = |key: &TotalsKey| key.0 != service || key.1 != forgotten;
+        self.windows.retain(|key, _| of_another(key));
+        self.in_flight.retain(|key, _| of_another(key));
+        Some(forgotten)
     }
 }
 
@@ -165,5 +185,31 @@ impl Board {
     /// Returns the totals. A panic while they were held leaves them usable: they are sums.
     pub fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_versions_the_last_ones_heard_of_are_kept() {
+        let mut totals = Totals::default();
+        let mut seen = Observation::new(Role::Canary);
+        (seen.decided, seen.in_flight) = (1, 1);
+        let key = |service: &str, version: &str, role| (service.to_owned(), version.to_owned(), role);
+        for number in 0..100 {
+            for role in [Role::Stable, Role::Canary] {
+                let forgotten = totals.add(&key("carts", &format!("v{number}"), role), 0, 7, &seen);
+                assert_eq!(forgotten.is_some(), number >= VERSIONS && role == Role::Stable, "v{number}: {forgotten:?}");
+                assert_ne!(forgotten.as_deref(), Some("v1"), "what is in use is never forgotten");
+            }
+            assert_eq!(totals.add(&key("carts", "v1", Role::Stable), 0, 7, &seen), None);
+            totals.add(&key("orders", "v1", Role::Stable), 0, 7, &seen);
+        }
+        assert_eq!(totals.windows.len(), 2 * VERSIONS + 1);
+        assert_eq!(totals.in_flight.len(), totals.windows.len());
+        assert_eq!(totals.windows[&key("carts", "v1", Role::Stable)].decided, 101);
+        assert_eq!(totals.windows[&key("orders", "v1", Role::Stable)].decided, 100);
     }
 }

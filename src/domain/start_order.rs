@@ -34,8 +34,8 @@ pub enum Slot {
     Unknown,
     /// It began at this time and has not ended.
     InFlight(Timestamp),
-    /// Its response head was sent on after this time; its body has not ended.
-    Answered(Duration),
+    /// It began at this time and its response head was sent on after this long; its body has not ended.
+    Answered(Timestamp, Duration),
     /// It ended.
     Done(Fate),
 }
@@ -65,10 +65,12 @@ impl StartOrder {
 
     /// Notes that a request's response head was sent on after `latency`; its body may go on for long.
     pub fn answered(&mut self, seq: u64, latency: Duration) {
-        if let Some(slot) = self.slot(seq)
-            && matches!(slot, Slot::Unknown | Slot::InFlight(_))
-        {
-            *slot = Slot::Answered(latency);
+        let Some(slot) = self.slot(seq) else { return };
+        match *slot {
+            Slot::InFlight(at) => *slot = Slot::Answered(at, latency),
+            // Nobody knows when it began, so it never counts as old.
+            Slot::Unknown => *slot = Slot::Answered(Timestamp::NEVER, latency),
+            Slot::Answered(..) | Slot::Done(_) => {}
         }
     }
 
@@ -149,7 +151,7 @@ mod tests {
         order.answered(1, head);
         order.started(1, Timestamp::ZERO);
         order.answered(1, Duration::from_secs(9));
-        assert_eq!(order.get(1), Some(Slot::Answered(head)));
+        assert_eq!(order.get(1), Some(Slot::Answered(Timestamp::ZERO, head)));
         order.ended(1, GOOD);
         order.answered(1, head);
         assert_eq!(order.get(1), Some(Slot::Done(GOOD)));

@@ -3,8 +3,8 @@
 //! Nothing here is touched by a request: the data plane counts in its own books, and the figures are taken from the
 //! controller's [`Board`] and the workers' [`Counters`] at exposition only. The number of series is bounded twice: labels
 //! come from configuration and commands only, and the sheet has room for [`MOST_SERIES`]; versions of the current rollouts
-//! come first, and what finds no room is counted. Totals are kept since the start, so a version that found no room goes on
-//! where it was when it is shown again.
+//! come first, and what finds no room is counted. Totals of a service's last 20 versions are kept since the start, so
+//! one of them that found no room goes on where it was when it is shown again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -123,6 +123,10 @@ impl Controller {
     /// Judges, decides, and renews the epoch.
     pub fn tick(&mut self, now: Timestamp, rng: &mut SmallRng) {
         self.check_trip(now, rng);
+        if self.phase() == Phase::Progressing && now > self.epoch.valid_until() {
+            self.judge.begin_step(self.trial.started() + 1);
+            self.drive(Event::Lapsed, now, rng);
+        }
         if self.phase().is_terminal() && !self.rollout.is_unsaved() {
             return;
         }
@@ -133,7 +137,7 @@ impl Controller {
         let judgement = self.judge.tick(if self.judged_too_late { now } else { reported }, &wires);
         self.drive(Event::Judged { judgement, file: None }, now, rng);
         if self.phase() == Phase::Progressing {
-            self.epoch.renew(now + VALIDITY);
+            self.epoch.renew(self.epoch.valid_until().max(reported + VALIDITY));
         }
     }
 

@@ -29,6 +29,7 @@ fn kept(record: &Record) -> ServiceState {
         configured: record.stable.name.clone(),
         rollout: Some(record.clone()),
         rejected: rejected.into_iter().collect(),
+        tried: vec![record.canary.name.clone()],
     }
 }
 

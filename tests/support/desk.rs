@@ -17,7 +17,8 @@ use portcullis::domain::observation::Observation;
 use portcullis::domain::outcome::{Outcome, Role};
 use portcullis::domain::rollout::Plan;
 use portcullis::domain::version::{Name, Version};
-use portcullis::proxy::worker::Counters;
+use portcullis::proxy::settings::Settings;
+use portcullis::proxy::worker::{Counters, Parts};
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report, ReportSender};
 use portcullis::seam::routes::Routes;
@@ -35,9 +36,11 @@ pub struct Desk {
     pub routes: Routes,
     clock: Clock,
     reports: Option<ReportSender>,
+    counters: Arc<Counters>,
+    draining: watch::Receiver<bool>,
     server: Option<Server>,
     controller: Option<JoinHandle<()>>,
-    _drain: watch::Sender<bool>,
+    drain: watch::Sender<bool>,
     _folder: TempDir,
 }
 
@@ -63,11 +66,11 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn setup() -> ServiceSetup {
+fn setup(stable: SocketAddr) -> ServiceSetup {
     ServiceSetup {
         name: name("carts"),
         hosts: Vec::new(),
-        stable: Version { name: name("0.8.1"), endpoints: vec!["127.0.0.1:9".parse().unwrap()] },
+        stable: Version { name: name("0.8.1"), endpoints: vec![stable] },
         canary: None,
         plan: Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap(),
         gates: ["p95 < 1s", "errors < 1%"].map(|gate| Gate::written(gate.parse().unwrap())).to_vec(),
@@ -79,24 +82,64 @@ fn setup() -> ServiceSetup {
 
 impl Desk {
     pub fn start() -> Self {
+        Self::before(([127, 0, 0, 1], 9).into())
+    }
+
+    /// Stands before a stable version that listens there.
+    pub fn before(stable: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state")).unwrap().store;
         let (clock, routes, board) = (Clock::start(), Routes::default(), Board::default());
         let (reports, inbox) = report::channel();
         let (commands, requests) = Commands::channel(reports.clone());
-        let controller =
-            Controller::start(vec![setup()], store, clock, routes.clone(), board.clone(), Inputs { workers: 0, reports: inbox, requests });
+        let controller = Controller::start(
+            vec![setup(stable)],
+            store,
+            clock,
+            routes.clone(),
+            board.clone(),
+            Inputs { workers: 0, reports: inbox, requests },
+        );
         let controller = std::thread::spawn(move || controller.run());
         let counters = Arc::<Counters>::default();
-        let exposition = Exposition::new(Figures { board: board.clone(), counters, access_log_dropped: None, clock }).unwrap();
+        let exposition =
+            Exposition::new(Figures { board: board.clone(), counters: Arc::clone(&counters), access_log_dropped: None, clock }).unwrap();
         let (drain, draining) = watch::channel(false);
-        let state = AdminState { board, commands, exposition, routes: routes.clone(), drain: draining, clock, mutations: true };
+        let state = AdminState { board, commands, exposition, routes: routes.clone(), drain: draining.clone(), clock, mutations: true };
         let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
-        Self { routes, clock, reports: Some(reports), server: Some(server), controller: Some(controller), _drain: drain, _folder: folder }
+        Self {
+            routes,
+            clock,
+            reports: Some(reports),
+            counters,
+            draining,
+            server: Some(server),
+            controller: Some(controller),
+            drain,
+            _folder: folder,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.server.as_ref().unwrap().address()
+    }
+
+    /// Returns what workers of this data plane are made from.
+    pub fn parts(&self, settings: Settings) -> Parts {
+        Parts {
+            settings: Arc::new(settings),
+            routes: self.routes.clone(),
+            reports: self.reports.clone().unwrap(),
+            access: None,
+            clock: self.clock,
+            counters: Arc::clone(&self.counters),
+            drain: self.draining.clone(),
+        }
+    }
+
+    /// Lets the workers of this data plane end.
+    pub fn drain(&self) {
+        self.drain.send_replace(true);
     }
 
     /// Ends the listener, then the controller.

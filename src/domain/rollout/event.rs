@@ -22,6 +22,8 @@ pub enum Event {
     },
     /// A tripwire tripped.
     Tripped(Evidence),
+    /// Nothing was judged for so long that the canary's share had expired; it gets it again with the next verdict.
+    Lapsed,
     /// The operator stops it.
     Abort {
         /// Who.

@@ -70,16 +70,10 @@ impl Judgement {
     }
 }
 
-/// Sums of the step's resolved requests, for grading a gate file at the end of a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StepSums {
-    /// Resolved requests since the step began.
-    pub requests: u64,
-    /// The sum of their latencies in nanoseconds.
-    pub latency_ns: u128,
-    /// How many failed through the version's fault.
-    pub failed: u64,
-}
+/// How long the tests wait for the end of a request that neither ends nor breaches. A request without an answer then counts
+/// as a bad one and an answer that still streams counts neither way, or one slow upload or endless stream would keep
+/// every later request from counting, and all of them in memory. Its tripwires still take in its end.
+pub const OVERDUE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 struct State {
@@ -102,8 +96,6 @@ pub struct Judge {
     step_first: u64,
     order: StartOrder,
     states: Vec<State>,
-    sums: StepSums,
-    sums_cursor: u64,
 }
 
 impl Judge {
@@ -131,16 +123,7 @@ impl Judge {
             })
             .collect();
         let alpha = alpha_of_one_gate(alpha, gates.len());
-        Self {
-            canary,
-            alpha,
-            log_beta: -beta.ln(),
-            step_first: 1,
-            order: StartOrder::new(),
-            states,
-            sums: StepSums::default(),
-            sums_cursor: 1,
-        }
+        Self { canary, alpha, log_beta: -beta.ln(), step_first: 1, order: StartOrder::new(), states }
     }
 
     /// Returns the share of α that each gate may use.
@@ -167,7 +150,6 @@ impl Judge {
     /// Begins a step: pass evidence counts from request number `first` on.
     pub fn begin_step(&mut self, first: u64) {
         self.step_first = first;
-        self.sums = StepSums::default();
         for state in &mut self.states {
             (state.requests, state.breaches) = (0, 0);
             if let Criterion::Mean { limit } = state.gate.criterion {
@@ -176,19 +158,12 @@ impl Judge {
         }
     }
 
-    /// Returns the sums of the step's resolved requests.
-    #[must_use]
-    pub const fn step_sums(&self) -> StepSums {
-        self.sums
-    }
-
     /// Judges by what is known. `wires` are the counts of the tripwires, in the order of the gates that have one.
     ///
     /// `known_until` is the moment up to which every start, answer and end has been noted: the earliest of the workers' last
     /// reports, not the time of the tick. A request in flight is known to have been out until then and no longer; with a later
     /// time an answer whose report is still on its way would look like one that has not come, which raises false alarms.
     pub fn tick(&mut self, known_until: Timestamp, wires: &[WireCount]) -> Judgement {
-        self.fold_sums();
         let mut judgement = Judgement::default();
         let mut wires = wires.iter().copied();
         let (order, step_first, alpha, log_beta) = (&self.order, self.step_first, self.alpha, self.log_beta);
@@ -200,22 +175,9 @@ impl Judge {
             judgement.breach = judgement.breach.or(breach);
             judgement.gates.push(state.status(failed, log_beta));
         }
-        let needed = self.states.iter().map(|s| s.cursor).chain([self.sums_cursor]).min().unwrap_or(u64::MAX);
+        let needed = self.states.iter().map(|s| s.cursor).min().unwrap_or(u64::MAX);
         self.order.forget_before(needed);
         judgement
-    }
-
-    fn fold_sums(&mut self) {
-        while let Some(Slot::Done(fate)) = self.order.get(self.sums_cursor) {
-            if let Fate::Measured { latency, failed, .. } = fate
-                && self.sums_cursor >= self.step_first
-            {
-                self.sums.requests += 1;
-                self.sums.latency_ns += latency.as_nanos();
-                self.sums.failed += u64::from(failed);
-            }
-            self.sums_cursor += 1;
-        }
     }
 }
 
@@ -232,11 +194,15 @@ impl State {
             let Some(bad) = self.resolve(slot, known_until) else { return };
             match slot {
                 Slot::Done(fate) => self.fold_mean(fate, self.cursor >= step_first),
-                Slot::Answered(latency) => {
+                Slot::Answered(_, latency) => {
                     let answer = Fate::Measured { latency, failed: false, unanswered: false };
                     self.fold_mean(answer, self.cursor >= step_first);
                 }
-                Slot::Unknown | Slot::InFlight(_) => {}
+                Slot::InFlight(at) => {
+                    let overdue = Fate::Measured { latency: known_until.since(at), failed: false, unanswered: true };
+                    self.fold_mean(overdue, self.cursor >= step_first);
+                }
+                Slot::Unknown => {}
             }
             if let Some(bad) = bad
                 && self.cursor >= step_first
@@ -253,9 +219,11 @@ impl State {
         match (self.gate.criterion, slot) {
             (_, Slot::Unknown) => None,
             (Criterion::Latency { limit, .. }, Slot::InFlight(at)) => (known_until.since(at) > limit).then_some(Some(true)),
-            (Criterion::Latency { limit, .. }, Slot::Answered(latency)) => Some(Some(is_latency_breach(latency, false, limit))),
-            (Criterion::Mean { .. }, Slot::Answered(_)) => Some(Some(false)),
-            (_, Slot::InFlight(_)) | (Criterion::Errors { .. }, Slot::Answered(_)) => None,
+            (Criterion::Latency { limit, .. }, Slot::Answered(_, latency)) => Some(Some(is_latency_breach(latency, false, limit))),
+            (Criterion::Mean { .. }, Slot::Answered(..)) => Some(Some(false)),
+            (Criterion::Errors { .. }, Slot::InFlight(at)) => (known_until.since(at) > OVERDUE).then_some(Some(true)),
+            (Criterion::Mean { .. }, Slot::InFlight(at)) => (known_until.since(at) > OVERDUE).then_some(Some(false)),
+            (Criterion::Errors { .. }, Slot::Answered(at, _)) => (known_until.since(at) > OVERDUE).then_some(None),
             (Criterion::Latency { limit, .. }, Slot::Done(Fate::Excluded { after })) => Some((after > limit).then_some(true)),
             (_, Slot::Done(Fate::Excluded { .. })) => Some(None),
             (Criterion::Latency { limit, .. }, Slot::Done(Fate::Measured { latency, unanswered, .. })) => {
@@ -299,7 +267,7 @@ impl State {
                     let latency = match slot {
                         Slot::Unknown => Duration::ZERO,
                         Slot::InFlight(at) => known_until.since(at),
-                        Slot::Answered(latency) | Slot::Done(Fate::Measured { latency, .. }) => latency,
+                        Slot::Answered(_, latency) | Slot::Done(Fate::Measured { latency, .. }) => latency,
                         Slot::Done(Fate::Excluded { after }) => after,
                     };
                     ahead.add(latency.as_nanos() as f64);

@@ -109,8 +109,14 @@ impl Rollout {
                 self.express = Some(actor.clone());
                 vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
             }
+            Event::Lapsed if self.record.phase == Phase::Progressing => {
+                // A hold is time under judgement; what passed without it does not count.
+                self.step_since = now;
+                let name = &self.record.canary.name;
+                vec![notice(format!("{name} got nothing for a while, because nothing could be judged; its step begins again"), true)]
+            }
             Event::Judged { judgement, file } => self.judged(now, judgement, file.as_ref()),
-            Event::Abort { .. } | Event::Tripped(_) | Event::Promote { .. } => Vec::new(),
+            Event::Abort { .. } | Event::Tripped(_) | Event::Promote { .. } | Event::Lapsed => Vec::new(),
         }
     }
 

@@ -76,6 +76,9 @@ pub struct ServiceState {
     pub rollout: Option<Record>,
     /// Versions that were rolled back and stay so until someone asks for a retry; the newest 100.
     pub rejected: Vec<Name>,
+    /// Versions whose rollout began: a start begins none of them by itself; the newest 100.
+    #[serde(default)]
+    pub tried: Vec<Name>,
 }
 
 /// One line of the journal.
