@@ -183,8 +183,10 @@ impl Sample {
         }
         let Some(flight) = &self.flight else { return duration };
         let blamed = outcome.blame() == Some(Blame::Upstream);
+        // A 5xx is the version's failure even when its client did not stay for the body; the wire has counted it.
+        let failed = blamed || (self.response_time.is_some() && Outcome::Answered(self.status).blame() == Some(Blame::Upstream));
         let fate = match self.response_time {
-            Some(latency) => Fate::Measured { latency, failed: blamed, unanswered: false },
+            Some(latency) => Fate::Measured { latency, failed, unanswered: false },
             None if blamed => Fate::Measured { latency: duration, failed: true, unanswered: true },
             None => Fate::Excluded { after: duration },
         };

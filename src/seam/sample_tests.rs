@@ -158,3 +158,59 @@ fn an_expired_epoch_gives_the_canary_nothing() {
     epoch.renew(Timestamp::from_nanos(20));
     assert_eq!(epoch.pick(Role::Canary, Timestamp::from_nanos(11)), Role::Canary);
 }
+
+#[test]
+fn a_client_that_left_before_the_limit_silences_the_deadline() {
+    let mut bench = Bench::new();
+    for _ in 0..5 {
+        let sample = bench.begin(Role::Canary);
+        let flight = Rc::clone(sample.flight().unwrap());
+        drop(sample);
+        assert!(!flight.expire(0), "the deadline looks at it when the limit has passed");
+    }
+    assert_eq!(bench.counts(), [(0, 0), (0, 0)]);
+}
+
+#[test]
+fn a_client_that_left_after_the_limit_leaves_its_breach() {
+    let mut bench = Bench::new();
+    let mut sample = bench.begin(Role::Canary);
+    sample.started = Timestamp::ZERO;
+    while bench.clock.now().since(Timestamp::ZERO) <= Duration::from_millis(50) {
+        std::hint::spin_loop();
+    }
+    drop(sample);
+    assert_eq!(bench.counts(), [(1, 1), (0, 0)]);
+}
+
+#[test]
+fn a_5xx_whose_client_left_is_a_failure_for_wire_and_judge_alike() {
+    let mut bench = Bench::new();
+    let mut sample = bench.begin(Role::Canary);
+    sample.head(503);
+    drop(sample);
+    assert_eq!(bench.counts()[1], (1, 1));
+    let (_, marks, _) = bench.drain();
+    assert!(matches!(marks[..], [_, _, Mark::Ended(1, Fate::Measured { failed: true, .. })]), "{marks:?}");
+}
+
+#[test]
+fn books_that_end_while_the_controller_is_behind_are_not_lost() {
+    let (sender, reports) = channel();
+    let mut bench = Bench { epoch: epoch(), recorder: Recorder::new(0, sender.clone()), reports, clock: Clock::start() };
+    let sample = bench.begin(Role::Canary);
+    while sender.try_send(Report::Wake).is_ok() {}
+    assert!(!bench.recorder.report(bench.clock.now()), "the channel is full");
+    sample.fail(Failure::ConnectionRefused);
+    let mut marks = Vec::new();
+    for _ in 0..2 {
+        while let Ok(report) = bench.reports.try_recv() {
+            if let Report::Observed { marks: seen, .. } = report {
+                marks.extend(seen);
+            }
+        }
+        bench.recorder.report(bench.clock.now());
+    }
+    marks.extend(bench.drain().1);
+    assert!(matches!(marks[..], [Mark::Started(1, _), Mark::Ended(1, _)]), "{marks:?}");
+}
