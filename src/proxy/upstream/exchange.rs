@@ -146,7 +146,10 @@ impl Exchange {
                 Poll::Ready(Ok(count)) => {
                     self.outbox.advance(count);
                     self.written = true;
-                    self.upload.passed_on();
+                    if !self.bodyless {
+                        // A request without a body may be sent twice, but within the time of one.
+                        self.upload.passed_on();
+                    }
                     if stuck && self.outbox.is_empty() {
                         return Poll::Pending;
                     }

@@ -254,3 +254,20 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
         assert!(pool.checkout(1, true).is_some(), "the connection belongs to the endpoint it was made to");
     });
 }
+
+#[test]
+fn a_request_that_is_sent_again_has_the_time_of_one() {
+    block_on(async {
+        let (patrol, guard, _ticket) = guarded();
+        let scratch = Scratch::default();
+        let request = request("GET", &[]);
+        let mut exchange = Exchange::new(linked(&scratch).await.0, &request, upload("", &guard));
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        (0..2).for_each(|_| patrol.walk());
+        let (link, _peer) = linked(&scratch).await;
+        exchange.move_to(link, &request);
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        (0..2).for_each(|_| patrol.walk());
+        assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, Some(Failure::ResponseTimeout));
+    });
+}
