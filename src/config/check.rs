@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use crate::config::place::{At, Place, Report};
 use crate::config::settings::Service;
 use crate::config::spec::{ServiceSpec, Spec};
+use crate::domain::gate::{Criterion, Gate};
+use crate::seam::tripwire::MOST_WIRES;
 
 /// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.
 pub(super) fn listeners(listen: &[(SocketAddr, &Place)], admin: SocketAddr, admin_place: Option<&Place>, report: &Report<'_>) {
@@ -65,6 +67,12 @@ pub(super) fn unique(spec: &Spec, report: &Report<'_>) {
 
 /// Reports a service that could not be judged, or whose versions cannot be told apart.
 pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
+    let is_wired = |gate: &&Gate| !matches!(gate.criterion, Criterion::Mean { .. });
+    let wires = compiled.map_or(0, |service| service.gates.iter().filter(is_wired).count());
+    if wires > MOST_WIRES {
+        let message = format!("the service has {wires} gates with a tripwire, and the later ones would never trip");
+        report.error(&spec.place, message, format!("keep at most {MOST_WIRES}; a mean gate has none and does not count"));
+    }
     let Some(canary) = &spec.canary else { return loops(spec, compiled, listen, report) };
     if !spec.has_gates && spec.perfspec.is_none() {
         let hint = "write gates (--gate) such as 'p95 < 1s' and 'errors < 1%', or name a perfspec (--perfspec)";

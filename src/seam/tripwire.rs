@@ -52,15 +52,18 @@ pub struct Trial {
     tripped: AtomicU64,
 }
 
+/// The most wires of a trial: each has a bit in the [`Claims`] of a request.
+pub const MOST_WIRES: usize = 32;
+
 const WIRE_BITS: u32 = 8;
 const BREACH_BITS: u32 = 16;
 
 impl Trial {
-    /// Arms a trial with one table n_max per gate that has a wire; at most 255 wires of at most 65 535 entries.
+    /// Arms a trial with one table n_max per gate that has a wire; at most [`MOST_WIRES`] of at most 65 535 entries.
     #[must_use]
     pub fn new(tables: Vec<Box<[u64]>>) -> Self {
         let wire = |n_max| Wire { n_max, last: AtomicU64::new(0), breaches: AtomicU64::new(0), unanswered: AtomicU64::new(0) };
-        let wires: Box<[Wire]> = tables.into_iter().take(255).map(wire).collect();
+        let wires: Box<[Wire]> = tables.into_iter().take(MOST_WIRES).map(wire).collect();
         Self { wires, started: AtomicU64::new(0), tripped: AtomicU64::new(0) }
     }
 

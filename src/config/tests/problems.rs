@@ -133,6 +133,14 @@ fn versions_are_complete_and_can_be_told_apart() {
 }
 
 #[test]
+fn a_service_has_no_more_gates_than_tripwires() {
+    let limits = |count: usize| (1..=count).map(|n| format!("p95 < {n}s")).collect::<Vec<_>>().join(", ");
+    let with = |count: usize, means: &str| format!("{WITH_CANARY}    gates: [{}{means}]\n", limits(count));
+    loaded(&with(32, ", mean < 1s, mean < 2s"));
+    only(&with(33, ""), ("services[0]", 3, "33 gates with a tripwire", "at most 32"));
+}
+
+#[test]
 fn gates_bounds_and_plans_can_fire_and_end() {
     let with = |line: &str| format!("{WITH_CANARY}    {line}\n");
     let gated = |line: &str| format!("{WITH_CANARY}    gates: [p95 < 1s]\n    {line}\n");
