@@ -87,7 +87,7 @@ impl Worker {
         Rc::new(Self {
             clock: parts.clock,
             policy: Policy::new(settings.strict, &settings.pseudonym),
-            pools: Pools::new(parts.clock),
+            pools: Pools::default(),
             patrol: Patrol::new(Limits::new(&settings.timeouts)),
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),

@@ -52,7 +52,7 @@ pub struct Present {
     pub coding: bool,
     /// Content-Length.
     pub length: bool,
-    /// Connection.
+    /// Connection, and in it something else than `close` or `keep-alive` alone, which name no field.
     pub connection: bool,
     /// Expect.
     pub expect: bool,
@@ -68,11 +68,14 @@ impl Present {
     /// Looks through a head.
     pub fn in_head(headers: &HeaderMap) -> Self {
         let mut present = Self::default();
-        for name in headers.keys() {
+        for (name, value) in headers {
             match *name {
                 header::TRANSFER_ENCODING => present.coding = true,
                 header::CONTENT_LENGTH => present.length = true,
-                header::CONNECTION => present.connection = true,
+                header::CONNECTION => {
+                    let value = value.as_bytes();
+                    present.connection |= !value.eq_ignore_ascii_case(b"keep-alive") && !value.eq_ignore_ascii_case(b"close");
+                }
                 header::EXPECT => present.expect = true,
                 header::TE => present.te = true,
                 header::VIA => present.via = true,
@@ -92,8 +95,6 @@ pub fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<
 /// Returns the fields that `Connection` names and that are not protected.
 pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     elements(headers, &header::CONNECTION)
-        // By far the most common ones; they name no field, or one that goes in any case.
-        .filter(|element| !element.eq_ignore_ascii_case("close") && !element.eq_ignore_ascii_case("keep-alive"))
         .filter_map(|element| HeaderName::try_from(element).ok())
         .filter(|name| headers.contains_key(name) && !is_protected(name))
         .collect()

@@ -125,19 +125,34 @@ fn number(value: &HeaderValue) -> Option<u64> {
 /// An answer with two framings, or without content but with a framing, is passed on as RFC 9112 section 6.3 reads it; its
 /// sender may have meant the other reading, and sent or left unsent a body accordingly.
 pub fn keeps_alive(head: &response::Parts) -> bool {
+    let clear = is_clear(head);
+    let mut values = head.headers.get_all(header::CONNECTION).into_iter();
+    // By far the most common cases first.
+    match (values.next(), values.next()) {
+        (None, _) => return clear && head.version == Version::HTTP_11,
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"keep-alive") => return clear,
+        _ => {}
+    }
     let named = |wanted: &str, unreadable: bool| {
         let is_wanted = |value: &HeaderValue| {
             value.to_str().map_or(unreadable, |text| text.split(',').any(|element| element.trim().eq_ignore_ascii_case(wanted)))
         };
         head.headers.get_all(header::CONNECTION).into_iter().any(is_wanted)
     };
-    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
-    let length = head.headers.get(header::CONTENT_LENGTH);
-    let clear = match head.status {
-        StatusCode::NO_CONTENT => !coded && length.is_none_or(|length| length == "0"),
-        _ => !coded || length.is_none(),
-    };
     clear && !named("close", true) && (head.version == Version::HTTP_11 || named("keep-alive", false))
+}
+
+/// Says whether the answer's framing can be read in one way only.
+fn is_clear(head: &response::Parts) -> bool {
+    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
+    if !coded && head.status != StatusCode::NO_CONTENT {
+        return true;
+    }
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    match head.status {
+        StatusCode::NO_CONTENT => !coded && length.is_none_or(|length| length == "0"),
+        _ => length.is_none(),
+    }
 }
 
 #[cfg(test)]

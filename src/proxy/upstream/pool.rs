@@ -5,16 +5,19 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
+use crate::proxy::patrol::ROUND;
 use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
 use crate::proxy::upstream::connect::{Link, Scratch};
-use crate::seam::clock::Clock;
 
 struct Idle {
     link: Link,
-    since: Timestamp,
+    /// How many sweeps it has been idle for.
+    sweeps: u32,
 }
+
+/// How many sweeps make a connection stale: one comes with every round of the patrol.
+const STALE: u32 = (POOL_IDLE.as_millis() / ROUND.as_millis()) as u32;
 
 struct Endpoint {
     address: SocketAddr,
@@ -25,7 +28,6 @@ struct Endpoint {
 pub struct Pool {
     endpoints: Vec<Endpoint>,
     next: Cell<usize>,
-    clock: Clock,
     scratch: Scratch,
 }
 
@@ -48,19 +50,13 @@ impl Pool {
         self.endpoints.get(endpoint).map(|e| e.address)
     }
 
-    /// Takes an idle connection that is ready for a request and not stale.
+    /// Takes an idle connection that is ready for a request; stale ones are swept away before.
     ///
     /// One that is not ready has not finished its last exchange, such as a request whose end the endpoint never read;
     /// waiting for it could take for ever.
     pub fn checkout(&self, endpoint: usize, repeatable: bool) -> Option<Link> {
         let mut idle = self.endpoints.get(endpoint)?.idle.borrow_mut();
-        let now = self.clock.now();
         while let Some(entry) = idle.pop() {
-            if now.since(entry.since) >= POOL_IDLE {
-                // The rest lies deeper and is staler.
-                idle.clear();
-                return None;
-            }
             if entry.link.is_fit(repeatable) {
                 return Some(entry.link);
             }
@@ -73,32 +69,28 @@ impl Pool {
         let Some(endpoint) = self.endpoints.get(endpoint) else { return };
         let mut idle = endpoint.idle.borrow_mut();
         if idle.len() < POOL_SIZE {
-            idle.push(Idle { link, since: self.clock.now() });
+            idle.push(Idle { link, sweeps: 0 });
         }
     }
 
     fn sweep(&self) {
-        let now = self.clock.now();
         for endpoint in &self.endpoints {
-            endpoint.idle.borrow_mut().retain(|e| now.since(e.since) < POOL_IDLE && e.link.is_fit(true));
+            endpoint.idle.borrow_mut().retain_mut(|entry| {
+                entry.sweeps += 1;
+                entry.sweeps <= STALE && entry.link.is_fit(true)
+            });
         }
     }
 }
 
 /// All pools of one worker.
+#[derive(Default)]
 pub struct Pools {
-    clock: Clock,
     scratch: Scratch,
     pools: RefCell<Vec<(Arc<Version>, Rc<Pool>)>>,
 }
 
 impl Pools {
-    /// Makes no pools.
-    #[must_use]
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, scratch: Scratch::default(), pools: RefCell::new(Vec::new()) }
-    }
-
     /// Returns the pool of a version, making it when needed.
     pub fn of(&self, version: &Arc<Version>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
@@ -106,7 +98,7 @@ impl Pools {
             return Rc::clone(pool);
         }
         let endpoints = version.endpoints.iter().map(|a| Endpoint { address: *a, idle: RefCell::default() }).collect();
-        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), clock: self.clock, scratch: Rc::clone(&self.scratch) });
+        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), scratch: Rc::clone(&self.scratch) });
         pools.push((Arc::clone(version), Rc::clone(&pool)));
         pool
     }

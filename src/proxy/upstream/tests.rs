@@ -23,7 +23,6 @@ use crate::domain::version::Version;
 use crate::proxy::patrol::{Limits, Patrol, RequestGuard, Ticket};
 use crate::proxy::settings::Timeouts;
 use crate::proxy::upload::{Source, Upload};
-use crate::seam::clock::Clock;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -62,7 +61,7 @@ async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
 
 fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
     let version = Version { name: "v1".parse().unwrap(), endpoints };
-    Pools::new(Clock::start()).of(&Arc::new(version))
+    Pools::default().of(&Arc::new(version))
 }
 
 /// An idle connection whose sending side is dead although nothing was heard of it yet.
