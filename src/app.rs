@@ -246,19 +246,9 @@ fn grader(spec: crate::domain::gate::perfspec::Spec) -> Grader {
 }
 
 fn data_plane_settings(settings: &Settings) -> data_plane::Settings {
-    let t = &settings.timeouts;
     data_plane::Settings {
-        listen: settings.listen.clone(),
         workers: settings.workers,
-        timeouts: data_plane::Timeouts {
-            connect: t.connect,
-            response: t.response,
-            body_idle: t.body_idle,
-            header: t.header,
-            keep_alive: t.keep_alive,
-            write_stall: t.write_stall,
-            drain: t.drain,
-        },
+        timeouts: settings.timeouts,
         trusted: settings.trusted_proxies.clone(),
         strict: settings.strict_http,
         connections: connections_per_worker(settings.workers),

@@ -13,8 +13,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use desk::{Desk, PATIENCE, eventually};
+use portcullis::domain::timeouts::Timeouts;
 use portcullis::proxy::listener;
-use portcullis::proxy::settings::{Settings, Timeouts};
+use portcullis::proxy::settings::Settings;
 use serde_json::json;
 
 /// Workers of the data plane.
@@ -54,7 +55,6 @@ fn converse(mut socket: TcpStream, words: &[u8]) {
 fn settings() -> Settings {
     let seconds = Duration::from_secs;
     Settings {
-        listen: Vec::new(),
         workers: WORKERS,
         timeouts: Timeouts {
             connect: seconds(5),

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use portcullis::proxy::settings::{MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, POOL_IDLE, POOL_SIZE, Timeouts};
+use portcullis::domain::timeouts::Timeouts;
+use portcullis::proxy::settings::{MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, POOL_IDLE, POOL_SIZE};
 
 const README: &str = include_str!("../README.md");
 

@@ -6,8 +6,9 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use portcullis::domain::timeouts::Timeouts;
 use portcullis::proxy::listener;
-use portcullis::proxy::settings::{Settings, Timeouts};
+use portcullis::proxy::settings::Settings;
 use portcullis::proxy::worker::{Counters, Parts};
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report};
@@ -33,15 +34,8 @@ impl Plane {
         let (sender, reports) = report::channel();
         let (drain, draining) = watch::channel(false);
         let timeouts = Timeouts { drain: Duration::from_millis(200), ..Timeouts::default() };
-        let settings = Settings {
-            listen: Vec::new(),
-            workers,
-            timeouts,
-            trusted: Vec::new(),
-            strict: true,
-            connections: 1_000,
-            pseudonym: "portcullis-bench".to_owned(),
-        };
+        let settings =
+            Settings { workers, timeouts, trusted: Vec::new(), strict: true, connections: 1_000, pseudonym: "portcullis-bench".to_owned() };
         let parts = Parts {
             settings: Arc::new(settings),
             routes: routes.clone(),

@@ -23,5 +23,5 @@ mod yaml;
 pub use file::read_text;
 pub use flags::Flags;
 pub use load::{Loaded, load};
-pub use settings::{AccessLog, Perfspec, Service, Settings, Timeouts};
+pub use settings::{AccessLog, Perfspec, Service, Settings};
 pub use surroundings::Surroundings;

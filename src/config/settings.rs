@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::domain::gate::Gate;
 use crate::domain::gate::perfspec::spec::Spec;
 use crate::domain::rollout::Plan;
+use crate::domain::timeouts::Timeouts;
 use crate::domain::version::{Name, Version};
 
 /// Everything a proxy needs to run.
@@ -43,39 +43,6 @@ pub enum AccessLog {
     Stdout,
     /// To a file.
     File(PathBuf),
-}
-
-/// The time-outs of the data plane; all above 0 except `drain`, all at most one hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To connect to an endpoint.
-    pub connect: Duration,
-    /// From the request sent to the response head.
-    pub response: Duration,
-    /// Between two parts of a body.
-    pub body_idle: Duration,
-    /// To receive a request head.
-    pub header: Duration,
-    /// How long a connection without a request is kept.
-    pub keep_alive: Duration,
-    /// How long a client may take no byte of its response.
-    pub write_stall: Duration,
-    /// How long requests in flight may take after SIGTERM; 0 cuts them off.
-    pub drain: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(1),
-            response: Duration::from_secs(15),
-            body_idle: Duration::from_secs(30),
-            header: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(75),
-            write_stall: Duration::from_secs(30),
-            drain: Duration::from_secs(30),
-        }
-    }
 }
 
 /// One service.

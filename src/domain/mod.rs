@@ -9,6 +9,7 @@ pub mod split;
 pub mod start_order;
 pub mod stats;
 pub mod time;
+pub mod timeouts;
 pub mod tripwire;
 pub mod version;
 pub mod weight;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::settings::Timeouts;
+use crate::domain::timeouts::Timeouts;
 
 /// The time between two rounds.
 pub const ROUND: Duration = Duration::from_millis(100);

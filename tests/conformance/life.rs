@@ -191,7 +191,6 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
     let epoch = Epoch::new("carts".parse().unwrap(), 0, 3, stable, None, Timestamp::NEVER);
     routes.publish(Table { number: 1, routes: vec![Route { hosts: Vec::new().into(), epoch: Arc::new(epoch) }] });
     let settings = Settings {
-        listen: Vec::new(),
         workers: 1,
         timeouts: proxy::timeouts(),
         trusted: Vec::new(),

@@ -11,10 +11,11 @@ use ipnet::IpNet;
 use portcullis::domain::observation::Window;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::time::Timestamp;
+use portcullis::domain::timeouts::Timeouts;
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::listener;
-use portcullis::proxy::settings::{Settings, Timeouts};
+use portcullis::proxy::settings::Settings;
 use portcullis::proxy::worker::{Counters, Parts};
 use portcullis::seam::access::{self, AccessReceiver};
 use portcullis::seam::clock::Clock;
@@ -75,7 +76,6 @@ fn version(name: &str, endpoints: Vec<SocketAddr>) -> Arc<Version> {
 /// Begins a proxy whose stable version listens there.
 pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
     let settings = Settings {
-        listen: Vec::new(),
         workers: 1,
         timeouts: timeouts(),
         trusted: Vec::new(),

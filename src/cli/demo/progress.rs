@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::domain::gate::evidence::thousands;
 use crate::domain::weight::Weight;
 
 /// The width of the bar that shows the split, in characters.
@@ -150,20 +151,6 @@ fn about(seconds: f64) -> String {
         s if s < 0.995 => format!("~{:.0} ms", s * 1e3),
         s => format!("~{s:.1} s"),
     }
-}
-
-/// Writes a number with separators, such as 12,345.
-#[must_use]
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The short table at the end: what happened, in numbers for people.
 
-use crate::cli::demo::progress::thousands;
 use crate::cli::demo::report::{Mode, Pages, Report};
+use crate::domain::gate::evidence::thousands;
 
 /// Writes the table with the verdict below it, and a last sentence that says whether the demo kept its promises.
 #[must_use]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{AccessLog, Timeouts};
+use crate::config::AccessLog;
 use crate::domain::gate::{Gate, Origin};
 use crate::domain::rollout::Plan;
+use crate::domain::timeouts::Timeouts;
 
 fn gate(text: &str) -> Gate {
     Gate::written(text.parse().unwrap())

@@ -98,7 +98,13 @@ pub fn odds(log_e: f64) -> String {
         let unit = 10_u64.pow(odds.ilog10().saturating_sub(1));
         odds = odds / unit * unit;
     }
-    let digits = odds.to_string();
+    thousands(odds)
+}
+
+/// Writes a whole number with separators, such as 12,345.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
         if position > 0 && (digits.len() - position).is_multiple_of(3) {

@@ -238,8 +238,8 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
+    use crate::domain::timeouts::Timeouts;
     use crate::proxy::patrol::{Limits, Patrol};
-    use crate::proxy::settings::Timeouts;
     use crate::proxy::upload::Source;
     use crate::proxy::upstream::connect::{Scratch, connect};
 

@@ -19,9 +19,9 @@ use super::exchange::Exchange;
 use super::head::Delimiter;
 use super::{Download, Pool, Pools, send};
 use crate::domain::outcome::Failure;
+use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
 use crate::proxy::patrol::{Limits, Patrol, RequestGuard, Ticket};
-use crate::proxy::settings::Timeouts;
 use crate::proxy::upload::{Source, Upload};
 
 const LIMIT: Duration = Duration::from_secs(5);
