@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::config::place::{At, Place, Report};
 use crate::config::settings::Service;
 use crate::config::spec::{ServiceSpec, Spec};
-use crate::domain::gate::{Criterion, Gate};
+use crate::domain::gate::Gate;
 use crate::seam::tripwire::MOST_WIRES;
 
 /// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.
@@ -67,7 +67,7 @@ pub(super) fn unique(spec: &Spec, report: &Report<'_>) {
 
 /// Reports a service that could not be judged, or whose versions cannot be told apart.
 pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
-    let is_wired = |gate: &&Gate| !matches!(gate.criterion, Criterion::Mean { .. });
+    let is_wired = |gate: &&Gate| gate.criterion.is_wired();
     let wires = compiled.map_or(0, |service| service.gates.iter().filter(is_wired).count());
     if wires > MOST_WIRES {
         let message = format!("the service has {wires} gates with a tripwire, and the later ones would never trip");

@@ -9,7 +9,7 @@ use crate::config::settings::{Perfspec, Service};
 use crate::config::spec::{ServiceSpec, VersionSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
-use crate::domain::gate::criterion::EXAMPLES;
+use crate::domain::gate::language::EXAMPLES;
 use crate::domain::gate::{Criterion, Gate, live};
 use crate::domain::version::Version;
 use crate::formats::perfspec;

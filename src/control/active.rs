@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::{FileStatus, RolloutStatus, TripStatus};
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Criterion, Gate};
 use crate::domain::observation::Window;
@@ -70,9 +71,9 @@ impl Active {
         let gates = setup.gates.clone();
         let alpha = alpha_of_one_gate(setup.alpha, gates.len());
         let watched = gates.iter().filter_map(|gate| match gate.criterion {
-            Criterion::Latency { share, limit } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
-            Criterion::Errors { share } => Some((Watch::Errors, n_max_table(share, alpha))),
-            Criterion::Mean { .. } => None,
+            Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
+            Criterion::Errors { share, .. } => Some((Watch::Errors, n_max_table(share, alpha))),
+            _ => None,
         });
         let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = watched.unzip();
         let canary = machine.record().canary.clone();
@@ -99,16 +100,16 @@ impl Active {
     pub(super) fn is_breach(&self, fate: Fate) -> bool {
         self.gates.iter().any(|gate| match (gate.criterion, fate) {
             (Criterion::Latency { limit, .. }, Fate::Measured { latency, unanswered, .. }) => is_latency_breach(latency, unanswered, limit),
-            (Criterion::Errors { .. }, Fate::Measured { failed, .. }) => failed,
-            (Criterion::Mean { limit }, Fate::Measured { latency, .. }) => latency > limit,
+            (Criterion::Errors { kinds, .. }, Fate::Measured { errors, .. }) => kinds.meets(errors),
+            (Criterion::Mean { limit, .. }, Fate::Measured { latency, .. }) => latency > limit,
             // The client left, but only after the limit had passed.
-            (Criterion::Latency { limit, .. } | Criterion::Mean { limit }, Fate::Excluded { after }) => after > limit,
-            (Criterion::Errors { .. }, Fate::Excluded { .. }) => false,
+            (Criterion::Latency { limit, .. } | Criterion::Mean { limit, .. }, Fate::Excluded { after }) => after > limit,
+            _ => false,
         })
     }
 
     pub(super) fn answered(&mut self, seq: u64, latency: Duration) {
-        let head = Fate::Measured { latency, failed: false, unanswered: false };
+        let head = Fate::Measured { latency, duration: latency, errors: ErrorKinds::NONE, unanswered: false };
         let slow = self.is_breach(head);
         if let Some((at, answered)) = self.open.get_mut(&seq) {
             *answered = true;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::control::active::{Active, bare_status};
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::status::{RolloutStatus, ServiceStatus};
-use crate::domain::gate::{Criterion, Evidence};
+use crate::domain::gate::Evidence;
 use crate::domain::observation::{Observation, Window};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Effect, Entry, Event, Phase, Record, Rollout, ServiceState, WireCount};
@@ -192,7 +192,7 @@ impl Service {
     fn trip_evidence(&self) -> Option<Evidence> {
         let active = self.active.as_ref()?;
         let trip = active.trial.trip()?;
-        let gate = active.gates.iter().filter(|g| !matches!(g.criterion, Criterion::Mean { .. })).nth(trip.wire)?;
+        let gate = active.gates.iter().filter(|g| g.criterion.is_wired()).nth(trip.wire)?;
         let unanswered = active.trial.counts().get(trip.wire).map_or(0, |c| c.unanswered.min(trip.breaches));
         let alpha = active.judge.alpha_each();
         Some(Evidence::of_trip(gate, &active.canary.name, alpha, trip.requests, trip.breaches, unanswered))

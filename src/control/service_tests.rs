@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::control::setup::TICK;
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Gate, Verdict};
 use crate::domain::rollout::Plan;
 use crate::domain::start_order::Fate;
@@ -139,7 +140,7 @@ impl Desk {
             let seq = trial.begin();
             marks.push(Mark::Started(seq, self.world.now));
             marks.push(Mark::Answered(seq, MS));
-            marks.push(Mark::Ended(seq, Fate::Measured { latency: MS, failed: false, unanswered: false }));
+            marks.push(Mark::Ended(seq, Fate::Measured { latency: MS, duration: MS, errors: ErrorKinds::NONE, unanswered: false }));
         }
         self.service.observe(self.record().id, generation, &[seen], &marks);
     }

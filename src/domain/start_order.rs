@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::time::Timestamp;
 
 /// How a canary request ended, as far as gates care.
@@ -15,8 +16,10 @@ pub enum Fate {
     Measured {
         /// From head read to response head sent on, or to the failure.
         latency: Duration,
-        /// Whether the version failed: no answer, a cut one, or a 5xx.
-        failed: bool,
+        /// From head read to the last byte, or to the failure.
+        duration: Duration,
+        /// In which ways the version failed; none when it did not.
+        errors: ErrorKinds,
         /// Whether the version sent no response head at all, so that `latency` is only a lower bound.
         unanswered: bool,
     },
@@ -128,7 +131,12 @@ impl StartOrder {
 mod tests {
     use super::*;
 
-    const GOOD: Fate = Fate::Measured { latency: Duration::from_millis(5), failed: false, unanswered: false };
+    const GOOD: Fate = Fate::Measured {
+        latency: Duration::from_millis(5),
+        duration: Duration::from_millis(6),
+        errors: ErrorKinds::NONE,
+        unanswered: false,
+    };
 
     #[test]
     fn reports_in_any_order_land_in_start_order() {

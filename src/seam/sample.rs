@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::outcome::{Blame, Failure, Outcome, Role};
 use crate::domain::start_order::Fate;
 use crate::domain::time::Timestamp;
@@ -184,10 +185,11 @@ impl Sample {
         let Some(flight) = &self.flight else { return duration };
         let blamed = outcome.blame() == Some(Blame::Upstream);
         // A 5xx is the version's failure even when its client did not stay for the body; the wire has counted it.
-        let failed = blamed || (self.response_time.is_some() && Outcome::Answered(self.status).blame() == Some(Blame::Upstream));
+        let answered = if self.response_time.is_some() { ErrorKinds::of(Outcome::Answered(self.status)) } else { ErrorKinds::NONE };
+        let errors = ErrorKinds::of(outcome).and(answered);
         let fate = match self.response_time {
-            Some(latency) => Fate::Measured { latency, failed, unanswered: false },
-            None if blamed => Fate::Measured { latency: duration, failed: true, unanswered: true },
+            Some(latency) => Fate::Measured { latency, duration, errors, unanswered: false },
+            None if blamed => Fate::Measured { latency: duration, duration, errors, unanswered: true },
             None => Fate::Excluded { after: duration },
         };
         if blamed {

@@ -75,7 +75,7 @@ fn a_good_request_breaches_nothing() {
     assert_eq!((window.decided, window.answered, window.response_time.len(), trips), (1, 1, 1, 0));
     assert!(matches!(
         marks[..],
-        [Mark::Started(1, _), Mark::Answered(1, _), Mark::Ended(1, Fate::Measured { failed: false, unanswered: false, .. })]
+        [Mark::Started(1, _), Mark::Answered(1, _), Mark::Ended(1, Fate::Measured { errors: ErrorKinds::NONE, unanswered: false, .. })]
     ));
 }
 
@@ -191,7 +191,7 @@ fn a_5xx_whose_client_left_is_a_failure_for_wire_and_judge_alike() {
     drop(sample);
     assert_eq!(bench.counts()[1], (1, 1));
     let (_, marks, _) = bench.drain();
-    assert!(matches!(marks[..], [_, _, Mark::Ended(1, Fate::Measured { failed: true, .. })]), "{marks:?}");
+    assert!(matches!(marks[..], [_, _, Mark::Ended(1, Fate::Measured { errors: ErrorKinds::SERVER, .. })]), "{marks:?}");
 }
 
 #[test]

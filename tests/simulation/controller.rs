@@ -53,9 +53,9 @@ impl Controller {
         let gates = setup.gates();
         let alpha = alpha_of_one_gate(setup.alpha, gates.len());
         let wires = gates.iter().filter_map(|gate| match gate.criterion {
-            Criterion::Latency { share, limit } => Some((Watch::Latency(limit), table(share, alpha))),
-            Criterion::Errors { share } => Some((Watch::Errors, table(share, alpha))),
-            Criterion::Mean { .. } => None,
+            Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), table(share, alpha))),
+            Criterion::Errors { share, .. } => Some((Watch::Errors, table(share, alpha))),
+            _ => None,
         });
         let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = wires.unzip();
         let generation = durable.as_ref().map_or(1, |r| r.generation);
@@ -114,7 +114,7 @@ impl Controller {
 
     fn trip_evidence(&self) -> Option<Evidence> {
         let trip = self.trial.trip()?;
-        let gate = self.gates.iter().filter(|g| !matches!(g.criterion, Criterion::Mean { .. })).nth(trip.wire).unwrap();
+        let gate = self.gates.iter().filter(|g| g.criterion.is_wired()).nth(trip.wire).unwrap();
         let evidence = Evidence::of_trip(gate, &"v2".parse().unwrap(), self.judge.alpha_each(), trip.requests, trip.breaches, 0);
         assert!(evidence.log_e >= evidence.log_threshold, "seed = {}: tripped without evidence: {evidence:?}", self.seed);
         Some(evidence)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::invariants;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::rollout::{Event, Phase, Record};
@@ -275,8 +276,14 @@ impl World {
         }
         if flight.seq > 0 {
             let fate = match (flight.head, how) {
-                (Some(latency), _) => Fate::Measured { latency, failed: flight.manner.fails, unanswered: false },
-                (None, Next::TimeOut) => Fate::Measured { latency: self.now.since(flight.started), failed: true, unanswered: true },
+                (Some(latency), _) => {
+                    let errors = if flight.manner.fails { ErrorKinds::SERVER } else { ErrorKinds::NONE };
+                    Fate::Measured { latency, duration: self.now.since(flight.started), errors, unanswered: false }
+                }
+                (None, Next::TimeOut) => {
+                    let out = self.now.since(flight.started);
+                    Fate::Measured { latency: out, duration: out, errors: ErrorKinds::TIMEOUT, unanswered: true }
+                }
                 (None, _) => Fate::Excluded { after: self.now.since(flight.started) },
             };
             self.workers[flight.worker].marks.push(Mark::Ended(flight.seq, fate));

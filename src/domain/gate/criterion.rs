@@ -1,12 +1,11 @@
-//! One comparison of a gate, as people write it: `p95 < 1s`, `errors < 1%`, `mean < 300ms`.
+//! One comparison of a gate: what is measured, and the bound on it.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time;
+use crate::domain::error_kinds::ErrorKinds;
 
 /// A share of requests in parts per million: 50 000 is 5 %.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +35,52 @@ impl fmt::Display for Share {
     }
 }
 
+/// From where to where a response is timed; both begin when the request's head was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timing {
+    /// To the response head sent on: `p95`.
+    #[default]
+    ResponseTime,
+    /// To the last byte: `p95(duration)`.
+    Duration,
+}
+
+/// How many times the stable version's figure is allowed, in thousandths: 1 100 is 1.1 times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    /// Makes a ratio from thousandths; `None` outside 1 (1 000) to 1 000 (1 000 000), where a gate would be senseless.
+    #[must_use]
+    pub const fn from_thousandths(thousandths: u32) -> Option<Self> {
+        if thousandths < 1_000 || thousandths > 1_000_000 { None } else { Some(Self(thousandths)) }
+    }
+
+    /// Returns the ratio as a factor from 1 to 1 000.
+    #[must_use]
+    pub fn factor(self) -> f64 {
+        f64::from(self.0) / 1e3
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let factor = format!("{:.3}", self.factor());
+        f.write_str(factor.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+/// How much more than the stable version's share of errors is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slack {
+    /// So many times the share: `errors <= stable * 1.5`.
+    Times(Ratio),
+    /// So many percentage points more: `errors <= stable + 0.2pp`.
+    Plus(Share),
+}
+
 /// What a version must keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,19 +89,64 @@ pub enum Criterion {
     Latency {
         /// The share that may be over the limit, one minus the quantile.
         share: Share,
-        /// The limit on the response time (head read → response head sent on); exactly the limit is good.
+        /// The limit; exactly the limit is good.
         limit: Duration,
+        /// What is timed.
+        timing: Timing,
     },
-    /// At most `share` of the requests may fail through the version's fault.
+    /// At most `share` of the requests may fail in one of the counted ways.
     Errors {
         /// The share that may fail.
         share: Share,
+        /// What counts.
+        kinds: ErrorKinds,
     },
-    /// The mean response time may be at most `limit`.
+    /// The mean may be at most `limit`.
     Mean {
         /// The limit on the mean.
         limit: Duration,
+        /// What is timed.
+        timing: Timing,
     },
+    /// The Apdex score must be above one minus `loss`: a request costs 0 when answered within `satisfied`, one half when
+    /// within four times that, and 1 when later or failed.
+    Apdex {
+        /// The time within which a client is satisfied.
+        satisfied: Duration,
+        /// The mean loss that is allowed, one minus the score asked for.
+        loss: Share,
+    },
+    /// The canary may exceed `ratio` times the stable version's quantile no more often than the stable version exceeds its
+    /// own: `p95 <= stable * 1.1`.
+    RelativeLatency {
+        /// The share over the quantile, one minus the quantile.
+        share: Share,
+        /// How many times the stable version's quantile is allowed.
+        ratio: Ratio,
+        /// What is timed.
+        timing: Timing,
+    },
+    /// The canary's share of errors may exceed the stable version's by so much.
+    RelativeErrors {
+        /// What counts.
+        kinds: ErrorKinds,
+        /// By how much.
+        slack: Slack,
+    },
+}
+
+impl Criterion {
+    /// Says whether each request is judged alone against a fixed limit, so that a tripwire on the request path watches it.
+    #[must_use]
+    pub const fn is_wired(&self) -> bool {
+        matches!(self, Self::Latency { .. } | Self::Errors { .. })
+    }
+
+    /// Says whether it compares the canary with the stable version of the same moment.
+    #[must_use]
+    pub const fn is_relative(&self) -> bool {
+        matches!(self, Self::RelativeLatency { .. } | Self::RelativeErrors { .. })
+    }
 }
 
 /// Where a gate comes from.
@@ -100,135 +190,6 @@ impl Gate {
             Origin::Written => self.criterion.to_string(),
             Origin::Compiled { indicator } => format!("{indicator}: {}", self.criterion),
             Origin::Derived { indicator } => format!("{indicator}: {} (derived)", self.criterion),
-        }
-    }
-}
-
-/// The reason why a text is not a [`Criterion`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a gate: {reason}")]
-pub struct InvalidCriterion {
-    text: String,
-    reason: String,
-}
-
-/// What a gate may look like, for error messages.
-pub const EXAMPLES: &str = "write for example 'p95 < 1s', 'p99.9 < 3s', 'errors < 1%' or 'mean < 300ms'";
-
-impl FromStr for Criterion {
-    type Err = InvalidCriterion;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCriterion> {
-        let wrong = |reason: String| InvalidCriterion { text: text.chars().take(80).collect(), reason };
-        let (left, right) = text.split_once('<').ok_or_else(|| wrong(format!("there is no '<'; {EXAMPLES}")))?;
-        let (left, right) = (left.trim(), right.trim());
-        if let Some(rest) = right.strip_prefix('=') {
-            return Err(wrong(format!(
-                "'<=' is not used, a value exactly at the limit is good with '<' too; write '{left} < {}'",
-                rest.trim()
-            )));
-        }
-        if let Some(quantile) = left.strip_prefix('p') {
-            let share = exceedance(quantile)
-                .ok_or_else(|| wrong(format!("'{left}' is not a quantile between p1 and p99.99 with at most two decimals; {EXAMPLES}")))?;
-            return Ok(Self::Latency { share, limit: duration(right).map_err(wrong)? });
-        }
-        match left {
-            "errors" => {
-                let share = percent(right).ok_or_else(|| {
-                    wrong(format!("'{right}' is not a share above 0% and below 100%, in steps of 0.0001%; write for example 'errors < 1%'"))
-                })?;
-                Ok(Self::Errors { share })
-            }
-            "mean" => Ok(Self::Mean { limit: duration(right).map_err(wrong)? }),
-            _ => Err(wrong(format!("'{left}' is not measured; {EXAMPLES}"))),
-        }
-    }
-}
-
-/// Reads the digits after the `p` of a quantile and returns one minus the quantile.
-fn exceedance(text: &str) -> Option<Share> {
-    let hundredths = decimal(text, 2)?;
-    let ppm = 1_000_000_u32.checked_sub(hundredths.checked_mul(100)?)?;
-    if hundredths < 100 { None } else { Share::from_ppm(ppm) }
-}
-
-/// Reads `1%`, `0.1 %`.
-fn percent(text: &str) -> Option<Share> {
-    Share::from_ppm(decimal(text.strip_suffix('%')?.trim_end(), 4)?)
-}
-
-/// Reads a plain decimal number with at most `places` decimals and returns it times 10^places.
-fn decimal(text: &str, places: usize) -> Option<u32> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || text.ends_with('.') || !digits(whole) || !digits(fraction) || fraction.len() > places {
-        return None;
-    }
-    format!("{whole}{fraction:0<places$}").parse().ok()
-}
-
-/// Reads a positive duration of at most an hour in jiff's friendly format: `1s`, `300ms`, `1.5s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("'{text}' is not a duration; write a number with a unit, such as 300ms or 1s"))?;
-    match Duration::try_from(parsed) {
-        Ok(limit) if !limit.is_zero() && limit <= Duration::from_secs(3600) => Ok(limit),
-        _ => Err(format!("the limit '{text}' is out of range; it must be above 0 and at most 1h")),
-    }
-}
-
-impl fmt::Display for Criterion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Latency { share, limit } => {
-                let quantile = format!("{:.2}", 100.0 - share.ratio() * 100.0);
-                write!(f, "p{} < {}", quantile.trim_end_matches('0').trim_end_matches('.'), time::human(*limit))
-            }
-            Self::Errors { share } => write!(f, "errors < {share}"),
-            Self::Mean { limit } => write!(f, "mean < {}", time::human(*limit)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_gates_as_people_write_them() {
-        let p95 = Criterion::Latency { share: Share::FIVE_PERCENT, limit: Duration::from_secs(1) };
-        assert_eq!("p95 < 1s".parse(), Ok(p95));
-        assert_eq!("p95<1000ms".parse(), Ok(p95));
-        assert_eq!("p99.9 < 3s".parse::<Criterion>().unwrap().to_string(), "p99.9 < 3 s");
-        assert_eq!("errors < 0.1%".parse::<Criterion>().unwrap().to_string(), "errors < 0.1%");
-        assert_eq!("mean < 300ms".parse::<Criterion>().unwrap().to_string(), "mean < 300 ms");
-    }
-
-    #[test]
-    fn what_it_writes_it_reads() {
-        for text in ["p95 < 1 s", "p99.99 < 3 ms", "errors < 0.0001%", "mean < 1.5 s"] {
-            assert_eq!(text.parse::<Criterion>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn refuses_what_cannot_fire_and_says_why() {
-        for (text, part) in [
-            ("p95", "no '<'"),
-            ("p95 <= 1s", "p95 < 1s"),
-            ("p100 < 1s", "p99.99"),
-            ("p0 < 1s", "p99.99"),
-            ("p95 < 1", "unit"),
-            ("p95 < 0s", "above 0"),
-            ("p95 < -1s", "above 0"),
-            ("errors < 1", "errors < 1%"),
-            ("errors < 0%", "above 0%"),
-            ("errors < 100%", "below 100%"),
-            ("latency < 1s", "not measured"),
-        ] {
-            let error = text.parse::<Criterion>().unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
         }
     }
 }

@@ -36,8 +36,8 @@ impl Evidence {
     #[must_use]
     pub fn of_trip(gate: &Gate, canary: &Name, alpha: f64, requests: u64, breaches: u64, unanswered: u64) -> Self {
         let share = match gate.criterion {
-            Criterion::Latency { share, .. } | Criterion::Errors { share } => share.ratio(),
-            Criterion::Mean { .. } => 1.0 - f64::EPSILON,
+            Criterion::Latency { share, .. } | Criterion::Errors { share, .. } => share.ratio(),
+            _ => 1.0 - f64::EPSILON,
         };
         let log_e = exceedance::log_e_breach(requests, breaches, share);
         let what = match gate.criterion {
@@ -46,7 +46,7 @@ impl Evidence {
                 format!("exceeded {} ({unanswered} of them still unanswered then)", time::human(limit))
             }
             Criterion::Latency { limit, .. } => format!("exceeded {}", time::human(limit)),
-            Criterion::Errors { .. } | Criterion::Mean { .. } => "failed".to_owned(),
+            _ => "failed".to_owned(),
         };
         let derived = match &gate.origin {
             Origin::Derived { indicator } => format!(" (gate derived from the severe limit of {indicator})"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::gate::criterion::{Criterion, Gate, Origin, Share};
+use crate::domain::gate::criterion::{Criterion, Gate, Origin, Share, Timing};
 use crate::domain::gate::perfspec::promql;
 use crate::domain::gate::perfspec::reach;
 use crate::domain::gate::perfspec::spec::{Aggregation, Indicator, Query, Spec};
@@ -215,14 +215,14 @@ pub fn gates(indicator: &LiveIndicator, derive_tripwire: bool) -> Vec<Gate> {
     let compiled = |criterion| Gate { criterion, origin: Origin::Compiled { indicator: id() } };
     match (indicator.aggregate, indicator.fail_line) {
         (Aggregate::Mean, fail_line) => {
-            let mean = fail_line.map(|limit| compiled(Criterion::Mean { limit }));
+            let mean = fail_line.map(|limit| compiled(Criterion::Mean { limit, timing: Timing::ResponseTime }));
             let tripwire = indicator.severe.filter(|_| derive_tripwire).map(|limit| Gate {
-                criterion: Criterion::Latency { share: Share::FIVE_PERCENT, limit },
+                criterion: Criterion::Latency { share: Share::FIVE_PERCENT, limit, timing: Timing::ResponseTime },
                 origin: Origin::Derived { indicator: id() },
             });
             mean.into_iter().chain(tripwire).collect()
         }
-        (Aggregate::Percentile(share), Some(limit)) => vec![compiled(Criterion::Latency { share, limit })],
+        (Aggregate::Percentile(share), Some(limit)) => vec![compiled(Criterion::Latency { share, limit, timing: Timing::ResponseTime })],
         (Aggregate::Percentile(_), None) | (Aggregate::Min | Aggregate::Max | Aggregate::Count, _) => Vec::new(),
     }
 }

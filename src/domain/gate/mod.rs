@@ -2,10 +2,13 @@
 
 pub mod criterion;
 pub mod evidence;
+pub mod language;
 pub mod live;
 pub mod perfspec;
+pub mod policy;
 pub mod verdict;
 
 pub use criterion::{Criterion, Gate, Origin, Share};
 pub use evidence::Evidence;
+pub use policy::{Inconclusive, Policy};
 pub use verdict::Verdict;

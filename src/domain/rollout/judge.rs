@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Criterion, Evidence, Gate, Origin, Verdict};
 use crate::domain::start_order::{Fate, Slot, StartOrder};
 use crate::domain::stats::exceedance;
@@ -107,7 +108,7 @@ impl Judge {
             .iter()
             .map(|gate| {
                 let limit = match gate.criterion {
-                    Criterion::Mean { limit } => Some(limit.as_nanos() as f64),
+                    Criterion::Mean { limit, .. } => Some(limit.as_nanos() as f64),
                     _ => None,
                 };
                 State {
@@ -152,7 +153,7 @@ impl Judge {
         self.step_first = first;
         for state in &mut self.states {
             (state.requests, state.breaches) = (0, 0);
-            if let Criterion::Mean { limit } = state.gate.criterion {
+            if let Criterion::Mean { limit, .. } = state.gate.criterion {
                 state.pass_mean = Some(MeanPass::new(limit.as_nanos() as f64));
             }
         }
@@ -195,11 +196,12 @@ impl State {
             match slot {
                 Slot::Done(fate) => self.fold_mean(fate, self.cursor >= step_first),
                 Slot::Answered(_, latency) => {
-                    let answer = Fate::Measured { latency, failed: false, unanswered: false };
+                    let answer = Fate::Measured { latency, duration: latency, errors: ErrorKinds::NONE, unanswered: false };
                     self.fold_mean(answer, self.cursor >= step_first);
                 }
                 Slot::InFlight(at) => {
-                    let overdue = Fate::Measured { latency: known_until.since(at), failed: false, unanswered: true };
+                    let out = known_until.since(at);
+                    let overdue = Fate::Measured { latency: out, duration: out, errors: ErrorKinds::NONE, unanswered: true };
                     self.fold_mean(overdue, self.cursor >= step_first);
                 }
                 Slot::Unknown => {}
@@ -217,7 +219,9 @@ impl State {
     /// Says whether the slot is resolved for this gate (outer) and whether it counts and is bad (inner).
     fn resolve(&self, slot: Slot, known_until: Timestamp) -> Option<Option<bool>> {
         match (self.gate.criterion, slot) {
-            (_, Slot::Unknown) => None,
+            (_, Slot::Unknown) | (Criterion::Apdex { .. } | Criterion::RelativeLatency { .. } | Criterion::RelativeErrors { .. }, _) => {
+                None
+            }
             (Criterion::Latency { limit, .. }, Slot::InFlight(at)) => (known_until.since(at) > limit).then_some(Some(true)),
             (Criterion::Latency { limit, .. }, Slot::Answered(_, latency)) => Some(Some(is_latency_breach(latency, false, limit))),
             (Criterion::Mean { .. }, Slot::Answered(..)) => Some(Some(false)),
@@ -229,7 +233,7 @@ impl State {
             (Criterion::Latency { limit, .. }, Slot::Done(Fate::Measured { latency, unanswered, .. })) => {
                 Some(Some(is_latency_breach(latency, unanswered, limit)))
             }
-            (Criterion::Errors { .. }, Slot::Done(Fate::Measured { failed, .. })) => Some(Some(failed)),
+            (Criterion::Errors { kinds, .. }, Slot::Done(Fate::Measured { errors, .. })) => Some(Some(kinds.meets(errors))),
             (Criterion::Mean { .. }, Slot::Done(Fate::Measured { .. })) => Some(Some(false)),
         }
     }
@@ -255,7 +259,7 @@ impl State {
     fn breach(&self, canary: &Name, order: &StartOrder, known_until: Timestamp, wire: WireCount, alpha: f64) -> Option<Evidence> {
         let threshold = tripwire::log_threshold(alpha);
         match self.gate.criterion {
-            Criterion::Latency { share, .. } | Criterion::Errors { share } => {
+            Criterion::Latency { share, .. } | Criterion::Errors { share, .. } => {
                 let enough = wire.breaches > 0 && exceedance::log_e_breach(wire.requests, wire.breaches, share.ratio()) >= threshold;
                 enough.then(|| Evidence::of_trip(&self.gate, canary, alpha, wire.requests, wire.breaches, wire.unanswered))
             }
@@ -281,12 +285,13 @@ impl State {
                 let mean = u64::try_from(sum / u128::from(count.max(1))).unwrap_or(u64::MAX);
                 (log_e >= threshold).then(|| Evidence::of_mean_breach(&self.gate, canary, alpha, count, Duration::from_nanos(mean), log_e))
             }
+            _ => None,
         }
     }
 
     fn status(&self, failed: bool, log_beta: f64) -> GateStatus {
         let (log_e, needs) = match (self.gate.criterion, &self.pass_mean) {
-            (Criterion::Latency { share, .. } | Criterion::Errors { share }, _) => {
+            (Criterion::Latency { share, .. } | Criterion::Errors { share, .. }, _) => {
                 let log_e = if self.requests == 0 { 0.0 } else { exceedance::log_e_pass(self.requests, self.breaches, share.ratio()) };
                 let needed = exceedance::pass_n_min(self.breaches, share.ratio(), log_beta);
                 (log_e, (needed < u64::MAX).then(|| needed.saturating_sub(self.requests)))
@@ -295,7 +300,7 @@ impl State {
                 let typical = if self.folded == 0 { 0.0 } else { self.latency_ns as f64 / self.folded as f64 };
                 (pass.log_e(), pass.needs(typical, log_beta))
             }
-            (Criterion::Mean { .. }, None) => (0.0, None),
+            _ => (0.0, None),
         };
         let verdict = match (failed, log_e >= log_beta) {
             (true, _) => Verdict::Fail,

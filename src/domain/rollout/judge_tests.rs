@@ -9,10 +9,11 @@ fn judge(gates: &[&str]) -> Judge {
 }
 
 fn good(ms: u64) -> Fate {
-    Fate::Measured { latency: Duration::from_millis(ms), failed: false, unanswered: false }
+    Fate::Measured { latency: Duration::from_millis(ms), duration: Duration::from_millis(ms), errors: ErrorKinds::NONE, unanswered: false }
 }
 
-const NO_ANSWER: Fate = Fate::Measured { latency: Duration::from_millis(2), failed: true, unanswered: true };
+const NO_ANSWER: Fate =
+    Fate::Measured { latency: Duration::from_millis(2), duration: Duration::from_millis(2), errors: ErrorKinds::CONNECT, unanswered: true };
 
 fn at(ms: u64) -> Timestamp {
     Timestamp::ZERO + Duration::from_millis(ms)
