@@ -226,10 +226,9 @@ fn setup(service: &config::Service) -> ServiceSetup {
         hosts: service.hosts.clone(),
         stable: service.stable.clone(),
         canary: service.canary.clone(),
-        plan: service.plan.clone(),
+        schedule: service.schedule.clone(),
         gates: service.gates.clone(),
-        alpha: service.alpha,
-        beta: service.beta,
+        policy: service.policy,
         grader: service.perfspec.as_ref().map(|file| grader(file.spec.clone())),
     }
 }

@@ -6,7 +6,7 @@ use crate::config::place::{At, Place, Report};
 use crate::config::spec::{PlanSpec, StepSpec};
 use crate::config::values;
 use crate::domain::rollout::plan::{InvalidPlan, LONGEST_HOLD};
-use crate::domain::rollout::{Plan, Step};
+use crate::domain::rollout::{Plan, Ramp, Schedule, Start, Step};
 use crate::domain::weight::Weight;
 
 /// The first step of a ramp where none is written.
@@ -17,15 +17,15 @@ const DEFAULT_FACTOR: u16 = 3;
 const DEFAULT_HOLD: Duration = Duration::from_secs(10);
 
 /// Compiles a plan; `None` after reporting why there is none.
-pub(super) fn compile(spec: &PlanSpec, report: &Report<'_>) -> Option<Plan> {
+pub(super) fn compile(spec: &PlanSpec, report: &Report<'_>) -> Option<Schedule> {
     match spec {
         PlanSpec::Broken => None,
         PlanSpec::Ramp { start, factor, hold } => ramp(start.as_ref(), factor.as_ref(), hold.as_ref(), report),
-        PlanSpec::Steps(steps) => from_steps(steps, report),
+        PlanSpec::Steps(steps) => from_steps(steps, report).map(Schedule::Steps),
     }
 }
 
-fn ramp(start: Option<&At<String>>, factor: Option<&At<String>>, hold: Option<&At<String>>, report: &Report<'_>) -> Option<Plan> {
+fn ramp(start: Option<&At<String>>, factor: Option<&At<String>>, hold: Option<&At<String>>, report: &Report<'_>) -> Option<Schedule> {
     let default_start = || DEFAULT_START.parse().ok();
     let weight = start.map_or_else(default_start, |text| values::weight(text, report));
     let factor = factor.map_or(Some(DEFAULT_FACTOR), |text| values::whole(text, 2..=10_000, report));
@@ -34,7 +34,7 @@ fn ramp(start: Option<&At<String>>, factor: Option<&At<String>>, hold: Option<&A
         report.error(&text.place, "a ramp that starts at 0% never gathers evidence", "write a share above 0%, such as 10%");
         return None;
     }
-    Plan::ramp(weight?, factor?, hold?).ok()
+    Some(Schedule::Ramp(Ramp { start: Start::At(weight?), factor: factor?, hold: hold?, harm: None }))
 }
 
 fn from_steps(steps: &At<Vec<StepSpec>>, report: &Report<'_>) -> Option<Plan> {

@@ -10,7 +10,7 @@ use crate::config::spec::{ServiceSpec, VersionSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
 use crate::domain::gate::language::EXAMPLES;
-use crate::domain::gate::{Criterion, Gate, live};
+use crate::domain::gate::{Criterion, Gate, Policy, live};
 use crate::domain::version::Version;
 use crate::formats::perfspec;
 
@@ -39,9 +39,8 @@ pub(super) fn compile(spec: &ServiceSpec, base: &Path, around: &Surroundings<'_>
         canary: canary.flatten(),
         gates,
         perfspec,
-        alpha: alpha?,
-        beta: beta?,
-        plan: plan?,
+        policy: Policy { alpha: alpha?, alpha_brake: alpha?, beta: beta?, ..Policy::default() },
+        schedule: plan?,
     })
 }
 

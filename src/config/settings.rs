@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::domain::gate::Gate;
 use crate::domain::gate::perfspec::spec::Spec;
-use crate::domain::rollout::Plan;
+use crate::domain::gate::{Gate, Policy};
+use crate::domain::rollout::Schedule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::{Name, Version};
 
@@ -60,12 +60,10 @@ pub struct Service {
     pub gates: Vec<Gate>,
     /// The perfspec the canary is graded by.
     pub perfspec: Option<Perfspec>,
-    /// The bound on the chance of rolling back a version that keeps to its gates; above 0, at most 0.5.
-    pub alpha: f64,
-    /// The bound on the chance of promoting a version that does not; above 0, at most 0.5.
-    pub beta: f64,
-    /// How the canary's weight grows.
-    pub plan: Plan,
+    /// How a canary is judged.
+    pub policy: Policy,
+    /// How the canary's share grows.
+    pub schedule: Schedule,
 }
 
 /// A perfspec file of a service.

@@ -69,7 +69,7 @@ impl Active {
     /// Arms a rollout that has not begun with the service's gates.
     pub(super) fn new(machine: Rollout, setup: &ServiceSetup) -> Self {
         let gates = setup.gates.clone();
-        let alpha = alpha_of_one_gate(setup.alpha, gates.len());
+        let alpha = alpha_of_one_gate(setup.policy.alpha, gates.len());
         let watched = gates.iter().filter_map(|gate| match gate.criterion {
             Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
             Criterion::Errors { share, .. } => Some((Watch::Errors, n_max_table(share, alpha))),
@@ -78,7 +78,7 @@ impl Active {
         let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = watched.unzip();
         let canary = machine.record().canary.clone();
         Self {
-            judge: Judge::new(canary.name.clone(), &gates, setup.alpha, setup.beta),
+            judge: Judge::new(canary.name.clone(), &gates, setup.policy.alpha, setup.policy.beta),
             machine,
             gates,
             trial: Arc::new(Trial::new(tables)),

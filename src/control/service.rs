@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::control::active::{Active, bare_status};
 use crate::control::setup::{ServiceSetup, VALIDITY};
@@ -116,7 +117,11 @@ impl Service {
             self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
         self.state.rejected.retain(|name| *name != canary.name);
         remember(&mut self.state.tried, &canary.name);
-        let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary, self.setup.plan.clone(), generation);
+        let plan = match self.setup.schedule.plan(0.0, Duration::from_secs(1)) {
+            Ok(plan) => plan,
+            Err(why) => return shell.notify(&self.setup.name, format!("the rollout does not begin: {why}"), true),
+        };
+        let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary, plan, generation);
         self.active = Some(Active::new(machine, &self.setup));
         self.drive(Event::Begin, now, shell);
     }
@@ -295,11 +300,7 @@ impl Service {
     pub fn status(&self) -> ServiceStatus {
         let rollout = match &self.active {
             Some(active) => Some(active.status(&self.epoch, &self.state)),
-            None => self.state.rollout.as_ref().map(|record| RolloutStatus {
-                steps: self.setup.plan.steps().len(),
-                durable: true,
-                ..bare_status(record)
-            }),
+            None => self.state.rollout.as_ref().map(|record| RolloutStatus { durable: true, ..bare_status(record) }),
         };
         ServiceStatus { name: self.setup.name.clone(), owner: (*self.owner).clone(), rollout, rejected: self.state.rejected.clone() }
     }

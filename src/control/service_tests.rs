@@ -3,10 +3,9 @@
 use super::*;
 use crate::control::setup::TICK;
 use crate::domain::error_kinds::ErrorKinds;
-use crate::domain::gate::{Gate, Verdict};
-use crate::domain::rollout::Plan;
+use crate::domain::gate::{Gate, Policy, Verdict};
+use crate::domain::rollout::{Plan, Schedule};
 use crate::domain::start_order::Fate;
-use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,10 +80,9 @@ impl Desk {
             hosts: Vec::new(),
             stable: version("v1"),
             canary: None,
-            plan: Plan::ramp("10%".parse().unwrap(), 10, 10 * SECOND).unwrap(),
+            schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 10, 10 * SECOND).unwrap()),
             gates: vec![Gate::written("p95 < 1s".parse().unwrap())],
-            alpha: 0.001,
-            beta: 0.05,
+            policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
             grader: Some(Arc::new(|measured| (Verdict::Pass, format!("{} requests", measured.count)))),
         };
         let state = ServiceState {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::gate::live::Measured;
-use crate::domain::gate::{Gate, Verdict};
-use crate::domain::rollout::Plan;
+use crate::domain::gate::{Gate, Policy, Verdict};
+use crate::domain::rollout::Schedule;
 use crate::domain::version::{Name, Version};
 
 /// How long an epoch with a canary is valid unless the controller renews it: twenty of its ticks.
@@ -28,14 +28,12 @@ pub struct ServiceSetup {
     pub stable: Version,
     /// The version to try.
     pub canary: Option<Version>,
-    /// The ramp.
-    pub plan: Plan,
+    /// How the canary's share grows.
+    pub schedule: Schedule,
     /// What a canary must keep to.
     pub gates: Vec<Gate>,
-    /// The bound on false rollbacks, over all gates.
-    pub alpha: f64,
-    /// The bound on false promotions, per step.
-    pub beta: f64,
+    /// How the canary is judged.
+    pub policy: Policy,
     /// Grades a step by the service's gate file.
     pub grader: Option<Grader>,
 }

@@ -12,10 +12,10 @@ use portcullis::control::command::Commands;
 use portcullis::control::controller::{Controller, Inputs};
 use portcullis::control::setup::ServiceSetup;
 use portcullis::control::status::Board;
-use portcullis::domain::gate::Gate;
+use portcullis::domain::gate::{Gate, Policy};
 use portcullis::domain::observation::Observation;
 use portcullis::domain::outcome::{Outcome, Role};
-use portcullis::domain::rollout::Plan;
+use portcullis::domain::rollout::{Plan, Schedule};
 use portcullis::domain::version::{Name, Version};
 use portcullis::proxy::settings::Settings;
 use portcullis::proxy::worker::{Counters, Parts};
@@ -72,10 +72,9 @@ fn setup(stable: SocketAddr) -> ServiceSetup {
         hosts: Vec::new(),
         stable: Version { name: name("0.8.1"), endpoints: vec![stable] },
         canary: None,
-        plan: Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap(),
+        schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap()),
         gates: ["p95 < 1s", "errors < 1%"].map(|gate| Gate::written(gate.parse().unwrap())).to_vec(),
-        alpha: 0.001,
-        beta: 0.05,
+        policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
         grader: None,
     }
 }

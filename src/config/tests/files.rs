@@ -33,15 +33,18 @@ fn the_example_holds_every_key_and_its_defaults() {
     let canary = service.canary.as_ref().unwrap();
     assert_eq!((canary.name.as_str(), &canary.endpoints[..]), ("0.8.2", &["127.0.0.1:8082".parse().unwrap()][..]));
     assert_eq!(service.gates, [gate("p95 < 1s"), gate("errors < 1%")]);
-    assert_eq!((service.alpha, service.beta), (0.001, 0.05));
-    assert_eq!(service.plan, Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap());
+    assert_eq!((service.policy.alpha, service.policy.beta), (0.001, 0.05));
+    assert_eq!(
+        service.schedule.plan(0.0, Duration::from_secs(1)).unwrap(),
+        Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap()
+    );
 
     // Left out, every optional key of the example means the same, except those that name this very service.
     let small = loaded(SMALL).settings;
     assert_eq!((small.admin, small.access_log, small.strict_http), (settings.admin, settings.access_log, settings.strict_http));
     assert_eq!(small.timeouts, settings.timeouts);
     let bare = &small.services[0];
-    assert_eq!((bare.alpha, bare.beta, &bare.plan), (service.alpha, service.beta, &service.plan));
+    assert_eq!((bare.policy, &bare.schedule), (service.policy, &service.schedule));
 }
 
 #[test]
@@ -88,7 +91,14 @@ fn lists_may_be_single_values_and_steps_may_replace_the_ramp() {
     let service = &settings.services[0];
     assert_eq!(service.hosts, ["carts.example.com"]);
     assert_eq!(service.gates, [gate("p99 < 2s")]);
-    let holds: Vec<_> = service.plan.steps().iter().map(|step| (step.weight.to_string(), step.hold.as_secs())).collect();
+    let holds: Vec<_> = service
+        .schedule
+        .plan(0.0, Duration::ZERO)
+        .unwrap()
+        .steps()
+        .iter()
+        .map(|step| (step.weight.to_string(), step.hold.as_secs()))
+        .collect();
     assert_eq!(holds, [("2.5%".to_owned(), 90), ("100%".to_owned(), 0)]);
 }
 

@@ -46,7 +46,10 @@ fn flags_alone_make_a_configuration() {
     assert_eq!(service.gates.len(), 3, "two written, one compiled, none derived");
     let read = service.perfspec.as_ref().unwrap();
     assert_eq!((&read.path, read.derive_tripwire), (&perfspec, false));
-    assert_eq!(service.plan, Plan::ramp("20%".parse().unwrap(), 3, Duration::from_secs(5)).unwrap());
+    assert_eq!(
+        service.schedule.plan(0.0, Duration::from_secs(1)).unwrap(),
+        Plan::ramp("20%".parse().unwrap(), 3, Duration::from_secs(5)).unwrap()
+    );
 }
 
 #[test]

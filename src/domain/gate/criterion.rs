@@ -142,6 +142,17 @@ impl Criterion {
         matches!(self, Self::Latency { .. } | Self::Errors { .. })
     }
 
+    /// Returns the margin of a gate that names none, in percent: 50 for shares of at most 0.1 %, where passing would take
+    /// ten thousand requests otherwise, 100 for what is compared with stable, else none.
+    #[must_use]
+    pub const fn default_margin(&self) -> u32 {
+        match self {
+            Self::RelativeLatency { .. } | Self::RelativeErrors { .. } => 100,
+            Self::Latency { share, .. } | Self::Errors { share, .. } if share.0 <= 1_000 => 50,
+            _ => 0,
+        }
+    }
+
     /// Says whether it compares the canary with the stable version of the same moment.
     #[must_use]
     pub const fn is_relative(&self) -> bool {
@@ -174,13 +185,23 @@ pub struct Gate {
     pub criterion: Criterion,
     /// Who asked for it.
     pub origin: Origin,
+    /// How much worse than the limit a version may be and still pass, in percent of what the limit allows: with 50 a gate
+    /// "errors < 0.1%" passes a version whose share is shown to be below 0.15 %. For relative gates: how much worse than
+    /// stable, so 100 is twice the share.
+    pub margin: u32,
 }
 
 impl Gate {
     /// Makes a gate the operator wrote.
     #[must_use]
     pub const fn written(criterion: Criterion) -> Self {
-        Self { criterion, origin: Origin::Written }
+        Self::new(criterion, Origin::Written)
+    }
+
+    /// Makes a gate with the default margin of its criterion.
+    #[must_use]
+    pub const fn new(criterion: Criterion, origin: Origin) -> Self {
+        Self { criterion, origin, margin: criterion.default_margin() }
     }
 
     /// Returns a short name, unique among the gates of one rollout that differ, for metrics and the API.

@@ -212,13 +212,13 @@ pub fn compile(spec: &Spec, derive_tripwire: bool) -> Result<Vec<Gate>, Vec<NotL
 #[must_use]
 pub fn gates(indicator: &LiveIndicator, derive_tripwire: bool) -> Vec<Gate> {
     let id = || indicator.id.clone();
-    let compiled = |criterion| Gate { criterion, origin: Origin::Compiled { indicator: id() } };
+    let compiled = |criterion| Gate::new(criterion, Origin::Compiled { indicator: id() });
     match (indicator.aggregate, indicator.fail_line) {
         (Aggregate::Mean, fail_line) => {
             let mean = fail_line.map(|limit| compiled(Criterion::Mean { limit, timing: Timing::ResponseTime }));
-            let tripwire = indicator.severe.filter(|_| derive_tripwire).map(|limit| Gate {
-                criterion: Criterion::Latency { share: Share::FIVE_PERCENT, limit, timing: Timing::ResponseTime },
-                origin: Origin::Derived { indicator: id() },
+            let tripwire = indicator.severe.filter(|_| derive_tripwire).map(|limit| {
+                let criterion = Criterion::Latency { share: Share::FIVE_PERCENT, limit, timing: Timing::ResponseTime };
+                Gate::new(criterion, Origin::Derived { indicator: id() })
             });
             mean.into_iter().chain(tripwire).collect()
         }

@@ -5,9 +5,11 @@ pub mod judge;
 pub mod machine;
 pub mod plan;
 pub mod record;
+pub mod schedule;
 
 pub use event::{Effect, Event, View};
 pub use judge::{GateStatus, Judge, Judgement, WireCount};
 pub use machine::Rollout;
 pub use plan::{Plan, Step};
 pub use record::{Entry, Phase, Record, ServiceState};
+pub use schedule::{Ramp, Schedule, Start};

@@ -20,10 +20,11 @@ pub struct Step {
 }
 
 /// The steps of a rollout: at least one, weights strictly increasing from above 0 to exactly 100 %.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Step>", into = "Vec<Step>")]
 pub struct Plan {
     steps: Vec<Step>,
+    harm: Option<f64>,
 }
 
 /// The reason why steps are not a [`Plan`]. Step indices count from 0; the text counts from 1.
@@ -91,7 +92,7 @@ impl Plan {
     pub fn new(steps: Vec<Step>) -> Result<Self, InvalidPlan> {
         match Self::problems(&steps).into_iter().next() {
             Some(problem) => Err(problem),
-            None => Ok(Self { steps }),
+            None => Ok(Self { steps, harm: None }),
         }
     }
 
@@ -120,7 +121,7 @@ impl Plan {
     }
 
     /// Makes the plan that begins at `start` and multiplies the weight by `factor` until it is everything, holding
-    /// each step for `hold`: 10 % and factor 3 give 10 %, 30 %, 90 %, 100 %.
+    /// each step for `hold`. A step that would land above 60 % is everything: 10 % and factor 3 give 10 %, 30 %, 100 %.
     ///
     /// # Errors
     ///
@@ -132,8 +133,21 @@ impl Plan {
         if start == Weight::ZERO {
             return Err(InvalidPlan::Nothing { index: 0 });
         }
-        let weights = std::iter::successors(Some(start), |weight| (*weight < Weight::FULL).then(|| weight.times(factor)));
+        let weights = std::iter::successors(Some(start), |weight| (*weight < Weight::FULL).then(|| next(*weight, factor)));
         Self::new(weights.map(|weight| Step { weight, hold }).collect())
+    }
+
+    /// Returns the plan with the rule that the share may grow as soon as no more than `harm` bad requests are to be expected
+    /// in flight, or without such a rule.
+    #[must_use]
+    pub fn within_harm(self, harm: Option<f64>) -> Self {
+        Self { harm, ..self }
+    }
+
+    /// Returns how many bad requests may be expected in flight while the share grows; `None` where each step needs pass evidence.
+    #[must_use]
+    pub const fn harm(&self) -> Option<f64> {
+        self.harm
     }
 
     /// Returns the steps in their order; never empty.
@@ -153,6 +167,12 @@ impl Plan {
     pub fn last_index(&self) -> usize {
         self.steps.len().saturating_sub(1)
     }
+}
+
+/// Returns the weight after `weight` in a ramp: what would be above 60 % is everything.
+fn next(weight: Weight, factor: u16) -> Weight {
+    let next = weight.times(factor);
+    if next.basis_points() > 6_000 { Weight::FULL } else { next }
 }
 
 impl TryFrom<Vec<Step>> for Plan {
@@ -180,10 +200,10 @@ mod tests {
     #[test]
     fn a_ramp_multiplies_until_everything() {
         let plan = Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap();
-        assert_eq!(plan.steps(), [step("10%", 10), step("30%", 10), step("90%", 10), step("100%", 10)]);
-        assert_eq!(plan.last_index(), 3);
+        assert_eq!(plan.steps(), [step("10%", 10), step("30%", 10), step("100%", 10)]);
+        assert_eq!(plan.last_index(), 2);
         assert_eq!(plan.step(1), Some(&step("30%", 10)));
-        assert_eq!(plan.step(4), None);
+        assert_eq!(plan.step(3), None);
     }
 
     #[test]
