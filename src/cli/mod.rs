@@ -6,6 +6,7 @@ pub mod demo;
 pub mod evaluate;
 mod leash;
 pub mod run;
+pub mod simulate;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Grades measured values by a perfspec.
     Evaluate(evaluate::EvaluateArgs),
+    /// Runs rollouts in virtual time through the code that judges real ones.
+    Simulate(simulate::SimulateArgs),
     /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),
     /// Serves carts, the demo service.
@@ -34,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Carts(args) => carts::run(&args),
     }
