@@ -1,23 +1,12 @@
-//! Whole rollouts in virtual time: the domain's machine and judge, the seam's trial, a shell that plays workers, network and disk.
+//! Every scenario file with few runs of each: whole rollouts in virtual time, against the figures its file states.
 //!
-//! No socket, no thread, no clock: a run is a function of its set-up and its seed, and every failure prints the seed.
-//! `PORTCULLIS_SEED=N` replays one seed in each scenario in place of all.
+//! `portcullis simulate tests/simulation/scenarios/*.toml` runs them in full. `PORTCULLIS_SEED=N` replays the runs of one seed,
+//! `PORTCULLIS_RUNS=N` makes so many of each. A million runs of chaos:
+//! `portcullis simulate tests/simulation/scenarios/chaos.toml --runs 1000000`.
 
 #![cfg(test)]
 
-#[path = "simulation/alarms.rs"]
-mod alarms;
-#[path = "simulation/chaos.rs"]
-mod chaos;
-#[path = "simulation/controller.rs"]
-mod controller;
-#[path = "simulation/restart.rs"]
-mod restart;
-#[path = "simulation/scenarios.rs"]
-mod scenarios;
-#[path = "simulation/setup.rs"]
-mod setup;
+#[path = "simulation/files.rs"]
+mod files;
 #[path = "simulation/spread.rs"]
 mod spread;
-#[path = "simulation/world.rs"]
-mod world;

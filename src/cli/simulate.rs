@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::replay;
+use crate::domain::gate::Criterion;
 use crate::formats::problem::Problem;
+use crate::simulate::aa;
 use crate::simulate::report::Report;
 use crate::simulate::run;
 use crate::simulate::scenario::{self, Scenario};
@@ -25,8 +28,20 @@ const FAILED: u8 = 1;
 #[derive(Clone, Debug, clap::Args)]
 pub struct SimulateArgs {
     /// The scenario files (TOML).
-    #[arg(value_name = "SCENARIO", required = true)]
+    #[arg(value_name = "SCENARIO", required_unless_present_any = ["aa", "replay"])]
     pub scenarios: Vec<PathBuf>,
+    /// Run the healthy experiment: a canary exactly at the limit of each gate, rolled back how often?
+    #[arg(long, conflicts_with = "replay")]
+    pub aa: bool,
+    /// Replay the canary's requests of FILE, an access log of Portcullis, through the gates.
+    #[arg(long, value_name = "FILE", requires = "gates", conflicts_with = "scenarios")]
+    pub replay: Option<PathBuf>,
+    /// The gates of --replay and --aa, such as 'p95 < 1s'; --aa takes p95 < 1s and errors < 1% without them.
+    #[arg(long, value_name = "GATE", num_args = 1..)]
+    pub gates: Vec<Criterion>,
+    /// The bound on false rollbacks of --replay and --aa.
+    #[arg(long, value_name = "ALPHA")]
+    pub alpha: Option<f64>,
     /// How many runs of each scenario; as many as its file says without this.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: Option<u32>,
@@ -41,9 +56,14 @@ pub struct SimulateArgs {
     pub json: Option<PathBuf>,
 }
 
+/// The α of the healthy experiment, large enough that 2 000 runs can tell.
+const AA_ALPHA: f64 = 0.05;
+
 /// Why nothing was simulated, or not all of it.
-enum Stop {
+pub enum Stop {
+    /// Files have errors.
     BadFile(Vec<Problem>),
+    /// Something else failed; the text says what and how to mend it.
     Failed(String),
 }
 
@@ -67,7 +87,13 @@ pub fn run(args: &SimulateArgs) -> ExitCode {
 }
 
 fn simulate(args: &SimulateArgs) -> Result<bool, Stop> {
-    let scenarios = read(&args.scenarios)?;
+    if let Some(file) = &args.replay {
+        return replay::replay(file, &args.gates, args.alpha, args.json.as_deref());
+    }
+    let mut scenarios = read(&args.scenarios)?;
+    if args.aa {
+        scenarios.extend(experiments(&args.gates, args.alpha.unwrap_or(AA_ALPHA))?);
+    }
     let json = args.json.as_deref().map(|path| open(path).map(|file| (path, file))).transpose()?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let runs_of = |scenario: &Scenario| args.runs.map_or(scenario.runs.0, |runs| runs as usize);
@@ -84,11 +110,19 @@ fn simulate(args: &SimulateArgs) -> Result<bool, Stop> {
     bar.finish_and_clear();
     let (held, failed) = count(&reports);
     print(&format!("{} scenarios, {total} runs: {held} expectations hold, {failed} do not\n", reports.len()))?;
-    if let Some((path, mut file)) = json {
-        let text = serde_json::to_string_pretty(&reports).map_err(|error| unwritable(path, &error.into()))?;
-        file.set_len(0).and_then(|()| writeln!(file, "{text}")).map_err(|error| unwritable(path, &error))?;
+    if let Some((path, file)) = json {
+        write_json(path, file, &reports)?;
     }
     Ok(reports.iter().all(Report::holds))
+}
+
+/// Makes the healthy experiment of each gate.
+fn experiments(gates: &[Criterion], alpha: f64) -> Result<Vec<(String, Scenario)>, Stop> {
+    let default: Vec<Criterion> = ["p95 < 1s", "errors < 1%"].into_iter().filter_map(|gate| gate.parse().ok()).collect();
+    let gates = if gates.is_empty() { &default } else { gates };
+    print(&format!("{}\n\n", aa::sentence(alpha)))?;
+    let made = gates.iter().map(|gate| aa::scenarios(*gate, alpha).map_err(Stop::BadFile)).collect::<Result<Vec<_>, _>>()?;
+    Ok(made.into_iter().flatten().map(|scenario| ("aa".to_owned(), scenario)).collect())
 }
 
 fn count(reports: &[Report]) -> (usize, usize) {
@@ -130,15 +164,21 @@ fn bar(total: u64) -> ProgressBar {
 }
 
 /// Opens the file before anything runs, so that a wrong path costs no time; what it holds is kept until then.
-fn open(path: &Path) -> Result<File, Stop> {
+pub(super) fn open(path: &Path) -> Result<File, Stop> {
     File::options().create(true).append(true).open(path).map_err(|error| unwritable(path, &error))
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Stop {
+/// Replaces what the file holds.
+pub(super) fn write_json(path: &Path, mut file: File, value: &impl serde::Serialize) -> Result<(), Stop> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| unwritable(path, &error.into()))?;
+    file.set_len(0).and_then(|()| writeln!(file, "{text}")).map_err(|error| unwritable(path, &error))
+}
+
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> Stop {
     Stop::Failed(format!("error: cannot write {}: {error}\n  hint: choose a file in a writable folder with --json", path.display()))
 }
 
-fn print(text: &str) -> Result<(), Stop> {
+pub(super) fn print(text: &str) -> Result<(), Stop> {
     let written = io::stdout().lock().write_all(text.as_bytes());
     written.map_err(|error| {
         Stop::Failed(format!("error: cannot write the result: {error}\n  hint: send the output to a file or a reader that stays"))

@@ -49,6 +49,7 @@ pub fn check(expect: &Expect, runs: &[Outcome], full: usize) -> Vec<Checked> {
         ("harmed", expect.harmed, of_brake(|brake| brake.harmed)),
         ("requests", expect.requests, of_brake(|brake| brake.requests)),
         ("breaches", expect.breaches, of_brake(|brake| brake.breaches)),
+        ("full", expect.full, runs.iter().filter_map(|run| run.full).collect()),
         ("promotion", expect.promotion, runs.iter().filter_map(Outcome::promotion).collect::<Vec<f64>>()),
     ];
     let mut checked: Vec<Checked> = tallies

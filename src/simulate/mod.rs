@@ -4,10 +4,12 @@
 //! same seed gives the same bytes, whatever the number of threads. Read [`scenario`] for what can be described, [`world`]
 //! for what is simulated, [`report`] for what is told.
 
+pub mod aa;
 pub mod chance;
 pub mod expect;
 pub mod outcome;
 pub mod peers;
+pub mod replay;
 pub mod report;
 
 pub mod run;

@@ -13,6 +13,8 @@ pub struct Outcome {
     pub ended: Option<f64>,
     /// When the canary went bad, in seconds; 0 for one that is as it is from the beginning.
     pub onset: f64,
+    /// When the canary first got everything, in seconds since the rollout began.
+    pub full: Option<f64>,
     /// When the share was first taken back.
     pub brake: Option<Brake>,
     /// How often the share was taken back, for good or for a while.

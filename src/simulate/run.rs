@@ -9,7 +9,7 @@ use crate::simulate::peers;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::world;
 
-/// How many runs a peer gets at most: hours of traffic each, and hardly any chance in what comes of them.
+/// How many runs a peer gets at most unless the scenario says otherwise.
 const MOST_OF_A_PEER: usize = 200;
 
 /// What came of a scenario.
@@ -31,7 +31,9 @@ pub fn run(scenario: &Scenario, runs: usize, seed: u64, threads: usize, done: &(
     let outcomes = spread(runs, threads, done, |index| world::run_for_seed(scenario, seed_of(index)));
     let peers = scenario.peer.iter().map(|peer| {
         let kind = &peer.kind;
-        spread(runs.min(MOST_OF_A_PEER), threads, &|| {}, |index| peers::run(kind, scenario, seed_of(index)))
+        spread(runs.min(scenario.peer_runs.map_or(MOST_OF_A_PEER, |most| most.0)), threads, &|| {}, |index| {
+            peers::run(kind, scenario, seed_of(index))
+        })
     });
     Results { seed, runs: outcomes, peers: peers.collect() }
 }

@@ -23,8 +23,8 @@ const MINUTE: u64 = 60_000_000_000;
 impl Kayenta {
     /// Takes in a completion.
     pub fn add(&mut self, role: Role, completion: &Completion) {
-        let minute = self.minutes.entry(completion.at.as_nanos() / MINUTE).or_default();
-        let side = &mut minute[usize::from(role == Role::Canary)];
+        let [stable, canary] = self.minutes.entry(completion.at.as_nanos() / MINUTE).or_default();
+        let side = if role == Role::Canary { canary } else { stable };
         side.push(completion.latency.as_secs_f64() * 1e3);
     }
 

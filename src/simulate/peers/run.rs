@@ -107,6 +107,7 @@ impl Run {
             phase: self.acted.map_or(Phase::Progressing, |(_, phase)| phase),
             ended: self.acted.map(|(at, _)| seconds(at)),
             onset: 0.0,
+            full: None,
             brakes: u64::from(brake.is_some()),
             brake,
             harmed: self.harmed,

@@ -138,6 +138,8 @@ pub struct Expect {
     pub requests: Option<Figure>,
     /// Breaches counted when the share was taken back.
     pub breaches: Option<Figure>,
+    /// From the beginning until the canary first got everything.
+    pub full: Option<Figure>,
     /// From the beginning to the promotion.
     pub promotion: Option<Figure>,
 }

@@ -23,6 +23,8 @@ pub struct Scenario {
     pub runs: Count,
     /// How many runs suffice where time is short.
     pub quick_runs: Option<Count>,
+    /// How many runs a peer gets at most, 200 without it: hours of traffic each, and hardly any chance in what comes of them.
+    pub peer_runs: Option<Count>,
     /// When a run ends at the latest, in virtual time.
     pub length: Span,
     /// How many workers the data plane has.

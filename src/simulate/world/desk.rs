@@ -24,6 +24,8 @@ pub struct Desk {
     pub dies_in: Option<u32>,
     /// How often a canary's share was taken back by a publication, and when that was last.
     pub lowered: (u64, Timestamp),
+    /// When a canary first got everything.
+    pub full: Option<Timestamp>,
     /// The first invariant that did not hold.
     pub broken: Option<String>,
     writes_fail: f64,
@@ -39,6 +41,7 @@ impl Desk {
             published: None,
             dies_in: None,
             lowered: (0, Timestamp::ZERO),
+            full: None,
             broken: None,
             writes_fail,
             chance: Chance::new(seed ^ 0xd15c, Stream::Chaos),
@@ -101,6 +104,9 @@ impl Shell for Desk {
             if share(&before) > Weight::ZERO && share(&epoch) == Weight::ZERO && !promoted {
                 self.lowered = (self.lowered.0 + 1, self.now);
             }
+        }
+        if share(&epoch) == Weight::FULL {
+            self.full = self.full.or(Some(self.now));
         }
         self.nothing_beyond_what_is_durable(&epoch);
         self.published = Some(epoch);

@@ -107,11 +107,12 @@ impl Ledger {
     }
 
     /// Closes the ledger.
-    pub fn close(self, phase: Phase, ended: Option<Timestamp>, broken: Option<String>) -> Outcome {
+    pub fn close(self, phase: Phase, ended: Option<Timestamp>, full: Option<Timestamp>, broken: Option<String>) -> Outcome {
         Outcome {
             phase,
             ended: ended.map(seconds),
             onset: self.onset.map_or(0.0, seconds),
+            full: full.map(seconds),
             brake: self.brake,
             brakes: self.trips,
             harmed: self.harmed,

@@ -61,7 +61,8 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
         }
     }
     let ended = ended.filter(|_| life.control.is_over());
-    life.ledger.close(life.control.phase(), ended, life.control.desk.broken.take())
+    let full = life.control.desk.full;
+    life.ledger.close(life.control.phase(), ended, full, life.control.desk.broken.take())
 }
 
 /// Runs a scenario once and turns a panic into a broken run that names its seed.
@@ -71,7 +72,7 @@ pub fn run_for_seed(scenario: &Scenario, seed: u64) -> Outcome {
     caught.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let broken = format!("panicked: {}", said.unwrap_or_default());
-        Ledger::new(None).close(crate::domain::rollout::Phase::Progressing, None, Some(broken))
+        Ledger::new(None).close(crate::domain::rollout::Phase::Progressing, None, None, Some(broken))
     })
 }
 
@@ -188,12 +189,10 @@ impl Life {
             self.ledger.end(role, how);
             self.traffic.answered(self.now);
         }
-        if let Some(rollout) = tripped {
-            if rollout == self.control.epoch().rollout {
-                self.ledger.braked(self.now, breaches);
-                self.wake = (self.now + WAKE.mul_f64(self.chance.unit()), rollout, self.now);
-                self.lowered = self.lowered.max(self.control.epoch().generation);
-            }
+        if let Some(rollout) = tripped.filter(|rollout| *rollout == self.control.epoch().rollout) {
+            self.ledger.braked(self.now, breaches);
+            self.wake = (self.now + WAKE.mul_f64(self.chance.unit()), rollout, self.now);
+            self.lowered = self.lowered.max(self.control.epoch().generation);
         }
     }
 

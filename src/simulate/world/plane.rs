@@ -31,6 +31,9 @@ enum Next {
 /// A place in the slab with the request that had it.
 type Key = (usize, u64);
 
+/// When which request comes due at which wire.
+type Lane = VecDeque<(Timestamp, Key, usize)>;
+
 #[derive(Debug)]
 struct Worker {
     draw: Draw,
@@ -80,7 +83,7 @@ pub struct Plane {
     flights: Slab<Flight>,
     queue: BinaryHeap<Reverse<(Timestamp, u64, usize, Next)>>,
     /// Requests that wait, by limit, in the order in which they come due.
-    lanes: Vec<(Duration, VecDeque<(Timestamp, Key, usize)>)>,
+    lanes: Vec<(Duration, Lane)>,
     round: Duration,
     chance: Chance,
     last: u64,
@@ -155,7 +158,7 @@ impl Plane {
         if let Some(flight) = self.flights.get(key) {
             for (wire, limit) in flight.limits() {
                 let lane = self.lanes.iter().position(|lane| lane.0 == limit).unwrap_or_else(|| {
-                    self.lanes.push((limit, VecDeque::new()));
+                    self.lanes.push((limit, Lane::new()));
                     self.lanes.len() - 1
                 });
                 if let Some((_, lane)) = self.lanes.get_mut(lane) {
@@ -175,7 +178,7 @@ impl Plane {
     }
 
     fn next_deadline(&self) -> (Timestamp, usize) {
-        let due = |lane: &VecDeque<(Timestamp, Key, usize)>| lane.front().map_or(Timestamp::NEVER, |entry| entry.0);
+        let due = |lane: &Lane| lane.front().map_or(Timestamp::NEVER, |entry| entry.0);
         let lanes = self.lanes.iter().enumerate().map(|(index, lane)| (due(&lane.1), index));
         lanes.min().unwrap_or((Timestamp::NEVER, 0))
     }
