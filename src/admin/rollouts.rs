@@ -88,10 +88,18 @@ fn verdict_of(rollout: &RolloutStatus) -> Verdict {
     match rollout.phase {
         Phase::Promoted => Verdict::Pass,
         Phase::RolledBack => Verdict::Fail,
-        Phase::Aborted => Verdict::Inconclusive,
-        Phase::Progressing if rollout.trip.is_some() || rollout.gates.iter().any(|gate| gate.verdict == Verdict::Fail) => Verdict::Fail,
-        Phase::Progressing if !rollout.gates.is_empty() && rollout.gates.iter().all(|gate| gate.verdict == Verdict::Pass) => Verdict::Pass,
-        Phase::Progressing => Verdict::Inconclusive,
+        Phase::Aborted | Phase::Braked | Phase::Paused => Verdict::Inconclusive,
+        Phase::Progressing | Phase::Watching
+            if rollout.trip.is_some() || rollout.gates.iter().any(|gate| gate.verdict == Verdict::Fail) =>
+        {
+            Verdict::Fail
+        }
+        Phase::Progressing | Phase::Watching
+            if !rollout.gates.is_empty() && rollout.gates.iter().all(|gate| gate.verdict == Verdict::Pass) =>
+        {
+            Verdict::Pass
+        }
+        Phase::Progressing | Phase::Watching => Verdict::Inconclusive,
     }
 }
 

@@ -87,7 +87,7 @@ impl Service {
     /// Returns the record of the rollout that has not ended.
     #[must_use]
     pub fn progressing(&self) -> Option<&Record> {
-        self.active.as_ref().map(|a| a.machine.record()).filter(|r| r.phase == Phase::Progressing)
+        self.active.as_ref().map(|a| a.machine.record()).filter(|r| !r.phase.is_terminal())
     }
 
     /// Says why a rollout of this version may not begin, `None` when it may.
@@ -121,7 +121,7 @@ impl Service {
             Ok(plan) => plan,
             Err(why) => return shell.notify(&self.setup.name, format!("the rollout does not begin: {why}"), true),
         };
-        let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary, plan, generation);
+        let machine = Rollout::new(id, self.setup.name.clone(), (self.state.owner.clone(), canary), plan, self.setup.policy, generation);
         self.active = Some(Active::new(machine, &self.setup));
         self.drive(Event::Begin, now, shell);
     }
@@ -133,12 +133,12 @@ impl Service {
             let Some(active) = &mut self.active else { return };
             let before = active.machine.record().phase;
             let effects = active.machine.handle(now, event);
-            if before == Phase::Progressing && active.machine.record().phase == Phase::RolledBack {
+            if before != Phase::RolledBack && active.machine.record().phase == Phase::RolledBack {
                 shell.rolled_back(&self.setup.name);
             }
             for effect in effects {
                 match effect {
-                    Effect::Publish { generation, owner, weight } => self.publish(generation, owner, weight, now, shell),
+                    Effect::Publish { generation, owner, weight, .. } => self.publish(generation, owner, weight, now, shell),
                     Effect::Persist { record, entry } => {
                         events.push_back(self.persist(*record, &entry, shell));
                         // The disk may have taken long; what follows happens now.
@@ -174,7 +174,7 @@ impl Service {
         match record.phase {
             Phase::Promoted => state.owner = record.canary.clone(),
             // A trip may come while a promotion is being written, and then takes it back.
-            Phase::Progressing | Phase::RolledBack | Phase::Aborted => state.owner = record.stable.clone(),
+            _ => state.owner = record.stable.clone(),
         }
         if record.phase == Phase::RolledBack {
             remember(&mut state.rejected, &record.canary.name);

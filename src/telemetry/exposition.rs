@@ -31,7 +31,6 @@ pub const MOST_SERIES: usize = 10_000;
 const VERSION_SERIES: usize = Class::ALL.len() + 1 + 2 * HISTOGRAM_SERIES;
 
 /// Every phase of a rollout.
-const PHASES: [Phase; 4] = [Phase::Progressing, Phase::Promoted, Phase::RolledBack, Phase::Aborted];
 
 /// Where the figures are read from.
 #[derive(Clone)]
@@ -161,11 +160,11 @@ fn weights(sheet: &mut Sheet, service: &ServiceStatus) {
 }
 
 fn phase(sheet: &mut Sheet, service: &ServiceStatus) {
-    if !sheet.reserve(PHASES.len()) {
+    if !sheet.reserve(Phase::ALL.len()) {
         return;
     }
     let current = service.rollout.as_ref().map(|rollout| rollout.phase);
-    for phase in PHASES {
+    for phase in Phase::ALL {
         let value = if current == Some(phase) { 1.0 } else { 0.0 };
         sheet.value(&m::PHASE, &[service.name.as_str(), phase.as_str()], value);
     }

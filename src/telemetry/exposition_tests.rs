@@ -141,7 +141,7 @@ fn shares_sum_to_one_and_exactly_the_current_phase_is_set() {
         let text = text(&figures(vec![service(phase, 2_500)]));
         let shares = [weight(&text, "0.8.1", "stable"), weight(&text, "0.8.2", "canary"), weight(&text, "0.8.2", "stable")];
         assert_eq!(shares, [stable, canary, promoted], "{phase:?}");
-        for each in PHASES {
+        for each in Phase::ALL {
             let series = format!("portcullis_rollout_phase{{service=\"carts\",phase=\"{}\"}}", each.as_str());
             assert_eq!(value(&text, &series), Some(if phase == Some(each) { 1.0 } else { 0.0 }), "{phase:?}");
         }

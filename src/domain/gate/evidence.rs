@@ -68,6 +68,12 @@ impl Evidence {
         }
     }
 
+    /// Says what happened where the trip was only a brake.
+    #[must_use]
+    pub fn braked(&self) -> String {
+        self.sentence.replacen("rolled back", "braked", 1)
+    }
+
     /// Explains a mean gate that was breached on the tick.
     #[must_use]
     pub fn of_mean_breach(gate: &Gate, canary: &Name, alpha: f64, requests: u64, mean: std::time::Duration, log_e: f64) -> Self {

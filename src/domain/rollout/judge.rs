@@ -15,6 +15,7 @@ use crate::domain::stats::mean::{MeanBreach, MeanPass};
 use crate::domain::time::Timestamp;
 use crate::domain::tripwire;
 use crate::domain::version::Name;
+use crate::domain::weight::Weight;
 
 /// What a tripwire has counted: the k-th breach was request number n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,17 +52,21 @@ pub struct GateStatus {
 /// What the judge says on a tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judgement {
-    /// The first gate found breached.
-    pub breach: Option<Evidence>,
+    /// The first gate found breached by a test of single requests.
+    pub brake: Option<Evidence>,
+    /// The first gate whose breach is confirmed.
+    pub confirmed: Option<Evidence>,
     /// Every gate.
     pub gates: Vec<GateStatus>,
+    /// The largest share at which no more bad requests are to be expected in flight than the plan allows.
+    pub harm_cap: Option<Weight>,
 }
 
 impl Judgement {
     /// Says whether every gate has its pass evidence for this step; false without gates.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.breach.is_none() && !self.gates.is_empty() && self.gates.iter().all(|g| g.verdict == Verdict::Pass)
+        self.brake.is_none() && self.confirmed.is_none() && !self.gates.is_empty() && self.gates.iter().all(|g| g.verdict == Verdict::Pass)
     }
 
     /// Returns how many more good requests are needed until every gate passes; `None` when unknown.
@@ -173,7 +178,7 @@ impl Judge {
             let wire = if matches!(state.gate.criterion, Criterion::Mean { .. }) { None } else { wires.next() };
             let breach = state.breach(&self.canary, order, known_until, wire.unwrap_or_default(), alpha);
             let failed = breach.is_some();
-            judgement.breach = judgement.breach.or(breach);
+            judgement.brake = judgement.brake.or(breach);
             judgement.gates.push(state.status(failed, log_beta));
         }
         let needed = self.states.iter().map(|s| s.cursor).min().unwrap_or(u64::MAX);

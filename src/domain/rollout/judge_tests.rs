@@ -88,8 +88,8 @@ fn hanging_requests_breach_a_mean_gate_while_in_flight() {
     for seq in 1..=8 {
         judge.started(seq, at(0));
     }
-    assert!(judge.tick(at(100), &[]).breach.is_none());
-    let breach = judge.tick(at(2_000), &[]).breach.expect("eight requests out for two seconds");
+    assert!(judge.tick(at(100), &[]).brake.is_none());
+    let breach = judge.tick(at(2_000), &[]).brake.expect("eight requests out for two seconds");
     assert_eq!(breach.verdict, Verdict::Fail);
     assert!(breach.sentence.contains("took 2 s on average"), "{}", breach.sentence);
 }
@@ -118,9 +118,9 @@ fn no_gate_and_no_data_never_pass() {
 fn breaches_beyond_the_table_are_judged_by_the_formula() {
     let mut judge = judge(&["p95 < 1s"]);
     let wire = WireCount { requests: 10_000, breaches: 700, unanswered: 0 };
-    assert!(judge.tick(at(0), &[wire]).breach.is_some());
+    assert!(judge.tick(at(0), &[wire]).brake.is_some());
     let fine = WireCount { requests: 10_000, breaches: 500, unanswered: 0 };
-    assert!(judge.tick(at(0), &[fine]).breach.is_none());
+    assert!(judge.tick(at(0), &[fine]).brake.is_none());
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn an_answer_whose_body_still_streams_took_as_long_as_its_head() {
         judge.answered(seq, Duration::from_millis(5));
     }
     let judgement = judge.tick(at(60_000), &[WireCount::default(); 2]);
-    assert_eq!(judgement.breach, None);
+    assert_eq!(judgement.brake, None);
     assert_eq!((judgement.gates[1].requests, judgement.gates[1].breaches, judgement.gates[1].verdict), (80, 0, Verdict::Pass));
     assert_eq!(judgement.gates[2].requests, 0, "whether it fails is known at its end");
     for seq in 1..=80 {
@@ -156,7 +156,7 @@ fn a_request_that_never_ends_holds_nothing_up_for_ever() {
     assert_eq!(waiting.gates.iter().map(|g| g.requests).collect::<Vec<_>>(), [0, 0]);
     let over = judge.tick(at(60_001), &[WireCount::default()]);
     assert_eq!(over.gates.iter().map(|g| (g.requests, g.breaches)).collect::<Vec<_>>(), [(999, 1), (1_000, 0)]);
-    assert!(over.breach.is_none() && judge.order.is_empty(), "nothing is remembered");
+    assert!(over.brake.is_none() && judge.order.is_empty(), "nothing is remembered");
     judge.ended(1, NO_ANSWER);
     judge.ended(2, NO_ANSWER);
     assert_eq!(judge.tick(at(70_000), &[WireCount::default()]).gates[0].requests, 999, "each counts once");

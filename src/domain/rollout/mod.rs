@@ -7,7 +7,7 @@ pub mod plan;
 pub mod record;
 pub mod schedule;
 
-pub use event::{Effect, Event, View};
+pub use event::{Arming, Effect, Event, View};
 pub use judge::{GateStatus, Judge, Judgement, WireCount};
 pub use machine::Rollout;
 pub use plan::{Plan, Step};
