@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::gate::{Evidence, Gate, Inconclusive, Origin, Policy, Verdict};
-use crate::domain::rollout::judge::{GateStatus, Judgement};
+use crate::domain::judge::{GateStatus, Judgement};
 use crate::domain::rollout::machine::Rollout;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::Entry;

@@ -1,5 +1,6 @@
 //! What is measured, the bound on it, and the verdict: criteria, perfspec arithmetic, verdicts and evidence.
 
+pub mod basis;
 pub mod criterion;
 pub mod evidence;
 pub mod language;

@@ -2,7 +2,7 @@
 
 use crate::domain::gate::{Evidence, Policy, Verdict};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::judge::Judgement;
+use crate::domain::judge::Judgement;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Record};
 use crate::domain::time::Timestamp;

@@ -4,7 +4,7 @@
 //! fixed set of λ. A request in flight enters with the time it has been out, a lower bound, so that the factor only grows
 //! while it hangs. Pass (H0: E\[min(L, cap)\] ≥ m): an uncapped mean cannot be certified (Bahadur and Savage 1956).
 
-use crate::domain::stats::log_sum_exp;
+use crate::domain::stats::special::log_sum_exp;
 
 /// The bets λ of the breach test, mixed with equal weights.
 const LAMBDAS: [f64; 8] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9];
@@ -37,7 +37,7 @@ impl MeanBreach {
     /// Returns ln E after the requests so far.
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        log_sum_exp(&self.logs) - (LAMBDAS.len() as f64).ln()
+        log_sum_exp(self.logs) - (LAMBDAS.len() as f64).ln()
     }
 }
 
@@ -69,7 +69,7 @@ impl MeanPass {
     /// Returns ln E after the requests so far.
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        log_sum_exp(&self.grid.iter().map(|(_, log)| *log).collect::<Vec<_>>())
+        log_sum_exp(self.grid.iter().map(|(_, log)| *log))
     }
 
     /// Returns how many further requests of this latency the test needs to reach `log_threshold`; `None` when they never suffice.
