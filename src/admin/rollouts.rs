@@ -70,6 +70,14 @@ pub async fn promote(State(state): State<AdminState>, named: Named, request: Req
     Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
 }
 
+/// Lets a paused rollout go on, with fresh evidence.
+pub async fn resume(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Resume { service: service.clone(), actor, reason }).await?;
+    Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
+}
+
 fn name(named: Named) -> Result<Name, Problem> {
     let not_found = |detail: String| Problem::new(StatusCode::NOT_FOUND, detail);
     let Path(text) = named.map_err(|_| not_found("the path names no service".to_owned()))?;

@@ -143,7 +143,7 @@ impl Source {
 fn weights(sheet: &mut Sheet, service: &ServiceStatus) {
     let mut shares = BTreeMap::new();
     if let Some(rollout) = &service.rollout {
-        let progressing = rollout.phase == Phase::Progressing;
+        let progressing = !rollout.phase.is_terminal();
         let canary = if progressing { rollout.weight.ratio() } else { 0.0 };
         let stable = if progressing { rollout.weight.complement().ratio() } else { 0.0 };
         shares.insert((rollout.stable.name.as_str(), Role::Stable), stable);

@@ -27,7 +27,7 @@ async fn a_service_that_does_not_exist_is_404_whatever_it_is_called() {
     let long = "x".repeat(10_000);
     let odd = ["orders", "..%2F..%2Fetc%2Fpasswd", "%00", "%0d%0a", "%E2%80%AEcarts", "c%D0%B0rts", "%FF", "carts%20", "CARTS", &long];
     for name in odd {
-        for (method, rest) in [("GET", ""), ("GET", "/verdict"), ("POST", "/abort"), ("POST", "/promote")] {
+        for (method, rest) in [("GET", ""), ("GET", "/verdict"), ("POST", "/abort"), ("POST", "/promote"), ("POST", "/resume")] {
             let answer = desk.send(request(method, &format!("/v1/rollouts/{name}{rest}"), &[], "")).await;
             let (status, detail) = answer.problem();
             assert!(

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::cli::demo::http::{self as exchange, Unanswered};
 use crate::domain::gate::Verdict;
-use crate::domain::rollout::{GateStatus, Phase};
+use crate::domain::judge::GateStatus;
+use crate::domain::rollout::Phase;
 use crate::domain::version::Version;
 use crate::domain::weight::Weight;
 
