@@ -19,6 +19,7 @@ use portcullis::seam::recorder::Recorder;
 use portcullis::seam::report;
 use portcullis::seam::routes::Routes;
 use portcullis::seam::sample::Sample;
+use portcullis::seam::table::Epoch;
 use portcullis::seam::tripwire::Trial;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -30,17 +31,27 @@ use support::upstream::{Manner, Upstream};
 const LIMIT: Duration = Duration::from_secs(1);
 const HOST: &str = "carts.sockshop.localhost";
 
-fn armed(weight: &str) -> Arc<portcullis::seam::table::Epoch> {
+fn armed(weight: &str) -> Arc<Epoch> {
     let nobody = ([127, 0, 0, 1], 9).into();
     support::epoch(1, &support::version("v1", nobody), &support::version("v2", nobody), weight, LIMIT)
 }
 
+fn alone() -> Arc<Epoch> {
+    let v1 = support::version("v1", ([127, 0, 0, 1], 9).into());
+    Arc::new(Epoch::new("carts".parse().expect("a name"), 0, 1, v1, None, Timestamp::NEVER))
+}
+
 /// A request's whole measurement, the handing over of what was seen included.
 fn record(c: &mut Criterion) {
-    for (name, role) in [("record: stable", Role::Stable), ("record: canary", Role::Canary)] {
+    let cases = [
+        ("record: stable, nothing on trial", Role::Stable, alone()),
+        ("record: stable beside a canary", Role::Stable, armed("50%")),
+        ("record: canary", Role::Canary, armed("50%")),
+    ];
+    for (name, role, epoch) in cases {
         let (sender, reports) = report::channel();
         let (clock, mut recorder) = (Clock::start(), Recorder::new(0, sender));
-        let books = recorder.open(&armed("50%"));
+        let books = recorder.open(&epoch);
         let mut count = 0_u32;
         c.bench_function(name, |b| {
             b.iter(|| {
