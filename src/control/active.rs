@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::tripwire::n_max_table;
 use crate::domain::version::Version;
 use crate::seam::table::{Epoch, Watch};
-use crate::seam::tripwire::Trial;
+use crate::seam::tripwire::{Tables, Trial};
 
 /// A rollout with everything that belongs to it.
 pub(super) struct Active {
@@ -71,17 +71,17 @@ impl Active {
         let gates = setup.gates.clone();
         let alpha = alpha_of_one_gate(setup.policy.alpha, gates.len());
         let watched = gates.iter().filter_map(|gate| match gate.criterion {
-            Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
-            Criterion::Errors { share, .. } => Some((Watch::Errors, n_max_table(share, alpha))),
+            Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), Tables::without_step(n_max_table(share, alpha)))),
+            Criterion::Errors { share, kinds } => Some((Watch::Errors(kinds), Tables::without_step(n_max_table(share, alpha)))),
             _ => None,
         });
-        let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = watched.unzip();
+        let (watches, tables): (Vec<Watch>, Vec<Tables>) = watched.unzip();
         let canary = machine.record().canary.clone();
         Self {
             judge: Judge::new(canary.name.clone(), &gates, setup.policy.alpha, setup.policy.beta),
             machine,
             gates,
-            trial: Arc::new(Trial::new(tables)),
+            trial: Arc::new(Trial::new(tables, 1)),
             canary: Arc::new(canary),
             watches: watches.into(),
             step_window: Window::default(),
@@ -167,7 +167,7 @@ impl Active {
         let tripped = self.trip.as_ref().map_or(now, |t| Timestamp::from_nanos(t.tripped_ns));
         let shortest = self.watches.iter().filter_map(|w| match w {
             Watch::Latency(limit) => Some(*limit),
-            Watch::Errors => None,
+            Watch::Duration(_) | Watch::Errors(_) => None,
         });
         let waiting = self.open.values().find(|(_, answered)| !answered).map(|(at, _)| *at);
         if let (Some(limit), Some(at)) = (shortest.min(), waiting)

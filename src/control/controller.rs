@@ -180,7 +180,7 @@ impl Controller {
                 }
                 self.show(now);
             }
-            Report::Observed { service, rollout, worker, generation, versions, observations, marks } => {
+            Report::Observed { service, rollout, worker, generation, versions, observations, marks, .. } => {
                 let mut forgotten = Vec::new();
                 {
                     let mut totals = self.world.board.totals();

@@ -157,7 +157,7 @@ impl Service {
             self.owner = Arc::clone(&active.canary);
         } else if weight > Weight::ZERO {
             let (version, trial, watches) = (Arc::clone(&active.canary), Arc::clone(&active.trial), Arc::clone(&active.watches));
-            canary = Some(Canary { version, weight, trial, watches });
+            canary = Some(Canary { version, weight, trial, watches, outcome_deadline: None, probe_spacing: None });
             active.judge.begin_step(active.trial.started() + 1);
             active.step_window = Window::default();
             active.step_generation = generation;
@@ -198,7 +198,7 @@ impl Service {
         let active = self.active.as_ref()?;
         let trip = active.trial.trip()?;
         let gate = active.gates.iter().filter(|g| g.criterion.is_wired()).nth(trip.wire)?;
-        let unanswered = active.trial.counts().get(trip.wire).map_or(0, |c| c.unanswered.min(trip.breaches));
+        let unanswered = active.trial.counts().get(trip.wire).map_or(0, |c| c.cumulative.unanswered.min(trip.breaches));
         let alpha = active.judge.alpha_each();
         Some(Evidence::of_trip(gate, &active.canary.name, alpha, trip.requests, trip.breaches, unanswered))
     }
@@ -283,6 +283,7 @@ impl Service {
             .trial
             .counts()
             .into_iter()
+            .map(|c| c.cumulative)
             .map(|c| WireCount { requests: c.requests, breaches: c.breaches, unanswered: c.unanswered })
             .collect();
         let judgement = active.judge.tick(known_until, &wires);

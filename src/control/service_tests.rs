@@ -63,7 +63,7 @@ impl Shell for World {
 /// Breaches a trial until it trips.
 fn trip(trial: &crate::seam::tripwire::Trial) {
     while !trial.is_tripped() {
-        trial.breach(0, trial.begin(), false);
+        trial.breach(0, trial.begin(), 0, false);
     }
 }
 
