@@ -19,7 +19,8 @@ use portcullis::seam::recorder::Recorder;
 use portcullis::seam::report;
 use portcullis::seam::routes::Routes;
 use portcullis::seam::sample::Sample;
-use portcullis::seam::tripwire::Trial;
+use portcullis::seam::table::Epoch;
+use portcullis::seam::tripwire::{Tables, Trial};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -30,21 +31,31 @@ use support::upstream::{Manner, Upstream};
 const LIMIT: Duration = Duration::from_secs(1);
 const HOST: &str = "carts.sockshop.localhost";
 
-fn armed(weight: &str) -> Arc<portcullis::seam::table::Epoch> {
+fn armed(weight: &str) -> Arc<Epoch> {
     let nobody = ([127, 0, 0, 1], 9).into();
     support::epoch(1, &support::version("v1", nobody), &support::version("v2", nobody), weight, LIMIT)
 }
 
+fn alone() -> Arc<Epoch> {
+    let v1 = support::version("v1", ([127, 0, 0, 1], 9).into());
+    Arc::new(Epoch::new("carts".parse().expect("a name"), 0, 1, v1, None, Timestamp::NEVER))
+}
+
 /// A request's whole measurement, the handing over of what was seen included.
 fn record(c: &mut Criterion) {
-    for (name, role) in [("record: stable", Role::Stable), ("record: canary", Role::Canary)] {
+    let cases = [
+        ("record: stable, nothing on trial", Role::Stable, alone()),
+        ("record: stable beside a canary", Role::Stable, armed("50%")),
+        ("record: canary", Role::Canary, armed("50%")),
+    ];
+    for (name, role, epoch) in cases {
         let (sender, reports) = report::channel();
         let (clock, mut recorder) = (Clock::start(), Recorder::new(0, sender));
-        let books = recorder.open(&armed("50%"));
+        let books = recorder.open(&epoch);
         let mut count = 0_u32;
         c.bench_function(name, |b| {
             b.iter(|| {
-                let mut sample = Sample::begin(&books, clock, role, clock.now());
+                let mut sample = Sample::begin(&books, clock, role, clock.now(), 7);
                 sample.head(black_box(200));
                 black_box(sample.complete());
                 count = count.wrapping_add(1);
@@ -78,27 +89,34 @@ fn pick(c: &mut Criterion) {
     c.bench_function("trip check: a canary pick of an armed epoch", |b| {
         b.iter(|| black_box(&epoch).pick(black_box(Role::Canary), black_box(now)));
     });
+    let probes = support::probes();
+    c.bench_function("trip check: a canary pick where no probe is due", |b| {
+        b.iter(|| black_box(&probes).pick(black_box(Role::Canary), black_box(now)));
+    });
 }
 
 /// One breach that does not trip.
 fn breach(c: &mut Criterion) {
     const ENTRIES: u64 = 60_000;
-    c.bench_function("breach: counted, compared, not tripped", |b| {
-        b.iter_custom(|iterations| {
-            let (mut left, mut spent) = (iterations, Duration::ZERO);
-            while left > 0 {
-                let trial = Trial::new(vec![vec![0; 60_000].into()]);
-                let round = left.min(ENTRIES);
-                let start = Instant::now();
-                for seq in 1..=round {
-                    black_box(trial.breach(black_box(0), seq, false));
+    for (name, min_clients) in [("breach: both counts compared, not tripped", 1), ("breach: the same with the clients known", 8)] {
+        c.bench_function(name, |b| {
+            b.iter_custom(|iterations| {
+                let (mut left, mut spent) = (iterations, Duration::ZERO);
+                while left > 0 {
+                    let table: Box<[u64]> = vec![0; 60_000].into();
+                    let trial = Trial::new(vec![Tables { cumulative: table.clone(), step: table }], min_clients);
+                    let round = left.min(ENTRIES);
+                    let start = Instant::now();
+                    for seq in 1..=round {
+                        black_box(trial.breach(black_box(0), seq, seq % 8, false));
+                    }
+                    spent += start.elapsed();
+                    left -= round;
                 }
-                spent += start.elapsed();
-                left -= round;
-            }
-            spent
+                spent
+            });
         });
-    });
+    }
 }
 
 /// The head of an ordinary request of a browser behind nobody.

@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use crate::domain::gate::{Evidence, Verdict};
+use crate::domain::judge::GateStatus;
 use crate::domain::observation::{Observation, Window};
 use crate::domain::outcome::Role;
-use crate::domain::judge::GateStatus;
 use crate::domain::rollout::Phase;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;

@@ -33,6 +33,14 @@ fn judgement(verdict: Verdict) -> Judgement {
         breaches: 0,
         log_e: 3.1,
         log_threshold: 3.0,
+        value: None,
+        limit: None,
+        lower: None,
+        upper: None,
+        brake_log_e: 0.0,
+        brake_log_threshold: 7.0,
+        confirm_log_e: 0.0,
+        confirm_log_threshold: None,
         needs: Some(0),
     };
     Judgement { brake: (verdict == Verdict::Fail).then(evidence), gates: vec![gate], ..Judgement::default() }

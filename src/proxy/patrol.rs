@@ -77,6 +77,11 @@ impl RequestGuard {
         self.upload.set(state);
     }
 
+    /// Says whether the client still owes some of its request, so that silence is not the version's fault.
+    pub fn is_owed(&self) -> bool {
+        self.upload.get() == Transfer::Waiting
+    }
+
     /// Notes that the version took some of the request; what the client still owes is not excused by it.
     pub fn passed_on(&self) {
         if self.upload.get() != Transfer::Waiting {

@@ -13,6 +13,7 @@ use crate::domain::invariants;
 use crate::domain::outcome::{Failure, Role};
 use crate::domain::time::Timestamp;
 use crate::proxy::body::{Answer, Measured};
+use crate::proxy::client;
 use crate::proxy::error;
 use crate::proxy::passage::Passage;
 use crate::proxy::sanitise::{self, Peer, Refusal, WireNotes};
@@ -62,12 +63,13 @@ impl Serve {
         let (role, pool) = self.pick(&books, started);
 
         // 6. The sample begins; a canary request enters the deadline queue.
-        let sample = Sample::begin(&books, worker.clock, role, started);
-        worker.deadlines.watch(&sample);
+        let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &worker.settings.trusted) } else { 0 };
+        let sample = Sample::begin(&books, worker.clock, role, started, client);
+        let (guard, ticket) = worker.patrol.request();
+        worker.deadlines.watch(&sample, &guard);
         let mut passage = Passage::new(sample, access, &clean);
 
         // 7. To the version, within one time budget.
-        let (guard, ticket) = worker.patrol.request();
         let upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
         let sent = upstream::send(&pool, head, upload, &guard, worker.settings.timeouts.connect).await;
 

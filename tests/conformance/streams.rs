@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::outcome::{Failure, Role};
 use portcullis::seam::table::Watch;
 
@@ -113,7 +114,7 @@ fn a_large_download_to_a_slow_reader_is_held_back_and_takes_little_memory() {
 }
 
 /// Wires for a short latency limit and for errors, that trip at the first breach.
-const WIRES: [Watch; 2] = [Watch::Latency(Duration::from_millis(200)), Watch::Errors];
+const WIRES: [Watch; 2] = [Watch::Latency(Duration::from_millis(200)), Watch::Errors(ErrorKinds::DEFAULT)];
 const EVERY: [u64; 1] = [u64::MAX];
 
 #[test]

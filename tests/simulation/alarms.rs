@@ -80,7 +80,7 @@ fn the_same_judged_in_the_order_of_completion_would_be_rolled_back() {
         let setup = Setup { gates: &["errors < 1%"], steps: FOREVER, alpha: 1e-100, rps: 500.0, canary: fails_fast, ..Setup::default() };
         let mut world = World::new(&setup, seed);
         world.run(secs(2));
-        let errors = world.controller.trial.counts()[0].breaches;
+        let errors = world.controller.trial.counts()[0].cumulative.breaches;
         alarms += usize::from(log_e_breach(errors, errors, 0.01) >= -0.05_f64.ln());
     }
     println!("errors known first, completion order: {alarms} of {} rolled back", seeds(200).count());
@@ -138,7 +138,7 @@ fn clients_that_leave_before_the_limit_are_not_charged_to_the_version() {
         let mut world = World::new(&setup, seed);
         assert_eq!(world.run(secs(20)), Phase::Progressing, "seed = {seed}");
         assert_eq!(world.controller.rollout.record().step, 0, "seed = {seed}: passed without an answer");
-        assert!(world.controller.trial.counts().iter().all(|c| c.breaches == 0), "seed = {seed}");
+        assert!(world.controller.trial.counts().iter().all(|c| c.cumulative.breaches == 0), "seed = {seed}");
     }
     println!("clients that leave: neither rolled back nor given more in each of {} runs", seeds(50).count());
 }

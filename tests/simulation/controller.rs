@@ -13,7 +13,7 @@ use portcullis::domain::start_order::Fate;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::weight::Weight;
 use portcullis::seam::table::{Canary, Epoch, Watch};
-use portcullis::seam::tripwire::Trial;
+use portcullis::seam::tripwire::{Tables, Trial};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -53,17 +53,17 @@ impl Controller {
         let gates = setup.gates();
         let alpha = alpha_of_one_gate(setup.alpha, gates.len());
         let wires = gates.iter().filter_map(|gate| match gate.criterion {
-            Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), table(share, alpha))),
-            Criterion::Errors { share, .. } => Some((Watch::Errors, table(share, alpha))),
+            Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), Tables::without_step(table(share, alpha)))),
+            Criterion::Errors { share, kinds } => Some((Watch::Errors(kinds), Tables::without_step(table(share, alpha)))),
             _ => None,
         });
-        let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = wires.unzip();
+        let (watches, tables): (Vec<Watch>, Vec<Tables>) = wires.unzip();
         let generation = durable.as_ref().map_or(1, |r| r.generation);
         let service = || "carts".parse().unwrap();
         Self {
             rollout: Rollout::new(id, service(), version("v1"), version("v2"), setup.plan(), generation),
             judge: Judge::new("v2".parse().unwrap(), &gates, setup.alpha, setup.beta),
-            trial: Arc::new(Trial::new(tables)),
+            trial: Arc::new(Trial::new(tables, 1)),
             epoch: Arc::new(Epoch::new(service(), id, generation, Arc::new(version("v1")), None, Timestamp::NEVER)),
             durable,
             known: vec![Timestamp::ZERO; setup.workers],
@@ -130,7 +130,7 @@ impl Controller {
         if self.phase().is_terminal() && !self.rollout.is_unsaved() {
             return;
         }
-        let counts = self.trial.counts().into_iter();
+        let counts = self.trial.counts().into_iter().map(|c| c.cumulative);
         let wires: Vec<WireCount> =
             counts.map(|c| WireCount { requests: c.requests, breaches: c.breaches, unanswered: c.unanswered }).collect();
         let reported = self.known.iter().copied().min().unwrap();
@@ -182,6 +182,8 @@ impl Controller {
             weight,
             trial: Arc::clone(&self.trial),
             watches: Arc::clone(&self.watches),
+            outcome_deadline: None,
+            probe_spacing: None,
         });
         if weight > Weight::ZERO {
             self.judge.begin_step(self.trial.started() + 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis::domain::rollout::Phase;
 use portcullis::domain::time::Timestamp;
-use portcullis::seam::tripwire::Trip;
+use portcullis::seam::tripwire::{Test, Trip};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -48,7 +48,7 @@ fn all_breach(name: &str, setup: &Setup, runs: u64) {
         let phase = world.run(secs(600));
         assert_eq!(phase, Phase::RolledBack, "seed = {seed}");
         let (at, trip) = world.trip.expect("a rollback of this version comes from its tripwire");
-        assert_eq!(trip, Trip { wire: 0, breaches: 3, requests: 3 }, "seed = {seed}");
+        assert_eq!(trip, Trip { wire: 0, test: Test::Cumulative, breaches: 3, requests: 3 }, "seed = {seed}");
         assert!(world.canary_starts.iter().all(|start| *start <= at), "seed = {seed}: a canary request started after the trip");
         let third = at.since(world.canary_starts[2]);
         assert!(third <= secs(1) + ms(1), "seed = {seed}: the third breach counted {third:?} after its request");

@@ -244,7 +244,7 @@ impl World {
                     self.workers[flight.worker].marks.push(Mark::Answered(flight.seq, latency));
                     self.settle(key, |watch| matches!(watch, Watch::Latency(limit) if latency > *limit), false);
                     if fails {
-                        self.settle(key, |watch| *watch == Watch::Errors, false);
+                        self.settle(key, |watch| matches!(watch, Watch::Errors(_)), false);
                     }
                 }
                 if body.is_zero() {
@@ -297,7 +297,7 @@ impl World {
         for (wire, watch) in watches.iter().enumerate() {
             let breach = breaches(watch);
             // An answer settles its latency wires also when it was in time; an error wire is settled by a failure only.
-            let first = (breach || *watch != Watch::Errors) && self.flights[&key].claims.claim(wire);
+            let first = (breach || !matches!(watch, Watch::Errors(_))) && self.flights[&key].claims.claim(wire);
             if breach && first {
                 self.breach(wire, self.flights[&key].seq, unanswered);
             }
@@ -305,7 +305,7 @@ impl World {
     }
 
     fn breach(&mut self, wire: usize, seq: u64, unanswered: bool) {
-        if self.controller.trial.breach(wire, seq, unanswered) {
+        if self.controller.trial.breach(wire, seq, 0, unanswered) {
             assert!(self.trip.is_none(), "seed = {}: tripped twice", self.seed);
             self.trip = Some((self.now, self.controller.trial.trip().unwrap()));
             self.wake = self.now + Duration::from_micros(self.rng.random_range(0..2_000));

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::control::status::TripStatus;
 use crate::domain::gate::{Origin, Verdict};
-use crate::domain::rollout::GateStatus;
+use crate::domain::judge::GateStatus;
 
 #[tokio::test]
 async fn rollouts_are_shown_with_their_units_and_words() {
@@ -56,6 +56,14 @@ async fn the_verdict_is_one_word_and_inconclusive_is_no_pass() {
             breaches: 0,
             log_e: 0.0,
             log_threshold: 3.0,
+            value: None,
+            limit: None,
+            lower: None,
+            upper: None,
+            brake_log_e: 0.0,
+            brake_log_threshold: 7.0,
+            confirm_log_e: 0.0,
+            confirm_log_threshold: None,
             needs: None,
         };
         RolloutStatus { gates: verdicts.iter().map(gate).collect(), ..rollout(Phase::Progressing) }

@@ -1,8 +1,8 @@
 //! What can happen to a rollout, what must then be done, and what invariants look at.
 
 use crate::domain::gate::{Evidence, Policy, Verdict};
-use crate::domain::outcome::Role;
 use crate::domain::judge::Judgement;
+use crate::domain::outcome::Role;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Record};
 use crate::domain::time::Timestamp;

@@ -5,9 +5,9 @@
 
 use crate::domain::gate::{Evidence, Inconclusive, Policy, Verdict};
 use crate::domain::invariants;
+use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect, Event, View};
-use crate::domain::judge::Judgement;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::time::{self, Timestamp};
