@@ -9,7 +9,6 @@ use crate::config::settings::{Perfspec, Service};
 use crate::config::spec::{ServiceSpec, VersionSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
-use crate::domain::gate::language::EXAMPLES;
 use crate::domain::gate::{Criterion, Gate, Policy, live};
 use crate::domain::version::Version;
 use crate::formats::perfspec;
@@ -74,9 +73,7 @@ fn written_gates(texts: &[At<String>], report: &Report<'_>) -> Vec<Gate> {
         let criterion = match text.value.parse::<Criterion>() {
             Ok(criterion) => criterion,
             Err(error) => {
-                let message = error.to_string();
-                let message = message.strip_suffix(EXAMPLES).map_or(message.as_str(), |rest| rest.trim_end_matches("; "));
-                report.error(&text.place, message, EXAMPLES);
+                report.error(&text.place, error.message(), error.hint());
                 continue;
             }
         };

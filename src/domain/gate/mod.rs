@@ -3,9 +3,13 @@
 pub mod criterion;
 pub mod evidence;
 pub mod language;
+#[cfg(test)]
+mod language_tests;
 pub mod live;
 pub mod perfspec;
 pub mod policy;
+mod quantity;
+pub mod scan;
 pub mod verdict;
 
 pub use criterion::{Criterion, Gate, Origin, Share};
