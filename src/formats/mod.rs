@@ -3,3 +3,4 @@
 pub mod json;
 pub mod perfspec;
 pub mod problem;
+pub mod yaml;
