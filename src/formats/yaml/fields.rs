@@ -57,6 +57,24 @@ impl<'n> Fields<'n> {
         Some((node, path))
     }
 
+    /// Returns the value of a key, nothing included, and its path.
+    pub fn peek(&mut self, key: &'static str) -> Option<(&'n Node, String)> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        let (_, node) = self.entries.iter().find(|(found, _)| spelling(found) == Some(key))?;
+        Some((node, child(&self.place.path, key)))
+    }
+
+    /// Accepts keys that have no effect, each with a note.
+    pub fn inert(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            if let Some((node, path)) = self.peek(key) {
+                self.report.note(&place_of(node, path), format!("\"{key}\" has no effect"), "leave it out, or keep it for other readers");
+            }
+        }
+    }
+
     /// Says whether a key is there, with or without a value.
     pub fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(found, _)| spelling(found) == Some(key))

@@ -12,6 +12,13 @@ pub struct Quantity {
     approximate: f64,
 }
 
+impl Default for Quantity {
+    /// Returns 0.
+    fn default() -> Self {
+        Self { text: "0".to_owned(), exact: 0.0, approximate: 0.0 }
+    }
+}
+
 /// The reason why a text is no [`Quantity`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a quantity: {reason}")]
