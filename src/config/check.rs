@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::config::place::{At, Place, Report};
 use crate::config::settings::Service;
 use crate::config::spec::{ServiceSpec, Spec};
 use crate::domain::gate::Gate;
+use crate::formats::yaml::place::{At, Place, Report};
 use crate::seam::tripwire::MOST_WIRES;
 
 /// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.

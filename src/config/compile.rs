@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::check;
-use crate::config::place::{At, Place, Report};
 use crate::config::service;
 use crate::config::settings::{AccessLog, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
 use crate::domain::timeouts::Timeouts;
+use crate::formats::yaml::place::{At, Place, Report};
 
 /// The admin listener where none is written.
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);

@@ -1,7 +1,7 @@
 //! A configuration made of flags instead of a file, or a file with some of its values replaced by flags.
 
-use crate::config::place::{At, Place, Report};
 use crate::config::spec::{PlanSpec, ServiceSpec, Spec, VersionSpec};
+use crate::formats::yaml::place::{At, Place, Report};
 
 /// The flags of `run` as they were typed; a flag that was not given is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,11 +5,9 @@
 
 mod check;
 mod compile;
-mod fields;
 mod file;
 mod flags;
 mod load;
-mod place;
 mod plan;
 mod service;
 mod settings;
@@ -18,7 +16,6 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod values;
-mod yaml;
 
 pub use file::read_text;
 pub use flags::Flags;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::place::{At, Place, Report};
 use crate::config::spec::{PlanSpec, StepSpec};
 use crate::config::values;
 use crate::domain::rollout::plan::{InvalidPlan, LONGEST_HOLD};
 use crate::domain::rollout::{Plan, Ramp, Schedule, Start, Step};
 use crate::domain::weight::Weight;
+use crate::formats::yaml::place::{At, Place, Report};
 
 /// The first step of a ramp where none is written.
 const DEFAULT_START: &str = "10%";

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::file::read_text;
-use crate::config::place::{At, Report};
 use crate::config::plan;
 use crate::config::settings::{Perfspec, Service};
 use crate::config::spec::{ServiceSpec, VersionSpec};
@@ -12,6 +11,7 @@ use crate::config::values;
 use crate::domain::gate::{Criterion, Gate, Policy, live};
 use crate::domain::version::Version;
 use crate::formats::perfspec;
+use crate::formats::yaml::place::{At, Report};
 
 /// The bound on a false rollback where none is written.
 const DEFAULT_ALPHA: f64 = 0.001;

@@ -3,9 +3,9 @@
 //! What is missing or of the wrong kind is reported here, so a later step takes `None` for "already reported or
 //! not wanted" and adds nothing.
 
-use crate::config::fields::Fields;
-use crate::config::place::{At, Place, Report};
-use crate::config::yaml::{Node, Value};
+use crate::formats::yaml::fields::Fields;
+use crate::formats::yaml::place::{At, Place, Report};
+use crate::formats::yaml::tree::{Node, Value};
 
 /// A whole configuration.
 #[derive(Debug, Default)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::place::{At, Report};
 use crate::config::surroundings::Surroundings;
 use crate::domain::time;
 use crate::domain::weight::Weight;
+use crate::formats::yaml::place::{At, Report};
 
 /// The longest time-out.
 pub(super) const LONGEST: Duration = Duration::from_secs(3600);

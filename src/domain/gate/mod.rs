@@ -1,5 +1,6 @@
-//! What is measured, the bound on it, and the verdict: criteria, perfspec arithmetic, verdicts and evidence.
+//! What is measured, the bound on it, and the verdict: criteria, the arithmetic of foreign gate files, verdicts and evidence.
 
+pub mod analysis;
 pub mod criterion;
 pub mod evidence;
 pub mod language;
@@ -10,6 +11,7 @@ pub mod perfspec;
 pub mod policy;
 mod quantity;
 pub mod scan;
+pub mod slo;
 pub mod verdict;
 
 pub use criterion::{Criterion, Gate, Origin, Share};
