@@ -6,21 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{self, Flags, Surroundings};
-use crate::formats::kind::{self, Kind};
+use crate::formats::perfspec;
 use crate::formats::problem::Problem;
-use crate::formats::{analysis, perfspec, slo};
 
 /// The exit code when a file has errors (`EX_CONFIG` of sysexits).
 const BAD_FILE: u8 = 78;
 /// The exit code when the findings cannot be written.
 const UNWRITABLE: u8 = 1;
 
-/// Checks configurations and gate files and shows every problem at once.
+/// Checks configurations (YAML) and gate files (perfspec, JSON) and shows every problem at once.
 ///
-/// The content of a file tells its kind: a configuration, a perfspec, an slo.yaml, an sli.yaml, the pair of keptn 0.5, or
-/// an AnalysisDefinition. An sli.yaml among the files is held against every slo.yaml among them, and a gate that can
-/// never fire is an error. What has no signs of a kind is a perfspec when its name ends in .json or it begins with '{',
-/// else a configuration.
+/// A file whose name ends in .json, or whose content begins with '{', is a perfspec; any other is a configuration.
 /// Host names in a configuration are resolved, and the perfspec it names is checked too.
 /// Exit code: 0 when every file can be used, 78 when one has errors.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,7 +44,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 fn check(files: &[PathBuf], around: &Surroundings<'_>) -> (String, bool) {
     let mut findings = String::new();
     let mut good = true;
-    for (file, problems) in files.iter().zip(problems_of(files, around)) {
+    for file in files {
+        let problems = problems_of(file, around);
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
         good &= errors == 0;
         for problem in &problems {
@@ -60,65 +57,22 @@ fn check(files: &[PathBuf], around: &Surroundings<'_>) -> (String, bool) {
     (findings, good)
 }
 
-/// A file with its text and its kind.
-struct Checked {
-    name: String,
-    text: String,
-    kind: Kind,
+fn problems_of(file: &Path, around: &Surroundings<'_>) -> Vec<Problem> {
+    let text = match config::read_text(file) {
+        Ok(text) => text,
+        Err(problem) => return vec![*problem],
+    };
+    if is_perfspec(file, &text) {
+        return perfspec::check(&file.display().to_string(), &text);
+    }
+    match config::load(Some(file), &Flags::default(), around) {
+        Ok(loaded) => loaded.notes,
+        Err(problems) => problems,
+    }
 }
 
-/// Returns the problems of each file, in their order.
-fn problems_of(files: &[PathBuf], around: &Surroundings<'_>) -> Vec<Vec<Problem>> {
-    let read: Vec<Result<Checked, Vec<Problem>>> = files.iter().map(|file| read(file)).collect();
-    let only = |kind: Kind| {
-        let mut found = read.iter().flatten().filter(|file| file.kind == kind);
-        found.next().filter(|_| found.next().is_none())
-    };
-    let slis = only(Kind::Sli).and_then(|file| slo::read_sli(&file.name, &file.text).ok());
-    let (objectives, indicators) = (only(Kind::ServiceObjectives), only(Kind::ServiceIndicators));
-    let of = |(path, read): (&PathBuf, &Result<Checked, Vec<Problem>>)| match read {
-        Err(problems) => problems.clone(),
-        Ok(file) => match file.kind {
-            Kind::Configuration => {
-                config::load(Some(path), &Flags::default(), around).map_or_else(|problems| problems, |loaded| loaded.notes)
-            }
-            Kind::Perfspec => perfspec::check(&file.name, &file.text),
-            Kind::Slo => slo::check(&file.name, &file.text, slis.as_ref()),
-            Kind::Analysis => analysis::check(&file.name, &file.text),
-            Kind::Sli => slo::read_sli(&file.name, &file.text).map_or_else(|problems| problems, |slis| slis.notes),
-            Kind::ServiceObjectives | Kind::ServiceIndicators => match objectives.zip(indicators) {
-                Some((one, other)) => {
-                    let problems = slo::read_pair((&one.name, &one.text), (&other.name, &other.text));
-                    let problems = problems.map_or_else(|problems| problems, |(_, notes)| notes);
-                    problems.into_iter().filter(|problem| problem.file == file.name).collect()
-                }
-                None => {
-                    let hint = "check one service-objectives.yaml and one service-indicators.yaml together";
-                    vec![Problem::error(&file.name, "", format!("{} says nothing alone", file.kind.name())).with_hint(hint)]
-                }
-            },
-        },
-    };
-    files.iter().zip(&read).map(of).collect()
-}
-
-fn read(path: &Path) -> Result<Checked, Vec<Problem>> {
-    let text = config::read_text(path).map_err(|problem| vec![*problem])?;
-    let name = path.display().to_string();
-    let json = looks_like_json(path, &text);
-    let kind = match kind::recognise(&name, &text) {
-        // Only these two are ever written as JSON in place of YAML.
-        Ok(kind) if json && !matches!(kind, Kind::Slo | Kind::Analysis) => Kind::Perfspec,
-        Ok(kind) => kind,
-        Err(_) if json => Kind::Perfspec,
-        Err(found) if found.ambiguous => return Err(vec![*found.problem]),
-        Err(_) => Kind::Configuration,
-    };
-    Ok(Checked { name, text, kind })
-}
-
-/// Tells JSON by the name of the file, else by how it begins.
-fn looks_like_json(file: &Path, text: &str) -> bool {
+/// Tells a gate file from a configuration by its name, else by how it begins.
+fn is_perfspec(file: &Path, text: &str) -> bool {
     let extension = file.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     match extension.as_deref() {
         Some("json") => true,

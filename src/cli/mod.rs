@@ -19,7 +19,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
-    /// Grades measured values by a gate file.
+    /// Grades measured values by a perfspec.
     Evaluate(evaluate::EvaluateArgs),
     /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),

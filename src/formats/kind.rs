@@ -43,39 +43,29 @@ impl Kind {
 const HINT: &str = "a perfspec has \"indicators\" and an object \"objectives\"; an slo.yaml has objectives with \"sli\" and a \"total_score\"; \
                     an AnalysisDefinition has that \"kind\"";
 
-/// Why the kind of a file cannot be told.
-#[derive(Debug)]
-pub struct NotRecognised {
-    /// What to tell the user.
-    pub problem: Box<Problem>,
-    /// It has the signs of more than one kind; otherwise it has none, or cannot be read.
-    pub ambiguous: bool,
-}
-
 /// Tells the kind of a file by its content.
 ///
 /// # Errors
 ///
 /// Returns a problem when the text is neither YAML nor JSON, when nothing in it tells its kind, or when it has the signs
 /// of more than one kind.
-pub fn recognise(file: &str, text: &str) -> Result<Kind, NotRecognised> {
-    let wrong = |problem: Problem, ambiguous| NotRecognised { problem: Box::new(problem), ambiguous };
+pub fn recognise(file: &str, text: &str) -> Result<Kind, Box<Problem>> {
     let first = first_document(text);
     let root = match tree::parse(file, first, Limits::GATES) {
         Ok(root) => root,
         // JSON has its own reader with better messages, and may hold what YAML does not.
-        Err(_) if text.trim_start().starts_with('{') => {
-            return json::parse(file, text).map(|_| Kind::Perfspec).map_err(|problem| wrong(*problem, false));
+        Err(problem) if text.trim_start().starts_with('{') => {
+            return if json::parse(file, text).is_ok() { Ok(Kind::Perfspec) } else { Err(problem) };
         }
-        Err(problem) => return Err(wrong(*problem, false)),
+        Err(problem) => return Err(problem),
     };
     let signs = signs(&root);
     match signs.as_slice() {
         [(kind, _)] => Ok(*kind),
-        [] => Err(wrong(Problem::error(file, "", "this is no file of a known kind").with_hint(HINT), false)),
+        [] => Err(Box::new(Problem::error(file, "", "this is no file of a known kind").with_hint(HINT))),
         [(one, one_sign), (other, other_sign), ..] => {
             let message = format!("this could be {} (it has {one_sign}) or {} (it has {other_sign})", one.name(), other.name());
-            Err(wrong(Problem::error(file, "", message).with_hint("keep one kind of gate in a file"), true))
+            Err(Box::new(Problem::error(file, "", message).with_hint("keep one kind of gate in a file")))
         }
     }
 }
