@@ -1,5 +1,9 @@
 //! File formats as pure functions from text to domain values.
 
+pub mod analysis;
 pub mod json;
+pub mod kind;
 pub mod perfspec;
 pub mod problem;
+pub mod slo;
+pub mod yaml;

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod machine;
+pub mod outlook;
 pub mod plan;
 pub mod record;
 pub mod schedule;
