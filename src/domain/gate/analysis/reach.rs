@@ -6,8 +6,8 @@ use crate::domain::gate::analysis::keptn::{Total, total};
 use crate::domain::gate::analysis::quantity::Quantity;
 use crate::domain::gate::analysis::spec::{Definition, Operator, Outcome, Target};
 
-/// The most different totals that are looked at; a file with more is taken to be able to say everything.
-const MAX_TOTALS: usize = 20_000;
+/// The most different totals that are looked at.
+const MAX_TOTALS: usize = 500;
 
 /// Returns the outcomes that values from `lowest` to `highest` can have, by trying the bounds, their neighbours and the
 /// points between them: between two neighbouring bounds every value has the same outcome.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::domain::gate::slo::criterion::{Criterion, Operator};
 use crate::domain::gate::slo::spec::{Clause, Objective, Spec};
 
-/// The most different totals that are looked at; a file with more is taken to be able to say everything.
-const MAX_TOTALS: usize = 20_000;
+/// The most different totals that are looked at.
+const MAX_TOTALS: usize = 500;
 
 /// The values an SLI can have at all.
 #[derive(Clone, Copy, Debug, PartialEq)]
