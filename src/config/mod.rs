@@ -7,14 +7,19 @@ mod check;
 mod compile;
 mod file;
 mod flags;
+mod gate_files;
+mod gates;
 mod load;
 mod plan;
+mod policy;
 mod service;
+mod service_spec;
 mod settings;
 mod spec;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod values;
 
 pub use file::read_text;

@@ -3,10 +3,12 @@
 pub mod analysis;
 pub mod criterion;
 pub mod evidence;
+pub mod foreign;
 pub mod language;
 #[cfg(test)]
 mod language_tests;
 pub mod live;
+pub mod overlap;
 pub mod perfspec;
 pub mod policy;
 mod quantity;

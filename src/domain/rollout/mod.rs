@@ -3,6 +3,7 @@
 pub mod event;
 pub mod judge;
 pub mod machine;
+pub mod outlook;
 pub mod plan;
 pub mod record;
 pub mod schedule;

@@ -174,7 +174,7 @@ impl<'n> Fields<'n> {
 }
 
 /// Returns a text or a number as it was spelled; reports anything else.
-fn text_of(node: &Node, path: String, report: &Report<'_>) -> Option<At<String>> {
+pub fn text_of(node: &Node, path: String, report: &Report<'_>) -> Option<At<String>> {
     let place = place_of(node, path);
     match &node.value {
         Value::Text(text) | Value::Number(text) => return Some(At::new(text.clone(), place)),

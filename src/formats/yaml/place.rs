@@ -71,6 +71,24 @@ impl<'a> Report<'a> {
         self.push(place, |file, path| Problem::error(file, path, message).with_hint(hint));
     }
 
+    /// Adds an error at a character of a text, counted from 1, and how to mend it.
+    ///
+    /// The place is that of the text itself where the text is not written there as it is, perhaps in quotes.
+    pub fn error_inside(&self, text: &At<String>, character: usize, message: impl Into<String>, hint: impl Into<String>) {
+        let mut place = text.place.clone();
+        if let Some((line, column)) = text.place.spot
+            && self.problems.borrow().len() < MAX_PROBLEMS
+        {
+            let written = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+            let start = written.char_indices().nth(column.saturating_sub(1)).and_then(|(at, _)| written.get(at..)).unwrap_or_default();
+            let quotes = usize::from(start.starts_with(['"', '\'']));
+            if start.get(quotes..).is_some_and(|rest| rest.starts_with(text.value.as_str())) {
+                place.spot = Some((line, column + quotes + character.saturating_sub(1)));
+            }
+        }
+        self.error(&place, message, hint);
+    }
+
     /// Adds something the reader should know.
     pub fn note(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
         self.push(place, |file, path| Problem::note(file, path, message).with_hint(hint));
