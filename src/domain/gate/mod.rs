@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod criterion;
 pub mod evidence;
 pub mod foreign;
+pub mod foreign_slo;
 pub mod language;
 #[cfg(test)]
 mod language_tests;
@@ -12,6 +13,7 @@ pub mod overlap;
 pub mod perfspec;
 pub mod policy;
 mod quantity;
+pub mod query;
 pub mod scan;
 pub mod slo;
 pub mod verdict;
