@@ -1,6 +1,8 @@
 //! File formats as pure functions from text to domain values.
 
 pub mod analysis;
+pub mod argo;
+pub mod flagger;
 pub mod json;
 pub mod kind;
 pub mod perfspec;

@@ -5,6 +5,7 @@ pub mod basis;
 pub mod criterion;
 pub mod evidence;
 pub mod foreign;
+pub mod foreign_slo;
 pub mod language;
 #[cfg(test)]
 mod language_tests;
@@ -13,6 +14,7 @@ pub mod overlap;
 pub mod perfspec;
 pub mod policy;
 mod quantity;
+pub mod query;
 pub mod scan;
 pub mod slo;
 pub mod verdict;

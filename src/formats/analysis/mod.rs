@@ -1,7 +1,7 @@
 //! Reads `AnalysisDefinition` and `AnalysisValueTemplate` documents of the lifecycle toolkit, and the values they judge.
 
 mod checks;
-mod documents;
+pub(super) mod documents;
 mod keptn;
 mod strict;
 mod values;
