@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::domain::gate::Share;
-use portcullis::domain::outcome::Role;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::tripwire::n_max_table;
 use portcullis::domain::version::Version;
@@ -36,17 +35,6 @@ pub fn epoch(generation: u64, stable: &Arc<Version>, canary: &Arc<Version>, weig
     };
     let service = "carts".parse().expect("a name");
     Arc::new(Epoch::new(service, generation, generation, Arc::clone(stable), Some(canary), Timestamp::NEVER))
-}
-
-/// Makes an epoch that gives its canary nothing but probes, one in 500 ms; the first has been taken.
-pub fn probes() -> Arc<Epoch> {
-    let nobody = ([127, 0, 0, 1], 9).into();
-    let mut armed =
-        Arc::into_inner(epoch(1, &version("v1", nobody), &version("v2", nobody), "10%", Duration::from_secs(1))).expect("one owner");
-    armed.canary.as_mut().expect("a canary").probe_spacing = Some(Duration::from_millis(500));
-    let probing = Epoch::new(armed.service, 1, 1, armed.stable, armed.canary, Timestamp::NEVER);
-    assert_eq!(probing.pick(Role::Canary, Timestamp::from_nanos(1)), Role::Canary);
-    Arc::new(probing)
 }
 
 /// Makes a table with one route for every host.

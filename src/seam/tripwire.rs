@@ -3,8 +3,9 @@
 //! Each canary request takes a start number. A breach does `last.fetch_max(number)`, then `breaches.fetch_add(1)`, then one
 //! compare with the table n_max, in that order: whoever counts the k-th breach then sees a `last` that covers all k of them.
 //! Whoever crosses the table sets `tripped` with one store; every worker reads it at its next pick. Each wire counts twice:
-//! since the trial began and since the step began, each against a table of its own. This file knows nothing but its atomics,
-//! so that `tests/loom` can check it under every interleaving.
+//! since the trial began and since the step began, each against a table of its own. They share `last`: a step has no breach
+//! that the trial lacks, and a `last` that is too high says too little, never too much. This file knows nothing but its
+//! atomics, so that `tests/loom` can check it under every interleaving.
 
 use super::sync::{Arc, AtomicU32, AtomicU64, Ordering};
 
@@ -45,14 +46,14 @@ pub struct Trip {
     pub test: Test,
     /// Breaches at the trip, k.
     pub breaches: u64,
-    /// How many requests that count had seen start up to the newest of these breaches, n. Exact below 2^42 − 1, where it stops.
+    /// How many requests had started since that count began, up to the newest of these breaches, n. Stops at 2^42 − 1.
     pub requests: u64,
 }
 
 /// One count of one wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// How many requests that count had seen start up to the newest counted breach.
+    /// How many requests had started since it began, up to the newest breach of the wire; 0 without a breach.
     pub requests: u64,
     /// The breaches counted.
     pub breaches: u64,
@@ -104,9 +105,7 @@ struct Counter {
     n_max: Box<[u64]>,
     /// The start number from which it counts.
     first: u64,
-    /// The highest start number among counted breaches; written by whoever breaches, before `breaches`.
-    last: AtomicU64,
-    /// How many requests breached; written by whoever breaches.
+    /// How many requests breached; written by whoever breaches, after `last`.
     breaches: AtomicU64,
     /// How many of them were unanswered when they counted; for the report only.
     unanswered: AtomicU64,
@@ -122,25 +121,23 @@ impl Counter {
         Self {
             n_max,
             first,
-            last: AtomicU64::new(0),
             breaches: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
             clients: (0..clients).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
-    /// Counts a breach and returns the requests and breaches when they suffice.
-    fn breach(&self, seq: u64, client: u64, unanswered: bool) -> Option<(u64, u64)> {
+    /// Counts a breach whose number `last` covers already, and returns the requests and breaches when they suffice.
+    fn breach(&self, last: &AtomicU64, seq: u64, client: u64, unanswered: bool) -> Option<(u64, u64)> {
         if seq < self.first {
             return None;
         }
         self.note(client);
-        self.last.fetch_max(seq, Ordering::AcqRel);
         if unanswered {
             self.unanswered.fetch_add(1, Ordering::Relaxed);
         }
         let breaches = self.breaches.fetch_add(1, Ordering::AcqRel) + 1;
-        let requests = self.last.load(Ordering::Acquire) - (self.first - 1);
+        let requests = last.load(Ordering::Acquire) - (self.first - 1);
         let n_max = self.n_max.get(usize::try_from(breaches - 1).ok()?)?;
         (requests <= *n_max && self.has_clients()).then_some((requests, breaches))
     }
@@ -167,18 +164,26 @@ impl Counter {
         self.clients.last().is_none_or(|slot| slot.load(Ordering::Acquire) != 0)
     }
 
-    fn count(&self) -> Count {
+    fn count(&self, last: &AtomicU64) -> Count {
         // Breaches first: `last` then covers at least those counted.
         let breaches = self.breaches.load(Ordering::Acquire);
-        let requests = self.last.load(Ordering::Acquire).saturating_sub(self.first - 1);
+        let requests = if breaches == 0 { 0 } else { last.load(Ordering::Acquire) - (self.first - 1) };
         Count { requests, breaches, unanswered: self.unanswered.load(Ordering::Relaxed) }
     }
+}
+
+/// One gate's wire.
+#[derive(Debug)]
+struct Wire {
+    /// The highest start number among breaches counted since the trial began; written by whoever breaches, before it counts.
+    last: AtomicU64,
+    cumulative: Counter,
 }
 
 /// What the steps of one trial share.
 #[derive(Debug)]
 struct Brake {
-    cumulative: Box<[Counter]>,
+    wires: Box<[Wire]>,
     min_clients: u8,
     /// Zero while armed; else the packed [`Trip`]. Written once, by whoever crosses a table.
     tripped: AtomicU64,
@@ -210,9 +215,10 @@ impl Trial {
     fn arm(started: Arc<AtomicU64>, wires: Vec<Tables>, min_clients: u8) -> Self {
         let first = started.load(Ordering::Relaxed) + 1;
         let counter = |n_max| Counter::new(n_max, first, min_clients);
-        let counters = wires.into_iter().take(MOST_WIRES).map(|tables| (counter(tables.cumulative), counter(tables.step)));
-        let (cumulative, steps): (Vec<_>, Vec<_>) = counters.unzip();
-        let brake = Brake { cumulative: cumulative.into(), min_clients, tripped: AtomicU64::new(0) };
+        let wire = |n_max| Wire { last: AtomicU64::new(0), cumulative: counter(n_max) };
+        let wires = wires.into_iter().take(MOST_WIRES).map(|tables| (wire(tables.cumulative), counter(tables.step)));
+        let (wires, steps): (Vec<_>, Vec<_>) = wires.unzip();
+        let brake = Brake { wires: wires.into(), min_clients, tripped: AtomicU64::new(0) };
         Self { started, brake: Arc::new(brake), first, steps: steps.into() }
     }
 
@@ -223,7 +229,7 @@ impl Trial {
         let first = self.started() + 1;
         let mut tables = step_tables.into_iter();
         let counter = |_| Counter::new(tables.next().unwrap_or_default(), first, self.brake.min_clients);
-        let steps = self.brake.cumulative.iter().map(counter).collect();
+        let steps = self.brake.wires.iter().map(counter).collect();
         Self { started: Arc::clone(&self.started), brake: Arc::clone(&self.brake), first, steps }
     }
 
@@ -268,10 +274,15 @@ impl Trial {
     /// `client` stands for whoever sent the request, 0 when that is unknown. The caller has claimed the breach with
     /// [`Claims::claim`], so that no request counts twice. A count that begins after the request leaves it out.
     pub fn breach(&self, wire: usize, seq: u64, client: u64, unanswered: bool) -> bool {
+        let (Some(cell), Some(step)) = (self.brake.wires.get(wire), self.steps.get(wire)) else { return false };
+        // A step begins no earlier than its trial.
+        if seq < cell.cumulative.first {
+            return false;
+        }
+        cell.last.fetch_max(seq, Ordering::AcqRel);
         let mut tripped = false;
-        for (test, counters) in [(Test::Cumulative, &self.brake.cumulative), (Test::Step, &self.steps)] {
-            let enough = counters.get(wire).and_then(|counter| counter.breach(seq, client, unanswered));
-            if let Some((requests, breaches)) = enough {
+        for (test, counter) in [(Test::Cumulative, &cell.cumulative), (Test::Step, step)] {
+            if let Some((requests, breaches)) = counter.breach(&cell.last, seq, client, unanswered) {
                 let word = Trip { wire, test, breaches, requests }.pack();
                 tripped |= self.brake.tripped.compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed).is_ok();
             }
@@ -282,8 +293,8 @@ impl Trial {
     /// Returns the counts of every wire, for the judge and for reports.
     #[must_use]
     pub fn counts(&self) -> Vec<WireCounts> {
-        let both = self.brake.cumulative.iter().zip(&self.steps);
-        both.map(|(cumulative, step)| WireCounts { cumulative: cumulative.count(), step: step.count() }).collect()
+        let both = self.brake.wires.iter().zip(&self.steps);
+        both.map(|(wire, step)| WireCounts { cumulative: wire.cumulative.count(&wire.last), step: step.count(&wire.last) }).collect()
     }
 }
 

@@ -177,6 +177,41 @@ fn a_hung_version_is_charged_at_its_limit_once_and_its_late_answer_not_again() {
     assert_eq!(proxy.breaches(), [1, 0]);
 }
 
+/// A version that ends no answer, and begins one only for a stream.
+fn dawdling() -> Upstream {
+    Upstream::start(|peer| {
+        if peer.head().is_some_and(|request| request.target() == "/stream") {
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        }
+        peer.until_closed();
+    })
+}
+
+#[test]
+fn a_hung_request_is_a_time_out_at_its_outcome_deadline_but_a_stream_is_not_and_a_slow_upload_neither() {
+    let wires = [Watch::Errors(ErrorKinds::DEFAULT), Watch::Errors(ErrorKinds::SERVER), Watch::Duration(Duration::from_millis(300))];
+    let upstream = dawdling();
+    let proxy = proxy::to([]).canary([upstream.address], &wires, &[0]).outcome_deadline(Duration::from_millis(200)).start();
+    let ask = |request: Vec<u8>| {
+        let mut client = Client::connect(proxy.address);
+        client.send(request);
+        client
+    };
+    let streaming = ask(head(b"GET /stream HTTP/1.1", b""));
+    eventually("a stream that goes on breaches its duration alone", || (proxy.breaches()[2] == 1).then_some(()));
+    assert_eq!(proxy.breaches(), [0, 0, 1]);
+    let uploading = ask([head(b"POST /upload HTTP/1.1", b"Content-Length: 9\r\n"), b"half".to_vec()].concat());
+    upstream.wait("half of a request", |seen| seen.iter().any(|s| s.bytes.ends_with(b"half")));
+    eventually("so does an upload that goes on", || (proxy.breaches()[2] == 2).then_some(()));
+    assert_eq!(proxy.breaches(), [0, 0, 2], "its client is what it waits for");
+    let hanging = ask(head(b"GET /hang HTTP/1.1", b""));
+    eventually("a hung request is a time-out", || (proxy.breaches()[0] == 1).then_some(()));
+    eventually("and breaches its duration later", || (proxy.breaches()[2] == 3).then_some(()));
+    drop((streaming, uploading, hanging));
+    proxy.canary_ended(3);
+    assert_eq!(proxy.breaches(), [1, 0, 3]);
+}
+
 #[test]
 fn a_client_that_leaves_in_mid_answer_is_an_abort_and_cancels_the_upstream() {
     let upstream = Upstream::start(|peer| {

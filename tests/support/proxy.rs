@@ -123,6 +123,12 @@ impl Setup {
         self
     }
 
+    /// Lets the canary's requests fail that have no response head after so long.
+    pub fn outcome_deadline(mut self, deadline: Duration) -> Self {
+        self.canary.as_mut().expect("a canary").outcome_deadline = Some(deadline);
+        self
+    }
+
     /// Starts the workers.
     pub fn start(self) -> Proxy {
         let routes = Routes::default();
