@@ -65,7 +65,6 @@ impl LineSoFar {
         self.last = piece.last().copied().unwrap_or(self.last);
         self.hash |= memchr::memchr(b'#', piece).is_some();
     }
-
 }
 
 /// A line that has ended, without its LF.
@@ -292,6 +291,20 @@ impl AsyncWrite for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_pieces_are_gathered_anew_each_time_and_large_ones_are_left_alone() {
+        let gathered = Gathered::default();
+        let large = vec![b'x'; MOST_GATHERED];
+        for (pieces, whole) in [
+            ([&b"head"[..], b"body"], Some(&b"headbody"[..])),
+            ([&large, b"x"], None),
+            ([b"", &large], Some(&large)),
+            ([b"", b"end"], Some(b"end")),
+        ] {
+            assert_eq!(gathered.gather(&pieces.map(io::IoSlice::new)).as_deref().map(Vec::as_slice), whole);
+        }
+    }
 
     fn notes(bytes: &[u8], pieces: usize) -> Vec<WireNotes> {
         let mut scan = HeadScan::default();

@@ -65,7 +65,7 @@ pub struct Present {
     /// A value of more than [`MAX_VALUE`] bytes.
     pub long: bool,
     /// Something that may have to go, so that each field must be looked at: a hop-by-hop field, one that `Connection` names, an
-    /// expectation, ours, a claim of who the client is, or a name with an underscore.
+    /// expectation, ours, or a claim of who the client is.
     pub odd: bool,
 }
 
@@ -90,7 +90,7 @@ impl Present {
                 header::FORWARDED => present.odd = true,
                 _ => {
                     let text = name.as_str();
-                    present.odd |= is_hop_by_hop(name) || text.starts_with("x-") && is_spoken_for(text) || text.contains('_');
+                    present.odd |= is_hop_by_hop(name) || (text.starts_with("x-") && is_spoken_for(text));
                 }
             }
         }

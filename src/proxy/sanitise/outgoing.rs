@@ -6,6 +6,9 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use crate::proxy::sanitise::policy::Peer;
 use crate::proxy::sanitise::request::Framing;
 
+/// The largest map of fields that is used again: an idle connection keeps it.
+const MOST_SPARE: usize = 24;
+
 /// A request's head in bytes, and what is still to be known of it.
 ///
 /// The head it was made from is gone: what was parsed shares the client's read buffer, which is used again once nobody does.
@@ -26,8 +29,7 @@ impl Outgoing {
     pub fn new(head: Parts, framing: Framing, peer: &Peer, via: &HeaderValue) -> Self {
         // An empty path is written as '/', and what stands behind it kept.
         let (path, query) = (head.uri.path(), head.uri.query());
-        let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let mut bytes = Vec::with_capacity(320 + path.len() + query.map_or(0, str::len) + fields + peer.lines.len());
+        let mut bytes = Vec::with_capacity(320 + path.len() + query.map_or(0, str::len) + head.headers.len() * 64);
         let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
         put(&[head.method.as_str().as_bytes(), b" ", path.as_bytes()]);
         if let Some(query) = query {
@@ -52,6 +54,9 @@ impl Outgoing {
         }
         let mut spare = head.headers;
         spare.clear();
+        if spare.capacity() > MOST_SPARE {
+            spare = HeaderMap::new();
+        }
         Self { bytes, method: head.method, framing, spare }
     }
 }

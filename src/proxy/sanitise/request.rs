@@ -39,7 +39,8 @@ pub struct Clean {
 /// trusted to be a request.
 pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy) -> Result<Clean, Refusal> {
     line(head, notes, policy)?;
-    let present = Present::in_head(&head.headers);
+    let mut present = Present::in_head(&head.headers);
+    present.odd |= head.headers.keys().any(|name| name.as_str().contains('_'));
     let framing = framing(head, present)?;
     let host = target_and_host(head)?;
     if present.expect {

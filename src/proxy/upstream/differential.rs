@@ -92,7 +92,7 @@ fn ours(bytes: &[u8], bodyless: bool) -> Option<Understood> {
             break head;
         }
     };
-    let delimiter = head::delimiter(&head, bodyless).ok()?;
+    let delimiter = head::delimiter(&head, &head::Framing::of(&head), bodyless).ok()?;
     let headers = head.headers.clone();
     sanitise::response(&mut head, &HeaderValue::from_static("1.1 x")).ok()?;
     let body = match delimiter {

@@ -54,8 +54,7 @@ pub enum Delimiter {
 /// # Errors
 ///
 /// Returns [`Failure::ResponseInvalid`] for differing or malformed lengths and for codings other than one `chunked`.
-pub fn delimiter(head: &response::Parts, bodyless: bool) -> Result<Delimiter, Failure> {
-    let framing = Framings::of(head);
+pub fn delimiter(head: &response::Parts, framing: &Framing<'_>, bodyless: bool) -> Result<Delimiter, Failure> {
     let length = match framing.length {
         None => None,
         Some(_) if framing.differing => return Err(Failure::ResponseInvalid),
@@ -74,9 +73,9 @@ pub fn delimiter(head: &response::Parts, bodyless: bool) -> Result<Delimiter, Fa
     }
 }
 
-/// The framing fields of a response: one pass over the fields is cheaper than a look-up for each.
+/// What a response says of its framing and its connection: one pass over the fields is cheaper than a look-up for each.
 #[derive(Default)]
-struct Framings<'a> {
+pub struct Framing<'a> {
     coding: Option<&'a HeaderValue>,
     /// There is more than one Transfer-Encoding.
     recoded: bool,
@@ -88,8 +87,9 @@ struct Framings<'a> {
     reconnected: bool,
 }
 
-impl<'a> Framings<'a> {
-    fn of(head: &'a response::Parts) -> Self {
+impl<'a> Framing<'a> {
+    /// Looks through a head.
+    pub fn of(head: &'a response::Parts) -> Self {
         let mut framing = Self::default();
         for (name, value) in &head.headers {
             match *name {
@@ -113,9 +113,8 @@ fn number(value: &HeaderValue) -> Option<u64> {
 ///
 /// An answer with two framings, or without content but with a framing, is passed on as RFC 9112 section 6.3 reads it; its
 /// sender may have meant the other reading, and sent or left unsent a body accordingly.
-pub fn keeps_alive(head: &response::Parts) -> bool {
-    let framing = Framings::of(head);
-    let clear = is_clear(head.status, &framing);
+pub fn keeps_alive(head: &response::Parts, framing: &Framing<'_>) -> bool {
+    let clear = is_clear(head.status, framing);
     // By far the most common cases first.
     match framing.connection {
         None => return clear && head.version == Version::HTTP_11,
@@ -132,7 +131,7 @@ pub fn keeps_alive(head: &response::Parts) -> bool {
 }
 
 /// Says whether the answer's framing can be read in one way only.
-fn is_clear(status: StatusCode, framing: &Framings<'_>) -> bool {
+fn is_clear(status: StatusCode, framing: &Framing<'_>) -> bool {
     match status {
         StatusCode::NO_CONTENT => framing.coding.is_none() && framing.length.is_none_or(|length| length == "0"),
         _ => framing.coding.is_none() || framing.length.is_none(),
@@ -155,7 +154,7 @@ mod tests {
         assert_eq!((head.status, head.version, &unread[..]), (StatusCode::OK, Version::HTTP_11, &b"abc"[..]));
         assert_eq!(head.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(head.headers["x-empty"], "");
-        assert_eq!(delimiter(&head, false), Ok(Delimiter::Length(3)));
+        assert_eq!(delimiter(&head, &Framing::of(&head), false), Ok(Delimiter::Length(3)));
     }
 
     #[test]
@@ -188,8 +187,10 @@ mod tests {
 
     #[test]
     fn bodies_are_delimited_in_one_way_only() {
-        let of =
-            |fields: &str, bodyless| delimiter(&read(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes()).unwrap().unwrap(), bodyless);
+        let of = |fields: &str, bodyless| {
+            let head = read(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes()).unwrap().unwrap();
+            delimiter(&head, &Framing::of(&head), bodyless)
+        };
         assert_eq!(of("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", false), Ok(Delimiter::Chunks));
         assert_eq!(of("Content-Length: 5\r\nContent-Length: 5\r\n", false), Ok(Delimiter::Length(5)));
         assert_eq!(of("Content-Length: 5\r\n", true), Ok(Delimiter::Length(0)));
@@ -206,12 +207,17 @@ mod tests {
             assert_eq!(of(bad, false), Err(Failure::ResponseInvalid), "{bad}");
         }
         let old = read(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().unwrap();
-        assert_eq!(delimiter(&old, false), Err(Failure::ResponseInvalid));
+        assert_eq!(delimiter(&old, &Framing::of(&old), false), Err(Failure::ResponseInvalid));
+    }
+
+    fn is_kept(text: &[u8]) -> bool {
+        let head = read(text).unwrap().unwrap();
+        keeps_alive(&head, &Framing::of(&head))
     }
 
     #[test]
     fn connections_are_kept_as_both_sides_understand_it() {
-        let kept = |text: &str| keeps_alive(&read(text.as_bytes()).unwrap().unwrap());
+        let kept = |text: &str| is_kept(text.as_bytes());
         assert!(kept("HTTP/1.1 200 OK\r\n\r\n"));
         assert!(!kept("HTTP/1.1 200 OK\r\nConnection: foo, Close\r\n\r\n"));
         assert!(!kept("HTTP/1.0 200 OK\r\n\r\n"));
@@ -227,7 +233,7 @@ mod tests {
             b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nConnection: \xff, close\r\n\r\n",
         ] {
-            assert!(!keeps_alive(&read(text).unwrap().unwrap()), "{}", String::from_utf8_lossy(text));
+            assert!(!is_kept(text), "{}", String::from_utf8_lossy(text));
         }
     }
 }

@@ -39,13 +39,7 @@ pub struct Reply {
 /// # Errors
 ///
 /// Returns the failure, with blame.
-pub async fn send(
-    pool: &Rc<Pool>,
-    request: Outgoing,
-    upload: Upload,
-    guard: &Rc<RequestGuard>,
-    limit: Duration,
-) -> Result<Reply, Failure> {
+pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failure> {
     // A body at hand may be of another length than was announced. Sent so, its end or its rest would be taken for a request.
     if matches!(request.framing, Framing::Length(announced) if upload.size_hint().exact() != Some(announced)) {
         return Err(Failure::RequestBodyInvalid);
@@ -63,8 +57,8 @@ pub async fn send(
         got = answer(&mut exchange, guard).await;
     }
     let head = got?;
-    let delimiter = head::delimiter(&head, bodyless)?;
-    let keep = head::keeps_alive(&head);
+    let framing = head::Framing::of(&head);
+    let (delimiter, keep) = (head::delimiter(&head, &framing, bodyless)?, head::keeps_alive(&head, &framing));
     Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) })
 }
 
