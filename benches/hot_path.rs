@@ -18,7 +18,7 @@ use portcullis::domain::stats::counts::Counts;
 use portcullis::domain::stats::exceedance::log_e_breach;
 use portcullis::domain::stats::two_arm::{Comparison, Guess, TwoArm};
 use portcullis::domain::time::Timestamp;
-use portcullis::proxy::sanitise::{self, Peer, Policy, WireNotes};
+use portcullis::proxy::sanitise::{self, Outgoing, Peer, Policy, WireNotes};
 use portcullis::seam::clock::Clock;
 use portcullis::seam::recorder::Recorder;
 use portcullis::seam::report;
@@ -133,7 +133,7 @@ fn breach(c: &mut Criterion) {
     }
 }
 
-/// The head of an ordinary request of a browser behind nobody.
+/// The head of an ordinary request of a browser behind nobody, cleaned and written for its version.
 fn clean(c: &mut Criterion) {
     let request = Request::get("/carts/1/items?sort=price")
         .header("host", HOST)
@@ -148,12 +148,12 @@ fn clean(c: &mut Criterion) {
     let (head, ()) = request.into_parts();
     let peer = Peer::new(([127, 0, 0, 1], 40_000).into(), 8080, &[]);
     let policy = Policy::new(true, "portcullis-bench");
-    c.bench_function("sanitise: a browser's request", |b| {
+    c.bench_function("sanitise and write: a browser's request", |b| {
         b.iter_batched(
             || head.clone(),
             |mut head| {
-                let clean = sanitise::request(&mut head, WireNotes::default(), &peer, &policy);
-                (black_box(clean).is_ok(), head)
+                let clean = sanitise::request(&mut head, WireNotes::default(), &peer, &policy).expect("a clean request");
+                Outgoing::new(head, clean.framing, &peer, &policy.via)
             },
             BatchSize::SmallInput,
         );

@@ -297,6 +297,15 @@ impl Patrol {
         }
     }
 
+    /// Wakes every connection that waits for its client; those that wait for a version are woken by its answer.
+    pub fn wake_connections(&self) {
+        for (_, guard) in self.connections.borrow().iter() {
+            if let Some(waker) = guard.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
     /// Returns how many connections are open.
     #[must_use]
     pub fn connections(&self) -> usize {
