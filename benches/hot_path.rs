@@ -1,4 +1,4 @@
-//! What the hot path costs: record, pick, trip check, breach, sanitise, and a whole request through the proxy on loopback.
+//! What the hot path costs: record, pick, trip check, breach, sanitise, evidence, and a whole request through the proxy on loopback.
 
 // Each bench uses a part of the support.
 #[expect(dead_code, reason = "what only the other bench uses")]
@@ -12,14 +12,20 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::Request;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::split::Draw;
+use portcullis::domain::stats::censored::CensoredExceedance;
+use portcullis::domain::stats::chained::{Block, ChainedBlocks};
+use portcullis::domain::stats::counts::Counts;
+use portcullis::domain::stats::exceedance::log_e_breach;
+use portcullis::domain::stats::two_arm::{Comparison, Guess, TwoArm};
 use portcullis::domain::time::Timestamp;
-use portcullis::proxy::sanitise::{self, Peer, Policy, WireNotes};
+use portcullis::proxy::sanitise::{self, Outgoing, Peer, Policy, WireNotes};
 use portcullis::seam::clock::Clock;
 use portcullis::seam::recorder::Recorder;
 use portcullis::seam::report;
 use portcullis::seam::routes::Routes;
 use portcullis::seam::sample::Sample;
-use portcullis::seam::tripwire::Trial;
+use portcullis::seam::table::Epoch;
+use portcullis::seam::tripwire::{Tables, Trial};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -30,21 +36,40 @@ use support::upstream::{Manner, Upstream};
 const LIMIT: Duration = Duration::from_secs(1);
 const HOST: &str = "carts.sockshop.localhost";
 
-fn armed(weight: &str) -> Arc<portcullis::seam::table::Epoch> {
+fn armed(weight: &str) -> Arc<Epoch> {
     let nobody = ([127, 0, 0, 1], 9).into();
     support::epoch(1, &support::version("v1", nobody), &support::version("v2", nobody), weight, LIMIT)
 }
 
+/// An epoch that gives its canary nothing but probes, of which the first has been taken.
+fn probing() -> Epoch {
+    let mut epoch = Arc::into_inner(armed("10%")).expect("one owner");
+    epoch.canary.as_mut().expect("a canary").probe_spacing = Some(Duration::from_millis(500));
+    let probing = Epoch::new(epoch.service, 1, 1, epoch.stable, epoch.canary, Timestamp::NEVER);
+    assert_eq!(probing.pick(Role::Canary, Timestamp::from_nanos(1)), Role::Canary);
+    probing
+}
+
+fn alone() -> Arc<Epoch> {
+    let v1 = support::version("v1", ([127, 0, 0, 1], 9).into());
+    Arc::new(Epoch::new("carts".parse().expect("a name"), 0, 1, v1, None, Timestamp::NEVER))
+}
+
 /// A request's whole measurement, the handing over of what was seen included.
 fn record(c: &mut Criterion) {
-    for (name, role) in [("record: stable", Role::Stable), ("record: canary", Role::Canary)] {
+    let cases = [
+        ("record: stable, nothing on trial", Role::Stable, alone()),
+        ("record: stable beside a canary", Role::Stable, armed("50%")),
+        ("record: canary", Role::Canary, armed("50%")),
+    ];
+    for (name, role, epoch) in cases {
         let (sender, reports) = report::channel();
         let (clock, mut recorder) = (Clock::start(), Recorder::new(0, sender));
-        let books = recorder.open(&armed("50%"));
+        let books = recorder.open(&epoch);
         let mut count = 0_u32;
         c.bench_function(name, |b| {
             b.iter(|| {
-                let mut sample = Sample::begin(&books, clock, role, clock.now());
+                let mut sample = Sample::begin(&books, clock, role, clock.now(), 7);
                 sample.head(black_box(200));
                 black_box(sample.complete());
                 count = count.wrapping_add(1);
@@ -78,30 +103,37 @@ fn pick(c: &mut Criterion) {
     c.bench_function("trip check: a canary pick of an armed epoch", |b| {
         b.iter(|| black_box(&epoch).pick(black_box(Role::Canary), black_box(now)));
     });
+    let probes = probing();
+    c.bench_function("trip check: a canary pick where no probe is due", |b| {
+        b.iter(|| black_box(&probes).pick(black_box(Role::Canary), black_box(now)));
+    });
 }
 
 /// One breach that does not trip.
 fn breach(c: &mut Criterion) {
     const ENTRIES: u64 = 60_000;
-    c.bench_function("breach: counted, compared, not tripped", |b| {
-        b.iter_custom(|iterations| {
-            let (mut left, mut spent) = (iterations, Duration::ZERO);
-            while left > 0 {
-                let trial = Trial::new(vec![vec![0; 60_000].into()]);
-                let round = left.min(ENTRIES);
-                let start = Instant::now();
-                for seq in 1..=round {
-                    black_box(trial.breach(black_box(0), seq, false));
+    for (name, min_clients) in [("breach: both counts compared, not tripped", 1), ("breach: the same with the clients known", 8)] {
+        c.bench_function(name, |b| {
+            b.iter_custom(|iterations| {
+                let (mut left, mut spent) = (iterations, Duration::ZERO);
+                while left > 0 {
+                    let table: Box<[u64]> = vec![0; 60_000].into();
+                    let trial = Trial::new(vec![Tables { cumulative: table.clone(), step: table }], min_clients);
+                    let round = left.min(ENTRIES);
+                    let start = Instant::now();
+                    for seq in 1..=round {
+                        black_box(trial.breach(black_box(0), seq, seq % 8, false));
+                    }
+                    spent += start.elapsed();
+                    left -= round;
                 }
-                spent += start.elapsed();
-                left -= round;
-            }
-            spent
+                spent
+            });
         });
-    });
+    }
 }
 
-/// The head of an ordinary request of a browser behind nobody.
+/// The head of an ordinary request of a browser behind nobody, cleaned and written for its version.
 fn clean(c: &mut Criterion) {
     let request = Request::get("/carts/1/items?sort=price")
         .header("host", HOST)
@@ -116,15 +148,46 @@ fn clean(c: &mut Criterion) {
     let (head, ()) = request.into_parts();
     let peer = Peer::new(([127, 0, 0, 1], 40_000).into(), 8080, &[]);
     let policy = Policy::new(true, "portcullis-bench");
-    c.bench_function("sanitise: a browser's request", |b| {
+    c.bench_function("sanitise and write: a browser's request", |b| {
         b.iter_batched(
             || head.clone(),
             |mut head| {
-                let clean = sanitise::request(&mut head, WireNotes::default(), &peer, &policy);
-                (black_box(clean).is_ok(), head)
+                let clean = sanitise::request(&mut head, WireNotes::default(), &peer, &policy).expect("a clean request");
+                Outgoing::new(head, clean.framing, &peer, &policy.via)
             },
             BatchSize::SmallInput,
         );
+    });
+}
+
+/// The evidence of the controller's tick, beside the path but on the same machine.
+fn evidence(c: &mut Criterion) {
+    for n in [3, 10_000, 1_000_000] {
+        c.bench_function(&format!("evidence: breach test after {n} requests"), |b| {
+            b.iter(|| log_e_breach(black_box(n), black_box(3 + n / 20), black_box(0.05)));
+        });
+    }
+    let block = |index| Block { index, p0: None, canary: Counts::new(20, 2), stable: Counts::new(180, 9) };
+    let mut chained = ChainedBlocks::new(0.05, 5).expect("a share");
+    for index in 0..100 {
+        chained.update(&block(index)).expect("blocks in order");
+    }
+    let open: Vec<Block> = (100..108).map(block).collect();
+    c.bench_function("evidence: chained peek over 8 open blocks", |b| b.iter(|| chained.peek(black_box(&open))));
+    let mut two_arm = TwoArm::new(Comparison::Ratio(1.1), Guess::of(0.05)).expect("a margin");
+    c.bench_function("evidence: two-arm update", |b| {
+        b.iter(|| two_arm.update(black_box(0.1), black_box(Counts::new(20, 1)), black_box(Counts::new(180, 9))));
+    });
+    let mut censored = CensoredExceedance::new(0.05).expect("a share");
+    c.bench_function("evidence: one request of an error gate, 1 of 20 a breach, 4 096 in flight", |b| {
+        b.iter(|| {
+            let seq = censored.start();
+            if seq.is_multiple_of(20) {
+                censored.breach(seq);
+            }
+            // A breach was reported before, and stands.
+            black_box(censored.good(seq.saturating_sub(4096)))
+        });
     });
 }
 
@@ -152,5 +215,5 @@ fn whole_request(c: &mut Criterion) {
     plane.stop();
 }
 
-criterion_group!(benches, record, pick, breach, clean, whole_request);
+criterion_group!(benches, record, pick, breach, clean, evidence, whole_request);
 criterion_main!(benches);

@@ -132,10 +132,10 @@ impl Shared {
     fn breach(&self, epoch: &Epoch) -> (Timestamp, Timestamp) {
         let trial = &epoch.canary.as_ref().expect("a canary").trial;
         for seq in 1..=2 {
-            assert!(!trial.breach(0, seq, false));
+            assert!(!trial.breach(0, seq, 0, false));
         }
         let evident = self.clock.now();
-        assert!(trial.breach(0, 3, false), "the third breach of three trips");
+        assert!(trial.breach(0, 3, 0, false), "the third breach of three trips");
         (evident, self.clock.now())
     }
 }

@@ -14,7 +14,7 @@ use portcullis::domain::tripwire::n_max_table;
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::seam::table::{Canary, Epoch, Route, Table, Watch};
-use portcullis::seam::tripwire::Trial;
+use portcullis::seam::tripwire::{Tables, Trial};
 
 /// Makes a version with one endpoint.
 pub fn version(name: &str, endpoint: SocketAddr) -> Arc<Version> {
@@ -23,9 +23,16 @@ pub fn version(name: &str, endpoint: SocketAddr) -> Arc<Version> {
 
 /// Makes an epoch of a service on trial with the gate `p95 < limit` at alpha 0.001, never to expire.
 pub fn epoch(generation: u64, stable: &Arc<Version>, canary: &Arc<Version>, weight: &str, limit: Duration) -> Arc<Epoch> {
-    let trial = Arc::new(Trial::new(vec![n_max_table(Share::FIVE_PERCENT, 0.001)]));
+    let trial = Arc::new(Trial::new(vec![Tables::without_step(n_max_table(Share::FIVE_PERCENT, 0.001))], 1));
     let weight: Weight = weight.parse().expect("a share");
-    let canary = Canary { version: Arc::clone(canary), weight, trial, watches: vec![Watch::Latency(limit)].into() };
+    let canary = Canary {
+        version: Arc::clone(canary),
+        weight,
+        trial,
+        watches: vec![Watch::Latency(limit)].into(),
+        outcome_deadline: None,
+        probe_spacing: None,
+    };
     let service = "carts".parse().expect("a name");
     Arc::new(Epoch::new(service, generation, generation, Arc::clone(stable), Some(canary), Timestamp::NEVER))
 }

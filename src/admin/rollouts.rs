@@ -70,6 +70,14 @@ pub async fn promote(State(state): State<AdminState>, named: Named, request: Req
     Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
 }
 
+/// Lets a paused rollout go on, with fresh evidence.
+pub async fn resume(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Resume { service: service.clone(), actor, reason }).await?;
+    Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
+}
+
 fn name(named: Named) -> Result<Name, Problem> {
     let not_found = |detail: String| Problem::new(StatusCode::NOT_FOUND, detail);
     let Path(text) = named.map_err(|_| not_found("the path names no service".to_owned()))?;
@@ -88,10 +96,18 @@ fn verdict_of(rollout: &RolloutStatus) -> Verdict {
     match rollout.phase {
         Phase::Promoted => Verdict::Pass,
         Phase::RolledBack => Verdict::Fail,
-        Phase::Aborted => Verdict::Inconclusive,
-        Phase::Progressing if rollout.trip.is_some() || rollout.gates.iter().any(|gate| gate.verdict == Verdict::Fail) => Verdict::Fail,
-        Phase::Progressing if !rollout.gates.is_empty() && rollout.gates.iter().all(|gate| gate.verdict == Verdict::Pass) => Verdict::Pass,
-        Phase::Progressing => Verdict::Inconclusive,
+        Phase::Aborted | Phase::Braked | Phase::Paused => Verdict::Inconclusive,
+        Phase::Progressing | Phase::Watching
+            if rollout.trip.is_some() || rollout.gates.iter().any(|gate| gate.verdict == Verdict::Fail) =>
+        {
+            Verdict::Fail
+        }
+        Phase::Progressing | Phase::Watching
+            if !rollout.gates.is_empty() && rollout.gates.iter().all(|gate| gate.verdict == Verdict::Pass) =>
+        {
+            Verdict::Pass
+        }
+        Phase::Progressing | Phase::Watching => Verdict::Inconclusive,
     }
 }
 

@@ -25,6 +25,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/rollouts/{name}/verdict", get(rollouts::verdict))
         .route("/v1/rollouts/{name}/abort", post(rollouts::abort))
         .route("/v1/rollouts/{name}/promote", post(rollouts::promote))
+        .route("/v1/rollouts/{name}/resume", post(rollouts::resume))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.clone(), guard::guard))

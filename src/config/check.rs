@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::config::place::{At, Place, Report};
+use crate::config::service_spec::ServiceSpec;
 use crate::config::settings::Service;
-use crate::config::spec::{ServiceSpec, Spec};
-use crate::domain::gate::Gate;
-use crate::seam::tripwire::MOST_WIRES;
+use crate::config::spec::Spec;
+use crate::formats::yaml::place::{At, Place, Report};
 
 /// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.
 pub(super) fn listeners(listen: &[(SocketAddr, &Place)], admin: SocketAddr, admin_place: Option<&Place>, report: &Report<'_>) {
@@ -67,23 +66,18 @@ pub(super) fn unique(spec: &Spec, report: &Report<'_>) {
 
 /// Reports a service that could not be judged, or whose versions cannot be told apart.
 pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
-    let is_wired = |gate: &&Gate| gate.criterion.is_wired();
-    let wires = compiled.map_or(0, |service| service.gates.iter().filter(is_wired).count());
-    if wires > MOST_WIRES {
-        let message = format!("the service has {wires} gates with a tripwire, and the later ones would never trip");
-        report.error(&spec.place, message, format!("keep at most {MOST_WIRES}; a mean gate has none and does not count"));
-    }
     let Some(canary) = &spec.canary else { return loops(spec, compiled, listen, report) };
-    if !spec.has_gates && spec.perfspec.is_none() {
+    if !spec.has_gates && spec.files.first().is_none() {
         let hint = "write gates (--gate) such as 'p95 < 1s' and 'errors < 1%', or name a perfspec (--perfspec)";
         report.error(&canary.place, "there is a canary but no gate, so nothing could judge it", hint);
     }
-    if let (Some(Service { gates, perfspec: Some(_), .. }), Some(text)) = (compiled, &spec.perfspec)
+    if let (Some(Service { gates, .. }), Some(place)) = (compiled, spec.files.first())
         && gates.is_empty()
         && !spec.has_gates
+        && !report.has_errors()
     {
-        let hint = "write gates such as 'p95 < 1s', or give the perfspec a mean or a percentile with an upper limit";
-        report.error(&text.place, "the perfspec has no indicator that can be judged while the canary runs", hint);
+        let hint = "write gates such as 'p95 < 1s', or give the file a response time or a share of errors with an upper limit";
+        report.error(place, "the gate file has no indicator that can be judged while the canary runs", hint);
     }
     let version = |version: &Option<At<String>>| version.as_ref().map(|text| text.value.trim().to_owned());
     if let (Some(stable), Some(text)) = (spec.stable.as_ref().and_then(|stable| version(&stable.version)), &canary.version)

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::check;
-use crate::config::place::{At, Place, Report};
 use crate::config::service;
 use crate::config::settings::{AccessLog, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
 use crate::domain::timeouts::Timeouts;
+use crate::formats::yaml::place::{At, Place, Report};
 
 /// The admin listener where none is written.
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
@@ -36,7 +36,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
     check::unique(spec, report);
     let mut services = Vec::new();
     for written in &spec.services {
-        let compiled = service::compile(written, base, around, report);
+        let compiled = service::compile(written, base, &timeouts.unwrap_or_default(), around, report);
         check::service(written, compiled.as_ref(), &listen, report);
         services.extend(compiled);
     }
@@ -67,7 +67,7 @@ fn access_log(text: &At<String>, base: &Path, report: &Report<'_>) -> Option<Acc
     match text.value.as_str() {
         "off" => Some(AccessLog::Off),
         "stdout" => Some(AccessLog::Stdout),
-        path if path.contains('/') => Some(AccessLog::File(service::located(text, base))),
+        path if path.contains('/') => Some(AccessLog::File(values::located(text, base))),
         other => {
             let hint = format!("write off, stdout, or a path with a '/', such as ./{other}");
             report.error(&text.place, format!("{other:?} is no place for the access log"), hint);
@@ -109,7 +109,7 @@ fn state(spec: &Spec, base: &Path, listen: SocketAddr, around: &Surroundings<'_>
             report.error(&text.place, "the state folder is empty", "name a folder, such as /var/lib/portcullis");
             return None;
         }
-        return Some(service::located(text, base));
+        return Some(values::located(text, base));
     }
     let variable = |name: &str| (around.variable)(name).filter(|value| !value.is_empty());
     if let Some(folders) = variable("STATE_DIRECTORY") {

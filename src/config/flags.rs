@@ -1,7 +1,8 @@
 //! A configuration made of flags instead of a file, or a file with some of its values replaced by flags.
 
-use crate::config::place::{At, Place, Report};
-use crate::config::spec::{PlanSpec, ServiceSpec, Spec, VersionSpec};
+use crate::config::service_spec::{GateFilesSpec, GateSpec, PlanSpec, RampSpec, ServiceSpec, VersionSpec};
+use crate::config::spec::Spec;
+use crate::formats::yaml::place::{At, Place, Report};
 
 /// The flags of `run` as they were typed; a flag that was not given is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,19 +93,22 @@ impl Flags {
     fn service(&self, report: &Report<'_>) -> ServiceSpec {
         let name = self.service.as_deref().unwrap_or(DEFAULT_SERVICE);
         let version = |name: &str, text: &Option<String>| text.as_deref().and_then(|text| version(name, text, report));
+        let gates = self.gates.iter().filter_map(|text| flag("--gate", Some(text))).map(GateSpec::plain).collect();
+        let ramp =
+            RampSpec { start: flag("--weight", self.weight.as_ref()), hold: flag("--hold", self.hold.as_ref()), ..RampSpec::default() };
         ServiceSpec {
-            place: Place::flag("--service"),
             name: Some(At::new(name.to_owned(), Place::flag("--service"))),
-            hosts: None,
             stable: version("--stable", &self.stable),
             canary: version("--canary", &self.canary),
             has_gates: !self.gates.is_empty(),
-            gates: self.gates.iter().filter_map(|text| flag("--gate", Some(text))).collect(),
-            perfspec: flag("--perfspec", self.perfspec.as_ref()),
-            derive_tripwire: Some(At::new(!self.no_derived_tripwire, Place::flag("--no-derived-tripwire"))),
-            alpha: None,
-            beta: None,
-            plan: PlanSpec::Ramp { start: flag("--weight", self.weight.as_ref()), factor: None, hold: flag("--hold", self.hold.as_ref()) },
+            gates: At::new(gates, Place::flag("--gate")),
+            files: GateFilesSpec {
+                perfspec: flag("--perfspec", self.perfspec.as_ref()),
+                derive_tripwire: Some(At::new(!self.no_derived_tripwire, Place::flag("--no-derived-tripwire"))),
+                ..GateFilesSpec::default()
+            },
+            plan: PlanSpec::Ramp(ramp),
+            ..ServiceSpec::unwritten(Place::flag("--service"))
         }
     }
 }

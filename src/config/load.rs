@@ -5,12 +5,12 @@ use std::path::Path;
 use crate::config::compile;
 use crate::config::file::read_text;
 use crate::config::flags::Flags;
-use crate::config::place::Report;
 use crate::config::settings::Settings;
 use crate::config::spec::Spec;
 use crate::config::surroundings::Surroundings;
-use crate::config::yaml;
 use crate::formats::problem::Problem;
+use crate::formats::yaml::place::Report;
+use crate::formats::yaml::tree::{self, Limits};
 
 /// A configuration that can be used.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub fn load(file: Option<&Path>, flags: &Flags, around: &Surroundings<'_>) -> Re
     };
     let name = path.display().to_string();
     let text = read_text(path).map_err(|problem| vec![*problem])?;
-    let root = yaml::parse(&name, &text).map_err(|problem| vec![*problem])?;
+    let root = tree::parse(&name, &text, Limits::CONFIGURATION).map_err(|problem| vec![*problem])?;
     let report = Report::new(&name, &text);
     let mut spec = Spec::read(&root, &report);
     flags.override_file(&mut spec, &report);

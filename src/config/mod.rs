@@ -5,20 +5,22 @@
 
 mod check;
 mod compile;
-mod fields;
 mod file;
 mod flags;
+mod gate_files;
+mod gates;
 mod load;
-mod place;
 mod plan;
+mod policy;
 mod service;
+mod service_spec;
 mod settings;
 mod spec;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod values;
-mod yaml;
 
 pub use file::read_text;
 pub use flags::Flags;

@@ -2,39 +2,75 @@
 
 use std::time::Duration;
 
-use crate::config::place::{At, Place, Report};
-use crate::config::spec::{PlanSpec, StepSpec};
+use crate::config::service_spec::{PlanSpec, RampSpec, StepSpec};
 use crate::config::values;
 use crate::domain::rollout::plan::{InvalidPlan, LONGEST_HOLD};
 use crate::domain::rollout::{Plan, Ramp, Schedule, Start, Step};
 use crate::domain::weight::Weight;
+use crate::formats::yaml::place::{At, Place, Report};
 
-/// The first step of a ramp where none is written.
-const DEFAULT_START: &str = "10%";
 /// The factor of a ramp where none is written.
 const DEFAULT_FACTOR: u16 = 3;
 /// How long a step of a ramp lasts at least where nothing is written.
 const DEFAULT_HOLD: Duration = Duration::from_secs(10);
 
+/// The most bad requests that a harm-bounded ramp may expect in flight.
+const MOST_HARM: f64 = 1e6;
+
 /// Compiles a plan; `None` after reporting why there is none.
 pub(super) fn compile(spec: &PlanSpec, report: &Report<'_>) -> Option<Schedule> {
     match spec {
         PlanSpec::Broken => None,
-        PlanSpec::Ramp { start, factor, hold } => ramp(start.as_ref(), factor.as_ref(), hold.as_ref(), report),
+        PlanSpec::Unwritten => ramp(&RampSpec::default(), report),
+        PlanSpec::Ramp(spec) => ramp(spec, report),
         PlanSpec::Steps(steps) => from_steps(steps, report).map(Schedule::Steps),
     }
 }
 
-fn ramp(start: Option<&At<String>>, factor: Option<&At<String>>, hold: Option<&At<String>>, report: &Report<'_>) -> Option<Schedule> {
-    let default_start = || DEFAULT_START.parse().ok();
-    let weight = start.map_or_else(default_start, |text| values::weight(text, report));
-    let factor = factor.map_or(Some(DEFAULT_FACTOR), |text| values::whole(text, 2..=10_000, report));
-    let hold = hold.map_or(Some(DEFAULT_HOLD), |text| values::duration(text, Duration::ZERO..=LONGEST_HOLD, report));
-    if let (Some(Weight::ZERO), Some(text)) = (weight, start) {
+fn ramp(spec: &RampSpec, report: &Report<'_>) -> Option<Schedule> {
+    let start = spec.start.as_ref().map_or(Some(Start::Auto), |text| start(text, report));
+    let factor = spec.factor.as_ref().map_or(Some(DEFAULT_FACTOR), |text| values::whole(text, 2..=10_000, report));
+    let hold = spec.hold.as_ref().map(|text| values::duration(text, Duration::ZERO..=LONGEST_HOLD, report));
+    let express = spec.express.as_ref().is_some_and(|flag| flag.value);
+    if let (true, Some(text)) = (express, &spec.hold) {
+        let message = "an express rollout holds no step, and this one holds each";
+        report.error(&text.place, message, "leave out either 'express' or 'hold'");
+        return None;
+    }
+    let hold = hold.unwrap_or(Some(if express { Duration::ZERO } else { DEFAULT_HOLD }));
+    let harm = spec.harm.as_ref().map(|text| harm(text, report));
+    let harm = harm.map_or(Some(None), |harm| harm.map(Some));
+    Some(Schedule::Ramp(Ramp { start: start?, factor: factor?, hold: hold?, harm: harm? }))
+}
+
+/// Reads where a ramp starts: `auto` or a share above 0 %.
+fn start(text: &At<String>, report: &Report<'_>) -> Option<Start> {
+    let lower = text.value.to_ascii_lowercase();
+    if lower == "auto" {
+        return Some(Start::Auto);
+    }
+    if lower.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        report.error(&text.place, format!("{:?} is no start of a ramp", text.value), "write auto, or a share such as 10%");
+        return None;
+    }
+    let weight = values::weight(text, report)?;
+    if weight == Weight::ZERO {
         report.error(&text.place, "a ramp that starts at 0% never gathers evidence", "write a share above 0%, such as 10%");
         return None;
     }
-    Some(Schedule::Ramp(Ramp { start: Start::At(weight?), factor: factor?, hold: hold?, harm: None }))
+    Some(Start::At(weight))
+}
+
+/// Reads how many bad requests may be expected in flight while the share grows.
+fn harm(text: &At<String>, report: &Report<'_>) -> Option<f64> {
+    match text.value.parse::<f64>() {
+        Ok(harm) if (1.0..=MOST_HARM).contains(&harm) => Some(harm),
+        _ => {
+            let hint = format!("write how many bad requests may be in flight at once, from 1 to {MOST_HARM}, such as 10");
+            report.error(&text.place, format!("{:?} is no number of requests in range", text.value), hint);
+            None
+        }
+    }
 }
 
 fn from_steps(steps: &At<Vec<StepSpec>>, report: &Report<'_>) -> Option<Plan> {

@@ -56,7 +56,7 @@ pub struct Service {
     pub stable: Version,
     /// The version on trial; its name differs from that of `stable`.
     pub canary: Option<Version>,
-    /// What the canary must keep to: the gates as written, then those of the perfspec. Not empty with a canary.
+    /// What the canary must keep to: the gates as written, then those of gate files. Not empty with a canary.
     pub gates: Vec<Gate>,
     /// The perfspec the canary is graded by.
     pub perfspec: Option<Perfspec>,
@@ -64,6 +64,8 @@ pub struct Service {
     pub policy: Policy,
     /// How the canary's share grows.
     pub schedule: Schedule,
+    /// How many requests per second are expected over both versions, above 0; `None` where nothing is said.
+    pub expected_traffic: Option<f64>,
 }
 
 /// A perfspec file of a service.

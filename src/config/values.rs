@@ -2,15 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::place::{At, Report};
 use crate::config::surroundings::Surroundings;
 use crate::domain::time;
 use crate::domain::weight::Weight;
+use crate::formats::yaml::place::{At, Report};
 
 /// The longest time-out.
 pub(super) const LONGEST: Duration = Duration::from_secs(3600);
@@ -45,8 +46,11 @@ pub(super) fn duration(text: &At<String>, range: RangeInclusive<Duration>, repor
         _ => {
             let least =
                 if range.start().is_zero() { "at least 0 s".to_owned() } else { format!("at least {}", time::human(*range.start())) };
-            let hours = range.end().as_secs() / 3600;
-            report.error(&text.place, format!("the duration {spelled:?} is out of range"), format!("write {least} and at most {hours} h"));
+            let most = match range.end().as_secs() / 3600 {
+                0 => time::human(*range.end()),
+                hours => format!("{hours} h"),
+            };
+            report.error(&text.place, format!("the duration {spelled:?} is out of range"), format!("write {least} and at most {most}"));
             None
         }
     }
@@ -180,4 +184,9 @@ pub(super) fn host(text: &At<String>, report: &Report<'_>) -> Option<String> {
 fn is_host(text: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     text.len() <= 253 && text.split('.').all(|label| (1..=63).contains(&label.len()) && label.bytes().all(good))
+}
+
+/// Returns a path of the file relative to its folder, and a path of a flag relative to the working directory.
+pub(super) fn located(text: &At<String>, base: &Path) -> PathBuf {
+    if text.place.spot.is_some() { base.join(&text.value) } else { PathBuf::from(&text.value) }
 }

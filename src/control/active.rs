@@ -1,23 +1,26 @@
 //! A rollout under control with everything that belongs to it: machine, judge, trial, and what is shown of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::control::arming::Armoury;
 use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::{FileStatus, RolloutStatus, TripStatus};
 use crate::domain::error_kinds::ErrorKinds;
+use crate::domain::gate::criterion::Timing;
 use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Criterion, Gate};
+use crate::domain::judge::{Arm, Judge, Judgement};
 use crate::domain::observation::Window;
-use crate::domain::rollout::judge::{alpha_of_one_gate, is_latency_breach};
-use crate::domain::rollout::{Judge, Judgement, Phase, Record, Rollout, ServiceState};
+use crate::domain::rollout::{Arming, Phase, Record, Rollout, ServiceState};
 use crate::domain::start_order::Fate;
 use crate::domain::time::Timestamp;
-use crate::domain::tripwire::n_max_table;
 use crate::domain::version::Version;
-use crate::seam::table::{Epoch, Watch};
-use crate::seam::tripwire::Trial;
+use crate::domain::weight::Weight;
+use crate::seam::report::Mark;
+use crate::seam::table::{Canary, Epoch, Watch};
+use crate::seam::tripwire::{Trial, Trip};
 
 /// A rollout with everything that belongs to it.
 pub(super) struct Active {
@@ -26,11 +29,13 @@ pub(super) struct Active {
     pub(super) gates: Vec<Gate>,
     pub(super) trial: Arc<Trial>,
     pub(super) canary: Arc<Version>,
-    pub(super) watches: Arc<[Watch]>,
+    armoury: Armoury,
     /// What was seen of the canary in the current or last step.
     pub(super) step_window: Window,
-    /// The generation of that step; 0 before the first.
-    pub(super) step_generation: u64,
+    /// The generations of that step: its own and that of its probes.
+    pub(super) step_generations: BTreeSet<u64>,
+    /// The generations of probes.
+    pub(super) probes: BTreeSet<u64>,
     /// Whether `file` says what `step_window` holds.
     pub(super) is_graded: bool,
     pub(super) judgement: Judgement,
@@ -38,6 +43,8 @@ pub(super) struct Active {
     /// Canary requests that have not ended: when each began, and whether its response head is there.
     pub(super) open: BTreeMap<u64, (Timestamp, bool)>,
     pub(super) trip: Option<TripStatus>,
+    /// What tripped last.
+    pub(super) tripped: Option<Trip>,
     /// Whether its times are those of the data plane.
     pub(super) is_trip_exact: bool,
     pub(super) first_breach: Option<Timestamp>,
@@ -59,6 +66,10 @@ pub(super) fn bare_status(record: &Record) -> RolloutStatus {
         gates: Vec::new(),
         file: None,
         needs: None,
+        needs_seconds: None,
+        held_seconds: None,
+        rate: 0.0,
+        brakes: record.brakes,
         canary_requests: 0,
         trip: None,
         durable: false,
@@ -66,40 +77,90 @@ pub(super) fn bare_status(record: &Record) -> RolloutStatus {
 }
 
 impl Active {
-    /// Arms a rollout that has not begun with the service's gates.
+    /// Prepares a rollout that has not begun with the service's gates.
     pub(super) fn new(machine: Rollout, setup: &ServiceSetup) -> Self {
         let gates = setup.gates.clone();
-        let alpha = alpha_of_one_gate(setup.policy.alpha, gates.len());
-        let watched = gates.iter().filter_map(|gate| match gate.criterion {
-            Criterion::Latency { share, limit, .. } => Some((Watch::Latency(limit), n_max_table(share, alpha))),
-            Criterion::Errors { share, .. } => Some((Watch::Errors, n_max_table(share, alpha))),
-            _ => None,
-        });
-        let (watches, tables): (Vec<Watch>, Vec<Box<[u64]>>) = watched.unzip();
         let canary = machine.record().canary.clone();
+        let (policy, steps) = (*machine.policy(), machine.plan().steps().len());
+        let mut judge = Judge::new(canary.name.clone(), &gates, &policy, steps);
+        judge.allow_harm(machine.plan().harm());
+        let armoury = Armoury::new(&gates, policy, steps);
         Self {
-            judge: Judge::new(canary.name.clone(), &gates, setup.policy.alpha, setup.policy.beta),
+            judge,
             machine,
             gates,
-            trial: Arc::new(Trial::new(tables)),
+            trial: armoury.unarmed(),
+            armoury,
             canary: Arc::new(canary),
-            watches: watches.into(),
             step_window: Window::default(),
-            step_generation: 0,
+            step_generations: BTreeSet::new(),
+            probes: BTreeSet::new(),
             is_graded: false,
             judgement: Judgement::default(),
             file: None,
             open: BTreeMap::new(),
             trip: None,
+            tripped: None,
             is_trip_exact: false,
             first_breach: None,
             last_started: None,
         }
     }
 
+    /// Arms the epoch of a generation and returns what the table says of the canary.
+    pub(super) fn arm(&mut self, arming: Arming, weight: Weight, generation: u64, now: Timestamp) -> Option<Canary> {
+        self.trial = self.armoury.trial(arming, &self.trial);
+        let first = self.trial.started() + 1;
+        match arming {
+            Arming::Nothing => {}
+            Arming::Probes(_) => {
+                // Probes count for the step that was braked.
+                self.probes.insert(generation);
+                self.step_generations.insert(generation);
+                self.judge.epoch(generation, None);
+            }
+            Arming::WarmUp => {
+                self.judge.warm_until(now + self.machine.policy().warm_up);
+                self.begin_step(first, weight, generation);
+            }
+            Arming::Fresh { halvings } => {
+                self.forget_trip();
+                self.judge.resume(first, halvings);
+                self.begin_step(first, weight, generation);
+            }
+            Arming::NextStep => self.begin_step(first, weight, generation),
+            Arming::Watch => {
+                self.begin_step(first, weight, generation);
+                self.judge.watch(first);
+            }
+        }
+        self.armoury.canary(arming, weight, &self.canary, &self.trial)
+    }
+
+    fn begin_step(&mut self, first: u64, weight: Weight, generation: u64) {
+        self.judge.epoch(generation, Some(weight));
+        self.step_generations.clear();
+        self.step_generations.insert(generation);
+        self.restart_step(first);
+    }
+
+    /// Lets the evidence of the step begin again with canary request number `first`.
+    pub(super) fn restart_step(&mut self, first: u64) {
+        self.judge.begin_step(first);
+        self.step_window = Window::default();
+        self.is_graded = false;
+    }
+
+    fn forget_trip(&mut self) {
+        (self.trip, self.tripped, self.is_trip_exact) = (None, None, false);
+        (self.first_breach, self.last_started) = (None, None);
+    }
+
     pub(super) fn is_breach(&self, fate: Fate) -> bool {
         self.gates.iter().any(|gate| match (gate.criterion, fate) {
-            (Criterion::Latency { limit, .. }, Fate::Measured { latency, unanswered, .. }) => is_latency_breach(latency, unanswered, limit),
+            (Criterion::Latency { limit, timing, .. }, Fate::Measured { latency, duration, unanswered, .. }) => {
+                unanswered || (if timing == Timing::Duration { duration } else { latency }) > limit
+            }
             (Criterion::Errors { kinds, .. }, Fate::Measured { errors, .. }) => kinds.meets(errors),
             (Criterion::Mean { limit, .. }, Fate::Measured { latency, .. }) => latency > limit,
             // The client left, but only after the limit had passed.
@@ -108,7 +169,32 @@ impl Active {
         })
     }
 
-    pub(super) fn answered(&mut self, seq: u64, latency: Duration) {
+    /// Takes in one event of a canary request.
+    pub(super) fn take(&mut self, generation: u64, mark: Mark) {
+        match mark {
+            Mark::Started(seq, at) => {
+                self.judge.started(Arm::Canary, generation, seq, at);
+                if !self.probes.contains(&generation) {
+                    self.open.insert(seq, (at, false));
+                    self.last_started = self.last_started.max(Some(at));
+                }
+            }
+            Mark::Answered(seq, latency) => {
+                self.judge.answered(Arm::Canary, seq, latency);
+                self.answered(seq, latency);
+            }
+            Mark::Ended(seq, fate) => {
+                self.judge.ended(Arm::Canary, seq, fate);
+                if let Some((at, _)) = self.open.remove(&seq)
+                    && self.is_breach(fate)
+                {
+                    self.breached(at);
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, seq: u64, latency: Duration) {
         let head = Fate::Measured { latency, duration: latency, errors: ErrorKinds::NONE, unanswered: false };
         let slow = self.is_breach(head);
         if let Some((at, answered)) = self.open.get_mut(&seq) {
@@ -157,7 +243,7 @@ impl Active {
     }
 
     fn set_trip(&mut self, evident: Timestamp, at: Timestamp) {
-        let (breaches, requests) = self.trial.trip().map_or((0, 0), |t| (t.breaches, t.requests));
+        let (breaches, requests) = self.tripped.map_or((0, 0), |t| (t.breaches, t.requests));
         self.trip =
             Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });
     }
@@ -165,9 +251,9 @@ impl Active {
     /// Completes what is known of the trip as the workers' marks come in.
     pub(super) fn follow_trip(&mut self, now: Timestamp) {
         let tripped = self.trip.as_ref().map_or(now, |t| Timestamp::from_nanos(t.tripped_ns));
-        let shortest = self.watches.iter().filter_map(|w| match w {
+        let shortest = self.armoury.watches().iter().filter_map(|w| match w {
             Watch::Latency(limit) => Some(*limit),
-            Watch::Errors => None,
+            Watch::Duration(_) | Watch::Errors(_) => None,
         });
         let waiting = self.open.values().find(|(_, answered)| !answered).map(|(at, _)| *at);
         if let (Some(limit), Some(at)) = (shortest.min(), waiting)
@@ -184,15 +270,36 @@ impl Active {
         }
     }
 
-    pub(super) fn status(&self, epoch: &Epoch, state: &ServiceState) -> RolloutStatus {
+    /// Returns how long the missing evidence takes at the present traffic, in seconds.
+    fn needs_seconds(&self, epoch: &Epoch) -> Option<f64> {
+        let canary_rate = self.judgement.rate * epoch.weight().ratio();
+        self.judgement.needs().filter(|_| canary_rate > 0.0).map(|needs| needs as f64 / canary_rate)
+    }
+
+    /// Returns how much of the step's hold is left, in seconds; `None` where nothing is held.
+    fn held_seconds(&self, now: Timestamp) -> Option<f64> {
+        let record = self.machine.record();
+        let whole = match record.phase {
+            Phase::Progressing => self.machine.plan().step(record.step)?.hold,
+            Phase::Watching => self.machine.policy().watch,
+            Phase::Braked => self.machine.policy().confirm_within(),
+            _ => return None,
+        };
+        Some(whole.saturating_sub(now.since(self.machine.since())).as_secs_f64())
+    }
+
+    pub(super) fn status(&self, epoch: &Epoch, state: &ServiceState, now: Timestamp) -> RolloutStatus {
         let record = self.machine.record();
         let durable = state.rollout.as_ref().is_some_and(|r| r.id == record.id && r.phase == record.phase);
         RolloutStatus {
             steps: self.machine.plan().steps().len(),
-            weight: if record.phase == Phase::Progressing { epoch.weight() } else { record.weight },
+            weight: if record.phase.is_terminal() { record.weight } else { epoch.weight() },
             gates: self.judgement.gates.clone(),
             file: self.file.clone(),
             needs: self.judgement.needs(),
+            rate: self.judgement.rate,
+            needs_seconds: self.needs_seconds(epoch),
+            held_seconds: self.held_seconds(now),
             canary_requests: self.trial.started(),
             trip: self.trip.clone(),
             durable,

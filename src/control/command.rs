@@ -29,6 +29,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Let a paused rollout go on, with fresh evidence.
+    Resume {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// Waive the remaining holds before the last step; evidence is still required.
     Promote {
         /// The service.

@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use crate::control::command::{Accepted, Command, CommandError, Request};
 use crate::control::quiet::Quiet;
 use crate::control::restore::{self, Known};
-use crate::control::service::{Service, Shell};
+use crate::control::service::{Seen, Service, Shell};
 use crate::control::setup::{ServiceSetup, TICK};
 use crate::control::status::{Board, Notice, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, ServiceState};
+use crate::domain::rollout::{Entry, Event, Phase, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::seam::clock::{Clock, wall};
@@ -160,7 +160,7 @@ impl Controller {
     }
 
     fn show(&mut self, now: Timestamp) {
-        self.world.snapshot.services = self.services.iter().map(Service::status).collect();
+        self.world.snapshot.services = self.services.iter().map(|service| service.status(now)).collect();
         self.world.snapshot.judged_ns = now.as_nanos();
         self.world.board.show(self.world.snapshot.clone());
     }
@@ -180,7 +180,7 @@ impl Controller {
                 }
                 self.show(now);
             }
-            Report::Observed { service, rollout, worker, generation, versions, observations, marks } => {
+            Report::Observed { service, rollout, worker, generation, versions, observations, marks, stable_marks } => {
                 let mut forgotten = Vec::new();
                 {
                     let mut totals = self.world.board.totals();
@@ -195,7 +195,8 @@ impl Controller {
                     self.world.notify(&service, sentence, false);
                 }
                 if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
-                    service.observe(rollout, generation, &observations, &marks);
+                    let (observations, marks, stable_marks) = (&*observations, &*marks, &*stable_marks);
+                    service.observe(&Seen { rollout, generation, worker, observations, marks, stable_marks });
                 }
             }
         }
@@ -217,7 +218,10 @@ impl Controller {
     fn carry_out(&mut self, command: Command) -> Result<Accepted, CommandError> {
         let now = self.world.clock.now();
         let name = match &command {
-            Command::Start { service, .. } | Command::Abort { service, .. } | Command::Promote { service, .. } => service.clone(),
+            Command::Start { service, .. }
+            | Command::Abort { service, .. }
+            | Command::Promote { service, .. }
+            | Command::Resume { service, .. } => service.clone(),
         };
         let Some(service) = self.services.iter_mut().find(|s| s.setup().name == name) else {
             return Err(CommandError::UnknownService(name));
@@ -225,11 +229,21 @@ impl Controller {
         match command {
             Command::Start { canary, retry, actor, .. } => begin(service, canary, retry, &actor, now, &mut self.world),
             Command::Abort { actor, reason, .. } => {
+                if service.forget_waiting() {
+                    return Ok(Accepted::Done(format!("the rollout of {name} does not begin")));
+                }
                 if service.progressing().is_none() {
                     return Ok(Accepted::Nothing(format!("no rollout of {name} is progressing")));
                 }
                 service.drive(Event::Abort { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!("the rollout of {name} is aborted; the canary gets nothing")))
+            }
+            Command::Resume { actor, reason, .. } => {
+                if service.progressing().is_none_or(|record| record.phase != Phase::Paused) {
+                    return Err(CommandError::Conflict(format!("no rollout of {name} is paused, so there is nothing to resume")));
+                }
+                service.drive(Event::Resume { actor, reason }, now, &mut self.world);
+                Ok(Accepted::Done(format!("the rollout of {name} goes on with fresh evidence")))
             }
             Command::Promote { actor, reason, .. } => {
                 if service.progressing().is_none() {

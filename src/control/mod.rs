@@ -4,6 +4,7 @@
 //! takes a share back without it.
 
 mod active;
+mod arming;
 pub mod command;
 pub mod controller;
 pub mod quiet;
@@ -11,3 +12,4 @@ pub mod restore;
 pub mod service;
 pub mod setup;
 pub mod status;
+mod traffic;

@@ -51,7 +51,7 @@ pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: 
     };
     let (mut write, mut notice) = (None, None);
     if let Some(record) = &mut state.rollout
-        && record.phase == Phase::Progressing
+        && !record.phase.is_terminal()
     {
         let (entry, sentence) = interrupt(service, record);
         (write, notice) = (Some(entry), Some(sentence));
@@ -144,6 +144,7 @@ mod tests {
             canary: version("v2"),
             phase,
             step: 1,
+            brakes: 0,
             weight: if phase == Phase::Progressing { "30%".parse().unwrap() } else { Weight::ZERO },
             generation: 9,
             reason: "because".to_owned(),

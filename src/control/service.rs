@@ -2,20 +2,24 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::control::active::{Active, bare_status};
+use crate::control::arming::reveal;
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::status::{RolloutStatus, ServiceStatus};
+use crate::control::traffic::Traffic;
 use crate::domain::gate::Evidence;
-use crate::domain::observation::{Observation, Window};
+use crate::domain::gate::evidence::Test;
+use crate::domain::judge::{Arm, Count, WireCount};
+use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Effect, Entry, Event, Phase, Record, Rollout, ServiceState, WireCount};
+use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollout, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
-use crate::seam::table::{Canary, Epoch};
+use crate::seam::table::Epoch;
+use crate::seam::tripwire as seam;
 
 /// What a service needs of the world: publish, persist, tell.
 pub trait Shell {
@@ -33,6 +37,14 @@ pub trait Shell {
     fn rolled_back(&mut self, service: &Name);
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
+}
+
+/// What is to be published.
+struct Change {
+    generation: u64,
+    owner: Role,
+    weight: Weight,
+    arming: Arming,
 }
 
 /// How many rejected versions are remembered, and how many that were tried.
@@ -54,6 +66,25 @@ pub struct Service {
     owner: Arc<Version>,
     epoch: Arc<Epoch>,
     active: Option<Active>,
+    traffic: Traffic,
+    /// The version whose rollout begins as soon as the traffic is known.
+    waiting: Option<Version>,
+}
+
+/// What a worker saw of one epoch of a service.
+pub struct Seen<'a> {
+    /// The rollout.
+    pub rollout: u64,
+    /// The epoch's generation.
+    pub generation: u64,
+    /// Which worker.
+    pub worker: usize,
+    /// Sums, one per role that saw anything.
+    pub observations: &'a [Observation],
+    /// The canary's requests one by one.
+    pub marks: &'a [Mark],
+    /// The stable version's requests one by one.
+    pub stable_marks: &'a [Mark],
 }
 
 impl Service {
@@ -63,7 +94,7 @@ impl Service {
         let owner = Arc::new(state.owner.clone());
         let (rollout, generation) = state.rollout.as_ref().map_or((0, 1), |r| (r.id, r.generation.max(1)));
         let epoch = Arc::new(Epoch::new(setup.name.clone(), rollout, generation, Arc::clone(&owner), None, Timestamp::NEVER));
-        Self { setup, state, owner, epoch, active: None }
+        Self { setup, state, owner, epoch, active: None, traffic: Traffic::default(), waiting: None }
     }
 
     /// Returns what was configured.
@@ -87,13 +118,21 @@ impl Service {
     /// Returns the record of the rollout that has not ended.
     #[must_use]
     pub fn progressing(&self) -> Option<&Record> {
-        self.active.as_ref().map(|a| a.machine.record()).filter(|r| r.phase == Phase::Progressing)
+        self.active.as_ref().map(|a| a.machine.record()).filter(|r| !r.phase.is_terminal())
+    }
+
+    /// Forgets the rollout that waited for the traffic to be known; says whether there was one.
+    pub fn forget_waiting(&mut self) -> bool {
+        self.waiting.take().is_some()
     }
 
     /// Says why a rollout of this version may not begin, `None` when it may.
     #[must_use]
     pub fn refusal(&self, canary: &Version, retry: bool) -> Option<String> {
         let (name, version) = (&self.setup.name, &canary.name);
+        if let Some(waiting) = &self.waiting {
+            return Some(format!("the rollout of {} is about to begin; abort it first", waiting.name));
+        }
         if let Some(record) = self.progressing() {
             return Some(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
         }
@@ -111,19 +150,35 @@ impl Service {
         rejected.then(|| format!("{version} was rolled back before; say \"retry\": true to try it again"))
     }
 
-    /// Begins a rollout; the caller has made sure that there is no [`Self::refusal`].
+    /// Begins a rollout; the caller has made sure that there is no [`Self::refusal`]. Where the traffic decides the first share
+    /// and is not known yet, the rollout begins a little later.
     pub fn begin(&mut self, canary: Version, now: Timestamp, shell: &mut dyn Shell) {
+        if self.setup.schedule.needs_traffic() && !self.traffic.is_known() {
+            self.waiting = Some(canary);
+            return;
+        }
+        let reveal = reveal(&self.setup.gates, &self.setup.policy);
+        let plan = match self.setup.schedule.plan(self.traffic.rate(), reveal) {
+            Ok(plan) => plan,
+            Err(why) => return shell.notify(&self.setup.name, format!("the rollout does not begin: {why}"), true),
+        };
         let (id, generation) =
             self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
         self.state.rejected.retain(|name| *name != canary.name);
         remember(&mut self.state.tried, &canary.name);
-        let plan = match self.setup.schedule.plan(0.0, Duration::from_secs(1)) {
-            Ok(plan) => plan,
-            Err(why) => return shell.notify(&self.setup.name, format!("the rollout does not begin: {why}"), true),
-        };
-        let machine = Rollout::new(id, self.setup.name.clone(), self.state.owner.clone(), canary, plan, generation);
+        let versions = (self.state.owner.clone(), canary);
+        let machine = Rollout::new(id, self.setup.name.clone(), versions, plan, self.setup.policy, generation);
         self.active = Some(Active::new(machine, &self.setup));
         self.drive(Event::Begin, now, shell);
+    }
+
+    /// Begins the rollout that waited for the traffic to be known.
+    fn begin_waiting(&mut self, now: Timestamp, shell: &mut dyn Shell) {
+        if self.traffic.is_known()
+            && let Some(canary) = self.waiting.take()
+        {
+            self.begin(canary, now, shell);
+        }
     }
 
     /// Hands one event to the machine and carries out what it asks, and what follows from that.
@@ -133,12 +188,14 @@ impl Service {
             let Some(active) = &mut self.active else { return };
             let before = active.machine.record().phase;
             let effects = active.machine.handle(now, event);
-            if before == Phase::Progressing && active.machine.record().phase == Phase::RolledBack {
+            if before != Phase::RolledBack && active.machine.record().phase == Phase::RolledBack {
                 shell.rolled_back(&self.setup.name);
             }
             for effect in effects {
                 match effect {
-                    Effect::Publish { generation, owner, weight } => self.publish(generation, owner, weight, now, shell),
+                    Effect::Publish { generation, owner, weight, arming } => {
+                        self.publish(Change { generation, owner, weight, arming }, now, shell);
+                    }
                     Effect::Persist { record, entry } => {
                         events.push_back(self.persist(*record, &entry, shell));
                         // The disk may have taken long; what follows happens now.
@@ -150,19 +207,13 @@ impl Service {
         }
     }
 
-    fn publish(&mut self, generation: u64, owner: Role, weight: Weight, now: Timestamp, shell: &mut dyn Shell) {
+    fn publish(&mut self, change: Change, now: Timestamp, shell: &mut dyn Shell) {
         let Some(active) = &mut self.active else { return };
-        let mut canary = None;
+        let Change { generation, owner, weight, arming } = change;
         if owner == Role::Canary {
             self.owner = Arc::clone(&active.canary);
-        } else if weight > Weight::ZERO {
-            let (version, trial, watches) = (Arc::clone(&active.canary), Arc::clone(&active.trial), Arc::clone(&active.watches));
-            canary = Some(Canary { version, weight, trial, watches });
-            active.judge.begin_step(active.trial.started() + 1);
-            active.step_window = Window::default();
-            active.step_generation = generation;
-            active.is_graded = false;
         }
+        let canary = active.arm(arming, weight, generation, now);
         let (name, rollout) = (self.setup.name.clone(), active.machine.record().id);
         self.epoch = Arc::new(Epoch::new(name, rollout, generation, Arc::clone(&self.owner), canary, now + VALIDITY));
         shell.publish(&self.setup.name, Arc::clone(&self.epoch));
@@ -174,12 +225,12 @@ impl Service {
         match record.phase {
             Phase::Promoted => state.owner = record.canary.clone(),
             // A trip may come while a promotion is being written, and then takes it back.
-            Phase::Progressing | Phase::RolledBack | Phase::Aborted => state.owner = record.stable.clone(),
+            _ => state.owner = record.stable.clone(),
         }
         if record.phase == Phase::RolledBack {
             remember(&mut state.rejected, &record.canary.name);
         }
-        let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Promoted);
+        let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
         state.rollout = Some(record);
         match shell.persist(&self.setup.name, &state, entry) {
             Err(why) => Event::PersistFailed(why),
@@ -194,44 +245,39 @@ impl Service {
     }
 
     /// Returns the evidence of the trip, when the trial has tripped.
-    fn trip_evidence(&self) -> Option<Evidence> {
-        let active = self.active.as_ref()?;
+    fn trip_evidence(&mut self) -> Option<Evidence> {
+        let active = self.active.as_mut()?;
         let trip = active.trial.trip()?;
-        let gate = active.gates.iter().filter(|g| g.criterion.is_wired()).nth(trip.wire)?;
-        let unanswered = active.trial.counts().get(trip.wire).map_or(0, |c| c.unanswered.min(trip.breaches));
-        let alpha = active.judge.alpha_each();
-        Some(Evidence::of_trip(gate, &active.canary.name, alpha, trip.requests, trip.breaches, unanswered))
+        active.tripped = Some(trip);
+        let counts = active.trial.counts().get(trip.wire).copied().unwrap_or_default();
+        let (test, count) = match trip.test {
+            seam::Test::Cumulative => (Test::Cumulative, counts.cumulative),
+            seam::Test::Step => (Test::Step, counts.step),
+        };
+        let unanswered = count.unanswered.min(trip.breaches);
+        active.judge.trip(trip.wire, test, Count { requests: trip.requests, breaches: trip.breaches, unanswered })
     }
 
-    /// Takes in what a worker saw of the canary.
-    pub fn observe(&mut self, rollout: u64, generation: u64, observations: &[Observation], marks: &[Mark]) {
-        let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == rollout) else { return };
-        for seen in observations.iter().filter(|o| o.role == Role::Canary) {
+    /// Takes in what a worker saw of an epoch.
+    pub fn observe(&mut self, seen: &Seen<'_>) {
+        self.traffic.count(seen.observations);
+        let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == seen.rollout) else { return };
+        for observation in seen.observations.iter().filter(|o| o.role == Role::Canary) {
             // An answer counts for the step that asked, also when it comes after the end.
-            if generation == active.step_generation {
-                active.step_window.merge(seen);
+            if active.step_generations.contains(&seen.generation) {
+                active.step_window.merge(observation);
                 active.is_graded = false;
             }
         }
-        for mark in marks {
+        for mark in seen.marks {
+            active.take(seen.generation, *mark);
+        }
+        let arm = Arm::Stable { worker: seen.worker };
+        for mark in seen.stable_marks {
             match *mark {
-                Mark::Started(seq, at) => {
-                    active.judge.started(seq, at);
-                    active.open.insert(seq, (at, false));
-                    active.last_started = active.last_started.max(Some(at));
-                }
-                Mark::Answered(seq, latency) => {
-                    active.judge.answered(seq, latency);
-                    active.answered(seq, latency);
-                }
-                Mark::Ended(seq, fate) => {
-                    active.judge.ended(seq, fate);
-                    if let Some((at, _)) = active.open.remove(&seq)
-                        && active.is_breach(fate)
-                    {
-                        active.breached(at);
-                    }
-                }
+                Mark::Started(seq, at) => active.judge.started(arm, seen.generation, seq, at),
+                Mark::Answered(seq, latency) => active.judge.answered(arm, seq, latency),
+                Mark::Ended(seq, fate) => active.judge.ended(arm, seq, fate),
             }
         }
     }
@@ -261,9 +307,7 @@ impl Service {
             return;
         }
         if let Some(active) = &mut self.active {
-            active.judge.begin_step(active.trial.started() + 1);
-            active.step_window = Window::default();
-            active.is_graded = false;
+            active.restart_step(active.trial.started() + 1);
         }
         self.drive(Event::Lapsed, now, shell);
     }
@@ -271,6 +315,8 @@ impl Service {
     /// Judges by what is known, decides, and renews the epoch. Everything up to `known_until` has been observed; the epoch
     /// outlives that moment by [`VALIDITY`], so a canary whose worker is not heard of loses its share.
     pub fn tick(&mut self, now: Timestamp, known_until: Timestamp, shell: &mut dyn Shell) {
+        self.traffic.tick(now);
+        self.begin_waiting(now, shell);
         self.check_trip(now, shell);
         self.check_lapse(now, shell);
         let Some(active) = &mut self.active else { return };
@@ -279,12 +325,9 @@ impl Service {
         if active.machine.record().phase.is_terminal() && !active.machine.is_unsaved() {
             return;
         }
-        let wires: Vec<WireCount> = active
-            .trial
-            .counts()
-            .into_iter()
-            .map(|c| WireCount { requests: c.requests, breaches: c.breaches, unanswered: c.unanswered })
-            .collect();
+        let count = |c: seam::Count| Count { requests: c.requests, breaches: c.breaches, unanswered: c.unanswered };
+        let wires: Vec<WireCount> =
+            active.trial.counts().into_iter().map(|c| WireCount { cumulative: count(c.cumulative), step: count(c.step) }).collect();
         let judgement = active.judge.tick(known_until, &wires);
         active.judgement = judgement.clone();
         let file = active.file.as_ref().map(|f| (f.verdict, f.reason.clone()));
@@ -297,9 +340,9 @@ impl Service {
 
     /// Returns what is shown of it.
     #[must_use]
-    pub fn status(&self) -> ServiceStatus {
+    pub fn status(&self, now: Timestamp) -> ServiceStatus {
         let rollout = match &self.active {
-            Some(active) => Some(active.status(&self.epoch, &self.state)),
+            Some(active) => Some(active.status(&self.epoch, &self.state, now)),
             None => self.state.rollout.as_ref().map(|record| RolloutStatus { durable: true, ..bare_status(record) }),
         };
         ServiceStatus { name: self.setup.name.clone(), owner: (*self.owner).clone(), rollout, rejected: self.state.rejected.clone() }

@@ -1,5 +1,7 @@
 //! Claims about a service under control: what becomes durable, and what a slow or broken disk, a pause and a race do.
 
+use std::time::Duration;
+
 use super::*;
 use crate::control::setup::TICK;
 use crate::domain::error_kinds::ErrorKinds;
@@ -63,7 +65,7 @@ impl Shell for World {
 /// Breaches a trial until it trips.
 fn trip(trial: &crate::seam::tripwire::Trial) {
     while !trial.is_tripped() {
-        trial.breach(0, trial.begin(), false);
+        trial.breach(0, trial.begin(), 0, false);
     }
 }
 
@@ -140,7 +142,8 @@ impl Desk {
             marks.push(Mark::Answered(seq, MS));
             marks.push(Mark::Ended(seq, Fate::Measured { latency: MS, duration: MS, errors: ErrorKinds::NONE, unanswered: false }));
         }
-        self.service.observe(self.record().id, generation, &[seen], &marks);
+        let rollout = self.record().id;
+        self.service.observe(&Seen { rollout, generation, worker: 0, observations: &[seen], marks: &marks, stable_marks: &[] });
     }
 
     fn answer_enough(&mut self) {
@@ -207,7 +210,7 @@ fn a_trip_while_a_promotion_is_written_leaves_the_owner_as_it_was() {
     assert!(phases.ends_with(&[Phase::Promoted, Phase::RolledBack]), "{phases:?}");
     let (state, _) = desk.world.written.last().unwrap();
     assert_eq!((state.owner.name.as_str(), state.rejected.len()), ("v1", 1));
-    assert_eq!((desk.service.status().owner.name.as_str(), desk.epoch().stable.name.as_str()), ("v1", "v1"));
+    assert_eq!((desk.service.status(desk.world.now).owner.name.as_str(), desk.epoch().stable.name.as_str()), ("v1", "v1"));
     assert!(desk.service.refusal(&version("v2"), false).unwrap().contains("rolled back before"));
 }
 
@@ -218,11 +221,11 @@ fn a_rollback_takes_effect_at_once_and_counts_once_however_often_it_is_written()
     trip(&desk.trial());
     desk.pass(SECOND);
     assert_eq!((desk.percent(), desk.record().phase, desk.world.rollbacks), (0, Phase::RolledBack, 1));
-    assert!(!desk.service.status().rollout.unwrap().durable);
+    assert!(!desk.service.status(desk.world.now).rollout.unwrap().durable);
     desk.world.broken = false;
     desk.pass(SECOND);
     assert_eq!((desk.world.rollbacks, desk.service.state().rejected.len()), (1, 1));
-    assert!(desk.service.status().rollout.unwrap().durable);
+    assert!(desk.service.status(desk.world.now).rollout.unwrap().durable);
     assert_eq!(desk.world.written.iter().filter(|(_, e)| e.phase == Phase::RolledBack).count(), 1);
 }
 
@@ -253,7 +256,7 @@ fn late_answers_of_a_step_are_graded_after_the_end() {
     desk.answer(step, 5);
     desk.answer(step + 1, 1);
     desk.tick();
-    assert_eq!(desk.service.status().rollout.unwrap().file.unwrap().reason, "12 requests");
+    assert_eq!(desk.service.status(desk.world.now).rollout.unwrap().file.unwrap().reason, "12 requests");
 }
 
 #[test]
@@ -297,7 +300,7 @@ fn the_times_of_a_trip_are_those_of_the_data_plane_also_when_a_tick_came_first()
         desk.service.tripped(desk.record().id, evident, at, desk.world.now, &mut desk.world);
         desk.tick();
     }
-    let trip = desk.service.status().rollout.unwrap().trip.unwrap();
+    let trip = desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap();
     assert_eq!((trip.evident_ns, trip.tripped_ns), (evident.as_nanos(), at.as_nanos()));
 }
 
@@ -307,8 +310,10 @@ fn a_client_that_left_after_the_limit_met_the_first_breach() {
     let marks = [Mark::Started(1, desk.world.now), Mark::Ended(1, Fate::Excluded { after: 3 * SECOND })];
     let later = [Mark::Started(2, desk.world.now + SECOND), Mark::Ended(2, Fate::Excluded { after: SECOND })];
     desk.world.now = desk.world.now + 4 * SECOND;
-    desk.service.observe(desk.record().id, desk.epoch().generation, &[], &[later, marks].concat());
+    let (rollout, generation) = (desk.record().id, desk.epoch().generation);
+    let marks = [later, marks].concat();
+    desk.service.observe(&Seen { rollout, generation, worker: 0, observations: &[], marks: &marks, stable_marks: &[] });
     trip(&desk.trial());
     desk.tick();
-    assert_eq!(desk.service.status().rollout.unwrap().trip.unwrap().first_breach_started_ns, Some(0));
+    assert_eq!(desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap().first_breach_started_ns, Some(0));
 }

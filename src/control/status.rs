@@ -7,9 +7,10 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use crate::domain::gate::{Evidence, Verdict};
+use crate::domain::judge::GateStatus;
 use crate::domain::observation::{Observation, Window};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{GateStatus, Phase};
+use crate::domain::rollout::Phase;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 
@@ -70,6 +71,14 @@ pub struct RolloutStatus {
     pub file: Option<FileStatus>,
     /// How many more good requests the step needs; absent when unknown.
     pub needs: Option<u64>,
+    /// How long that takes at the present traffic, in seconds; absent when unknown or without traffic.
+    pub needs_seconds: Option<f64>,
+    /// How much of the step's hold, the watch or the time to confirm is left, in seconds.
+    pub held_seconds: Option<f64>,
+    /// Requests per second over both versions, lately.
+    pub rate: f64,
+    /// How often it was braked.
+    pub brakes: u32,
     /// Canary requests that began.
     pub canary_requests: u64,
     /// The trip, when there was one.

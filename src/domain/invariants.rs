@@ -1,7 +1,10 @@
 //! Names the invariants of a rollout and checks them; debug builds, the simulation and the property tests call the same functions.
 
+use std::time::Duration;
+
+use crate::domain::gate::Policy;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::event::{Effect, Event, View};
+use crate::domain::rollout::event::{Arming, Effect, Event, View};
 use crate::domain::rollout::record::{Phase, Record};
 use crate::domain::time::Timestamp;
 use crate::domain::weight::Weight;
@@ -27,17 +30,19 @@ fn hold(name: &'static str, holds: bool, what: impl FnOnce() -> String) -> Resul
 /// Returns the first invariant that does not hold.
 pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[Effect], after: &View<'_>) -> Result<(), Broken> {
     i1_weights_are_valid(after.record)?;
-    i2_nothing_is_published_for_the_canary_after_its_end(effects, after.record)?;
+    i2_nothing_is_published_for_the_canary_after_its_end(before.record, effects, after.record)?;
     i4_generations_strictly_increase(before.record, effects, after.record)?;
     i5_a_raise_needs_evidence(before, now, event, effects)?;
     i6_promotion_needs_the_whole_last_step(before, now, event, effects)?;
     i7_the_weight_is_monotone_until_it_is_zero(before.record, after.record)?;
-    i8_a_breach_latches(before.record, event, after.record)?;
+    i8_a_breach_latches(before, event, after.record)?;
     i9_abort_dominates(before.record, event, after.record)?;
+    i24_every_wait_ends(before, now, event, after)?;
+    i26_changes_explain_themselves(effects)?;
     safe_order_of_effects(before.record, effects)
 }
 
-/// I1: weights are basis points that sum to 10 000, and only a progressing or promoted canary has any.
+/// I1: weights are basis points that sum to 10 000, and a canary that is braked, rolled back or aborted has none.
 ///
 /// # Errors
 ///
@@ -45,20 +50,30 @@ pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[E
 pub fn i1_weights_are_valid(record: &Record) -> Result<(), Broken> {
     let sum = u32::from(record.weight.basis_points()) + u32::from(record.weight.complement().basis_points());
     hold("I1", sum == 10_000, || format!("the weights sum to {sum}"))?;
-    let none_left = !matches!(record.phase, Phase::RolledBack | Phase::Aborted) || record.weight == Weight::ZERO;
+    let none_left = !matches!(record.phase, Phase::Braked | Phase::RolledBack | Phase::Aborted) || record.weight == Weight::ZERO;
     hold("I1", none_left, || format!("{} with {}", record.phase.as_str(), record.weight))
 }
 
-/// I2: once the canary's share is taken back, nothing published later gives it any.
+/// I2: once the canary's share is taken back, nothing published later gives it any; while braked it gets probes at most, drawn
+/// with no larger share than it had.
 ///
 /// # Errors
 ///
 /// Returns what broke it.
-pub fn i2_nothing_is_published_for_the_canary_after_its_end(effects: &[Effect], after: &Record) -> Result<(), Broken> {
-    let ended = matches!(after.phase, Phase::RolledBack | Phase::Aborted);
-    let given =
-        effects.iter().any(|e| matches!(e, Effect::Publish { owner, weight, .. } if *owner == Role::Canary || *weight > Weight::ZERO));
-    hold("I2", !(ended && given), || format!("a share was published although the rollout is {}", after.phase.as_str()))
+pub fn i2_nothing_is_published_for_the_canary_after_its_end(before: &Record, effects: &[Effect], after: &Record) -> Result<(), Broken> {
+    for effect in effects {
+        let Effect::Publish { owner, weight, arming, .. } = effect else { continue };
+        let share = *owner == Role::Canary || *weight > Weight::ZERO;
+        let taken = matches!(after.phase, Phase::Braked | Phase::RolledBack | Phase::Aborted);
+        hold("I2", !(taken && share), || format!("a share was published although the rollout is {}", after.phase.as_str()))?;
+        let probed = match arming {
+            Arming::Probes(drawn) => after.phase == Phase::Braked && *drawn <= before.weight,
+            Arming::Nothing => !share || *owner == Role::Canary,
+            Arming::WarmUp | Arming::Fresh { .. } | Arming::NextStep | Arming::Watch => share,
+        };
+        hold("I2", probed, || format!("{arming:?} at {weight} while {}", after.phase.as_str()))?;
+    }
+    Ok(())
 }
 
 /// I2 and I12 at the pick: a canary pick needs an epoch that has not tripped and has not expired.
@@ -96,8 +111,10 @@ pub fn i4_generations_strictly_increase(before: &Record, effects: &[Effect], aft
     hold("I4", after.generation >= last, || format!("the record says {} after {last} was published", after.generation))
 }
 
-/// I5: the canary's share goes up only with pass evidence of every gate since the step began, no breach, and the hold over
-/// (or waived by the operator); what is published was persisted before.
+/// I5: the canary's share goes up only with pass evidence of every gate since the step began (or, where the plan says so, the
+/// bound on the harm to be expected), no breach, and the hold over (or waived by the operator); after a brake only when it was
+/// not confirmed in time, a few times, from the first share on; after a pause only by the operator. What is published was
+/// persisted before.
 ///
 /// # Errors
 ///
@@ -106,16 +123,7 @@ pub fn i5_a_raise_needs_evidence(before: &View<'_>, now: Timestamp, event: &Even
     for effect in effects {
         match effect {
             Effect::Persist { record, .. } if record.weight > before.record.weight => {
-                let first = before.record.weight == Weight::ZERO && record.step == 0;
-                let earned = match event {
-                    Event::Begin => first,
-                    Event::Judged { judgement, .. } => {
-                        first || (judgement.passes() && (hold_is_over(before, now) || before_last_step(before)))
-                    }
-                    _ => false,
-                };
-                hold("I5", earned, || format!("{} asked for on {event:?}", record.weight))?;
-                hold("I5", before.record.phase == Phase::Progressing, || "a raise after the end".to_owned())?;
+                hold("I5", is_earned(before, now, event, record), || format!("{} asked for on {event:?}", record.weight))?;
             }
             Effect::Publish { weight, owner: Role::Stable, .. } if *weight > before.record.weight => {
                 let durable = matches!(event, Event::Persisted) && before.pending;
@@ -127,8 +135,27 @@ pub fn i5_a_raise_needs_evidence(before: &View<'_>, now: Timestamp, event: &Even
     Ok(())
 }
 
+fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) -> bool {
+    let from_the_start = before.record.weight == Weight::ZERO && record.step == 0;
+    match (before.record.phase, event) {
+        (Phase::Progressing, Event::Begin) => from_the_start,
+        (Phase::Progressing, Event::Judged { judgement, .. }) => {
+            let harmless = before.plan.harm().is_some() && judgement.harm_cap.is_some_and(|cap| cap >= record.weight);
+            let breached = judgement.brake.is_some() || judgement.confirmed.is_some();
+            let enough = judgement.passes() || (harmless && before_last_step(before));
+            from_the_start || (enough && !breached && !before.warming && (hold_is_over(before, now) || before_last_step(before)))
+        }
+        (Phase::Braked, Event::Judged { judgement, .. }) => {
+            let in_time = now.since(before.since) < before.policy.confirm_within();
+            from_the_start && judgement.confirmed.is_none() && !in_time && before.record.brakes <= Policy::RESUMES
+        }
+        (Phase::Paused, Event::Resume { .. }) => from_the_start,
+        _ => false,
+    }
+}
+
 fn hold_is_over(rollout: &View<'_>, now: Timestamp) -> bool {
-    rollout.plan.step(rollout.record.step).is_some_and(|step| now.since(rollout.step_since) >= step.hold)
+    rollout.plan.step(rollout.record.step).is_some_and(|step| now.since(rollout.since) >= step.hold)
 }
 
 /// Only holds before the last step may be waived.
@@ -136,18 +163,29 @@ fn before_last_step(rollout: &View<'_>) -> bool {
     rollout.record.step < rollout.plan.last_index()
 }
 
-/// I6: promotion needs the evidence of the last step for its whole hold.
+/// I6: promotion needs the evidence of the last step for its whole hold, and then the whole watch without a breach.
 ///
 /// # Errors
 ///
 /// Returns what broke it.
 pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[Effect]) -> Result<(), Broken> {
-    let asks = effects.iter().any(|e| matches!(e, Effect::Persist { record, .. } if record.phase == Phase::Promoted));
-    if asks {
-        let passes = matches!(event, Event::Judged { judgement, .. } if judgement.passes());
+    let asked = effects.iter().find_map(|e| match e {
+        Effect::Persist { record, .. } if matches!(record.phase, Phase::Promoted | Phase::Watching) => Some(record.phase),
+        _ => None,
+    });
+    if let Some(phase) = asked
+        && (before.record.phase != phase)
+    {
         let last = before.record.step == before.plan.last_index() && before.record.weight == Weight::FULL;
-        hold("I6", passes && last && hold_is_over(before, now), || {
-            format!("promotion on {event:?} at step {} with {}", before.record.step, before.record.weight)
+        let passed = before.record.phase == Phase::Progressing
+            && matches!(event, Event::Judged { judgement, .. } if judgement.passes())
+            && hold_is_over(before, now);
+        let watched = before.record.phase == Phase::Watching
+            && matches!(event, Event::Judged { judgement, .. } if judgement.brake.is_none() && judgement.confirmed.is_none())
+            && now.since(before.since) >= before.policy.watch;
+        let earned = if phase == Phase::Promoted { watched || (passed && before.policy.watch.is_zero()) } else { passed };
+        hold("I6", earned && last, || {
+            format!("{} on {event:?} at step {} with {}", phase.as_str(), before.record.step, before.record.weight)
         })?;
     }
     let gives = effects.iter().any(|e| matches!(e, Effect::Publish { owner: Role::Canary, .. }));
@@ -165,17 +203,18 @@ pub fn i7_the_weight_is_monotone_until_it_is_zero(before: &Record, after: &Recor
     hold("I7", !(before.phase.is_terminal() && is > was), || format!("from {was} to {is} after the end"))
 }
 
-/// I8: a recorded breach is never undone.
+/// I8: a final breach is never undone, and a breach takes the share at once: finally, or until it is confirmed or not.
 ///
 /// # Errors
 ///
 /// Returns what broke it.
-pub fn i8_a_breach_latches(before: &Record, event: &Event, after: &Record) -> Result<(), Broken> {
-    hold("I8", before.phase != Phase::RolledBack || after.phase == Phase::RolledBack, || {
+pub fn i8_a_breach_latches(before: &View<'_>, event: &Event, after: &Record) -> Result<(), Broken> {
+    hold("I8", before.record.phase != Phase::RolledBack || after.phase == Phase::RolledBack, || {
         format!("rolled back became {}", after.phase.as_str())
     })?;
-    let tripped = matches!(event, Event::Tripped(_)) && before.phase == Phase::Progressing;
-    hold("I8", !tripped || after.phase == Phase::RolledBack, || format!("a trip led to {}", after.phase.as_str()))
+    let tripped = matches!(event, Event::Tripped(_)) && !before.record.phase.is_terminal();
+    let taken = after.phase == Phase::RolledBack || (after.phase == Phase::Braked && before.policy.confirms());
+    hold("I8", !tripped || (taken && after.weight == Weight::ZERO), || format!("a trip led to {}", after.phase.as_str()))
 }
 
 /// I9: an abort accepted before `promoted` is durable ends with nothing for the canary.
@@ -189,13 +228,51 @@ pub fn i9_abort_dominates(before: &Record, event: &Event, after: &Record) -> Res
     hold("I9", !accepted || after.weight == Weight::ZERO, || format!("an abort left {}", after.weight))
 }
 
+/// I24: every brake, pause and step without a verdict ends: what has lasted too long when it is judged does not go on.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, after: &View<'_>) -> Result<(), Broken> {
+    let longest = match before.record.phase {
+        Phase::Braked => before.policy.confirm_within(),
+        Phase::Paused => Policy::HOLD_LIMIT,
+        Phase::Progressing => before.plan.step(before.record.step).map_or(Duration::MAX, |s| s.hold.saturating_add(before.policy.max_bake)),
+        Phase::Watching => before.policy.watch,
+        Phase::Promoted | Phase::RolledBack | Phase::Aborted => return Ok(()),
+    };
+    let waited = now.since(before.since);
+    let judged = matches!(event, Event::Judged { .. });
+    let waits = before.record.weight == Weight::ZERO && before.record.phase == Phase::Progressing;
+    let excused = !judged || before.pending || before.warming || before.unsaved || waits || waited <= longest;
+    hold("I24", excused || after.pending || after.record.phase != before.record.phase, || {
+        format!("{} for {} seconds", before.record.phase.as_str(), waited.as_secs())
+    })
+}
+
+/// I26: each journal entry says why, and one by which a gate takes the canary's share away carries its evidence or the gate
+/// file's own words.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i26_changes_explain_themselves(effects: &[Effect]) -> Result<(), Broken> {
+    for effect in effects {
+        let Effect::Persist { entry, .. } = effect else { continue };
+        hold("I26", !entry.reason.is_empty() && !entry.actor.is_empty(), || format!("{entry:?} says nothing"))?;
+        let explained = entry.phase != Phase::Braked || entry.evidence.as_ref().is_some_and(|e| !e.gate.is_empty());
+        hold("I26", explained, || format!("{entry:?} has no evidence"))?;
+    }
+    Ok(())
+}
+
 /// I11: after a restart the canary has at most what was last durable, and nothing when that is unknown.
 ///
 /// # Errors
 ///
 /// Returns what broke it.
 pub fn i11_unknown_is_safe(durable: Option<&Record>, effective: Weight) -> Result<(), Broken> {
-    let most = durable.filter(|r| r.phase == Phase::Progressing).map_or(Weight::ZERO, |r| r.weight);
+    let most = durable.filter(|r| !r.phase.is_terminal()).map_or(Weight::ZERO, |r| r.weight);
     hold("I11", effective <= most, || format!("{effective} after a restart, at most {most} was durable"))
 }
 

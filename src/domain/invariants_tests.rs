@@ -6,16 +6,22 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::gate::{Evidence, Gate, Origin, Verdict};
-use crate::domain::rollout::judge::{GateStatus, Judgement};
+use crate::domain::gate::{Evidence, Gate, Inconclusive, Origin, Policy, Verdict};
+use crate::domain::judge::{GateStatus, Judgement};
 use crate::domain::rollout::machine::Rollout;
 use crate::domain::rollout::plan::Plan;
+use crate::domain::rollout::record::Entry;
 use crate::domain::version::Version;
 
-fn rollout() -> Rollout {
+fn with_policy(policy: Policy) -> Rollout {
     let version = |name: &str| Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 80).into()] };
     let plan = Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap();
-    Rollout::new(1, "carts".parse().unwrap(), version("v1"), version("v2"), plan, 7)
+    Rollout::new(1, "carts".parse().unwrap(), (version("v1"), version("v2")), plan, policy, 7)
+}
+
+/// Every trip is final and nothing is watched.
+fn rollout() -> Rollout {
+    with_policy(Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() })
 }
 
 fn judgement(verdict: Verdict) -> Judgement {
@@ -27,10 +33,25 @@ fn judgement(verdict: Verdict) -> Judgement {
         breaches: 0,
         log_e: 3.1,
         log_threshold: 3.0,
+        value: None,
+        limit: None,
+        lower: None,
+        upper: None,
+        brake_log_e: 0.0,
+        brake_log_threshold: 7.0,
+        confirm_log_e: 0.0,
+        confirm_log_threshold: None,
         needs: Some(0),
     };
-    let breach = (verdict == Verdict::Fail).then(evidence);
-    Judgement { breach, gates: vec![gate] }
+    Judgement { brake: (verdict == Verdict::Fail).then(evidence), gates: vec![gate], ..Judgement::default() }
+}
+
+fn confirmed() -> Event {
+    Event::Judged { judgement: Judgement { confirmed: Some(evidence()), ..judgement(Verdict::Inconclusive) }, file: None }
+}
+
+fn undecided() -> Event {
+    Event::Judged { judgement: judgement(Verdict::Inconclusive), file: None }
 }
 
 fn evidence() -> Evidence {
@@ -46,6 +67,13 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::PersistFailed("disk full".to_owned())),
         1 => Just(Event::Tripped(evidence())),
         1 => Just(Event::Abort { actor: "ann".to_owned(), reason: "no".to_owned() }),
+        1 => Just(Event::Resume { actor: "ann".to_owned(), reason: "fixed".to_owned() }),
+        1 => Just(confirmed()),
+        1 => Just(Event::Lapsed),
+        1 => Just(Event::Judged {
+            judgement: Judgement { harm_cap: Some(Weight::FULL), ..judgement(Verdict::Inconclusive) },
+            file: None,
+        }),
         1 => Just(Event::Promote { actor: "ann".to_owned(), reason: "go".to_owned() }),
         12 => prop_oneof![Just(None), Just(Some(Verdict::Pass)), Just(Some(Verdict::Inconclusive))].prop_map(move |f| judged(Verdict::Pass, f)),
         4 => Just(judged(Verdict::Inconclusive, None)),
@@ -54,11 +82,26 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let seconds = |most: u64| (0..=most).prop_map(Duration::from_secs);
+    let doubt = prop_oneof![Just(Inconclusive::Hold), Just(Inconclusive::RollBack)];
+    (seconds(2), seconds(5), seconds(60), seconds(60), doubt).prop_map(|(burst_tolerance, warm_up, watch, max_bake, inconclusive)| Policy {
+        burst_tolerance,
+        warm_up,
+        watch,
+        max_bake,
+        inconclusive,
+        ..Policy::default()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
-    fn no_sequence_of_events_breaks_an_invariant(events in prop::collection::vec((any_event(), 0_u64..15_000), 1..60)) {
-        let mut rollout = rollout();
+    fn no_sequence_of_events_breaks_an_invariant(
+        events in prop::collection::vec((any_event(), 0_u64..15_000), 1..60), policy in any_policy(), harm in prop::option::of(1.0..20.0)
+    ) {
+        let mut rollout = with_policy(policy).within_harm(harm);
         let mut now = Timestamp::ZERO;
         for (event, wait_ms) in events {
             now = now + Duration::from_millis(wait_ms);
@@ -72,7 +115,9 @@ proptest! {
 /// Plays the shell whose disk works: every Persist is answered at once.
 fn settle(rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
     let mut all = rollout.handle(now, event);
-    while let Some(Effect::Persist { .. }) = all.last() {
+    let mut seen = 0;
+    while let Some(index) = all.iter().skip(seen).position(|e| matches!(e, Effect::Persist { .. })) {
+        seen += index + 1;
         all.extend(rollout.handle(now, Event::Persisted));
     }
     all
@@ -150,6 +195,120 @@ fn a_full_disk_stops_raises_and_never_a_rollback() {
     assert!(!rollout.is_unsaved());
 }
 
+fn second(s: u64) -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(s)
+}
+
+/// A rollout at its second step under the default policy.
+fn at_thirty_percent() -> Rollout {
+    let mut rollout = with_policy(Policy::default());
+    settle(&mut rollout, second(0), Event::Begin);
+    settle(&mut rollout, second(11), pass());
+    assert_eq!(rollout.record().weight.to_string(), "30%");
+    rollout
+}
+
+#[test]
+fn a_trip_brakes_and_the_confirming_test_makes_it_final() {
+    let mut rollout = at_thirty_percent();
+    let effects = settle(&mut rollout, second(12), Event::Tripped(evidence()));
+    let probes = Arming::Probes("30%".parse().unwrap());
+    assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, arming, .. }) if *arming == probes), "{effects:?}");
+    assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Braked, Weight::ZERO));
+    assert!(rollout.record().reason.starts_with("braked after 3 of 3 requests"), "{}", rollout.record().reason);
+    settle(&mut rollout, second(14), undecided());
+    assert_eq!(rollout.record().phase, Phase::Braked);
+    settle(&mut rollout, second(15), confirmed());
+    assert_eq!(rollout.record().phase, Phase::RolledBack);
+}
+
+#[test]
+fn an_unconfirmed_brake_resumes_from_the_start_three_times_and_then_holds() {
+    let mut rollout = at_thirty_percent();
+    let mut now = 20;
+    for brake in 1..=4 {
+        settle(&mut rollout, second(now), Event::Tripped(evidence()));
+        assert_eq!((rollout.record().phase, rollout.record().brakes), (Phase::Braked, brake));
+        let effects = settle(&mut rollout, second(now + 10), undecided());
+        if brake <= 3 {
+            assert_eq!((rollout.record().phase, rollout.record().weight.to_string().as_str()), (Phase::Progressing, "10%"));
+            let fresh = Arming::Fresh { halvings: brake };
+            assert!(effects.iter().any(|e| matches!(e, Effect::Publish { arming, .. } if *arming == fresh)), "{effects:?}");
+        }
+        now += 20;
+    }
+    assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Paused, Weight::ZERO));
+    settle(&mut rollout, second(now), pass());
+    assert_eq!(rollout.record().phase, Phase::Paused, "evidence alone does not end a pause");
+    settle(&mut rollout, second(now), Event::Resume { actor: "ann".into(), reason: "found it".into() });
+    assert_eq!((rollout.record().phase, rollout.record().weight.to_string().as_str()), (Phase::Progressing, "10%"));
+}
+
+#[test]
+fn the_watch_stands_between_the_last_step_and_the_promotion() {
+    let mut rollout = at_thirty_percent();
+    settle(&mut rollout, second(22), pass());
+    let effects = settle(&mut rollout, second(33), pass());
+    assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Watching, Weight::FULL));
+    assert!(effects.iter().any(|e| matches!(e, Effect::Publish { owner: Role::Stable, arming: Arming::Watch, .. })));
+    settle(&mut rollout, second(92), undecided());
+    assert_eq!(rollout.record().phase, Phase::Watching);
+    let mut late = rollout.clone();
+    settle(&mut late, second(92), Event::Tripped(evidence()));
+    assert_eq!((late.record().phase, late.record().weight), (Phase::Braked, Weight::ZERO), "the way back is open");
+    settle(&mut rollout, second(93), undecided());
+    assert_eq!(rollout.record().phase, Phase::Promoted);
+}
+
+#[test]
+fn a_step_without_a_verdict_is_held_or_given_back_as_the_policy_says() {
+    for (inconclusive, phase, weight) in [(Inconclusive::Hold, Phase::Paused, "10%"), (Inconclusive::RollBack, Phase::Aborted, "0%")] {
+        let mut rollout = with_policy(Policy { inconclusive, ..Policy::default() });
+        settle(&mut rollout, second(0), Event::Begin);
+        settle(&mut rollout, second(1_810), undecided());
+        assert_eq!(rollout.record().phase, Phase::Progressing);
+        settle(&mut rollout, second(1_811), undecided());
+        assert_eq!((rollout.record().phase, rollout.record().weight.to_string().as_str()), (phase, weight));
+        settle(&mut rollout, second(1_811 + 24 * 3600), undecided());
+        assert!(rollout.record().phase == Phase::Aborted, "a pause ends");
+    }
+}
+
+#[test]
+fn a_warm_up_ends_with_fresh_wires_and_a_fresh_hold() {
+    let mut rollout = with_policy(Policy { warm_up: Duration::from_secs(30), ..Policy::default() });
+    let effects = settle(&mut rollout, second(0), Event::Begin);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Publish { arming: Arming::WarmUp, .. })));
+    settle(&mut rollout, second(29), pass());
+    assert_eq!(rollout.record().weight.to_string(), "10%", "nothing passes while it warms up");
+    let effects = settle(&mut rollout, second(30), pass());
+    assert!(matches!(effects.first(), Some(Effect::Publish { arming: Arming::Fresh { halvings: 0 }, .. })), "{effects:?}");
+    settle(&mut rollout, second(39), pass());
+    assert_eq!(rollout.record().weight.to_string(), "10%");
+    settle(&mut rollout, second(40), pass());
+    assert_eq!(rollout.record().weight.to_string(), "30%");
+}
+
+#[test]
+fn a_harm_bounded_ramp_grows_by_its_bound_but_is_promoted_by_evidence_only() {
+    let mut rollout = rollout().within_harm(Some(10.0));
+    let capped = |cap: &str| Event::Judged {
+        judgement: Judgement { harm_cap: Some(cap.parse().unwrap()), ..judgement(Verdict::Inconclusive) },
+        file: None,
+    };
+    settle(&mut rollout, second(0), Event::Begin);
+    settle(&mut rollout, second(11), capped("29%"));
+    assert_eq!(rollout.record().weight.to_string(), "10%");
+    settle(&mut rollout, second(12), capped("30%"));
+    assert_eq!(rollout.record().weight.to_string(), "30%");
+    settle(&mut rollout, second(30), capped("100%"));
+    assert_eq!(rollout.record().weight, Weight::FULL);
+    settle(&mut rollout, second(60), capped("100%"));
+    assert_eq!(rollout.record().phase, Phase::Progressing);
+    settle(&mut rollout, second(61), pass());
+    assert_eq!(rollout.record().phase, Phase::Promoted);
+}
+
 #[test]
 fn every_check_can_fail() {
     let good = rollout().record().clone();
@@ -158,26 +317,45 @@ fn every_check_can_fail() {
         change(&mut record);
         record
     };
-    let share = Effect::Publish { generation: 8, owner: Role::Stable, weight: Weight::FULL };
+    let publish = |generation, owner, weight| Effect::Publish { generation, owner, weight, arming: Arming::Nothing };
+    let share = publish(8, Role::Stable, Weight::FULL);
     let ended = with(|r| r.phase = Phase::RolledBack);
     assert!(i1_weights_are_valid(&with(|r| (r.phase, r.weight) = (Phase::Aborted, Weight::FULL))).is_err());
-    assert!(i2_nothing_is_published_for_the_canary_after_its_end(std::slice::from_ref(&share), &ended).is_err());
+    assert!(i2_nothing_is_published_for_the_canary_after_its_end(&good, std::slice::from_ref(&share), &ended).is_err());
     assert!(i2_i12_a_canary_pick_is_allowed(true, Timestamp::NEVER, Timestamp::ZERO, Role::Canary).is_err());
     assert!(i2_i12_a_canary_pick_is_allowed(false, Timestamp::ZERO, Timestamp::from_nanos(1), Role::Canary).is_err());
     assert!(i3_one_request_one_decision((1, Role::Canary), (1, Role::Stable)).is_err());
-    let stale = Effect::Publish { generation: 7, owner: Role::Stable, weight: Weight::ZERO };
+    let probes = Effect::Publish { generation: 8, owner: Role::Stable, weight: Weight::ZERO, arming: Arming::Probes(Weight::FULL) };
+    assert!(i2_nothing_is_published_for_the_canary_after_its_end(&good, &[probes], &with(|r| r.phase = Phase::Braked)).is_err());
+    let stale = publish(7, Role::Stable, Weight::ZERO);
     assert!(i4_generations_strictly_increase(&good, &[stale], &good).is_err());
     assert!(i5_a_raise_needs_evidence(&rollout().view(), Timestamp::ZERO, &Event::Persisted, std::slice::from_ref(&share)).is_err());
-    let promoted = Effect::Publish { generation: 8, owner: Role::Canary, weight: Weight::FULL };
+    let promoted = publish(8, Role::Canary, Weight::FULL);
     assert!(i6_promotion_needs_the_whole_last_step(&rollout().view(), Timestamp::ZERO, &Event::Begin, &[promoted]).is_err());
     let half = with(|r| r.weight = "50%".parse().unwrap());
     assert!(i7_the_weight_is_monotone_until_it_is_zero(&half, &with(|r| r.weight = "10%".parse().unwrap())).is_err());
     assert!(i7_the_weight_is_monotone_until_it_is_zero(&ended, &half).is_err());
-    assert!(i8_a_breach_latches(&ended, &Event::Begin, &good).is_err());
-    assert!(i8_a_breach_latches(&good, &Event::Tripped(evidence()), &good).is_err());
+    assert!(i8_a_breach_latches(&View { record: &ended, ..rollout().view() }, &Event::Begin, &good).is_err());
+    assert!(i8_a_breach_latches(&rollout().view(), &Event::Tripped(evidence()), &good).is_err());
     assert!(i9_abort_dominates(&half, &Event::Abort { actor: "a".into(), reason: "b".into() }, &half).is_err());
     assert!(i9_abort_dominates(&with(|r| r.phase = Phase::Aborted), &Event::Begin, &good).is_err());
     assert!(i11_unknown_is_safe(None, "1%".parse().unwrap()).is_err());
     assert!(i11_unknown_is_safe(Some(&half), Weight::FULL).is_err());
+    let (fresh, record) = (rollout(), with(|r| r.phase = Phase::Braked));
+    let braked = View { record: &record, ..fresh.view() };
+    assert!(i24_every_wait_ends(&braked, second(99), &undecided(), &braked).is_err());
+    let silent = Entry {
+        service: "carts".parse().unwrap(),
+        rollout: 1,
+        actor: "gate".to_owned(),
+        phase: Phase::Braked,
+        owner: Role::Stable,
+        from: Weight::FULL,
+        to: Weight::ZERO,
+        generation: 8,
+        reason: "because".to_owned(),
+        evidence: None,
+    };
+    assert!(i26_changes_explain_themselves(&[Effect::Persist { record: Box::new(good.clone()), entry: Box::new(silent) }]).is_err());
     assert!(i14_requests_are_conserved(3, 1, 0, 0, 1).is_err());
 }

@@ -3,6 +3,7 @@
 pub mod error_kinds;
 pub mod gate;
 pub mod invariants;
+pub mod judge;
 pub mod observation;
 pub mod outcome;
 pub mod rollout;

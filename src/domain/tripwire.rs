@@ -4,7 +4,7 @@
 //! and to nothing at all for a good request.
 
 use crate::domain::gate::Share;
-use crate::domain::stats::exceedance;
+use crate::domain::stats::exceedance::BetaMixture;
 
 /// How many breaches the table covers; beyond it the controller evaluates the formula on its tick.
 pub const TABLE_LENGTH: u64 = 400;
@@ -14,14 +14,7 @@ pub const TABLE_LENGTH: u64 = 400;
 /// Entry k−1 is the largest request number at which the k-th breach suffices, 0 where none does.
 #[must_use]
 pub fn n_max_table(share: Share, alpha: f64) -> Box<[u64]> {
-    let (p0, threshold) = (share.ratio(), log_threshold(alpha));
-    let mut previous = 0;
-    (1..=TABLE_LENGTH)
-        .map(|k| {
-            previous = if previous == 0 { exceedance::breach_n_max(k, p0, threshold) } else { next(k, previous, p0, threshold) };
-            previous
-        })
-        .collect()
+    BetaMixture::new(share.ratio()).map_or_else(|_| Box::default(), |test| test.n_max_table(log_threshold(alpha), TABLE_LENGTH))
 }
 
 /// Returns ln(1/α), the evidence at which a test of level α decides.
@@ -30,25 +23,10 @@ pub fn log_threshold(alpha: f64) -> f64 {
     -alpha.ln()
 }
 
-/// Finds n_max\[k\] by galloping up from n_max\[k−1\], which it always exceeds.
-fn next(k: u64, previous: u64, p0: f64, threshold: f64) -> u64 {
-    let enough = |n: u64| exceedance::log_e_breach(n, k, p0) >= threshold;
-    let (mut low, mut step) = (previous, 1_u64);
-    while enough(low + step) {
-        low += step;
-        step *= 2;
-    }
-    let mut high = low + step;
-    while high - low > 1 {
-        let middle = low.midpoint(high);
-        if enough(middle) { low = middle } else { high = middle }
-    }
-    low
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::stats::exceedance;
 
     #[test]
     fn the_p95_table_is_that_of_the_design() {

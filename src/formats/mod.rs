@@ -1,6 +1,12 @@
 //! File formats as pure functions from text to domain values.
 
 pub mod access_log;
+pub mod analysis;
+pub mod argo;
+pub mod flagger;
 pub mod json;
+pub mod kind;
 pub mod perfspec;
 pub mod problem;
+pub mod slo;
+pub mod yaml;

@@ -1,6 +1,7 @@
 //! One client connection: the socket, hyper's server over it, and its end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -15,7 +16,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 use crate::proxy::body::Answer;
 use crate::proxy::patrol::{Awaits, ConnectionGuard, Ticket};
@@ -45,11 +45,11 @@ impl Admitted {
 }
 
 /// Serves one connection to its end.
-pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>) {
     let Admitted { socket, remote, guard, _ticket, _open } = admitted;
     // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    let line = Rc::new(Line { guard: Rc::clone(&guard), scan: HeadScan::default().into() });
+    let line = Rc::new(Line { gathered: worker.gathered.clone(), guard: Rc::clone(&guard), scan: HeadScan::default().into() });
     let peer = Rc::new(Peer::new(remote, port, &worker.settings.trusted));
     let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line)));
     let service = service_fn(|request: hyper::Request<Incoming>| {
@@ -64,20 +64,18 @@ pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>, mut drain:
     // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
     builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Wire::new(socket, line)), service));
-    let draining = tokio::select! {
+    // Looking at a flag costs nothing, and this is polled with every request.
+    let serving = poll_fn(|cx| if worker.is_draining() { Poll::Ready(None) } else { connection.as_mut().poll(cx).map(Some) });
+    if let Some(ended) = serving.await {
+        return log(ended, remote, &worker);
+    }
+    // What the client has sent by now is still read: hyper closes a connection on which it has not seen a request.
+    tokio::select! {
         biased;
         ended = connection.as_mut() => return log(ended, remote, &worker),
-        draining = drain.wait_for(|draining| *draining) => draining.is_ok(),
-    };
-    if draining {
-        // What the client has sent by now is still read: hyper closes a connection on which it has not seen a request.
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return log(ended, remote, &worker),
-            () = tokio::task::yield_now() => {}
-        }
-        connection.as_mut().graceful_shutdown();
+        () = tokio::task::yield_now() => {}
     }
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = connection => log(ended, remote, &worker),
         // Dropping it ends its request, so that the books say how.

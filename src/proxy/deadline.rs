@@ -10,19 +10,34 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::domain::time::Timestamp;
+use crate::proxy::patrol::RequestGuard;
 use crate::seam::clock::Clock;
 use crate::seam::recorder::EpochBooks;
-use crate::seam::sample::{Flight, Sample};
-use crate::seam::table::Watch;
+use crate::seam::sample::{Due, Flight, Sample};
 
 /// How long after its limit a request is looked at: a good answer that is already here is read first.
 const GRACE: Duration = Duration::from_millis(1);
 
 struct Entry {
-    due: Timestamp,
+    at: Timestamp,
+    due: Due,
     flight: Rc<Flight>,
-    wire: usize,
+    guard: Rc<RequestGuard>,
     books: Rc<EpochBooks>,
+}
+
+impl Entry {
+    fn is_settled(&self) -> bool {
+        self.flight.is_settled(self.due)
+    }
+
+    /// Counts the breach when it has not had its say; says whether that tripped the trial.
+    fn expire(&self) -> bool {
+        if self.due == Due::Outcome && self.guard.is_owed() {
+            self.flight.resolve();
+        }
+        self.flight.expire(self.due)
+    }
 }
 
 struct Lane {
@@ -44,15 +59,12 @@ impl Deadlines {
         Rc::new(Self { clock, lanes: RefCell::default(), changed: Notify::new() })
     }
 
-    /// Enters the latency limits of a canary request; a stable request has none.
-    pub fn watch(&self, sample: &Sample) {
+    /// Enters the limits of a canary request; a stable request has none. `guard` knows what its client still owes.
+    pub fn watch(&self, sample: &Sample, guard: &Rc<RequestGuard>) {
         let Some(flight) = sample.flight() else { return };
-        for (wire, watch) in flight.watches().iter().enumerate() {
-            if let Watch::Latency(limit) = watch {
-                let entry =
-                    Entry { due: sample.started() + *limit + GRACE, flight: Rc::clone(flight), wire, books: Rc::clone(sample.books()) };
-                self.push(*limit, entry);
-            }
+        for (limit, due) in flight.dues() {
+            let (at, guard, books) = (sample.started() + limit + GRACE, Rc::clone(guard), Rc::clone(sample.books()));
+            self.push(limit, Entry { at, due, flight: Rc::clone(flight), guard, books });
         }
     }
 
@@ -66,7 +78,7 @@ impl Deadlines {
             }
         };
         let Some(lane) = lanes.get_mut(lane) else { return };
-        while lane.queue.front().is_some_and(|front| front.flight.is_settled(front.wire)) {
+        while lane.queue.front().is_some_and(Entry::is_settled) {
             lane.queue.pop_front();
         }
         if lane.queue.is_empty() {
@@ -79,16 +91,16 @@ impl Deadlines {
     pub fn expire(&self, now: Timestamp) -> Option<Timestamp> {
         let mut lanes = self.lanes.borrow_mut();
         for lane in lanes.iter_mut() {
-            while lane.queue.front().is_some_and(|front| front.due <= now || front.flight.is_settled(front.wire)) {
+            while lane.queue.front().is_some_and(|front| front.at <= now || front.is_settled()) {
                 // A request that is settled has had its say; its claim fails here.
                 if let Some(entry) = lane.queue.pop_front()
-                    && entry.flight.expire(entry.wire)
+                    && entry.expire()
                 {
                     Sample::announce_trip(&entry.books, now, self.clock.now());
                 }
             }
         }
-        lanes.iter().filter_map(|lane| lane.queue.front()).map(|front| front.due).min()
+        lanes.iter().filter_map(|lane| lane.queue.front()).map(|front| front.at).min()
     }
 
     /// Returns how many deadlines are pending.
@@ -108,8 +120,8 @@ impl Deadlines {
         loop {
             match self.expire(self.clock.now()) {
                 None => self.changed.notified().await,
-                Some(due) => {
-                    let timer = tokio::time::sleep_until(self.clock.instant(due).into());
+                Some(at) => {
+                    let timer = tokio::time::sleep_until(self.clock.instant(at).into());
                     tokio::select! {
                         () = timer => {}
                         () = self.changed.notified() => {}

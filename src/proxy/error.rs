@@ -5,12 +5,12 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::outcome::Failure;
 use crate::proxy::body::Answer;
-use crate::proxy::respond;
+use crate::proxy::respond::{self, Form};
 use crate::proxy::sanitise::{Policy, Refusal};
 
 /// Makes the answer to a request that failed on its way to or from its version.
 #[must_use]
-pub fn failed(failure: Failure, accept: Option<&HeaderValue>, policy: &Policy) -> Response<Answer> {
+pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer> {
     let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     let detail = match failure {
         Failure::ConnectionRefused => "the service refused the connection",
@@ -26,7 +26,7 @@ pub fn failed(failure: Failure, accept: Option<&HeaderValue>, policy: &Policy) -
         Failure::ProxyExhausted => "the proxy has no connection left to make",
         Failure::NoEndpoint => "the service has no endpoint",
     };
-    let mut response = respond::problem(status, detail, accept);
+    let mut response = respond::problem(status, detail, form);
     let headers = response.headers_mut();
     proxy_status(headers, policy, failure.proxy_status());
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -40,9 +40,9 @@ pub fn failed(failure: Failure, accept: Option<&HeaderValue>, policy: &Policy) -
 
 /// Makes the answer to a request that is not passed on, and closes the connection after it.
 #[must_use]
-pub fn refused(refusal: Refusal, accept: Option<&HeaderValue>, policy: &Policy) -> Response<Answer> {
+pub fn refused(refusal: Refusal, form: Form, policy: &Policy) -> Response<Answer> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = respond::problem(status, refusal.reason, accept);
+    let mut response = respond::problem(status, refusal.reason, form);
     let headers = response.headers_mut();
     let token = if refusal.status == 508 { "proxy_loop_detected" } else { "http_request_denied" };
     if !status.is_success() {
@@ -57,8 +57,8 @@ pub fn refused(refusal: Refusal, accept: Option<&HeaderValue>, policy: &Policy) 
 
 /// Makes the answer to a request for a host that nobody serves here.
 #[must_use]
-pub fn no_route(accept: Option<&HeaderValue>, policy: &Policy) -> Response<Answer> {
-    let mut response = respond::problem(StatusCode::NOT_FOUND, "no service here answers for this host", accept);
+pub fn no_route(form: Form, policy: &Policy) -> Response<Answer> {
+    let mut response = respond::problem(StatusCode::NOT_FOUND, "no service here answers for this host", form);
     proxy_status(response.headers_mut(), policy, "destination_not_found");
     response
 }

@@ -52,13 +52,12 @@ async fn ticks(worker: Rc<Worker>) {
 
 async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
     let port = listener.local_addr().map_or(0, |a| a.port());
-    let for_connections = drain.clone();
     loop {
         tokio::select! {
             biased;
             _ = drain.wait_for(|draining| *draining) => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, remote)) => admit(socket, remote, port, &worker, &for_connections),
+                Ok((socket, remote)) => admit(socket, remote, port, &worker),
                 Err(error) => {
                     worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%error, "a connection could not be accepted");
@@ -70,23 +69,24 @@ async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain
             }
         }
     }
+    worker.drain();
     // Whoever the kernel has already let in is served too; a closing listener would reset them.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((socket, remote)) = listener.accept() {
         if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(socket)) {
-            admit(socket, remote, port, &worker, &for_connections);
+            admit(socket, remote, port, &worker);
         }
     }
 }
 
-fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &Rc<Worker>, drain: &watch::Receiver<bool>) {
+fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &Rc<Worker>) {
     if worker.patrol.connections() >= worker.settings.connections {
         worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
         return;
     }
     worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let admitted = Admitted::new(socket, remote, worker);
-    tokio::task::spawn_local(connection::serve(admitted, port, Rc::clone(worker), drain.clone()));
+    tokio::task::spawn_local(connection::serve(admitted, port, Rc::clone(worker)));
 }
 
 /// Waits until every connection is closed, at most for the drain time.

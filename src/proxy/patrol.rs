@@ -77,6 +77,11 @@ impl RequestGuard {
         self.upload.set(state);
     }
 
+    /// Says whether the client still owes some of its request, so that silence is not the version's fault.
+    pub fn is_owed(&self) -> bool {
+        self.upload.get() == Transfer::Waiting
+    }
+
     /// Notes that the version took some of the request; what the client still owes is not excused by it.
     pub fn passed_on(&self) {
         if self.upload.get() != Transfer::Waiting {
@@ -289,6 +294,15 @@ impl Patrol {
         }
         for (_, guard) in self.connections.borrow().iter() {
             guard.inspect(round, &self.limits);
+        }
+    }
+
+    /// Wakes every connection that waits for its client; those that wait for a version are woken by its answer.
+    pub fn wake_connections(&self) {
+        for (_, guard) in self.connections.borrow().iter() {
+            if let Some(waker) = guard.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
         }
     }
 

@@ -7,15 +7,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 
 use crate::domain::invariants;
 use crate::domain::outcome::{Failure, Role};
 use crate::domain::time::Timestamp;
 use crate::proxy::body::{Answer, Measured};
+use crate::proxy::client;
 use crate::proxy::error;
 use crate::proxy::passage::Passage;
-use crate::proxy::sanitise::{self, Peer, Refusal, WireNotes};
+use crate::proxy::respond::Form;
+use crate::proxy::sanitise::{self, Outgoing, Peer, Refusal, WireNotes};
 use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Reply};
 use crate::proxy::wire::Line;
@@ -46,37 +48,39 @@ impl Serve {
         let started = worker.clock.now();
         let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.scan.borrow_mut().take());
         let (mut head, body) = request.into_parts();
-        let accept = head.headers.get(http::header::ACCEPT).cloned();
+        let form = Form::wanted(&head.headers);
         let access = self.access(&head, worker);
 
         // 2. Refuse it or clean it.
         let clean = match sanitise::request(&mut head, notes, &self.peer, &worker.policy) {
             Ok(clean) => clean,
-            Err(refusal) => return self.refuse(refusal, accept.as_ref(), access),
+            Err(refusal) => return self.refuse(refusal, form, access),
         };
 
         // 3. One table, kept to the end. 4. The route's epoch, or 404. 5. Pick a version.
         let Some(books) = worker.books_for(&clean.host) else {
-            return self.no_route(accept.as_ref(), access);
+            return self.no_route(form, access);
         };
         let (role, pool) = self.pick(&books, started);
 
         // 6. The sample begins; a canary request enters the deadline queue.
-        let sample = Sample::begin(&books, worker.clock, role, started);
-        worker.deadlines.watch(&sample);
+        let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &worker.settings.trusted) } else { 0 };
+        let sample = Sample::begin(&books, worker.clock, role, started, client);
+        let (guard, ticket) = worker.patrol.request();
+        worker.deadlines.watch(&sample, &guard);
         let mut passage = Passage::new(sample, access, &clean);
 
         // 7. To the version, within one time budget.
-        let (guard, ticket) = worker.patrol.request();
         let upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
-        let sent = upstream::send(&pool, head, upload, &guard, worker.settings.timeouts.connect).await;
+        let request = Outgoing::new(head, upload.framing(clean.framing), &self.peer, &worker.policy.via);
+        let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;
 
         // 8. The head of the answer: time, blame and class are known.
         let Reply { head, body } = match sent.and_then(|reply| clean_reply(reply, worker)) {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
-                return error::failed(failure, accept.as_ref(), &worker.policy);
+                return error::failed(failure, form, &worker.policy);
             }
         };
         passage.head(head.status.as_u16());
@@ -97,22 +101,22 @@ impl Serve {
         (role, self.worker.pools.of(epoch.version(role)))
     }
 
-    fn refuse(&self, refusal: Refusal, accept: Option<&HeaderValue>, access: Option<Box<Access>>) -> Response<Answer> {
+    fn refuse(&self, refusal: Refusal, form: Form, access: Option<Box<Access>>) -> Response<Answer> {
         if let Some(mut access) = access {
             access.line.status = refusal.status;
             access.line.refusal = Some(refusal.reason);
             access.finish(0, std::time::Duration::ZERO, None);
         }
         self.worker.refused();
-        error::refused(refusal, accept, &self.worker.policy)
+        error::refused(refusal, form, &self.worker.policy)
     }
 
-    fn no_route(&self, accept: Option<&HeaderValue>, access: Option<Box<Access>>) -> Response<Answer> {
+    fn no_route(&self, form: Form, access: Option<Box<Access>>) -> Response<Answer> {
         if let Some(mut access) = access {
             access.line.status = 404;
             access.finish(0, std::time::Duration::ZERO, None);
         }
-        error::no_route(accept, &self.worker.policy)
+        error::no_route(form, &self.worker.policy)
     }
 
     /// Begins a line of the access log when there is one; the only part of the path that copies text.

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::proxy::patrol::{RequestGuard, Transfer};
+use crate::proxy::sanitise::Framing;
 use crate::proxy::wire::Line;
 
 /// What any body error becomes.
@@ -59,6 +60,18 @@ impl Upload {
             upload.guard.upload(Transfer::Held);
         }
         upload
+    }
+
+    /// Says how the body is delimited on its way, given what its head announced.
+    ///
+    /// A client's body is always announced; one at hand may not be.
+    #[must_use]
+    pub fn framing(&self, announced: Framing) -> Framing {
+        match (announced, self.size_hint().exact()) {
+            (Framing::None, None) => Framing::Chunked,
+            (Framing::None, Some(bytes)) if bytes > 0 => Framing::Length(bytes),
+            _ => announced,
+        }
     }
 
     /// Notes that the version took some of what was read from here.

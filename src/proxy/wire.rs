@@ -1,6 +1,6 @@
 //! The client's socket: reads and writes for hyper, tells the patrol what happens, and notes what a parsed head no longer shows.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -65,13 +65,24 @@ impl LineSoFar {
         self.last = piece.last().copied().unwrap_or(self.last);
         self.hash |= memchr::memchr(b'#', piece).is_some();
     }
+}
 
-    fn is_empty(&self) -> bool {
+/// A line that has ended, without its LF.
+struct EndedLine<'a> {
+    /// Its first bytes; all of it, or as much as was kept.
+    start: &'a [u8],
+    length: usize,
+    last: u8,
+    hash: bool,
+}
+
+impl EndedLine<'_> {
+    const fn is_empty(&self) -> bool {
         self.length == 0 || (self.length == 1 && self.last == b'\r')
     }
 
     fn names(&self, field: &[u8]) -> bool {
-        self.prefix.get(..field.len()).is_some_and(|p| p.eq_ignore_ascii_case(field)) && self.prefix.get(field.len()) == Some(&b':')
+        self.start.get(field.len()) == Some(&b':') && self.start.get(..field.len()).is_some_and(|p| p.eq_ignore_ascii_case(field))
     }
 }
 
@@ -84,14 +95,20 @@ impl HeadScan {
                 return;
             };
             let (piece, rest) = bytes.split_at(end);
-            self.line.add(piece);
-            self.line_ends();
+            if self.line.length == 0 {
+                // By far the most common case: the whole line is here.
+                let hash = self.state == State::RequestLine && memchr::memchr(b'#', piece).is_some();
+                self.line_ends(&EndedLine { start: piece, length: piece.len(), last: piece.last().copied().unwrap_or(0), hash });
+            } else {
+                self.line.add(piece);
+                let LineSoFar { prefix, length, last, hash } = std::mem::take(&mut self.line);
+                self.line_ends(&EndedLine { start: &prefix, length, last, hash });
+            }
             bytes = rest.get(1..).unwrap_or(&[]);
         }
     }
 
-    fn line_ends(&mut self) {
-        let line = std::mem::take(&mut self.line);
+    fn line_ends(&mut self, line: &EndedLine<'_>) {
         self.notes.bare_lf |= line.last != b'\r';
         match (self.state, line.is_empty()) {
             (State::RequestLine, true) | (State::Body, _) => {}
@@ -131,9 +148,32 @@ impl HeadScan {
     }
 }
 
+/// A worker's buffer in which small pieces become one: copying them costs less than the kernel takes to collect them.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered(Rc<RefCell<Vec<u8>>>);
+
+/// The most bytes that are gathered.
+const MOST_GATHERED: usize = 8 * 1024;
+
+impl Gathered {
+    /// Puts small pieces one behind the other; `None` when they are not small.
+    fn gather(&self, pieces: &[io::IoSlice<'_>]) -> Option<Ref<'_, Vec<u8>>> {
+        if pieces.iter().map(|piece| piece.len()).sum::<usize>() > MOST_GATHERED {
+            return None;
+        }
+        let mut whole = self.0.borrow_mut();
+        whole.clear();
+        pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+        drop(whole);
+        Some(self.0.borrow())
+    }
+}
+
 /// What the socket and the service of one connection share.
 #[derive(Debug)]
 pub struct Line {
+    /// Where small writes are gathered; the worker's.
+    pub gathered: Gathered,
     /// The connection under patrol.
     pub guard: Rc<ConnectionGuard>,
     /// The heads as they pass.
@@ -207,7 +247,11 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        let Self { socket, line, .. } = &mut *self;
+        let result = match line.gathered.gather(bufs) {
+            Some(whole) => Pin::new(socket).poll_write(cx, &whole),
+            None => Pin::new(socket).poll_write_vectored(cx, bufs),
+        };
         self.wrote(cx, result)
     }
 
@@ -247,6 +291,20 @@ impl AsyncWrite for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_pieces_are_gathered_anew_each_time_and_large_ones_are_left_alone() {
+        let gathered = Gathered::default();
+        let large = vec![b'x'; MOST_GATHERED];
+        for (pieces, whole) in [
+            ([&b"head"[..], b"body"], Some(&b"headbody"[..])),
+            ([&large, b"x"], None),
+            ([b"", &large], Some(&large)),
+            ([b"", b"end"], Some(b"end")),
+        ] {
+            assert_eq!(gathered.gather(&pieces.map(io::IoSlice::new)).as_deref().map(Vec::as_slice), whole);
+        }
+    }
 
     fn notes(bytes: &[u8], pieces: usize) -> Vec<WireNotes> {
         let mut scan = HeadScan::default();

@@ -1,6 +1,6 @@
 //! One worker: a thread with its own runtime, listener, pools, draws and books.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use crate::proxy::patrol::{Limits, Patrol};
 use crate::proxy::sanitise::Policy;
 use crate::proxy::settings::Settings;
 use crate::proxy::upstream::Pools;
+use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
 use crate::seam::clock::Clock;
 use crate::seam::recorder::{EpochBooks, Recorder};
@@ -67,6 +68,10 @@ pub struct Worker {
     pub(in crate::proxy) counters: Arc<Counters>,
     /// Told when the drain time is over and the remaining connections must go.
     pub(in crate::proxy) cut: Notify,
+    /// Where small writes to clients are gathered.
+    pub(in crate::proxy) gathered: Gathered,
+    /// Set when the drain begins; every connection looks at it whenever it is polled.
+    draining: Cell<bool>,
     reader: RefCell<Reader>,
     routes: RefCell<Vec<RouteState>>,
     recorder: RefCell<Recorder>,
@@ -93,6 +98,8 @@ impl Worker {
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
             cut: Notify::new(),
+            gathered: Gathered::default(),
+            draining: Cell::new(false),
             reader: RefCell::new(parts.routes.reader()),
             routes: RefCell::default(),
             recorder: RefCell::new(Recorder::new(index, parts.reports.clone())),
@@ -133,6 +140,17 @@ impl Worker {
         let mut routes = self.routes.borrow_mut();
         let state = routes.iter_mut().find(|state| Arc::ptr_eq(state.books.epoch(), epoch));
         state.map_or(Role::Stable, |state| state.draw.next(canary.weight, random))
+    }
+
+    /// Begins the drain: every connection ends after the request it is at.
+    pub(in crate::proxy) fn drain(&self) {
+        self.draining.set(true);
+        self.patrol.wake_connections();
+    }
+
+    /// Says whether the drain has begun.
+    pub(in crate::proxy) const fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     /// Counts a refused request.

@@ -9,6 +9,7 @@ pub mod recorder;
 pub mod report;
 pub mod routes;
 pub mod sample;
+pub mod spacing;
 pub mod sync;
 pub mod table;
 pub mod tripwire;

@@ -10,6 +10,7 @@ use crate::domain::invariants;
 use crate::domain::observation::{Latencies, Observation, histogram};
 use crate::domain::outcome::{Failure, Outcome, Role};
 use crate::domain::time::{Timestamp, nanos};
+use crate::domain::version::Name;
 use crate::seam::report::{Mark, Report, ReportSender};
 use crate::seam::table::Epoch;
 
@@ -54,27 +55,36 @@ fn record(histogram: &mut Histogram<u64>, latencies: &mut Latencies, latency: st
     histogram.saturating_record((ns / 1_000).max(1));
 }
 
+/// How many marks of stable requests may wait for one report, some 15 MB of them; a tick of 100 ms at 100 000 requests per
+/// second leaves 30 000.
+const MOST_STABLE_MARKS: usize = 1 << 18;
+
 /// What one worker saw of one epoch.
 pub struct EpochBooks {
     epoch: Arc<Epoch>,
     stable: RefCell<Books>,
     canary: RefCell<Option<Box<Books>>>,
     marks: RefCell<Vec<Mark>>,
+    stable_marks: RefCell<Vec<Mark>>,
+    /// The last number taken by a stable request of this worker and rollout; absent where nothing is on trial.
+    stable_started: Option<Rc<Cell<u64>>>,
     /// Requests decided and ended since the epoch began; checks the books against each other.
     totals: Cell<(u64, u64)>,
     reports: ReportSender,
 }
 
 impl EpochBooks {
-    /// Opens the books of an epoch.
+    /// Opens the books of an epoch; with a canary beside them, stable requests are numbered by `stable_started`.
     #[must_use]
-    pub fn new(epoch: Arc<Epoch>, reports: ReportSender) -> Rc<Self> {
+    fn new(epoch: Arc<Epoch>, stable_started: Option<Rc<Cell<u64>>>, reports: ReportSender) -> Rc<Self> {
         let canary = epoch.canary.is_some().then(|| Box::new(Books::new(Role::Canary)));
         Rc::new(Self {
             epoch,
             stable: RefCell::new(Books::new(Role::Stable)),
             canary: RefCell::new(canary),
             marks: RefCell::default(),
+            stable_marks: RefCell::default(),
+            stable_started,
             totals: Cell::new((0, 0)),
             reports,
         })
@@ -122,8 +132,17 @@ impl EpochBooks {
         self.totals.set((decided, done + 1));
     }
 
-    pub(in crate::seam) fn mark(&self, mark: Mark) {
-        self.marks.borrow_mut().push(mark);
+    pub(in crate::seam) fn mark(&self, role: Role, mark: Mark) {
+        let marks = if role == Role::Canary { &self.marks } else { &self.stable_marks };
+        marks.borrow_mut().push(mark);
+    }
+
+    /// Takes the number of a stable request beside a canary, from 1; `None` where nothing is on trial, and while the
+    /// controller is so far behind that a further request would cost more memory than it could tell.
+    pub(in crate::seam) fn begin_stable(&self) -> Option<u64> {
+        let started = self.stable_started.as_ref().filter(|_| self.stable_marks.borrow().len() < MOST_STABLE_MARKS)?;
+        started.set(started.get() + 1);
+        Some(started.get())
     }
 
     /// Wakes the controller: the trial has tripped. Losing the message costs nothing but a tick, the share is already gone.
@@ -146,8 +165,8 @@ impl EpochBooks {
         debug_assert_eq!(conserved, Ok(()));
         let observations: Vec<Observation> =
             [self.stable.borrow_mut().seal(), self.canary.borrow_mut().as_mut().and_then(|b| b.seal())].into_iter().flatten().collect();
-        let marks = std::mem::take(&mut *self.marks.borrow_mut());
-        if observations.is_empty() && marks.is_empty() {
+        let (marks, stable_marks) = (hand_over(&self.marks), hand_over(&self.stable_marks));
+        if observations.is_empty() && marks.is_empty() && stable_marks.is_empty() {
             return None;
         }
         let epoch = &self.epoch;
@@ -159,14 +178,25 @@ impl EpochBooks {
             versions: (epoch.stable.name.clone(), epoch.version(Role::Canary).name.clone()),
             observations,
             marks,
+            stable_marks,
         })
     }
+}
+
+/// Copies the marks out and keeps the room they took, so that no request has to make room again.
+fn hand_over(marks: &RefCell<Vec<Mark>>) -> Vec<Mark> {
+    let mut marks = marks.borrow_mut();
+    let handed = marks.as_slice().to_vec();
+    marks.clear();
+    handed
 }
 
 /// All books of one worker.
 pub struct Recorder {
     worker: usize,
     books: Vec<Rc<EpochBooks>>,
+    /// For each service that had a rollout: the last one, and the last number a stable request beside its canary took.
+    stable_started: Vec<(Name, u64, Rc<Cell<u64>>)>,
     unsent: Vec<Report>,
     reports: ReportSender,
 }
@@ -175,7 +205,7 @@ impl Recorder {
     /// Makes a recorder without books.
     #[must_use]
     pub const fn new(worker: usize, reports: ReportSender) -> Self {
-        Self { worker, books: Vec::new(), unsent: Vec::new(), reports }
+        Self { worker, books: Vec::new(), stable_started: Vec::new(), unsent: Vec::new(), reports }
     }
 
     /// Returns the books of an epoch, opening them when needed.
@@ -183,9 +213,27 @@ impl Recorder {
         if let Some(books) = self.books.iter().find(|b| Arc::ptr_eq(b.epoch(), epoch)) {
             return Rc::clone(books);
         }
-        let books = EpochBooks::new(Arc::clone(epoch), self.reports.clone());
+        let stable_started = epoch.canary.is_some().then(|| self.stable_started(epoch));
+        let books = EpochBooks::new(Arc::clone(epoch), stable_started, self.reports.clone());
         self.books.push(Rc::clone(&books));
         books
+    }
+
+    /// Returns the counter of stable requests of the epoch's rollout, which goes on over its epochs.
+    fn stable_started(&mut self, epoch: &Epoch) -> Rc<Cell<u64>> {
+        match self.stable_started.iter_mut().find(|(service, _, _)| *service == epoch.service) {
+            Some((_, rollout, started)) => {
+                if *rollout != epoch.rollout {
+                    (*rollout, *started) = (epoch.rollout, Rc::default());
+                }
+                Rc::clone(started)
+            }
+            None => {
+                let started = Rc::default();
+                self.stable_started.push((epoch.service.clone(), epoch.rollout, Rc::clone(&started)));
+                started
+            }
+        }
     }
 
     /// Hands everything seen since the last tick to the controller and closes books that are over.

@@ -8,7 +8,7 @@ use crate::domain::start_order::Fate;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 
-/// One event of a canary request, for the judge.
+/// One event of a request, for the judge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mark {
     /// The request with this start number began.
@@ -36,8 +36,10 @@ pub enum Report {
         versions: (Name, Name),
         /// One observation per role that saw anything.
         observations: Vec<Observation>,
-        /// The canary's requests one by one.
+        /// The canary's requests one by one, by their start numbers in the rollout.
         marks: Vec<Mark>,
+        /// The stable version's requests beside a canary one by one; each worker numbers its own of one rollout, from 1.
+        stable_marks: Vec<Mark>,
     },
     /// A tripwire of this service's trial has just tripped; the share is already gone.
     Tripped {

@@ -1,5 +1,6 @@
 //! One request's measurement: begins when its head was read, ends by the end of the answer, a failure, or a drop.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,73 +12,100 @@ use crate::domain::time::Timestamp;
 use crate::seam::clock::Clock;
 use crate::seam::recorder::EpochBooks;
 use crate::seam::report::Mark;
-use crate::seam::table::{Epoch, Watch};
+use crate::seam::table::{Canary, Epoch, Watch};
 use crate::seam::tripwire::{Claims, Trial};
+
+/// What of a canary request in flight comes due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The limit of a wire on the response time or the duration.
+    Wire(usize),
+    /// The outcome deadline, for the wires on errors.
+    Outcome,
+}
+
+/// Where a canary request stands with its outcome deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has no response head and time is left, or nobody has looked since.
+    Waits,
+    /// It was in time, or had no deadline to keep.
+    Resolved,
+    /// It had no response head when its deadline was looked at: it has failed as a time-out.
+    Late,
+}
 
 /// A canary request in flight, as its deadlines see it.
 #[derive(Debug)]
 pub struct Flight {
     trial: Arc<Trial>,
     watches: Arc<[Watch]>,
+    outcome_deadline: Option<Duration>,
     seq: u64,
+    client: u64,
     claims: Claims,
+    standing: Cell<Standing>,
 }
 
 impl Flight {
-    /// Counts the breach of a latency wire whose limit has passed without a response head; says whether it tripped the trial.
-    #[must_use]
-    pub fn expire(&self, wire: usize) -> bool {
-        self.claims.claim(wire) && self.trial.breach(wire, self.seq, true)
+    fn new(canary: &Canary, seq: u64, client: u64) -> Self {
+        let (trial, watches, outcome_deadline) = (Arc::clone(&canary.trial), Arc::clone(&canary.watches), canary.outcome_deadline);
+        let standing = Cell::new(if outcome_deadline.is_some() { Standing::Waits } else { Standing::Resolved });
+        Self { trial, watches, outcome_deadline, seq, client, claims: Claims::new(), standing }
     }
 
-    /// Says whether a wire has had its say on this request.
-    #[must_use]
-    pub fn is_settled(&self, wire: usize) -> bool {
-        self.claims.is_settled(wire)
+    /// Iterates over what comes due of this request, and after how long.
+    pub fn dues(&self) -> impl Iterator<Item = (Duration, Due)> + '_ {
+        let limits = self.watches.iter().enumerate().filter_map(|(wire, watch)| match watch {
+            Watch::Latency(limit) | Watch::Duration(limit) => Some((*limit, Due::Wire(wire))),
+            Watch::Errors(_) => None,
+        });
+        limits.chain(self.outcome_deadline.map(|deadline| (deadline, Due::Outcome)))
     }
 
-    /// Returns what the wires of the trial watch.
+    /// Counts the breach of what has come due without having had its say; says whether it tripped the trial.
     #[must_use]
-    pub fn watches(&self) -> &Arc<[Watch]> {
-        &self.watches
-    }
-
-    /// Settles the latency wires for a response head that took `latency`; says whether a breach tripped the trial.
-    fn settle_latency(&self, latency: Duration, unanswered: bool) -> bool {
-        let mut tripped = false;
-        for (wire, watch) in self.watches.iter().enumerate() {
-            if let Watch::Latency(limit) = watch
-                && self.claims.claim(wire)
-                && (unanswered || latency > *limit)
-            {
-                tripped |= self.trial.breach(wire, self.seq, unanswered);
+    pub fn expire(&self, due: Due) -> bool {
+        match due {
+            Due::Wire(wire) => self.claims.claim(wire) && self.trial.breach(wire, self.seq, self.client, true),
+            Due::Outcome if self.standing.get() == Standing::Waits => {
+                self.standing.set(Standing::Late);
+                self.settle(true, |watch| matches!(watch, Watch::Errors(kinds) if kinds.meets(ErrorKinds::TIMEOUT)).then_some(true))
             }
+            Due::Outcome => false,
         }
-        tripped
     }
 
-    /// Settles the latency wires of a request that ended without an answer through no fault of the version, so that its
-    /// deadlines do not count it later. A limit that has passed by then counts unless `excused`; says whether it tripped.
-    fn settle_unanswered(&self, after: Duration, excused: bool) -> bool {
+    /// Frees the request from its outcome deadline: it was answered, has ended, or waited for what its client was to send.
+    pub fn resolve(&self) {
+        if self.standing.get() == Standing::Waits {
+            self.standing.set(Standing::Resolved);
+        }
+    }
+
+    /// Says whether what comes due has had its say on this request.
+    #[must_use]
+    pub fn is_settled(&self, due: Due) -> bool {
+        match due {
+            Due::Wire(wire) => self.claims.is_settled(wire),
+            Due::Outcome => self.standing.get() != Standing::Waits,
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.standing.get() == Standing::Late
+    }
+
+    /// Settles each wire of which `verdict` knows whether the request breached it, once; says whether a breach tripped the
+    /// trial. A wire it knows nothing of stays open.
+    fn settle(&self, unanswered: bool, verdict: impl Fn(&Watch) -> Option<bool>) -> bool {
         let mut tripped = false;
         for (wire, watch) in self.watches.iter().enumerate() {
-            if let Watch::Latency(limit) = watch
+            if let Some(breached) = verdict(watch)
                 && self.claims.claim(wire)
-                && !excused
-                && after > *limit
+                && breached
             {
-                tripped |= self.trial.breach(wire, self.seq, true);
-            }
-        }
-        tripped
-    }
-
-    /// Counts a failure of the version on the error wires; says whether it tripped the trial.
-    fn settle_failure(&self) -> bool {
-        let mut tripped = false;
-        for (wire, watch) in self.watches.iter().enumerate() {
-            if *watch == Watch::Errors && self.claims.claim(wire) {
-                tripped |= self.trial.breach(wire, self.seq, false);
+                tripped |= self.trial.breach(wire, self.seq, self.client, unanswered);
             }
         }
         tripped
@@ -92,25 +120,28 @@ pub struct Sample {
     started: Timestamp,
     response_time: Option<Duration>,
     status: u16,
+    /// The number it is reported by, `None` for a stable request of an epoch without a canary.
+    number: Option<u64>,
     flight: Option<Rc<Flight>>,
     ended: bool,
 }
 
 impl Sample {
     /// Begins the measurement of a request whose head was read at `started` and that goes to `role`.
+    ///
+    /// `client` stands for whoever sent it, 0 when that is unknown; only a canary request needs it.
     #[must_use]
-    pub fn begin(books: &Rc<EpochBooks>, clock: Clock, role: Role, started: Timestamp) -> Self {
+    pub fn begin(books: &Rc<EpochBooks>, clock: Clock, role: Role, started: Timestamp, client: u64) -> Self {
         books.decided(role);
         let flight = match (role, &books.epoch().canary) {
-            (Role::Canary, Some(canary)) => {
-                let seq = canary.trial.begin();
-                books.mark(Mark::Started(seq, started));
-                let (trial, watches) = (Arc::clone(&canary.trial), Arc::clone(&canary.watches));
-                Some(Rc::new(Flight { trial, watches, seq, claims: Claims::new() }))
-            }
+            (Role::Canary, Some(canary)) => Some(Rc::new(Flight::new(canary, canary.trial.begin(), client))),
             _ => None,
         };
-        Self { books: Rc::clone(books), clock, role, started, response_time: None, status: 0, flight, ended: false }
+        let number = flight.as_ref().map_or_else(|| books.begin_stable(), |flight| Some(flight.seq));
+        if let Some(number) = number {
+            books.mark(role, Mark::Started(number, started));
+        }
+        Self { books: Rc::clone(books), clock, role, started, response_time: None, status: 0, number, flight, ended: false }
     }
 
     /// Returns the canary request as its deadlines see it.
@@ -150,13 +181,18 @@ impl Sample {
         self.response_time = Some(latency);
         self.status = status;
         self.books.answered_head(self.role, latency);
-        if let Some(flight) = &self.flight {
-            self.books.mark(Mark::Answered(flight.seq, latency));
-            let slow = flight.settle_latency(latency, false);
-            let failed = Outcome::Answered(status).blame() == Some(Blame::Upstream) && flight.settle_failure();
-            if slow || failed {
-                self.books.tripped(now, self.clock.now());
-            }
+        let Some(number) = self.number else { return };
+        self.books.mark(self.role, Mark::Answered(number, latency));
+        let Some(flight) = &self.flight else { return };
+        flight.resolve();
+        let errors = ErrorKinds::of(Outcome::Answered(status));
+        let tripped = flight.settle(false, |watch| match watch {
+            Watch::Latency(limit) => Some(latency > *limit),
+            Watch::Errors(kinds) => kinds.meets(errors).then_some(true),
+            Watch::Duration(_) => None,
+        });
+        if tripped {
+            self.books.tripped(now, self.clock.now());
         }
     }
 
@@ -182,26 +218,47 @@ impl Sample {
             // No answer at all must raise the latencies, not vanish from them.
             self.books.answered_head(self.role, duration);
         }
-        let Some(flight) = &self.flight else { return duration };
-        let blamed = outcome.blame() == Some(Blame::Upstream);
+        let Some(number) = self.number else { return duration };
         // A 5xx is the version's failure even when its client did not stay for the body; the wire has counted it.
         let answered = if self.response_time.is_some() { ErrorKinds::of(Outcome::Answered(self.status)) } else { ErrorKinds::NONE };
-        let errors = ErrorKinds::of(outcome).and(answered);
+        let late = if self.is_late(duration) { ErrorKinds::TIMEOUT } else { ErrorKinds::NONE };
+        let errors = ErrorKinds::of(outcome).and(answered).and(late);
+        let blamed = outcome.blame() == Some(Blame::Upstream) || !late.is_empty();
         let fate = match self.response_time {
             Some(latency) => Fate::Measured { latency, duration, errors, unanswered: false },
             None if blamed => Fate::Measured { latency: duration, duration, errors, unanswered: true },
             None => Fate::Excluded { after: duration },
         };
-        if blamed {
-            let slow = self.response_time.is_none() && flight.settle_latency(duration, true);
-            if flight.settle_failure() || slow {
+        if let Some(flight) = &self.flight {
+            let unanswered = self.response_time.is_none();
+            // Whoever left before the limit says nothing about it; one who left later saw it pass. Where the request failed
+            // without an answer through neither the version nor its client's leaving, nothing is charged.
+            let excused = unanswered && !blamed && outcome != Outcome::Failed(Failure::ClientGone);
+            let over = |limit: Duration| !excused && ((unanswered && blamed) || duration > limit);
+            flight.resolve();
+            let slow = flight.settle(unanswered, |watch| match watch {
+                Watch::Latency(limit) if unanswered => Some(over(*limit)),
+                Watch::Duration(limit) => Some(over(*limit)),
+                Watch::Latency(_) | Watch::Errors(_) => None,
+            });
+            let failed = !errors.is_empty()
+                && flight.settle(false, |watch| matches!(watch, Watch::Errors(kinds) if kinds.meets(errors)).then_some(true));
+            if slow || failed {
                 self.books.tripped(now, self.clock.now());
             }
-        } else if self.response_time.is_none() && flight.settle_unanswered(duration, outcome != Outcome::Failed(Failure::ClientGone)) {
-            self.books.tripped(now, self.clock.now());
         }
-        self.books.mark(Mark::Ended(flight.seq, fate));
+        self.books.mark(self.role, Mark::Ended(number, fate));
         duration
+    }
+
+    /// Says whether the request passed its outcome deadline without a response head. Of a canary request the deadline queue
+    /// has decided, as for its wires; a stable request has no deadlines, so its time is compared.
+    fn is_late(&self, duration: Duration) -> bool {
+        match (&self.flight, self.epoch().canary.as_ref().and_then(|canary| canary.outcome_deadline)) {
+            (Some(flight), _) => flight.is_late(),
+            (None, Some(deadline)) => self.response_time.unwrap_or(duration) > deadline,
+            (None, None) => false,
+        }
     }
 
     /// Wakes the controller after a deadline of this request's version tripped the trial.

@@ -12,13 +12,26 @@ use crate::domain::weight::Weight;
 use crate::seam::recorder::Recorder;
 use crate::seam::report::{Report, channel};
 use crate::seam::table::Canary;
+use crate::seam::tripwire::Tables;
+
+const LIMIT: Duration = Duration::from_millis(50);
+
+fn canary(watches: &[Watch]) -> Canary {
+    let tables = watches.iter().map(|_| Tables::without_step(n_max_table(Share::FIVE_PERCENT, 0.001))).collect();
+    let (version, trial) = (version("v2"), Arc::new(Trial::new(tables, 1)));
+    Canary { version, weight: Weight::FULL, trial, watches: watches.into(), outcome_deadline: None, probe_spacing: None }
+}
+
+fn version(name: &str) -> Arc<Version> {
+    Arc::new(Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 1).into()] })
+}
+
+fn epoch_of(rollout: u64, canary: Option<Canary>) -> Arc<Epoch> {
+    Arc::new(Epoch::new("carts".parse().unwrap(), rollout, 1, version("v1"), canary, Timestamp::NEVER))
+}
 
 fn epoch() -> Arc<Epoch> {
-    let version = |name: &str| Arc::new(Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 1).into()] });
-    let tables = vec![n_max_table(Share::FIVE_PERCENT, 0.001), n_max_table(Share::FIVE_PERCENT, 0.001)];
-    let watches: Arc<[Watch]> = vec![Watch::Latency(Duration::from_millis(50)), Watch::Errors].into();
-    let canary = Canary { version: version("v2"), weight: Weight::FULL, trial: Arc::new(Trial::new(tables)), watches };
-    Arc::new(Epoch::new("carts".parse().unwrap(), 1, 1, version("v1"), Some(canary), Timestamp::NEVER))
+    epoch_of(1, Some(canary(&[Watch::Latency(LIMIT), Watch::Errors(ErrorKinds::DEFAULT)])))
 }
 
 struct Bench {
@@ -30,18 +43,55 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (sender, reports) = channel();
-        Self { epoch: epoch(), recorder: Recorder::new(0, sender), reports, clock: Clock::start() }
+        Self::of(epoch())
     }
 
-    /// Begins a canary request that started `ago` before now.
+    fn of(epoch: Arc<Epoch>) -> Self {
+        let (sender, reports) = channel();
+        Self { epoch, recorder: Recorder::new(0, sender), reports, clock: Clock::start() }
+    }
+
+    /// A bench whose canary is watched by these wires, with an outcome deadline of `LIMIT`.
+    fn with_deadline(watches: &[Watch]) -> Self {
+        Self::of(epoch_of(1, Some(Canary { outcome_deadline: Some(LIMIT), ..canary(watches) })))
+    }
+
+    /// Begins a request now.
     fn begin(&mut self, role: Role) -> Sample {
+        self.begin_by(role, 0)
+    }
+
+    fn begin_by(&mut self, role: Role, client: u64) -> Sample {
         let books = self.recorder.open(&self.epoch);
-        Sample::begin(&books, self.clock, role, self.clock.now())
+        Sample::begin(&books, self.clock, role, self.clock.now(), client)
+    }
+
+    /// Begins a request that has been under way for more than `LIMIT`.
+    fn begin_earlier(&mut self, role: Role) -> Sample {
+        let mut sample = self.begin(role);
+        sample.started = Timestamp::ZERO;
+        while self.clock.now().since(Timestamp::ZERO) <= LIMIT {
+            std::hint::spin_loop();
+        }
+        sample
     }
 
     fn counts(&self) -> Vec<(u64, u64)> {
-        self.epoch.canary.as_ref().unwrap().trial.counts().iter().map(|c| (c.requests, c.breaches)).collect()
+        let counts = self.epoch.canary.as_ref().unwrap().trial.counts();
+        counts.iter().map(|c| (c.cumulative.requests, c.cumulative.breaches)).collect()
+    }
+
+    fn breaches(&self) -> Vec<u64> {
+        self.counts().iter().map(|c| c.1).collect()
+    }
+
+    fn stable_marks(&mut self) -> Vec<Mark> {
+        assert!(self.recorder.report(self.clock.now()));
+        let seen = self.reports.try_iter().filter_map(|report| match report {
+            Report::Observed { stable_marks, .. } => Some(stable_marks),
+            _ => None,
+        });
+        seen.flatten().collect()
     }
 
     fn drain(&mut self) -> (Window, Vec<Mark>, usize) {
@@ -84,8 +134,8 @@ fn a_deadline_counts_once_and_the_late_answer_not_again() {
     let mut bench = Bench::new();
     let mut sample = bench.begin(Role::Canary);
     let flight = Rc::clone(sample.flight().unwrap());
-    assert!(!flight.expire(0));
-    assert!(!flight.expire(0));
+    assert!(!flight.expire(Due::Wire(0)));
+    assert!(!flight.expire(Due::Wire(0)));
     sample.started = Timestamp::ZERO;
     sample.head(200);
     sample.complete();
@@ -98,7 +148,7 @@ fn an_answer_within_the_limit_silences_its_deadline() {
     let mut sample = bench.begin(Role::Canary);
     let flight = Rc::clone(sample.flight().unwrap());
     sample.head(200);
-    assert!(!flight.expire(0));
+    assert!(!flight.expire(Due::Wire(0)));
     assert_eq!(bench.counts()[0], (0, 0));
 }
 
@@ -166,7 +216,7 @@ fn a_client_that_left_before_the_limit_silences_the_deadline() {
         let sample = bench.begin(Role::Canary);
         let flight = Rc::clone(sample.flight().unwrap());
         drop(sample);
-        assert!(!flight.expire(0), "the deadline looks at it when the limit has passed");
+        assert!(!flight.expire(Due::Wire(0)), "the deadline looks at it when the limit has passed");
     }
     assert_eq!(bench.counts(), [(0, 0), (0, 0)]);
 }
@@ -174,12 +224,7 @@ fn a_client_that_left_before_the_limit_silences_the_deadline() {
 #[test]
 fn a_client_that_left_after_the_limit_leaves_its_breach() {
     let mut bench = Bench::new();
-    let mut sample = bench.begin(Role::Canary);
-    sample.started = Timestamp::ZERO;
-    while bench.clock.now().since(Timestamp::ZERO) <= Duration::from_millis(50) {
-        std::hint::spin_loop();
-    }
-    drop(sample);
+    drop(bench.begin_earlier(Role::Canary));
     assert_eq!(bench.counts(), [(1, 1), (0, 0)]);
 }
 
@@ -214,3 +259,126 @@ fn books_that_end_while_the_controller_is_behind_are_not_lost() {
     marks.extend(bench.drain().1);
     assert!(matches!(marks[..], [Mark::Started(1, _), Mark::Ended(1, _)]), "{marks:?}");
 }
+
+#[test]
+fn a_duration_is_settled_by_the_last_byte() {
+    let mut bench = Bench::of(epoch_of(1, Some(canary(&[Watch::Duration(LIMIT), Watch::Latency(LIMIT)]))));
+    let mut quick = bench.begin(Role::Canary);
+    let flight = Rc::clone(quick.flight().unwrap());
+    quick.head(200);
+    assert!(!flight.is_settled(Due::Wire(0)), "its body has not ended");
+    quick.complete();
+    assert!(flight.is_settled(Due::Wire(0)));
+    assert_eq!(bench.counts(), [(0, 0), (0, 0)]);
+    let mut slow = bench.begin(Role::Canary);
+    slow.head(200);
+    slow.started = Timestamp::ZERO;
+    drop(bench.begin_earlier(Role::Stable));
+    slow.complete();
+    assert_eq!(bench.counts(), [(2, 1), (0, 0)], "the head was in time, the last byte was not");
+}
+
+#[test]
+fn a_duration_counts_at_its_deadline_once_though_the_head_is_there() {
+    let mut bench = Bench::of(epoch_of(1, Some(canary(&[Watch::Duration(LIMIT)]))));
+    let mut sample = bench.begin(Role::Canary);
+    let flight = Rc::clone(sample.flight().unwrap());
+    sample.head(200);
+    assert!(!flight.expire(Due::Wire(0)));
+    sample.complete();
+    assert_eq!(bench.counts(), [(1, 1)]);
+    assert_eq!(bench.epoch.canary.as_ref().unwrap().trial.counts()[0].cumulative.unanswered, 1);
+    bench.begin(Role::Canary).fail(Failure::ConnectionRefused);
+    assert_eq!(bench.counts(), [(2, 2)], "a version that does not answer at all is not fast");
+    drop(bench.begin(Role::Canary));
+    bench.begin(Role::Canary).fail(Failure::RequestBodyInvalid);
+    assert_eq!(bench.counts(), [(2, 2)], "who left or sent nonsense says nothing");
+}
+
+#[test]
+fn an_error_wire_counts_its_kinds_and_no_others() {
+    let kinds = [ErrorKinds::SERVER, ErrorKinds::CLIENT, ErrorKinds::RESET, ErrorKinds::CONNECT.and(ErrorKinds::TIMEOUT)];
+    let mut bench = Bench::of(epoch_of(1, Some(canary(&kinds.map(Watch::Errors)))));
+    for (status, counted) in [(200, [0, 0, 0, 0]), (404, [0, 1, 0, 0]), (503, [1, 1, 0, 0])] {
+        let mut sample = bench.begin(Role::Canary);
+        sample.head(status);
+        assert_eq!(bench.breaches(), counted, "a head settles them at once");
+        sample.complete();
+    }
+    let mut cut = bench.begin(Role::Canary);
+    cut.head(500);
+    cut.fail(Failure::ResponseBodyCut);
+    for failure in [Failure::ConnectionRefused, Failure::ResponseTimeout, Failure::ClientGone] {
+        bench.begin(Role::Canary).fail(failure);
+    }
+    assert_eq!(bench.breaches(), [2, 1, 1, 2]);
+}
+
+/// Wires of which the outcome deadline concerns the first alone, among the errors.
+const KINDS: [Watch; 3] = [Watch::Errors(ErrorKinds::DEFAULT), Watch::Errors(ErrorKinds::SERVER), Watch::Latency(Duration::from_secs(9))];
+
+#[test]
+fn a_request_without_a_head_at_its_outcome_deadline_is_a_time_out_once() {
+    for ending in ["an answer", "a failure", "the client leaves"] {
+        let mut bench = Bench::with_deadline(&KINDS);
+        let mut sample = bench.begin(Role::Canary);
+        let flight = Rc::clone(sample.flight().unwrap());
+        assert!(flight.dues().any(|due| due == (LIMIT, Due::Outcome)));
+        assert!(!flight.is_settled(Due::Outcome));
+        for _ in 0..2 {
+            assert!(!flight.expire(Due::Outcome));
+            assert!(flight.is_settled(Due::Outcome));
+        }
+        assert_eq!(bench.breaches(), [1, 0, 0], "a gate that does not count time-outs is not concerned");
+        let lost = match ending {
+            "an answer" => {
+                sample.head(503);
+                sample.complete();
+                0
+            }
+            "a failure" => {
+                sample.fail(Failure::ConnectionTerminated);
+                1
+            }
+            _ => {
+                drop(sample);
+                1
+            }
+        };
+        assert_eq!(bench.breaches(), [1, u64::from(ending == "an answer"), lost], "{ending}");
+        let (_, marks, _) = bench.drain();
+        let Some(Mark::Ended(1, Fate::Measured { errors, unanswered, .. })) = marks.last() else { panic!("{marks:?}") };
+        assert!(errors.meets(ErrorKinds::TIMEOUT), "the judge sees what the wire saw: {ending}");
+        assert_eq!(*unanswered, lost == 1, "{ending}");
+    }
+}
+
+#[test]
+fn a_stream_is_no_time_out_and_neither_is_what_ended_or_was_freed() {
+    let mut bench = Bench::with_deadline(&KINDS);
+    let mut stream = bench.begin(Role::Canary);
+    stream.head(200);
+    let gone = bench.begin(Role::Canary);
+    let (left, freed) = (Rc::clone(gone.flight().unwrap()), bench.begin(Role::Canary));
+    drop(gone);
+    freed.flight().unwrap().resolve();
+    for flight in [stream.flight().unwrap(), &left, freed.flight().unwrap()] {
+        assert!(flight.is_settled(Due::Outcome));
+        assert!(!flight.expire(Due::Outcome));
+    }
+    stream.complete();
+    drop(freed);
+    assert_eq!(bench.breaches(), [0, 0, 0]);
+    let (_, marks, _) = bench.drain();
+    let ends: Vec<&Mark> = marks.iter().filter(|m| matches!(m, Mark::Ended(..))).collect();
+    assert!(
+        matches!(
+            ends[..],
+            [Mark::Ended(2, Fate::Excluded { .. }), Mark::Ended(1, Fate::Measured { errors: ErrorKinds::NONE, .. }), Mark::Ended(3, _)]
+        ),
+        "{marks:?}"
+    );
+}
+
+#[path = "arms_tests.rs"]
+mod arms;

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::outcome::Role;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, nanos};
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
+use crate::seam::spacing::Spacing;
 use crate::seam::sync::{AtomicU64, Ordering};
 use crate::seam::tripwire::Trial;
 
 /// What a wire watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
-    /// The response time may not exceed this limit.
+    /// The time to the response head may not exceed this limit.
     Latency(Duration),
-    /// The version may not fail.
-    Errors,
+    /// The time to the last byte may not exceed this limit.
+    Duration(Duration),
+    /// The version may not fail in one of these ways.
+    Errors(ErrorKinds),
 }
 
 /// The version on trial, its share and its wires.
@@ -26,10 +30,16 @@ pub struct Canary {
     pub version: Arc<Version>,
     /// Its share of new requests.
     pub weight: Weight,
-    /// The trial, shared by all epochs of the rollout.
+    /// The trial, shared by all epochs of one step.
     pub trial: Arc<Trial>,
     /// What each wire of the trial watches, in the order of the wires.
     pub watches: Arc<[Watch]>,
+    /// A request that has no response head after this long has failed as a time-out, whatever becomes of it. It says nothing
+    /// of what comes after the head, so a response that streams for hours is none, and nothing of a request whose client
+    /// still owes some of its body.
+    pub outcome_deadline: Option<Duration>,
+    /// With it the canary gets nothing but probes: at most one request in this time over all workers, whatever is drawn.
+    pub probe_spacing: Option<Duration>,
 }
 
 /// One stretch of routing between two changes.
@@ -47,13 +57,16 @@ pub struct Epoch {
     pub canary: Option<Canary>,
     /// The dead-man switch in nanoseconds of the process's clock; written by the controller, read by workers.
     valid_until: AtomicU64,
+    /// Whose turn it is, where the canary gets nothing but probes.
+    probes: Option<Spacing>,
 }
 
 impl Epoch {
     /// Makes an epoch; with a canary it is valid until `valid_until` unless renewed.
     #[must_use]
     pub fn new(service: Name, rollout: u64, generation: u64, stable: Arc<Version>, canary: Option<Canary>, valid_until: Timestamp) -> Self {
-        Self { service, rollout, generation, stable, canary, valid_until: AtomicU64::new(valid_until.as_nanos()) }
+        let probes = canary.as_ref().and_then(|c| c.probe_spacing).map(|spacing| Spacing::new(nanos(spacing)));
+        Self { service, rollout, generation, stable, canary, valid_until: AtomicU64::new(valid_until.as_nanos()), probes }
     }
 
     /// Prolongs the epoch. Only the controller does so, after it has judged.
@@ -67,17 +80,28 @@ impl Epoch {
         Timestamp::from_nanos(self.valid_until.load(Ordering::Acquire))
     }
 
-    /// Turns what was drawn into what is picked: the canary only while the epoch has neither tripped nor expired.
+    /// Turns what was drawn into what is picked: the canary only while the epoch has neither tripped nor expired, and where
+    /// it gets nothing but probes only when one is due.
     ///
     /// This is the place where a trip takes effect: one acquire load, at every canary pick.
     #[must_use]
     pub fn pick(&self, drawn: Role, now: Timestamp) -> Role {
         match (&self.canary, drawn) {
-            (Some(canary), Role::Canary) if !canary.trial.is_tripped() && now.as_nanos() <= self.valid_until.load(Ordering::Acquire) => {
+            (Some(canary), Role::Canary)
+                if !canary.trial.is_tripped()
+                    && now.as_nanos() <= self.valid_until.load(Ordering::Acquire)
+                    && self.probes.as_ref().is_none_or(|probes| probes.take(now.as_nanos())) =>
+            {
                 Role::Canary
             }
             _ => Role::Stable,
         }
+    }
+
+    /// Says whether the canary gets nothing but probes.
+    #[must_use]
+    pub const fn is_probing(&self) -> bool {
+        self.probes.is_some()
     }
 
     /// Returns the version that plays this part.
@@ -89,10 +113,11 @@ impl Epoch {
         }
     }
 
-    /// Returns the share that is in force: nothing once tripped.
+    /// Returns the share that is in force: nothing once tripped, and nothing where there are only probes.
     #[must_use]
     pub fn weight(&self) -> Weight {
-        self.canary.as_ref().filter(|c| !c.trial.is_tripped()).map_or(Weight::ZERO, |c| c.weight)
+        let sharing = self.canary.as_ref().filter(|c| !self.is_probing() && !c.trial.is_tripped());
+        sharing.map_or(Weight::ZERO, |c| c.weight)
     }
 }
 

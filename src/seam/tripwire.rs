@@ -2,22 +2,39 @@
 //!
 //! Each canary request takes a start number. A breach does `last.fetch_max(number)`, then `breaches.fetch_add(1)`, then one
 //! compare with the table n_max, in that order: whoever counts the k-th breach then sees a `last` that covers all k of them.
-//! Whoever crosses the table sets `tripped` with one store; every worker reads it at its next pick. This file knows nothing
-//! but its atomics, so that `tests/loom` can check it under every interleaving.
+//! Whoever crosses the table sets `tripped` with one store; every worker reads it at its next pick. Each wire counts twice:
+//! since the trial began and since the step began, each against a table of its own. They share `last`: a step has no breach
+//! that the trial lacks, and a `last` that is too high says too little, never too much. This file knows nothing but its
+//! atomics, so that `tests/loom` can check it under every interleaving.
 
-use super::sync::{AtomicU32, AtomicU64, Ordering};
+use super::sync::{Arc, AtomicU32, AtomicU64, Ordering};
 
-/// One gate's wire.
-#[derive(Debug)]
-struct Wire {
-    /// Entry k−1: the largest request number at which the k-th breach suffices.
-    n_max: Box<[u64]>,
-    /// The highest start number among counted breaches; written by whoever breaches, before `breaches`.
-    last: AtomicU64,
-    /// How many requests breached; written by whoever breaches.
-    breaches: AtomicU64,
-    /// How many of them were unanswered when they counted; for the report only.
-    unanswered: AtomicU64,
+/// The tables n_max of one wire: entry k−1 is the largest request number at which the k-th breach suffices.
+///
+/// An empty table never trips. At most 65 535 entries are used; beyond them the controller evaluates the formula.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// For the breaches since the trial began.
+    pub cumulative: Box<[u64]>,
+    /// For the breaches since the step began.
+    pub step: Box<[u64]>,
+}
+
+impl Tables {
+    /// Makes the tables of a wire that is judged by the whole trial alone.
+    #[must_use]
+    pub fn without_step(cumulative: Box<[u64]>) -> Self {
+        Self { cumulative, step: Box::default() }
+    }
+}
+
+/// Which count of a wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// The breaches since the trial began.
+    Cumulative,
+    /// The breaches since the step began.
+    Step,
 }
 
 /// What tripped.
@@ -25,46 +42,202 @@ struct Wire {
 pub struct Trip {
     /// The index of the wire.
     pub wire: usize,
-    /// Breaches at the trip.
+    /// Which of its counts.
+    pub test: Test,
+    /// Breaches at the trip, k.
     pub breaches: u64,
-    /// The highest start number among them.
+    /// How many requests had started since that count began, up to the newest of these breaches, n. Stops at 2^42 − 1.
     pub requests: u64,
 }
 
-/// The counts of one wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One count of one wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// The highest start number among the counted breaches.
+    /// How many requests had started since it began, up to the newest breach of the wire; 0 without a breach.
     pub requests: u64,
     /// The breaches counted.
     pub breaches: u64,
-    /// How many of them were unanswered when they counted.
+    /// How many of them had not been answered, or for a limit on the duration not ended, when they counted.
     pub unanswered: u64,
 }
 
-/// One trial of a canary, shared by all workers and by all epochs of its rollout.
-#[derive(Debug)]
-pub struct Trial {
-    wires: Box<[Wire]>,
-    /// The last start number taken; written by every canary request.
-    started: AtomicU64,
-    /// Zero while armed; else the packed [`Trip`]. Written once, by whoever crosses a table.
-    tripped: AtomicU64,
+/// Both counts of one wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WireCounts {
+    /// Since the trial began.
+    pub cumulative: Count,
+    /// Since the step began.
+    pub step: Count,
 }
 
 /// The most wires of a trial: each has a bit in the [`Claims`] of a request.
 pub const MOST_WIRES: usize = 32;
 
-const WIRE_BITS: u32 = 8;
+/// The most clients that a trial can ask for.
+pub const MOST_CLIENTS: u8 = 8;
+
+const WIRE_BITS: u32 = 5;
+const TEST_BITS: u32 = 1;
 const BREACH_BITS: u32 = 16;
+const BREACH_SHIFT: u32 = WIRE_BITS + TEST_BITS;
+const REQUEST_SHIFT: u32 = BREACH_SHIFT + BREACH_BITS;
+const MOST_ENTRIES: usize = (1 << BREACH_BITS) - 1;
+const MOST_REQUESTS: u64 = (1 << (u64::BITS - REQUEST_SHIFT)) - 1;
+
+impl Trip {
+    /// Packs it into a word that is never zero, because it has at least one breach.
+    fn pack(self) -> u64 {
+        let test = u64::from(self.test == Test::Step);
+        (self.requests.min(MOST_REQUESTS) << REQUEST_SHIFT) | (self.breaches << BREACH_SHIFT) | (test << WIRE_BITS) | self.wire as u64
+    }
+
+    fn unpack(word: u64) -> Option<Self> {
+        let wire = usize::try_from(word & ((1 << WIRE_BITS) - 1)).ok()?;
+        let test = if word >> WIRE_BITS & 1 == 0 { Test::Cumulative } else { Test::Step };
+        let breaches = word >> BREACH_SHIFT & MOST_ENTRIES as u64;
+        (breaches > 0).then_some(Self { wire, test, breaches, requests: word >> REQUEST_SHIFT })
+    }
+}
+
+/// One count against one table.
+#[derive(Debug)]
+struct Counter {
+    n_max: Box<[u64]>,
+    /// The start number from which it counts.
+    first: u64,
+    /// How many requests breached; written by whoever breaches, after `last`.
+    breaches: AtomicU64,
+    /// How many of them were unanswered when they counted; for the report only.
+    unanswered: AtomicU64,
+    /// As many clients of breaches as must be there, 0 where none is yet, filled from the front by whoever breaches, before
+    /// `breaches`. Empty when one client is enough.
+    clients: Box<[AtomicU64]>,
+}
+
+impl Counter {
+    fn new(n_max: Box<[u64]>, first: u64, min_clients: u8) -> Self {
+        let n_max = if n_max.len() > MOST_ENTRIES { n_max.into_iter().take(MOST_ENTRIES).collect() } else { n_max };
+        let clients = if min_clients > 1 { min_clients.min(MOST_CLIENTS) } else { 0 };
+        Self {
+            n_max,
+            first,
+            breaches: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+            clients: (0..clients).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Counts a breach whose number `last` covers already, and returns the requests and breaches when they suffice.
+    fn breach(&self, last: &AtomicU64, seq: u64, client: u64, unanswered: bool) -> Option<(u64, u64)> {
+        if seq < self.first {
+            return None;
+        }
+        self.note(client);
+        if unanswered {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
+        let breaches = self.breaches.fetch_add(1, Ordering::AcqRel) + 1;
+        let requests = last.load(Ordering::Acquire) - (self.first - 1);
+        let n_max = self.n_max.get(usize::try_from(breaches - 1).ok()?)?;
+        (requests <= *n_max && self.has_clients()).then_some((requests, breaches))
+    }
+
+    /// Notes whose request breached, unless as many clients as must be there are known already.
+    fn note(&self, client: u64) {
+        // Requests of which nobody knows whose they are count as those of one client.
+        let client = if client == 0 { u64::MAX } else { client };
+        for slot in &self.clients {
+            let mut known = slot.load(Ordering::Acquire);
+            if known == 0 {
+                match slot.compare_exchange(0, client, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => return,
+                    Err(other) => known = other,
+                }
+            }
+            if known == client {
+                return;
+            }
+        }
+    }
+
+    fn has_clients(&self) -> bool {
+        self.clients.last().is_none_or(|slot| slot.load(Ordering::Acquire) != 0)
+    }
+
+    fn count(&self, last: &AtomicU64) -> Count {
+        // Breaches first: `last` then covers at least those counted.
+        let breaches = self.breaches.load(Ordering::Acquire);
+        let requests = if breaches == 0 { 0 } else { last.load(Ordering::Acquire) - (self.first - 1) };
+        Count { requests, breaches, unanswered: self.unanswered.load(Ordering::Relaxed) }
+    }
+}
+
+/// One gate's wire.
+#[derive(Debug)]
+struct Wire {
+    /// The highest start number among breaches counted since the trial began; written by whoever breaches, before it counts.
+    last: AtomicU64,
+    cumulative: Counter,
+}
+
+/// What the steps of one trial share.
+#[derive(Debug)]
+struct Brake {
+    wires: Box<[Wire]>,
+    min_clients: u8,
+    /// Zero while armed; else the packed [`Trip`]. Written once, by whoever crosses a table.
+    tripped: AtomicU64,
+}
+
+/// One step of a trial of a canary, shared by all workers and by all epochs of that step.
+///
+/// The start numbers go on for the whole rollout. A breach is counted by the step in which its request began.
+#[derive(Debug)]
+pub struct Trial {
+    /// The last start number taken in the rollout; written by every canary request.
+    started: Arc<AtomicU64>,
+    brake: Arc<Brake>,
+    /// The start number from which the step counts.
+    first: u64,
+    steps: Box<[Counter]>,
+}
 
 impl Trial {
-    /// Arms a trial with one table n_max per gate that has a wire; at most [`MOST_WIRES`] of at most 65 535 entries.
+    /// Arms the trial of a new rollout, with start numbers from 1: one wire for each pair of tables, at most [`MOST_WIRES`].
+    ///
+    /// A count trips only when its breaches come from at least `min_clients` clients, 1 to [`MOST_CLIENTS`]; what is outside
+    /// counts as the nearest.
     #[must_use]
-    pub fn new(tables: Vec<Box<[u64]>>) -> Self {
-        let wire = |n_max| Wire { n_max, last: AtomicU64::new(0), breaches: AtomicU64::new(0), unanswered: AtomicU64::new(0) };
-        let wires: Box<[Wire]> = tables.into_iter().take(MOST_WIRES).map(wire).collect();
-        Self { wires, started: AtomicU64::new(0), tripped: AtomicU64::new(0) }
+    pub fn new(wires: Vec<Tables>, min_clients: u8) -> Self {
+        Self::arm(Arc::new(AtomicU64::new(0)), wires, min_clients)
+    }
+
+    fn arm(started: Arc<AtomicU64>, wires: Vec<Tables>, min_clients: u8) -> Self {
+        let first = started.load(Ordering::Relaxed) + 1;
+        let counter = |n_max| Counter::new(n_max, first, min_clients);
+        let wire = |n_max| Wire { last: AtomicU64::new(0), cumulative: counter(n_max) };
+        let wires = wires.into_iter().take(MOST_WIRES).map(|tables| (wire(tables.cumulative), counter(tables.step)));
+        let (wires, steps): (Vec<_>, Vec<_>) = wires.unzip();
+        let brake = Brake { wires: wires.into(), min_clients, tripped: AtomicU64::new(0) };
+        Self { started, brake: Arc::new(brake), first, steps: steps.into() }
+    }
+
+    /// Goes on with the next step: the same start numbers, cumulative counts and flag, and step counts that begin with the
+    /// next request. A wire without a table has no step test.
+    #[must_use]
+    pub fn next_step(&self, step_tables: Vec<Box<[u64]>>) -> Self {
+        let first = self.started() + 1;
+        let mut tables = step_tables.into_iter();
+        let counter = |_| Counter::new(tables.next().unwrap_or_default(), first, self.brake.min_clients);
+        let steps = self.brake.wires.iter().map(counter).collect();
+        Self { started: Arc::clone(&self.started), brake: Arc::clone(&self.brake), first, steps }
+    }
+
+    /// Begins a new trial of the same rollout that shares nothing but the start numbers: after a resume, after the warm-up,
+    /// and without wires for probes.
+    #[must_use]
+    pub fn fresh(&self, wires: Vec<Tables>, min_clients: u8) -> Self {
+        Self::arm(Arc::clone(&self.started), wires, min_clients)
     }
 
     /// Takes the start number of a canary request, from 1.
@@ -78,50 +251,50 @@ impl Trial {
         self.started.load(Ordering::Relaxed)
     }
 
+    /// Returns the start number from which the step counts.
+    #[must_use]
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Says whether the canary must get nothing any more.
     #[must_use]
     pub fn is_tripped(&self) -> bool {
-        self.tripped.load(Ordering::Acquire) != 0
+        self.brake.tripped.load(Ordering::Acquire) != 0
     }
 
     /// Returns what tripped, `None` while armed.
     #[must_use]
     pub fn trip(&self) -> Option<Trip> {
-        let packed = self.tripped.load(Ordering::Acquire);
-        let wire = usize::try_from(packed & ((1 << WIRE_BITS) - 1)).ok()?.checked_sub(1)?;
-        let breaches = (packed >> WIRE_BITS) & ((1 << BREACH_BITS) - 1);
-        Some(Trip { wire, breaches, requests: packed >> (WIRE_BITS + BREACH_BITS) })
+        Trip::unpack(self.brake.tripped.load(Ordering::Acquire))
     }
 
     /// Counts a breach of one wire by the request with start number `seq`; says whether this breach tripped the trial.
     ///
-    /// The caller has claimed the breach with [`Claims::claim`], so that no request counts twice.
-    pub fn breach(&self, wire: usize, seq: u64, unanswered: bool) -> bool {
-        let Some(cell) = self.wires.get(wire) else { return false };
-        cell.last.fetch_max(seq, Ordering::AcqRel);
-        if unanswered {
-            cell.unanswered.fetch_add(1, Ordering::Relaxed);
-        }
-        let breaches = cell.breaches.fetch_add(1, Ordering::AcqRel) + 1;
-        let requests = cell.last.load(Ordering::Acquire);
-        let index = usize::try_from(breaches - 1).unwrap_or(usize::MAX);
-        let Some(n_max) = cell.n_max.get(index) else { return false };
-        if requests > *n_max {
+    /// `client` stands for whoever sent the request, 0 when that is unknown. The caller has claimed the breach with
+    /// [`Claims::claim`], so that no request counts twice. A count that begins after the request leaves it out.
+    pub fn breach(&self, wire: usize, seq: u64, client: u64, unanswered: bool) -> bool {
+        let (Some(cell), Some(step)) = (self.brake.wires.get(wire), self.steps.get(wire)) else { return false };
+        // A step begins no earlier than its trial.
+        if seq < cell.cumulative.first {
             return false;
         }
-        let packed = (requests << (WIRE_BITS + BREACH_BITS)) | (breaches << WIRE_BITS) | (wire as u64 + 1);
-        self.tripped.compare_exchange(0, packed, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        cell.last.fetch_max(seq, Ordering::AcqRel);
+        let mut tripped = false;
+        for (test, counter) in [(Test::Cumulative, &cell.cumulative), (Test::Step, step)] {
+            if let Some((requests, breaches)) = counter.breach(&cell.last, seq, client, unanswered) {
+                let word = Trip { wire, test, breaches, requests }.pack();
+                tripped |= self.brake.tripped.compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            }
+        }
+        tripped
     }
 
     /// Returns the counts of every wire, for the judge and for reports.
     #[must_use]
-    pub fn counts(&self) -> Vec<Count> {
-        let count = |wire: &Wire| {
-            // Breaches first: `last` then covers at least those counted.
-            let breaches = wire.breaches.load(Ordering::Acquire);
-            Count { requests: wire.last.load(Ordering::Acquire), breaches, unanswered: wire.unanswered.load(Ordering::Relaxed) }
-        };
-        self.wires.iter().map(count).collect()
+    pub fn counts(&self) -> Vec<WireCounts> {
+        let both = self.brake.wires.iter().zip(&self.steps);
+        both.map(|(wire, step)| WireCounts { cumulative: wire.cumulative.count(&wire.last), step: step.count(&wire.last) }).collect()
     }
 }
 
@@ -154,51 +327,5 @@ impl Claims {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn armed() -> Trial {
-        Trial::new(vec![vec![0, 0, 3, 6, 10].into()])
-    }
-
-    #[test]
-    fn three_of_three_trip_and_two_do_not() {
-        let trial = armed();
-        for expected in [false, false, true] {
-            let seq = trial.begin();
-            assert_eq!(trial.breach(0, seq, false), expected);
-        }
-        assert!(trial.is_tripped());
-        assert_eq!(trial.trip(), Some(Trip { wire: 0, breaches: 3, requests: 3 }));
-    }
-
-    #[test]
-    fn the_newest_breach_decides_which_request_it_was() {
-        let trial = armed();
-        for _ in 0..7 {
-            trial.begin();
-        }
-        assert!(!trial.breach(0, 7, false));
-        assert!(!trial.breach(0, 1, false));
-        assert!(!trial.breach(0, 2, false), "the third breach is request 7, not request 2");
-        assert!(!trial.breach(0, 3, true), "four of seven are still too few");
-        assert!(trial.breach(0, 4, false), "five of seven suffice");
-        assert_eq!(trial.counts(), [Count { requests: 7, breaches: 5, unanswered: 1 }]);
-    }
-
-    #[test]
-    fn a_trial_trips_once() {
-        let trial = armed();
-        let tripped = (1..=5).filter(|_| trial.breach(0, trial.begin(), false)).count();
-        assert_eq!(tripped, 1);
-    }
-
-    #[test]
-    fn the_first_claim_wins() {
-        let claims = Claims::new();
-        assert!(claims.claim(3));
-        assert!(!claims.claim(3));
-        assert!(claims.claim(0));
-        assert!(!claims.claim(32), "a wire that cannot be claimed never counts");
-    }
-}
+#[path = "tripwire_tests.rs"]
+mod tests;

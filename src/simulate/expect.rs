@@ -38,7 +38,8 @@ pub fn check(expect: &Expect, runs: &[Outcome], full: usize) -> Vec<Checked> {
         ("braked", expect.braked, runs.iter().filter(|run| run.brakes > 0).count()),
         ("promoted", expect.promoted, in_phase(Phase::Promoted)),
         ("aborted", expect.aborted, in_phase(Phase::Aborted)),
-        ("progressing", expect.progressing, in_phase(Phase::Progressing)),
+        ("paused", expect.paused, in_phase(Phase::Paused)),
+        ("progressing", expect.progressing, [Phase::Progressing, Phase::Braked, Phase::Watching].into_iter().map(in_phase).sum()),
     ];
     let of_brake = |get: fn(&crate::simulate::outcome::Brake) -> u64| -> Vec<f64> {
         runs.iter().filter_map(|run| run.brake.as_ref().map(|brake| get(brake) as f64)).collect()
@@ -108,16 +109,24 @@ fn check_figure(what: &'static str, figure: Figure, mut values: Vec<f64>, exact:
         return;
     };
     let (low, high) = if exact { (median, median) } else { median_bounds(&values) };
-    if let Some(wanted) = figure.median.map(|quantity| quantity.0) {
-        let within = figure.within.map_or(0.1, |ratio| ratio.0);
+    let within = figure.within.map_or(0.1, |ratio| ratio.0);
+    let near = |name: &str, wanted: f64, found: f64, (low, high): (f64, f64)| {
         let (from, to) = (wanted * (1.0 - within), wanted * (1.0 + within));
-        checked.push(Checked {
+        Checked {
             what,
-            expected: format!("median {} ± {} %", short(wanted), short(within * 100.0)),
-            found: short(median),
-            deviation: Some(if wanted > 0.0 { median / wanted - 1.0 } else { 0.0 }),
+            expected: format!("{name} {} ± {} %", short(wanted), short(within * 100.0)),
+            found: short(found),
+            deviation: Some(if wanted > 0.0 { found / wanted - 1.0 } else { 0.0 }),
             holds: low <= to + 1e-9 && high >= from - 1e-9,
-        });
+        }
+    };
+    if let Some(wanted) = figure.median.map(|quantity| quantity.0) {
+        checked.push(near("median", wanted, median, (low, high)));
+    }
+    if let Some(wanted) = figure.mean.map(|quantity| quantity.0) {
+        let (mean, error) = mean_and_error(&values);
+        let bounds = if exact { (mean, mean) } else { (mean - Z * error, mean + Z * error) };
+        checked.push(near("mean", wanted, mean, bounds));
     }
     if let Some(bound) = figure.median_at_most.map(|quantity| quantity.0) {
         let expected = format!("median at most {}", short(bound));
@@ -132,6 +141,17 @@ fn check_figure(what: &'static str, figure: Figure, mut values: Vec<f64>, exact:
         let expected = format!("never above {}", short(bound));
         checked.push(Checked { what, expected, found: short(most), deviation: None, holds: most <= bound });
     }
+}
+
+/// The two-sided 99.9 % point of the normal distribution.
+const Z: f64 = 3.29;
+
+/// Returns the mean of at least one value and its standard error, infinite for a single value.
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    (mean, if values.len() < 2 { f64::INFINITY } else { (squares / (count - 1.0) / count).sqrt() })
 }
 
 /// Returns the median of sorted values.

@@ -8,7 +8,7 @@ use crate::domain::rollout::Phase;
 use crate::domain::stats::binomial;
 use crate::simulate::expect::{self, Checked, short};
 use crate::simulate::outcome::{Brake, Outcome};
-use crate::simulate::run::Results;
+use crate::simulate::run::{self, Results};
 use crate::simulate::scenario::Scenario;
 
 /// How sure the bounds on a share are.
@@ -30,6 +30,8 @@ pub struct Share {
 pub struct Spread {
     /// The median.
     pub median: f64,
+    /// The mean.
+    pub mean: f64,
     /// The 90 % point.
     pub p90: f64,
     /// The largest.
@@ -92,8 +94,8 @@ impl Report {
     pub fn new(name: String, scenario: &Scenario, results: &Results) -> Self {
         let mut lines = vec![line("Portcullis".to_owned(), &results.runs, expect::check(&scenario.expect, &results.runs, scenario.runs.0))];
         for (peer, runs) in scenario.peer.iter().zip(&results.peers) {
-            // A peer is run less often, and its claims are about what is behind its runs.
-            lines.push(line(peer.name.clone(), runs, expect::check(&peer.expect, runs, scenario.runs.0.min(runs.len()))));
+            let full = run::runs_of_peers(scenario, scenario.runs.0);
+            lines.push(line(peer.name.clone(), runs, expect::check(&peer.expect, runs, full)));
         }
         let broken =
             results.runs.iter().enumerate().filter_map(|(index, run)| {
@@ -172,7 +174,8 @@ fn line(controller: String, runs: &[Outcome], checks: Vec<Checked>) -> Line {
     let spread = |get: &dyn Fn(&Outcome) -> Option<f64>| {
         let mut values: Vec<f64> = runs.iter().filter_map(get).collect();
         values.sort_by(f64::total_cmp);
-        Some(Spread { median: expect::median(&values)?, p90: expect::quantile(&values, 0.9)?, max: *values.last()? })
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        Some(Spread { mean, median: expect::median(&values)?, p90: expect::quantile(&values, 0.9)?, max: *values.last()? })
     };
     let (rolled_back, promoted) = (of(&|run| run.phase == Phase::RolledBack), of(&|run| run.phase == Phase::Promoted));
     let aborted = of(&|run| run.phase == Phase::Aborted).runs;

@@ -31,11 +31,15 @@ pub fn run(scenario: &Scenario, runs: usize, seed: u64, threads: usize, done: &(
     let outcomes = spread(runs, threads, done, |index| world::run_for_seed(scenario, seed_of(index)));
     let peers = scenario.peer.iter().map(|peer| {
         let kind = &peer.kind;
-        spread(runs.min(scenario.peer_runs.map_or(MOST_OF_A_PEER, |most| most.0)), threads, &|| {}, |index| {
-            peers::run(kind, scenario, seed_of(index))
-        })
+        spread(runs_of_peers(scenario, runs), threads, &|| {}, |index| peers::run(kind, scenario, seed_of(index)))
     });
     Results { seed, runs: outcomes, peers: peers.collect() }
+}
+
+/// Returns how many runs each peer gets beside so many of Portcullis.
+#[must_use]
+pub fn runs_of_peers(scenario: &Scenario, runs: usize) -> usize {
+    runs.min(scenario.peer_runs.map_or(MOST_OF_A_PEER, |most| most.0))
 }
 
 /// Does `count` pieces of work over threads and returns what came of each, in order.

@@ -31,7 +31,6 @@ pub const MOST_SERIES: usize = 10_000;
 const VERSION_SERIES: usize = Class::ALL.len() + 1 + 2 * HISTOGRAM_SERIES;
 
 /// Every phase of a rollout.
-const PHASES: [Phase; 4] = [Phase::Progressing, Phase::Promoted, Phase::RolledBack, Phase::Aborted];
 
 /// Where the figures are read from.
 #[derive(Clone)]
@@ -144,7 +143,7 @@ impl Source {
 fn weights(sheet: &mut Sheet, service: &ServiceStatus) {
     let mut shares = BTreeMap::new();
     if let Some(rollout) = &service.rollout {
-        let progressing = rollout.phase == Phase::Progressing;
+        let progressing = !rollout.phase.is_terminal();
         let canary = if progressing { rollout.weight.ratio() } else { 0.0 };
         let stable = if progressing { rollout.weight.complement().ratio() } else { 0.0 };
         shares.insert((rollout.stable.name.as_str(), Role::Stable), stable);
@@ -161,11 +160,11 @@ fn weights(sheet: &mut Sheet, service: &ServiceStatus) {
 }
 
 fn phase(sheet: &mut Sheet, service: &ServiceStatus) {
-    if !sheet.reserve(PHASES.len()) {
+    if !sheet.reserve(Phase::ALL.len()) {
         return;
     }
     let current = service.rollout.as_ref().map(|rollout| rollout.phase);
-    for phase in PHASES {
+    for phase in Phase::ALL {
         let value = if current == Some(phase) { 1.0 } else { 0.0 };
         sheet.value(&m::PHASE, &[service.name.as_str(), phase.as_str()], value);
     }

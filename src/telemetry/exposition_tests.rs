@@ -3,9 +3,9 @@
 use super::*;
 use crate::control::status::RolloutStatus;
 use crate::domain::gate::{Origin, Verdict};
+use crate::domain::judge::GateStatus;
 use crate::domain::observation::Observation;
 use crate::domain::outcome::{Failure, Outcome};
-use crate::domain::rollout::GateStatus;
 use crate::domain::version::Version;
 use crate::domain::weight::Weight;
 
@@ -22,6 +22,14 @@ fn gate(name: &str) -> GateStatus {
         breaches: 2,
         log_e: 1.5,
         log_threshold: 6.25,
+        value: None,
+        limit: None,
+        lower: None,
+        upper: None,
+        brake_log_e: 0.0,
+        brake_log_threshold: 7.0,
+        confirm_log_e: 0.0,
+        confirm_log_threshold: None,
         needs: Some(80),
     }
 }
@@ -41,6 +49,10 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         gates: vec![gate("p95 < 1 s"), gate("errors < 1%")],
         file: None,
         needs: None,
+        needs_seconds: None,
+        held_seconds: None,
+        rate: 0.0,
+        brakes: 0,
         canary_requests: 20,
         trip: None,
         durable: true,
@@ -141,7 +153,7 @@ fn shares_sum_to_one_and_exactly_the_current_phase_is_set() {
         let text = text(&figures(vec![service(phase, 2_500)]));
         let shares = [weight(&text, "0.8.1", "stable"), weight(&text, "0.8.2", "canary"), weight(&text, "0.8.2", "stable")];
         assert_eq!(shares, [stable, canary, promoted], "{phase:?}");
-        for each in PHASES {
+        for each in Phase::ALL {
             let series = format!("portcullis_rollout_phase{{service=\"carts\",phase=\"{}\"}}", each.as_str());
             assert_eq!(value(&text, &series), Some(if phase == Some(each) { 1.0 } else { 0.0 }), "{phase:?}");
         }

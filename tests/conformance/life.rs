@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::outcome::{Failure, Role};
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::version::Version;
@@ -117,7 +118,7 @@ fn connections_above_the_limit_are_turned_away() {
 #[test]
 fn every_access_line_carries_the_generation_that_decided() {
     let upstream = telling();
-    let canary = proxy::to([]).canary([upstream.address], &[Watch::Errors], &[0]).start();
+    let canary = proxy::to([]).canary([upstream.address], &[Watch::Errors(ErrorKinds::DEFAULT)], &[0]).start();
     Client::connect(canary.address).ask(get(""));
     let line = canary.line();
     assert_eq!((line.generation, line.role, line.status, line.bytes), (GENERATION, Some(Role::Canary), 200, 6));

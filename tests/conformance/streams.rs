@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::outcome::{Failure, Role};
 use portcullis::seam::table::Watch;
 
@@ -113,7 +114,7 @@ fn a_large_download_to_a_slow_reader_is_held_back_and_takes_little_memory() {
 }
 
 /// Wires for a short latency limit and for errors, that trip at the first breach.
-const WIRES: [Watch; 2] = [Watch::Latency(Duration::from_millis(200)), Watch::Errors];
+const WIRES: [Watch; 2] = [Watch::Latency(Duration::from_millis(200)), Watch::Errors(ErrorKinds::DEFAULT)];
 const EVERY: [u64; 1] = [u64::MAX];
 
 #[test]
@@ -174,6 +175,41 @@ fn a_hung_version_is_charged_at_its_limit_once_and_its_late_answer_not_again() {
     assert_eq!(client.answers(1, &[])[0].status(), 200);
     assert_eq!(proxy.canary_ended(1).answered, 1);
     assert_eq!(proxy.breaches(), [1, 0]);
+}
+
+/// A version that ends no answer, and begins one only for a stream.
+fn dawdling() -> Upstream {
+    Upstream::start(|peer| {
+        if peer.head().is_some_and(|request| request.target() == "/stream") {
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        }
+        peer.until_closed();
+    })
+}
+
+#[test]
+fn a_hung_request_is_a_time_out_at_its_outcome_deadline_but_a_stream_is_not_and_a_slow_upload_neither() {
+    let wires = [Watch::Errors(ErrorKinds::DEFAULT), Watch::Errors(ErrorKinds::SERVER), Watch::Duration(Duration::from_millis(300))];
+    let upstream = dawdling();
+    let proxy = proxy::to([]).canary([upstream.address], &wires, &[0]).outcome_deadline(Duration::from_millis(200)).start();
+    let ask = |request: Vec<u8>| {
+        let mut client = Client::connect(proxy.address);
+        client.send(request);
+        client
+    };
+    let streaming = ask(head(b"GET /stream HTTP/1.1", b""));
+    eventually("a stream that goes on breaches its duration alone", || (proxy.breaches()[2] == 1).then_some(()));
+    assert_eq!(proxy.breaches(), [0, 0, 1]);
+    let uploading = ask([head(b"POST /upload HTTP/1.1", b"Content-Length: 9\r\n"), b"half".to_vec()].concat());
+    upstream.wait("half of a request", |seen| seen.iter().any(|s| s.bytes.ends_with(b"half")));
+    eventually("so does an upload that goes on", || (proxy.breaches()[2] == 2).then_some(()));
+    assert_eq!(proxy.breaches(), [0, 0, 2], "its client is what it waits for");
+    let hanging = ask(head(b"GET /hang HTTP/1.1", b""));
+    eventually("a hung request is a time-out", || (proxy.breaches()[0] == 1).then_some(()));
+    eventually("and breaches its duration later", || (proxy.breaches()[2] == 3).then_some(()));
+    drop((streaming, uploading, hanging));
+    proxy.canary_ended(3);
+    assert_eq!(proxy.breaches(), [1, 0, 3]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 use portcullis_models::check;
-use portcullis_models::tripwire::Trial;
+use portcullis_models::tripwire::{Tables, Trial};
 
 /// How a breach is counted.
 #[derive(Clone, Copy)]
@@ -82,11 +82,11 @@ fn relaxed_counting_is_found() {
 #[should_panic(expected = "picked after the trip")]
 fn a_flag_told_of_without_release_is_found() {
     check(None, || {
-        let (trial, told) = (Arc::new(Trial::new(vec![vec![1].into()])), Arc::new(AtomicU64::new(0)));
+        let (trial, told) = (Arc::new(Trial::new(vec![Tables::without_step([1].into())], 1)), Arc::new(AtomicU64::new(0)));
         let breaching = {
             let (trial, told) = (Arc::clone(&trial), Arc::clone(&told));
             thread::spawn(move || {
-                trial.breach(0, 1, false);
+                trial.breach(0, 1, 0, false);
                 told.store(1, Ordering::Relaxed);
             })
         };
@@ -116,4 +116,63 @@ fn a_claim_by_load_and_store_is_found() {
         let times = count.load(Ordering::Acquire);
         assert!(times == 1, "counted {times} times");
     });
+}
+
+#[test]
+#[should_panic(expected = "2 probes within one spacing")]
+fn a_turn_taken_by_load_and_store_is_found() {
+    check(None, || {
+        let next = Arc::new(AtomicU64::new(0));
+        let take = |next: &AtomicU64, now: u64| {
+            let due = now >= next.load(Ordering::Acquire);
+            if due {
+                next.store(now + 500, Ordering::Release);
+            }
+            u64::from(due)
+        };
+        let other = {
+            let next = Arc::clone(&next);
+            thread::spawn(move || take(&next, 100))
+        };
+        let probes = take(&next, 101) + other.join().unwrap();
+        assert!(probes == 1, "{probes} probes within one spacing");
+    });
+}
+
+/// Two breaches of two clients, of which each counts and notes its client; whoever counts the second must know both.
+fn the_second_knows_both_clients(note_first: bool) {
+    check(None, move || {
+        let (clients, breaches) = (Arc::new([AtomicU64::new(0), AtomicU64::new(0)]), Arc::new(AtomicU64::new(0)));
+        let note = |clients: &[AtomicU64; 2], client: u64| {
+            let _ = clients.iter().any(|slot| slot.compare_exchange(0, client, Ordering::AcqRel, Ordering::Acquire).is_ok());
+        };
+        let breach = move |clients: &[AtomicU64; 2], breaches: &AtomicU64, client: u64| {
+            if note_first {
+                note(clients, client);
+            }
+            let k = breaches.fetch_add(1, Ordering::AcqRel) + 1;
+            let known = clients[1].load(Ordering::Acquire) != 0;
+            if !note_first {
+                note(clients, client);
+            }
+            k < 2 || known
+        };
+        let other = {
+            let (clients, breaches) = (Arc::clone(&clients), Arc::clone(&breaches));
+            thread::spawn(move || breach(&clients, &breaches, 7))
+        };
+        let mine = breach(&clients, &breaches, 8);
+        assert!(mine & other.join().unwrap(), "a trip was lost");
+    });
+}
+
+#[test]
+fn clients_noted_before_the_count_pass() {
+    the_second_knows_both_clients(true);
+}
+
+#[test]
+#[should_panic(expected = "a trip was lost")]
+fn clients_noted_after_the_count_are_found() {
+    the_second_knows_both_clients(false);
 }

@@ -4,11 +4,11 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 use portcullis_models::check;
-use portcullis_models::tripwire::{Claims, Trial};
+use portcullis_models::tripwire::{Claims, Tables, Trial};
 
 /// Makes a trial with one wire.
 fn armed(n_max: &[u64]) -> Arc<Trial> {
-    Arc::new(Trial::new(vec![n_max.into()]))
+    Arc::new(Trial::new(vec![Tables::without_step(n_max.into())], 1))
 }
 
 /// How many of these start numbers are at most `n`.
@@ -29,7 +29,7 @@ fn no_pick_after_the_trip_gives_the_canary_a_request() {
         let breaching = {
             let (trial, told) = (Arc::clone(&trial), Arc::clone(&told));
             thread::spawn(move || {
-                assert!(trial.breach(0, 1, false));
+                assert!(trial.breach(0, 1, 0, false));
                 assert!(!picks_canary(&trial), "the worker that tripped sees it at once");
                 told.store(true, Ordering::Release);
             })
@@ -56,7 +56,7 @@ fn a_pick_that_saw_the_trip_never_unsees_it() {
             .map(|seq| {
                 let trial = Arc::clone(&trial);
                 thread::spawn(move || {
-                    trial.breach(0, seq, false);
+                    trial.breach(0, seq, 0, false);
                 })
             })
             .collect();
@@ -78,7 +78,7 @@ fn exactly_one_trips(numbers: &'static [u64], preemptions: Option<usize>) {
         let breach = |seq: u64| {
             let (trial, winners) = (Arc::clone(&trial), Arc::clone(&winners));
             move || {
-                if trial.breach(0, seq, false) {
+                if trial.breach(0, seq, 0, false) {
                     winners.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -89,7 +89,7 @@ fn exactly_one_trips(numbers: &'static [u64], preemptions: Option<usize>) {
         assert_eq!(winners.load(Ordering::Relaxed), 1);
         let (trip, counts) = (trial.trip().unwrap(), trial.counts());
         assert!(trip.breaches >= 1 && among(trip.requests, numbers) >= trip.breaches, "{trip:?} of {numbers:?}");
-        assert_eq!((counts[0].breaches, counts[0].requests), (numbers.len() as u64, *numbers.iter().max().unwrap()));
+        assert_eq!((counts[0].cumulative.breaches, counts[0].cumulative.requests), (numbers.len() as u64, *numbers.iter().max().unwrap()));
     });
 }
 
@@ -114,10 +114,10 @@ fn judged_as_one(n_max: &'static [u64], numbers: &'static [u64], trips: bool, pr
             .iter()
             .map(|seq| {
                 let (trial, seq) = (Arc::clone(&trial), *seq);
-                thread::spawn(move || trial.breach(0, seq, false))
+                thread::spawn(move || trial.breach(0, seq, 0, false))
             })
             .collect();
-        let mut tripped = usize::from(trial.breach(0, numbers[0], false));
+        let mut tripped = usize::from(trial.breach(0, numbers[0], 0, false));
         tripped += threads.into_iter().map(|t| usize::from(t.join().unwrap())).sum::<usize>();
         assert_eq!((tripped, trial.is_tripped()), (usize::from(trips), trips), "{n_max:?} {numbers:?}");
         if let Some(trip) = trial.trip() {
@@ -157,11 +157,11 @@ fn what_the_judge_reads_covers_what_it_counts() {
         let breaching = {
             let trial = Arc::clone(&trial);
             thread::spawn(move || {
-                trial.breach(0, 9, true);
-                trial.breach(0, 1, false);
+                trial.breach(0, 9, 0, true);
+                trial.breach(0, 1, 0, false);
             })
         };
-        let count = trial.counts()[0];
+        let count = trial.counts()[0].cumulative;
         assert!(among(count.requests, &[1, 9]) >= count.breaches, "{count:?}");
         assert!(count.breaches == 0 || count.requests == 9, "the first breach counted was request 9: {count:?}");
         breaching.join().unwrap();
@@ -191,15 +191,15 @@ fn deadline_against_end(slow: bool) {
             let (trial, claims) = (Arc::clone(&trial), Arc::clone(&claims));
             thread::spawn(move || {
                 let first = claims.claim(0);
-                (first, first && trial.breach(0, 7, true))
+                (first, first && trial.breach(0, 7, 0, true))
             })
         };
         let first = claims.claim(0);
-        let tripped = first && slow && trial.breach(0, 7, false);
+        let tripped = first && slow && trial.breach(0, 7, 0, false);
         assert!(claims.is_settled(0));
         let (deadline_first, deadline_tripped) = deadline.join().unwrap();
         assert!(first != deadline_first, "exactly one of the two has its say");
-        let count = trial.counts()[0];
+        let count = trial.counts()[0].cumulative;
         assert_eq!(count.breaches, u64::from(slow || deadline_first), "counted once, or not at all when the good answer was first");
         assert_eq!(count.unanswered, u64::from(deadline_first));
         assert_eq!((tripped || deadline_tripped, trial.is_tripped()), (count.breaches == 1, count.breaches == 1));

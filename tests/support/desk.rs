@@ -161,7 +161,7 @@ impl Desk {
     pub fn trip(&self) {
         let epoch = Arc::clone(&self.routes.current().routes[0].epoch);
         let trial = &epoch.canary.as_ref().expect("a rollout progresses").trial;
-        let tripped = (0..3).map(|_| trial.breach(0, trial.begin(), false)).filter(|tripped| *tripped).count();
+        let tripped = (0..3).map(|_| trial.breach(0, trial.begin(), 0, false)).filter(|tripped| *tripped).count();
         assert_eq!(tripped, 1, "the third of three slow requests trips");
         let at = self.clock.now();
         let report = Report::Tripped { service: name("carts"), rollout: epoch.rollout, evident: at, at };
@@ -188,6 +188,7 @@ impl Desk {
             versions: (epoch.version(Role::Stable).name.clone(), epoch.version(Role::Canary).name.clone()),
             observations: vec![seen],
             marks: Vec::new(),
+            stable_marks: Vec::new(),
         };
         self.reports.as_ref().unwrap().send(report).unwrap();
     }

@@ -22,7 +22,7 @@ use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report};
 use portcullis::seam::routes::Routes;
 use portcullis::seam::table::{Canary, Epoch, Route, Table, Watch};
-use portcullis::seam::tripwire::Trial;
+use portcullis::seam::tripwire::{Tables, Trial};
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
@@ -111,8 +111,21 @@ impl Setup {
 
     /// Puts a canary on trial that gets every request, watched by these wires, each with this table n_max.
     pub fn canary(mut self, endpoints: impl Into<Vec<SocketAddr>>, watches: &[Watch], n_max: &[u64]) -> Self {
-        let trial = Arc::new(Trial::new(watches.iter().map(|_| n_max.into()).collect()));
-        self.canary = Some(Canary { version: version("v2", endpoints.into()), weight: Weight::FULL, trial, watches: watches.into() });
+        let trial = Arc::new(Trial::new(watches.iter().map(|_| Tables::without_step(n_max.into())).collect(), 1));
+        self.canary = Some(Canary {
+            version: version("v2", endpoints.into()),
+            weight: Weight::FULL,
+            trial,
+            watches: watches.into(),
+            outcome_deadline: None,
+            probe_spacing: None,
+        });
+        self
+    }
+
+    /// Lets the canary's requests fail that have no response head after so long.
+    pub fn outcome_deadline(mut self, deadline: Duration) -> Self {
+        self.canary.as_mut().expect("a canary").outcome_deadline = Some(deadline);
         self
     }
 
@@ -190,7 +203,7 @@ impl Proxy {
 
     /// Returns breaches of each wire.
     pub fn breaches(&self) -> Vec<u64> {
-        self.trial.as_ref().unwrap().counts().iter().map(|c| c.breaches).collect()
+        self.trial.as_ref().unwrap().counts().iter().map(|c| c.cumulative.breaches).collect()
     }
 
     /// Returns how many requests were refused.

@@ -95,7 +95,7 @@ async fn pages_of_other_origins_cannot_change_anything() {
         &[("origin", "http://localhost:9901"), ("sec-fetch-site", "cross-site")],
     ];
     for headers in refused {
-        for path in [ABORT, "/v1/rollouts/carts/promote", "/v1/rollouts"] {
+        for path in [ABORT, "/v1/rollouts/carts/promote", "/v1/rollouts/carts/resume", "/v1/rollouts"] {
             assert_eq!(desk.send(request("POST", path, headers, "")).await.problem().0, 403, "{path} {headers:?}");
         }
     }
@@ -127,7 +127,7 @@ async fn a_form_of_an_old_browser_is_refused_by_its_type() {
 async fn a_listener_for_other_machines_only_shows() {
     let mut desk = Desk::new();
     desk.state.mutations = false;
-    for path in [ABORT, "/v1/rollouts/carts/promote", "/v1/rollouts"] {
+    for path in [ABORT, "/v1/rollouts/carts/promote", "/v1/rollouts/carts/resume", "/v1/rollouts"] {
         let (status, detail) = desk.post(path, "{}").await.problem();
         assert!(status == 403 && detail.contains("--admin 127.0.0.1"), "{path}: {status} {detail}");
     }

@@ -84,6 +84,10 @@ fn rollout(phase: Phase) -> RolloutStatus {
         gates: Vec::new(),
         file: None,
         needs: Some(80),
+        needs_seconds: None,
+        held_seconds: None,
+        rate: 0.0,
+        brakes: 0,
         canary_requests: 20,
         trip: None,
         durable: true,
@@ -93,7 +97,10 @@ fn rollout(phase: Phase) -> RolloutStatus {
 /// Obeys for `carts`, finds nothing to do for `idle`, is in conflict for `busy`, and knows no other.
 fn obey(requests: &Receiver<Asked>, seen: &Mutex<Vec<Command>>) {
     for Asked { command, answer } in requests {
-        let (Command::Start { service, .. } | Command::Abort { service, .. } | Command::Promote { service, .. }) = &command;
+        let (Command::Start { service, .. }
+        | Command::Abort { service, .. }
+        | Command::Promote { service, .. }
+        | Command::Resume { service, .. }) = &command;
         let reply = match service.as_str() {
             "carts" => Ok(Accepted::Done("it is done".to_owned())),
             "idle" => Ok(Accepted::Nothing("there was nothing to do".to_owned())),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::control::status::TripStatus;
 use crate::domain::gate::{Origin, Verdict};
-use crate::domain::rollout::GateStatus;
+use crate::domain::judge::GateStatus;
 
 #[tokio::test]
 async fn rollouts_are_shown_with_their_units_and_words() {
@@ -27,7 +27,7 @@ async fn a_service_that_does_not_exist_is_404_whatever_it_is_called() {
     let long = "x".repeat(10_000);
     let odd = ["orders", "..%2F..%2Fetc%2Fpasswd", "%00", "%0d%0a", "%E2%80%AEcarts", "c%D0%B0rts", "%FF", "carts%20", "CARTS", &long];
     for name in odd {
-        for (method, rest) in [("GET", ""), ("GET", "/verdict"), ("POST", "/abort"), ("POST", "/promote")] {
+        for (method, rest) in [("GET", ""), ("GET", "/verdict"), ("POST", "/abort"), ("POST", "/promote"), ("POST", "/resume")] {
             let answer = desk.send(request(method, &format!("/v1/rollouts/{name}{rest}"), &[], "")).await;
             let (status, detail) = answer.problem();
             assert!(
@@ -56,6 +56,14 @@ async fn the_verdict_is_one_word_and_inconclusive_is_no_pass() {
             breaches: 0,
             log_e: 0.0,
             log_threshold: 3.0,
+            value: None,
+            limit: None,
+            lower: None,
+            upper: None,
+            brake_log_e: 0.0,
+            brake_log_threshold: 7.0,
+            confirm_log_e: 0.0,
+            confirm_log_threshold: None,
             needs: None,
         };
         RolloutStatus { gates: verdicts.iter().map(gate).collect(), ..rollout(Phase::Progressing) }

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::cli::demo::http::{self as exchange, Unanswered};
 use crate::domain::gate::Verdict;
-use crate::domain::rollout::{GateStatus, Phase};
+use crate::domain::judge::GateStatus;
+use crate::domain::rollout::Phase;
 use crate::domain::version::Version;
 use crate::domain::weight::Weight;
 
@@ -196,6 +197,10 @@ mod tests {
             gates: Vec::new(),
             file: None,
             needs: None,
+            needs_seconds: None,
+            held_seconds: None,
+            rate: 0.0,
+            brakes: 0,
             canary_requests: 9,
             trip: Some(trip),
             durable: true,

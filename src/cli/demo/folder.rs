@@ -83,6 +83,8 @@ services:
   - name: carts
     stable: {{version: 0.8.1, endpoints: [\"{stable}\"]}}
     perfspec: {PERFSPEC_NAME}
+    burst_tolerance: 0s
+    watch: 2s
     plan: {{start: 10%, factor: 3, hold: 2s}}
 "
     )

@@ -14,7 +14,8 @@ use crate::cli::demo::http;
 use crate::cli::demo::progress::{Latency, Progress, View};
 use crate::cli::demo::tally::{Counted, Tally};
 use crate::cli::demo::trouble::Trouble;
-use crate::domain::rollout::{GateStatus, Phase};
+use crate::domain::judge::GateStatus;
+use crate::domain::rollout::Phase;
 use crate::domain::weight::Weight;
 use crate::load::{Background, Pace, Plan, Snapshot, seed};
 

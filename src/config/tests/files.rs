@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::AccessLog;
-use crate::domain::gate::{Gate, Origin};
-use crate::domain::rollout::Plan;
+use crate::domain::gate::{Gate, Inconclusive, Origin, Policy};
+use crate::domain::rollout::{Plan, Ramp, Schedule, Start};
 use crate::domain::timeouts::Timeouts;
 
 fn gate(text: &str) -> Gate {
@@ -33,7 +33,8 @@ fn the_example_holds_every_key_and_its_defaults() {
     let canary = service.canary.as_ref().unwrap();
     assert_eq!((canary.name.as_str(), &canary.endpoints[..]), ("0.8.2", &["127.0.0.1:8082".parse().unwrap()][..]));
     assert_eq!(service.gates, [gate("p95 < 1s"), gate("errors < 1%")]);
-    assert_eq!((service.policy.alpha, service.policy.beta), (0.001, 0.05));
+    assert_eq!(service.policy, Policy::default());
+    assert_eq!(service.expected_traffic, Some(100.0));
     assert_eq!(
         service.schedule.plan(0.0, Duration::from_secs(1)).unwrap(),
         Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap()
@@ -53,10 +54,11 @@ fn the_example_knows_every_key() {
     let broken =
         format!("zzz: 1\n{text}").replace("timeouts:\n", "timeouts:\n  zzz: 1\n").replace("- name: carts\n", "- name: carts\n    zzz: 1\n");
     let broken = broken.replace("plan: {start", "plan: {zzz: 1, start").replace("stable: {", "stable: {zzz: 1, ");
+    let broken = broken.replace("gates: [", "gates: [{zzz: 1, gate: p95 < 2s}, ").replace("# slo: {", "slo: {zzz: 1, ");
     let problems = refused(&broken);
     let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
     let lists: Vec<&str> = hints.filter_map(|hint| hint.strip_prefix("the keys here are ")).collect();
-    assert_eq!(lists.len(), 5, "{lists:?}");
+    assert_eq!(lists.len(), 7, "{lists:?}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(text.contains(&format!("{key}:")), "config/example.yaml does not show {key}");
     }
@@ -154,6 +156,48 @@ fn files_that_cannot_be_read_say_why() {
     fs::write(&latin, b"listen: 127.0.0.1:80\nadmin: \xe4\n").unwrap();
     let text = load(&latin);
     assert!(text.contains("not UTF-8") && text.contains("latin.yaml:2:8"), "{text}");
+}
+
+#[test]
+fn every_key_of_the_policy_and_the_plan_is_understood() {
+    let text = format!(
+        "{WITH_CANARY}    gates:
+      - {{gate: 'errors < 0.1%', margin: 80%}}
+      - apdex(500ms) > 0.9
+      - gate: p95 <= stable * 1.1
+    alpha: 0.01
+    beta: 0.1
+    burst_tolerance: 0s
+    warm_up: 30s
+    outcome_deadline: 5s
+    max_bake: 2h
+    inconclusive: roll_back
+    watch: 0s
+    min_clients: 2
+    expected_traffic: 120/min
+    plan: {{start: 5%, factor: 2, express: true, harm: 12.5}}
+"
+    );
+    let settings = loaded(&text).settings;
+    let service = &settings.services[0];
+    assert_eq!(service.gates, [Gate { margin: 80, ..gate("errors < 0.1%") }, gate("apdex(500ms) > 0.9"), gate("p95 <= stable * 1.1")]);
+    assert_eq!(service.gates.iter().map(|gate| gate.margin).collect::<Vec<_>>(), [80, 0, 100]);
+    let wanted = Policy {
+        alpha: 0.01,
+        alpha_brake: 0.01,
+        beta: 0.1,
+        burst_tolerance: Duration::ZERO,
+        warm_up: Duration::from_secs(30),
+        outcome_deadline: Duration::from_secs(5),
+        max_bake: Duration::from_secs(7_200),
+        inconclusive: Inconclusive::RollBack,
+        watch: Duration::ZERO,
+        min_clients: 2,
+    };
+    assert_eq!(service.policy, wanted);
+    assert_eq!(service.expected_traffic, Some(2.0));
+    let ramp = Ramp { start: Start::At("5%".parse().unwrap()), factor: 2, hold: Duration::ZERO, harm: Some(12.5) };
+    assert_eq!(service.schedule, Schedule::Ramp(ramp));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod files;
 mod flags;
+mod gates;
 mod problems;
 mod robust;
 mod values;

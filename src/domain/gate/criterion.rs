@@ -21,6 +21,9 @@ impl Share {
     /// Five percent, the share a p95 gate allows.
     pub const FIVE_PERCENT: Self = Self(50_000);
 
+    /// Sixty percent, the share that is tolerated while a version warms up.
+    pub const SIXTY_PERCENT: Self = Self(600_000);
+
     /// Returns the share as a fraction strictly between 0 and 1.
     #[must_use]
     pub fn ratio(self) -> f64 {

@@ -1,8 +1,8 @@
 //! What can happen to a rollout, what must then be done, and what invariants look at.
 
-use crate::domain::gate::{Evidence, Verdict};
+use crate::domain::gate::{Evidence, Policy, Verdict};
+use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::judge::Judgement;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Record};
 use crate::domain::time::Timestamp;
@@ -38,10 +38,37 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The operator lets a paused rollout go on, with fresh evidence.
+    Resume {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// The last [`Effect::Persist`] is durable.
     Persisted,
     /// The last [`Effect::Persist`] failed, with the reason.
     PersistFailed(String),
+}
+
+/// With which tests a published epoch is armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arming {
+    /// None: the canary gets nothing.
+    Nothing,
+    /// None, but the canary gets probes, drawn with this share.
+    Probes(Weight),
+    /// The looser limits of a warm-up.
+    WarmUp,
+    /// New tripwires, whose bound is halved this many times.
+    Fresh {
+        /// How often the rollout was braked.
+        halvings: u32,
+    },
+    /// The tripwires so far, with fresh counts for the step.
+    NextStep,
+    /// As [`Arming::NextStep`], with the tests of the watch.
+    Watch,
 }
 
 /// What the shell must do, in the order given.
@@ -55,6 +82,8 @@ pub enum Effect {
         owner: Role,
         /// The canary's share while stable owns the traffic.
         weight: Weight,
+        /// What watches the canary.
+        arming: Arming,
     },
     /// Write this durably, then answer with [`Event::Persisted`] or [`Event::PersistFailed`].
     Persist {
@@ -79,8 +108,14 @@ pub struct View<'a> {
     pub record: &'a Record,
     /// Its plan.
     pub plan: &'a Plan,
-    /// When the current step began.
-    pub step_since: Timestamp,
+    /// How it is judged.
+    pub policy: &'a Policy,
+    /// When the current step or phase began.
+    pub since: Timestamp,
+    /// Whether it is still warming up.
+    pub warming: bool,
     /// Whether a raise waits to become durable.
     pub pending: bool,
+    /// Whether something that was published is not durable yet.
+    pub unsaved: bool,
 }

@@ -3,21 +3,29 @@
 //! Going forward: persist, then publish, then notify; a raise that could not be persisted does not happen. Going back:
 //! publish, then persist, then notify; a lowering that could not be persisted is tried again on every tick.
 
-use crate::domain::gate::{Evidence, Verdict};
+use crate::domain::gate::{Evidence, Inconclusive, Policy, Verdict};
 use crate::domain::invariants;
+use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::event::{Effect, Event, View};
-use crate::domain::rollout::judge::Judgement;
+use crate::domain::rollout::event::{Arming, Effect, Event, View};
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Phase, Record};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 
+mod changes;
+
 /// A change that waits to become durable before it may be published.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Pending {
-    Raise { step: usize },
+    /// The next step, or the first one again.
+    Raise {
+        step: usize,
+    },
+    /// The same step again, after a pause.
+    Again,
+    Watch,
     Promote,
 }
 
@@ -26,17 +34,23 @@ enum Pending {
 pub struct Rollout {
     service: Name,
     plan: Plan,
+    policy: Policy,
     record: Record,
-    step_since: Timestamp,
+    /// When the current step or phase began.
+    since: Timestamp,
+    /// Until when it warms up; `None` when that is over.
+    warming: Option<Timestamp>,
     express: Option<String>,
     pending: Option<Pending>,
+    /// What was published and is not durable yet.
     unsaved: Option<Entry>,
 }
 
 impl Rollout {
     /// Makes a rollout that has not begun. `generation` is the last one its service has used.
     #[must_use]
-    pub fn new(id: u64, service: Name, stable: Version, canary: Version, plan: Plan, generation: u64) -> Self {
+    pub fn new(id: u64, service: Name, versions: (Version, Version), plan: Plan, policy: Policy, generation: u64) -> Self {
+        let (stable, canary) = versions;
         let record = Record {
             id,
             stable,
@@ -44,11 +58,21 @@ impl Rollout {
             phase: Phase::Progressing,
             step: 0,
             weight: Weight::ZERO,
+            brakes: 0,
             generation,
             reason: "not begun".to_owned(),
             evidence: None,
         };
-        Self { service, plan, record, step_since: Timestamp::ZERO, express: None, pending: None, unsaved: None }
+        let warming = (!policy.warm_up.is_zero()).then_some(Timestamp::NEVER);
+        Self { service, plan, policy, record, since: Timestamp::ZERO, warming, express: None, pending: None, unsaved: None }
+    }
+
+    /// Returns the rollout with another rule about expected harm; see [`Plan::within_harm`].
+    #[cfg(test)]
+    #[must_use]
+    pub fn within_harm(mut self, harm: Option<f64>) -> Self {
+        self.plan = self.plan.within_harm(harm);
+        self
     }
 
     /// Returns what is kept of it.
@@ -63,13 +87,19 @@ impl Rollout {
         &self.plan
     }
 
-    /// Returns when the current step began.
+    /// Returns how it is judged.
     #[must_use]
-    pub const fn step_since(&self) -> Timestamp {
-        self.step_since
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
-    /// Says whether a lowering is not yet durable.
+    /// Returns when the current step or phase began.
+    #[must_use]
+    pub const fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Says whether what was published is not yet durable.
     #[must_use]
     pub const fn is_unsaved(&self) -> bool {
         self.unsaved.is_some()
@@ -78,7 +108,15 @@ impl Rollout {
     /// Returns what invariants look at.
     #[must_use]
     pub const fn view(&self) -> View<'_> {
-        View { record: &self.record, plan: &self.plan, step_since: self.step_since, pending: self.pending.is_some() }
+        View {
+            record: &self.record,
+            plan: &self.plan,
+            policy: &self.policy,
+            since: self.since,
+            warming: self.warming.is_some(),
+            pending: self.pending.is_some(),
+            unsaved: self.unsaved.is_some(),
+        }
     }
 
     /// Takes in one event and returns what must be done, in order.
@@ -96,27 +134,32 @@ impl Rollout {
 
     fn react(&mut self, now: Timestamp, event: &Event) -> Vec<Effect> {
         match event {
+            Event::Persisted => return self.persisted(now),
+            Event::PersistFailed(why) => return self.persist_failed(why),
+            Event::Judged { .. } => {
+                if let Some(entry) = self.unsaved.clone() {
+                    return vec![self.persist(entry)];
+                }
+            }
+            _ => {}
+        }
+        if self.record.phase.is_terminal() {
+            return Vec::new();
+        }
+        match event {
             Event::Begin => self.begin(),
-            Event::Persisted => self.persisted(now),
-            Event::PersistFailed(why) => self.persist_failed(why),
-            Event::Abort { actor, reason } if self.record.phase == Phase::Progressing => {
-                self.lower(Phase::Aborted, actor, format!("aborted by {actor}: {reason}"), None)
+            Event::Abort { actor, reason } => {
+                self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("aborted by {actor}: {reason}"), None)
             }
-            Event::Tripped(evidence) if self.record.phase == Phase::Progressing => {
-                self.lower(Phase::RolledBack, "gate", evidence.sentence.clone(), Some(evidence.clone()))
-            }
-            Event::Promote { actor, reason } if self.record.phase == Phase::Progressing => {
+            Event::Tripped(evidence) => self.breached(now, evidence),
+            Event::Promote { actor, reason } => {
                 self.express = Some(actor.clone());
                 vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
             }
-            Event::Lapsed if self.record.phase == Phase::Progressing => {
-                // A hold is time under judgement; what passed without it does not count.
-                self.step_since = now;
-                let name = &self.record.canary.name;
-                vec![notice(format!("{name} got nothing for a while, because nothing could be judged; its step begins again"), true)]
-            }
+            Event::Resume { actor, reason } => self.resume(actor, reason),
+            Event::Lapsed => self.lapsed(now),
             Event::Judged { judgement, file } => self.judged(now, judgement, file.as_ref()),
-            Event::Abort { .. } | Event::Tripped(_) | Event::Promote { .. } | Event::Lapsed => Vec::new(),
+            Event::Persisted | Event::PersistFailed(_) => Vec::new(),
         }
     }
 
@@ -127,126 +170,170 @@ impl Rollout {
         self.raise_to(0, "plan", "the rollout begins".to_owned())
     }
 
-    fn judged(&mut self, now: Timestamp, judgement: &Judgement, file: Option<&(Verdict, String)>) -> Vec<Effect> {
-        if let Some(entry) = self.unsaved.clone() {
-            return vec![self.persist(entry)];
-        }
-        if self.record.phase != Phase::Progressing || self.pending.is_some() {
+    /// A hold is time under judgement; what passed without it does not count.
+    fn lapsed(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.since = now;
+        let name = &self.record.canary.name;
+        vec![notice(format!("{name} got nothing for a while, because nothing could be judged; its step begins again"), true)]
+    }
+
+    fn resume(&mut self, actor: &str, reason: &str) -> Vec<Effect> {
+        if self.record.phase != Phase::Paused || self.pending.is_some() {
             return Vec::new();
         }
-        if let Some(evidence) = &judgement.breach {
-            return self.lower(Phase::RolledBack, "gate", evidence.sentence.clone(), Some(evidence.clone()));
-        }
+        let reason = format!("resumed by {actor}: {reason}");
         if self.record.weight == Weight::ZERO {
-            // The first raise could not be persisted: try again.
-            return self.begin();
+            return self.raise_to(0, actor, reason);
+        }
+        self.ask(Pending::Again, actor, reason, |record| record.phase = Phase::Progressing)
+    }
+
+    fn judged(&mut self, now: Timestamp, judgement: &Judgement, file: Option<&(Verdict, String)>) -> Vec<Effect> {
+        if let Some(evidence) = &judgement.confirmed {
+            return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", evidence.sentence.clone(), Some(evidence.clone()));
+        }
+        if let Some(evidence) = judgement.brake.as_ref().filter(|_| self.record.phase != Phase::Braked) {
+            return self.breached(now, evidence);
+        }
+        if self.pending.is_some() {
+            return Vec::new();
+        }
+        match self.record.phase {
+            Phase::Progressing if self.record.weight == Weight::ZERO => self.begin(),
+            Phase::Progressing => self.progress(now, judgement, file),
+            Phase::Braked => self.wait_for_confirmation(now, file),
+            Phase::Paused => self.wait_for_operator(now),
+            Phase::Watching => self.keep_watching(now),
+            Phase::Promoted | Phase::RolledBack | Phase::Aborted => Vec::new(),
+        }
+    }
+
+    fn progress(&mut self, now: Timestamp, judgement: &Judgement, file: Option<&(Verdict, String)>) -> Vec<Effect> {
+        if let Some(until) = self.warming {
+            return if now >= until { self.warmed_up(now) } else { Vec::new() };
         }
         let Some(step) = self.plan.step(self.record.step).copied() else { return Vec::new() };
         let last = self.record.step == self.plan.last_index();
-        let held = now.since(self.step_since) >= step.hold || (self.express.is_some() && !last);
-        if !held || !judgement.passes() {
-            return Vec::new();
+        let baked = now.since(self.since);
+        let held = baked >= step.hold || (self.express.is_some() && !last);
+        let enough = judgement.passes() || (!last && self.is_harmless_to_raise(judgement));
+        let graded = match file {
+            Some((Verdict::Fail, sentence)) if held && enough => {
+                return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", sentence.clone(), None);
+            }
+            Some((Verdict::Inconclusive | Verdict::Fail, _)) => false,
+            Some((Verdict::Pass | Verdict::Warning, _)) | None => true,
+        };
+        if !(held && enough && graded) {
+            return if baked > step.hold.saturating_add(self.policy.max_bake) { self.inconclusive(now, judgement) } else { Vec::new() };
         }
-        match file {
-            Some((Verdict::Fail, sentence)) => return self.lower(Phase::RolledBack, "gate", sentence.clone(), None),
-            Some((Verdict::Inconclusive, _)) => return Vec::new(),
-            Some((Verdict::Pass | Verdict::Warning, _)) | None => {}
-        }
-        let requests = judgement.gates.iter().map(|g| g.requests).min().unwrap_or(0);
-        let reason = format!("{} gate(s) passed on {requests} requests at {}", judgement.gates.len(), step.weight);
         let actor = self.express.clone().unwrap_or_else(|| "plan".to_owned());
-        if last { self.promote(&actor, reason) } else { self.raise_to(self.record.step + 1, &actor, reason) }
+        let reason = self.why_passed(judgement, step.weight);
+        if !last {
+            return self.raise_to(self.record.step + 1, &actor, reason);
+        }
+        if self.policy.watch.is_zero() {
+            return self.ask(Pending::Promote, &actor, reason, |record| record.phase = Phase::Promoted);
+        }
+        self.ask(Pending::Watch, &actor, reason, |record| record.phase = Phase::Watching)
     }
 
-    /// Asks for a raise to be made durable; it is published when that is done.
-    fn raise_to(&mut self, step: usize, actor: &str, reason: String) -> Vec<Effect> {
-        let Some(target) = self.plan.step(step) else { return Vec::new() };
-        let record = Record {
-            step,
-            weight: target.weight,
-            generation: self.record.generation + 1,
-            reason: reason.clone(),
-            evidence: None,
-            ..self.record.clone()
+    fn why_passed(&self, judgement: &Judgement, weight: Weight) -> String {
+        let requests = judgement.gates.iter().map(|g| g.requests).min().unwrap_or(0);
+        match (judgement.passes(), self.plan.harm()) {
+            (false, Some(harm)) => {
+                format!("after {requests} requests at {weight} no more than {harm} bad ones are to be expected in flight at the next share")
+            }
+            _ => format!("{} gate(s) passed on {requests} requests at {weight}", judgement.gates.len()),
+        }
+    }
+
+    /// Says whether the plan's rule about expected harm allows the next share.
+    fn is_harmless_to_raise(&self, judgement: &Judgement) -> bool {
+        let next = self.plan.step(self.record.step + 1);
+        self.plan.harm().is_some() && next.is_some_and(|next| judgement.harm_cap.is_some_and(|cap| cap >= next.weight))
+    }
+
+    /// Ends the warm-up: the same share under the normal limits.
+    fn warmed_up(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.warming = None;
+        self.since = now;
+        self.record.generation += 1;
+        let sentence = format!("{} has warmed up; the normal limits apply", self.record.canary.name);
+        self.record.reason.clone_from(&sentence);
+        let entry = self.entry(&self.record, "plan", Role::Stable);
+        self.unsaved = Some(entry.clone());
+        let arming = Arming::Fresh { halvings: self.record.brakes };
+        vec![self.publish(self.record.weight, arming), self.persist(entry), notice(sentence, false)]
+    }
+
+    fn inconclusive(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
+        let missing = match judgement.needs() {
+            Some(needs) => format!("{needs} more clean requests are needed"),
+            None => "no number of requests would suffice as things are".to_owned(),
         };
-        let entry = self.entry(&record, actor, Role::Stable);
-        self.pending = Some(Pending::Raise { step });
-        vec![Effect::Persist { record: Box::new(record), entry: Box::new(entry) }]
+        let what =
+            format!("the evidence at {} suffices neither way after {}: {missing}", self.record.weight, time::human(self.policy.max_bake));
+        match self.policy.inconclusive {
+            Inconclusive::RollBack => {
+                self.lower(now, (Phase::Aborted, Weight::ZERO), "gate", format!("inconclusive, so everything is given back: {what}"), None)
+            }
+            Inconclusive::Hold => {
+                self.lower(now, (Phase::Paused, self.record.weight), "gate", format!("inconclusive, so it is held: {what}"), None)
+            }
+        }
     }
 
-    fn promote(&mut self, actor: &str, reason: String) -> Vec<Effect> {
-        let record = Record { phase: Phase::Promoted, generation: self.record.generation + 1, reason, ..self.record.clone() };
-        let entry = self.entry(&record, actor, Role::Canary);
-        self.pending = Some(Pending::Promote);
-        vec![Effect::Persist { record: Box::new(record), entry: Box::new(entry) }]
-    }
-
-    fn persisted(&mut self, now: Timestamp) -> Vec<Effect> {
-        if self.unsaved.take().is_some() {
+    /// A gate was breached. Where that must be confirmed the canary keeps nothing but probes meanwhile.
+    fn breached(&mut self, now: Timestamp, evidence: &Evidence) -> Vec<Effect> {
+        if self.record.phase == Phase::Braked {
             return Vec::new();
         }
-        let Some(pending) = self.pending.take() else { return Vec::new() };
-        self.record.generation += 1;
-        let (owner, sentence) = match pending {
-            Pending::Raise { step } => {
-                let Some(target) = self.plan.step(step) else { return Vec::new() };
-                self.record.step = step;
-                self.record.weight = target.weight;
-                self.step_since = now;
-                (Role::Stable, format!("{} gets {} of {}", self.record.canary.name, target.weight, self.service))
-            }
-            Pending::Promote => {
-                self.record.phase = Phase::Promoted;
-                (Role::Canary, format!("{} is promoted and owns {}", self.record.canary.name, self.service))
-            }
-        };
-        self.record.reason = sentence.clone();
-        let publish = Effect::Publish { generation: self.record.generation, owner, weight: self.record.weight };
-        vec![publish, notice(sentence, false)]
-    }
-
-    fn persist_failed(&mut self, why: &str) -> Vec<Effect> {
-        let what =
-            if self.pending.take().is_some() { "the raise was not made" } else { "the canary keeps nothing; writing is tried again" };
-        vec![notice(format!("the state of {} could not be written ({why}): {what}", self.service), true)]
-    }
-
-    /// Takes everything from the canary: publish first, then persist, then notify.
-    fn lower(&mut self, phase: Phase, actor: &str, reason: String, evidence: Option<Evidence>) -> Vec<Effect> {
-        let from = self.record.weight;
-        self.pending = None;
-        self.record.phase = phase;
-        self.record.weight = Weight::ZERO;
-        self.record.generation += 1;
-        self.record.reason.clone_from(&reason);
-        self.record.evidence = evidence;
-        let mut entry = self.entry(&self.record, actor, Role::Stable);
-        entry.from = from;
-        self.unsaved = Some(entry.clone());
-        vec![
-            Effect::Publish { generation: self.record.generation, owner: Role::Stable, weight: Weight::ZERO },
-            self.persist(entry),
-            notice(reason, phase == Phase::RolledBack),
-        ]
-    }
-
-    fn persist(&self, entry: Entry) -> Effect {
-        Effect::Persist { record: Box::new(self.record.clone()), entry: Box::new(entry) }
-    }
-
-    fn entry(&self, after: &Record, actor: &str, owner: Role) -> Entry {
-        Entry {
-            service: self.service.clone(),
-            rollout: after.id,
-            actor: actor.to_owned(),
-            phase: after.phase,
-            owner,
-            from: self.record.weight,
-            to: after.weight,
-            generation: after.generation,
-            reason: after.reason.clone(),
-            evidence: after.evidence.clone(),
+        if !self.policy.confirms() {
+            return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", evidence.sentence.clone(), Some(evidence.clone()));
         }
+        self.record.brakes += 1;
+        let within = time::human(self.policy.confirm_within());
+        let sentence = format!("{}; it gets nothing but probes until that is confirmed, or for {within}", evidence.braked());
+        self.lower(now, (Phase::Braked, Weight::ZERO), "gate", sentence, Some(evidence.clone()))
+    }
+
+    fn wait_for_confirmation(&mut self, now: Timestamp, file: Option<&(Verdict, String)>) -> Vec<Effect> {
+        if now.since(self.since) < self.policy.confirm_within() {
+            return Vec::new();
+        }
+        if let Some((Verdict::Fail, sentence)) = file {
+            return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", sentence.clone(), self.record.evidence.clone());
+        }
+        let within = time::human(self.policy.confirm_within());
+        if self.record.brakes <= Policy::RESUMES {
+            let count = self.record.brakes;
+            let reason = format!(
+                "the breach was not confirmed within {within}, so it begins again with its first share (resume {count} of {})",
+                Policy::RESUMES
+            );
+            return self.raise_to(0, "gate", reason);
+        }
+        let sentence =
+            format!("braked {} times and never confirmed, so it is held with nothing until an operator decides", self.record.brakes);
+        self.lower(now, (Phase::Paused, Weight::ZERO), "gate", sentence, self.record.evidence.clone())
+    }
+
+    fn wait_for_operator(&mut self, now: Timestamp) -> Vec<Effect> {
+        if now.since(self.since) < Policy::HOLD_LIMIT {
+            return Vec::new();
+        }
+        let reason = format!("held for {} and nobody decided, so everything is given back", time::human(Policy::HOLD_LIMIT));
+        self.lower(now, (Phase::Aborted, Weight::ZERO), "plan", reason, None)
+    }
+
+    fn keep_watching(&mut self, now: Timestamp) -> Vec<Effect> {
+        let watch = self.policy.watch;
+        if now.since(self.since) < watch {
+            return Vec::new();
+        }
+        let reason = format!("nothing was breached in {} at {}", time::human(watch), self.record.weight);
+        self.ask(Pending::Promote, "plan", reason, |record| record.phase = Phase::Promoted)
     }
 }
 

@@ -1,14 +1,13 @@
 //! The rollout machine: a plan, phases, and handle(now, event) -> effects.
 
 pub mod event;
-pub mod judge;
 pub mod machine;
+pub mod outlook;
 pub mod plan;
 pub mod record;
 pub mod schedule;
 
-pub use event::{Effect, Event, View};
-pub use judge::{GateStatus, Judge, Judgement, WireCount};
+pub use event::{Arming, Effect, Event, View};
 pub use machine::Rollout;
 pub use plan::{Plan, Step};
 pub use record::{Entry, Phase, Record, ServiceState};

@@ -13,6 +13,12 @@ use crate::domain::weight::Weight;
 pub enum Phase {
     /// The canary has a share and is judged.
     Progressing,
+    /// A gate was breached: the canary has nothing but probes until that is confirmed or taken back.
+    Braked,
+    /// It waits for an operator: the evidence was inconclusive, or it was braked too often.
+    Paused,
+    /// Every step has passed: the canary has everything and is watched, with the way back open.
+    Watching,
     /// The canary passed and owns the traffic. Terminal.
     Promoted,
     /// A gate was breached; the canary has nothing. Terminal.
@@ -22,10 +28,14 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in the order of a rollout's life.
+    pub const ALL: [Self; 7] =
+        [Self::Progressing, Self::Braked, Self::Paused, Self::Watching, Self::Promoted, Self::RolledBack, Self::Aborted];
+
     /// Says whether the rollout is over.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
-        !matches!(self, Self::Progressing)
+        matches!(self, Self::Promoted | Self::RolledBack | Self::Aborted)
     }
 
     /// Returns the word used in the API, metrics and the journal.
@@ -33,6 +43,9 @@ impl Phase {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Progressing => "progressing",
+            Self::Braked => "braked",
+            Self::Paused => "paused",
+            Self::Watching => "watching",
             Self::Promoted => "promoted",
             Self::RolledBack => "rolled_back",
             Self::Aborted => "aborted",
@@ -54,8 +67,11 @@ pub struct Record {
     pub phase: Phase,
     /// The step of the plan, from 0.
     pub step: usize,
-    /// The canary's share.
+    /// The canary's share; nothing while braked, probes aside.
     pub weight: Weight,
+    /// How often it was braked.
+    #[serde(default)]
+    pub brakes: u32,
     /// The generation of the last change.
     pub generation: u64,
     /// Why it stands there, one plain sentence.

@@ -40,6 +40,12 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// Says whether the traffic decides where it starts.
+    #[must_use]
+    pub const fn needs_traffic(&self) -> bool {
+        matches!(self, Self::Ramp(Ramp { start: Start::Auto, .. }))
+    }
+
     /// Makes the plan for a service that gets `rate` requests per second, where a request is known to be bad after
     /// `reveal` at the latest.
     ///

@@ -1,19 +1,30 @@
-//! Anytime-valid sequential tests: truncated-Beta breach and pass processes, and the non-negative mean.
+//! Anytime-valid sequential tests of a version's requests, alone and against the stable version, and what plans rest on.
 //!
 //! All evidence is kept as the natural logarithm of an e-value (`log_e`). An e-process E satisfies E\[E_τ\] ≤ 1 at
 //! every stopping time under its null, so by Ville's inequality P(ever E ≥ 1/α) ≤ α, whatever the stopping.
 
 pub mod binomial;
+pub mod censored;
+pub mod chained;
+pub mod changepoint;
+pub mod counts;
 pub mod exceedance;
+pub mod gates;
+pub mod grid;
 pub mod mean;
+pub mod parameter;
+pub mod planning;
+pub mod projection;
+pub mod quantile;
 pub mod special;
+pub mod two_arm;
 
-/// Adds numbers given as logarithms without overflow: ln Σ exp(x).
-#[must_use]
-pub fn log_sum_exp(logs: &[f64]) -> f64 {
-    let max = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if max.is_infinite() {
-        return max;
-    }
-    max + logs.iter().map(|x| (x - max).exp()).sum::<f64>().ln()
-}
+#[cfg(test)]
+mod false_alarms;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod vectors;
+
+pub use counts::Counts;
+pub use parameter::ParameterError;

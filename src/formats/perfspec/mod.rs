@@ -2,7 +2,7 @@
 
 mod checks;
 mod keptn;
-mod reader;
+pub(super) mod reader;
 mod strict;
 mod values;
 

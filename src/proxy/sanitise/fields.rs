@@ -3,6 +3,8 @@
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
+use crate::proxy::settings::MAX_VALUE;
+
 /// The prefix of fields that only this proxy may set.
 pub const OURS: &str = "x-portcullis-";
 
@@ -52,7 +54,7 @@ pub struct Present {
     pub coding: bool,
     /// Content-Length.
     pub length: bool,
-    /// Connection, and in it something else than `close` or `keep-alive` alone, which name no field.
+    /// Connection.
     pub connection: bool,
     /// Expect.
     pub expect: bool,
@@ -60,8 +62,11 @@ pub struct Present {
     pub te: bool,
     /// Via.
     pub via: bool,
-    /// Forwarded or X-Real-IP.
-    pub claim: bool,
+    /// A value of more than [`MAX_VALUE`] bytes.
+    pub long: bool,
+    /// Something that may have to go, so that each field must be looked at: a hop-by-hop field, one that `Connection` names, an
+    /// expectation, ours, or a claim of who the client is.
+    pub odd: bool,
 }
 
 impl Present {
@@ -69,21 +74,46 @@ impl Present {
     pub fn in_head(headers: &HeaderMap) -> Self {
         let mut present = Self::default();
         for (name, value) in headers {
+            present.long |= value.len() > MAX_VALUE;
             match *name {
                 header::TRANSFER_ENCODING => present.coding = true,
                 header::CONTENT_LENGTH => present.length = true,
                 header::CONNECTION => {
                     let value = value.as_bytes();
-                    present.connection |= !value.eq_ignore_ascii_case(b"keep-alive") && !value.eq_ignore_ascii_case(b"close");
+                    present.connection = true;
+                    // Alone these name no field.
+                    present.odd |= !value.eq_ignore_ascii_case(b"keep-alive") && !value.eq_ignore_ascii_case(b"close");
                 }
-                header::EXPECT => present.expect = true,
-                header::TE => present.te = true,
+                header::EXPECT => (present.expect, present.odd) = (true, true),
+                header::TE => (present.te, present.odd) = (true, true),
                 header::VIA => present.via = true,
-                header::FORWARDED => present.claim = true,
-                _ => present.claim |= name.as_str() == "x-real-ip",
+                header::FORWARDED => present.odd = true,
+                _ => {
+                    let text = name.as_str();
+                    present.odd |= is_hop_by_hop(name) || (text.starts_with("x-") && is_spoken_for(text));
+                }
             }
         }
         present
+    }
+}
+
+/// Says whether a name that begins with `x-` is one that clients do not set: ours, or who the client is.
+fn is_spoken_for(text: &str) -> bool {
+    text.starts_with(OURS) || text.starts_with("x-forwarded-") || text == "x-real-ip"
+}
+
+/// Removes the fields of one hop that ordinary heads have: Connection and the framing of a request.
+pub fn remove_usual(headers: &mut HeaderMap, present: Present) {
+    // What `Connection` names is looked up by who finds the head odd.
+    if present.connection && !present.odd {
+        headers.remove(header::CONNECTION);
+    }
+    if present.coding {
+        headers.remove(header::TRANSFER_ENCODING);
+    }
+    if present.length {
+        headers.remove(header::CONTENT_LENGTH);
     }
 }
 

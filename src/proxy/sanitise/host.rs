@@ -34,8 +34,8 @@ pub fn host_and_port(text: &str) -> Option<HostPort<'_>> {
             (host, port)
         }
         None => {
-            let (host, port) = match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
+            let (host, port) = match text.bytes().position(|byte| byte == b':') {
+                Some(colon) => (text.get(..colon)?, Some(text.get(colon + 1..)?)),
                 None => (text, None),
             };
             if matches!(host, "" | ".") || !host.bytes().all(is_reg_name) {

@@ -6,11 +6,13 @@
 mod fields;
 mod forward;
 mod host;
+mod outgoing;
 mod policy;
 mod request;
 mod response;
 
 pub use host::{HostPort, host_and_port};
+pub use outgoing::Outgoing;
 pub use policy::{Peer, Policy, Refusal, WireNotes};
 pub use request::{Clean, Framing, request};
 pub use response::response;

@@ -29,6 +29,8 @@ pub struct Peer {
     pub port: HeaderValue,
     /// Whether its forwarding fields are believed.
     pub trusted: bool,
+    /// What a request of an untrusted client says of it, as lines of a head; the same for all requests of a connection.
+    pub lines: Box<str>,
 }
 
 impl Peer {
@@ -37,7 +39,9 @@ impl Peer {
     pub fn new(remote: SocketAddr, local_port: u16, trusted: &[IpNet]) -> Self {
         let address = remote.ip().to_canonical();
         let text = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { address, text, port: HeaderValue::from(local_port), trusted: trusted.iter().any(|net| net.contains(&address)) }
+        let lines = format!("x-forwarded-for: {address}\r\nx-forwarded-proto: http\r\nx-forwarded-port: {local_port}\r\n");
+        let trusted = trusted.iter().any(|net| net.contains(&address));
+        Self { address, text, port: HeaderValue::from(local_port), trusted, lines: lines.into() }
     }
 }
 

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use proptest::prelude::*;
 
 use super::fields::is_hop_by_hop;
+use super::tests::as_read;
 use super::{Framing, Peer, Policy, WireNotes, request as clean_request, response as clean_response};
 
 fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
@@ -110,7 +111,7 @@ proptest! {
         let trust = if trusted { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
         let (peer, policy) = (Peer::new(([192, 0, 2, 7], 4711).into(), 8080, &trust), Policy::new(strict, "gate-1"));
         let Ok(clean) = clean_request(&mut parts, WireNotes::default(), &peer, &policy) else { return Ok(()) };
-        let headers = &parts.headers;
+        let headers = &as_read(&parts, clean.framing, &peer, &policy);
         for name in headers.keys() {
             let ours = *name == header::TRANSFER_ENCODING || *name == header::TE;
             prop_assert!(ours || !is_hop_by_hop(name), "{name} is hop-by-hop");

@@ -9,7 +9,7 @@ use crate::proxy::sanitise::fields::{self, OURS, Present};
 use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::host::host_and_port;
 use crate::proxy::sanitise::policy::{Peer, Policy, Refusal, WireNotes, refuse};
-use crate::proxy::settings::{MAX_TARGET, MAX_VALUE};
+use crate::proxy::settings::MAX_TARGET;
 
 /// How the body of a request is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +27,11 @@ pub enum Framing {
 pub struct Clean {
     /// The host for routing: lower case, no port, no trailing dot.
     pub host: String,
-    /// How its body is delimited; written anew into the head.
+    /// How its body is delimited; the head has no field for it any more.
     pub framing: Framing,
 }
 
-/// Refuses a request or cleans its head in place, so that it can be sent upstream as it stands.
+/// Refuses a request or cleans its head in place, so that [`Outgoing`](super::Outgoing) can write what stands.
 ///
 /// # Errors
 ///
@@ -39,7 +39,8 @@ pub struct Clean {
 /// trusted to be a request.
 pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy) -> Result<Clean, Refusal> {
     line(head, notes, policy)?;
-    let present = Present::in_head(&head.headers);
+    let mut present = Present::in_head(&head.headers);
+    present.odd |= head.headers.keys().any(|name| name.as_str().contains('_'));
     let framing = framing(head, present)?;
     let host = target_and_host(head)?;
     if present.expect {
@@ -52,21 +53,10 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
     }
     max_forwards(head)?;
     strip(&mut head.headers, present, peer.trusted)?;
-    let host_value = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
-    // Room for what is added, at once; without it the map grows as it goes, which is only slower.
-    let _ = head.headers.try_reserve(6);
-    forward::identify(&mut head.headers, present, peer, &host_value);
-    fields::append_via(&mut head.headers, &policy.via);
-    match framing {
-        Framing::None => {}
-        Framing::Length(bytes) => {
-            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
-        }
-        Framing::Chunked => {
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+    if peer.trusted {
+        let host = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
+        forward::complete(&mut head.headers, peer, &host);
     }
-    head.version = Version::HTTP_11;
     Ok(Clean { host, framing })
 }
 
@@ -125,26 +115,25 @@ fn target_and_host(head: &mut Parts) -> Result<String, Refusal> {
         return refuse(414, "the request target is longer than 8 KiB");
     }
     let mut hosts = head.headers.get_all(header::HOST).into_iter();
-    let given = hosts.next().cloned();
-    if hosts.next().is_some() {
+    let (given, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
         return refuse(400, "there is more than one Host field");
     }
     let Some(given) = given else {
         return refuse(400, "there is no Host field");
     };
     let text = given.to_str().map_err(|_| Refusal { status: 400, reason: "Host is not a host with an optional port" })?;
-    let Some(mut parsed) = host_and_port(text) else {
+    let Some(parsed) = host_and_port(text) else {
         return refuse(400, "Host is not a host with an optional port");
     };
-    let authority;
+    let mut host = parsed.canonical();
     match (head.uri.scheme_str(), head.uri.authority()) {
         (Some("http"), Some(named)) => {
-            authority = named.clone();
-            let Some(of_target) = host_and_port(authority.as_str()) else {
+            let Some(of_target) = host_and_port(named.as_str()) else {
                 return refuse(400, "the target's authority is not a host with an optional port");
             };
-            parsed = of_target;
-            let value = HeaderValue::from_str(authority.as_str());
+            host = of_target.canonical();
+            let value = HeaderValue::from_str(named.as_str());
             let value = value.map_err(|_| Refusal { status: 400, reason: "the target's authority is not a host with an optional port" })?;
             head.headers.insert(header::HOST, value);
             head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
@@ -160,7 +149,7 @@ fn target_and_host(head: &mut Parts) -> Result<String, Refusal> {
     if path != "*" && !path.starts_with('/') {
         return refuse(400, "the request target is neither a path nor an http URL");
     }
-    Ok(parsed.canonical())
+    Ok(host)
 }
 
 /// Refuses every expectation but `100-continue`.
@@ -189,21 +178,26 @@ fn max_forwards(head: &mut Parts) -> Result<(), Refusal> {
     }
 }
 
-/// Removes hop-by-hop fields, those `Connection` names, ours, names with underscores, and what an untrusted peer says of
-/// itself.
+/// Removes hop-by-hop fields, those `Connection` names, the framing, ours, names with underscores, and what an untrusted peer
+/// says of itself.
 fn strip(headers: &mut HeaderMap, present: Present, trusted: bool) -> Result<(), Refusal> {
+    if present.long {
+        return refuse(431, "a field is longer than 16 KiB");
+    }
+    fields::remove_usual(headers, present);
+    if !present.odd {
+        return Ok(());
+    }
     let trailers = present.te && fields::elements(headers, &header::TE).any(|e| e.eq_ignore_ascii_case("trailers"));
-    let mut gone: Vec<HeaderName> = if present.connection { fields::nominated(headers) } else { Vec::new() };
-    for (name, value) in headers.iter() {
-        if value.len() > MAX_VALUE {
-            return refuse(431, "a field is longer than 16 KiB");
-        }
+    let mut gone: Vec<HeaderName> = fields::nominated(headers);
+    for name in headers.keys() {
         let text = name.as_str();
+        let claim = *name == header::FORWARDED || text == "x-real-ip" || text.starts_with("x-forwarded-");
         if fields::is_hop_by_hop(name)
             || matches!(*name, header::EXPECT | header::CONTENT_LENGTH)
             || text.starts_with(OURS)
             || text.contains('_')
-            || (!trusted && text.starts_with("x-forwarded-"))
+            || (!trusted && claim)
         {
             gone.push(name.clone());
         }

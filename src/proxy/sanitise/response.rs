@@ -2,7 +2,7 @@
 
 use http::header::{self, HeaderName};
 use http::response::Parts;
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::domain::outcome::Failure;
 use crate::proxy::sanitise::fields::{self, OURS, Present};
@@ -25,15 +25,7 @@ pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
     if coded && (head.version == Version::HTTP_10 || !fields::is_exactly_chunked(&head.headers)) {
         return Err(Failure::ResponseInvalid);
     }
-    let mut gone: Vec<HeaderName> = if present.connection { fields::nominated(&head.headers) } else { Vec::new() };
-    for name in head.headers.keys() {
-        if fields::is_hop_by_hop(name) || name.as_str().starts_with(OURS) {
-            gone.push(name.clone());
-        }
-    }
-    for name in gone {
-        head.headers.remove(name);
-    }
+    strip(&mut head.headers, present);
     let bodyless = head.status == StatusCode::NO_CONTENT;
     if coded || bodyless {
         head.headers.remove(header::CONTENT_LENGTH);
@@ -47,4 +39,16 @@ pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
     fields::append_via(&mut head.headers, via);
     head.version = Version::HTTP_11;
     Ok(())
+}
+
+/// Removes hop-by-hop fields, those `Connection` names, and ours.
+fn strip(headers: &mut HeaderMap, present: Present) {
+    fields::remove_usual(headers, Present { length: false, ..present });
+    if present.odd {
+        let mut gone: Vec<HeaderName> = fields::nominated(headers);
+        gone.extend(headers.keys().filter(|name| fields::is_hop_by_hop(name) || name.as_str().starts_with(OURS)).cloned());
+        for name in gone {
+            headers.remove(name);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! Extensions and trailers are read and dropped, at most 16 KiB of each.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 /// The most bytes of extensions, and of trailers, that are read.
 const MOST: usize = 16 * 1024;
@@ -59,7 +59,7 @@ impl Chunks {
     }
 
     /// Decodes what is there.
-    pub fn step(&mut self, bytes: &mut BytesMut) -> Result<Step, Malformed> {
+    pub fn step(&mut self, bytes: &mut Bytes) -> Result<Step, Malformed> {
         loop {
             match self.state {
                 State::Over => return Ok(Step::End),
@@ -67,7 +67,7 @@ impl Chunks {
                     let length = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     let left = left - length as u64;
                     self.state = if left == 0 { State::DataReturn } else { State::Data { left } };
-                    return Ok(Step::Data(bytes.split_to(length).freeze()));
+                    return Ok(Step::Data(bytes.split_to(length)));
                 }
                 _ => {}
             }
@@ -143,7 +143,7 @@ mod tests {
 
     /// Decodes in pieces of a size; returns the body and what was left when it was over.
     fn decode(bytes: &[u8], piece: usize) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
-        let (mut chunks, mut buffer, mut body) = (Chunks::new(), BytesMut::new(), Vec::new());
+        let (mut chunks, mut buffer, mut body) = (Chunks::new(), Bytes::new(), Vec::new());
         let mut fed = 0;
         loop {
             match chunks.step(&mut buffer)? {
@@ -152,7 +152,7 @@ mod tests {
                 Step::More if fed == bytes.len() => return Ok(None),
                 Step::More => {
                     let end = (fed + piece).min(bytes.len());
-                    buffer.extend_from_slice(&bytes[fed..end]);
+                    buffer = [&buffer[..], &bytes[fed..end]].concat().into();
                     fed = end;
                 }
             }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -26,7 +26,7 @@ const LEAST: usize = 16 * 1024;
 pub struct Link {
     pub(super) socket: TcpStream,
     /// Bytes read and not yet used.
-    pub(super) unread: BytesMut,
+    pub(super) unread: Bytes,
     scratch: Scratch,
 }
 
@@ -37,22 +37,19 @@ impl Link {
             self.forget();
         }
         let mut scratch = self.scratch.borrow_mut();
-        if scratch.capacity() - scratch.len() < LEAST {
+        // When nobody holds a piece of it any more, it begins again at its start, which the processor has at hand.
+        if !scratch.try_reclaim(SCRATCH) && scratch.capacity() - scratch.len() < LEAST {
             scratch.reserve(SCRATCH);
         }
         let read = ready!(pin!(self.socket.read_buf(&mut *scratch)).poll(cx))?;
-        let fresh = scratch.split();
-        if self.unread.is_empty() {
-            self.unread = fresh;
-        } else {
-            self.unread.extend_from_slice(&fresh);
-        }
+        let fresh = scratch.split().freeze();
+        self.unread = if self.unread.is_empty() { fresh } else { [self.unread.as_ref(), &fresh].concat().into() };
         Poll::Ready(Ok(read))
     }
 
     /// Lets go of the shared buffer: even an empty piece of it keeps all of it alive.
     pub(super) fn forget(&mut self) {
-        self.unread = BytesMut::new();
+        self.unread = Bytes::new();
     }
 
     /// Says whether an idle connection is fit for a request: open, and silent as it must be.
@@ -82,7 +79,7 @@ pub async fn connect(endpoint: SocketAddr, limit: Duration, scratch: &Scratch) -
     };
     // Without it small writes may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    Ok(Link { socket, unread: BytesMut::new(), scratch: Rc::clone(scratch) })
+    Ok(Link { socket, unread: Bytes::new(), scratch: Rc::clone(scratch) })
 }
 
 fn failure_of(error: &Error) -> Failure {

@@ -74,9 +74,9 @@ impl Download {
                 Decoder::Length(left) if !unread.is_empty() => {
                     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(unread.len());
                     *left -= length as u64;
-                    return Poll::Ready(Some(Ok(unread.split_to(length).freeze())));
+                    return Poll::Ready(Some(Ok(unread.split_to(length))));
                 }
-                Decoder::Close if !unread.is_empty() => return Poll::Ready(Some(Ok(unread.split().freeze()))),
+                Decoder::Close if !unread.is_empty() => return Poll::Ready(Some(Ok(std::mem::take(unread)))),
                 Decoder::Chunks(chunks) => match chunks.step(unread) {
                     Ok(Step::Data(data)) => return Poll::Ready(Some(Ok(data))),
                     Ok(Step::End) => return Poll::Ready(None),

@@ -1,16 +1,16 @@
 //! One request and the head of its answer over one connection; both directions are driven by whoever polls.
 
-use std::fmt::Write;
-use std::io::IoSlice;
+use std::io::{IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{request, response};
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, response};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use crate::domain::outcome::Failure;
+use crate::proxy::sanitise::{Framing, Outgoing};
 use crate::proxy::settings::MAX_INFORMATIONAL;
 use crate::proxy::upload::Upload;
 use crate::proxy::upstream::connect::Link;
@@ -32,23 +32,37 @@ const END: &[u8] = b"0\r\n\r\n";
 const LAST_END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// What is being written: the head or a chunk's size, a piece of the body as it came, and what ends it.
-#[derive(Default)]
 struct Outbox {
-    front: BytesMut,
+    front: Vec<u8>,
+    /// How much of the front was written.
+    passed: usize,
     data: Bytes,
     back: &'static [u8],
 }
 
 impl Outbox {
-    /// Begins a request; all of it when it has no body.
-    fn of(request: &request::Parts, bodyless: bool, chunked: bool) -> Self {
-        let mut front = BytesMut::new();
-        head::write_request(request, &mut front);
-        Self { front, data: Bytes::new(), back: if bodyless && chunked { END } else { b"" } }
+    /// Begins a request with its head; all of it when it has no body.
+    const fn new(head: Vec<u8>, bodyless: bool, chunked: bool) -> Self {
+        Self { front: head, passed: 0, data: Bytes::new(), back: if bodyless && chunked { END } else { b"" } }
+    }
+
+    /// Returns what is left of the front.
+    fn front(&self) -> &[u8] {
+        self.front.get(self.passed..).unwrap_or_default()
+    }
+
+    /// Puts a chunk's size behind the front, over what was written of it.
+    fn put_size(&mut self, size: usize) {
+        if self.passed == self.front.len() {
+            self.front.clear();
+            self.passed = 0;
+        }
+        // Writing to memory does not fail.
+        let _ = write!(self.front, "{size:x}\r\n");
     }
 
     fn is_empty(&self) -> bool {
-        self.front.is_empty() && !self.is_closed()
+        self.front().is_empty() && !self.is_closed()
     }
 
     /// Says whether nothing can be put behind the front any more.
@@ -57,8 +71,8 @@ impl Outbox {
     }
 
     fn advance(&mut self, mut count: usize) {
-        let step = count.min(self.front.len());
-        self.front.advance(step);
+        let step = count.min(self.front().len());
+        self.passed += step;
         count -= step;
         if count >= self.data.len() {
             count -= self.data.len();
@@ -84,16 +98,19 @@ pub struct Exchange {
     bodyless: bool,
     written: bool,
     informational: u32,
+    /// An empty map for the fields of the answer.
+    spare: HeaderMap,
 }
 
 impl Exchange {
     /// Prepares a request for a connection; nothing is sent before it is polled.
-    pub fn new(link: Link, request: &request::Parts, upload: Upload) -> Self {
-        let chunked = request.headers.contains_key(http::header::TRANSFER_ENCODING);
+    pub fn new(link: Link, request: Outgoing, upload: Upload) -> Self {
+        let chunked = request.framing == Framing::Chunked;
         let bodyless = upload.is_end_stream();
         Self {
             link,
-            outbox: Outbox::of(request, bodyless, chunked),
+            outbox: Outbox::new(request.bytes, bodyless, chunked),
+            spare: request.spare,
             upload,
             chunked,
             sending: if bodyless { Sending::Last } else { Sending::Body },
@@ -110,10 +127,11 @@ impl Exchange {
     }
 
     /// Begins the same request again over another connection; only where [`Exchange::may_move`] allows it.
-    pub fn move_to(&mut self, link: Link, request: &request::Parts) {
+    pub fn move_to(&mut self, link: Link) {
         self.link = link;
         if self.written {
-            self.outbox = Outbox::of(request, self.bodyless, self.chunked);
+            // Without a body the front is the head still, whatever was written of it.
+            self.outbox = Outbox::new(std::mem::take(&mut self.outbox.front), self.bodyless, self.chunked);
             self.sending = Sending::Last;
         }
         (self.stopped, self.written, self.informational) = (false, false, 0);
@@ -134,7 +152,7 @@ impl Exchange {
             let stuck = self.sending == Sending::Body && !self.outbox.is_closed() && self.poll_body(cx)?.is_pending();
             if self.outbox.is_empty() {
                 match self.sending {
-                    Sending::Last => (self.sending, self.outbox) = (Sending::Done, Outbox::default()),
+                    Sending::Last => self.sending = Sending::Done,
                     _ if stuck => return Poll::Pending,
                     _ => {}
                 }
@@ -179,8 +197,7 @@ impl Exchange {
                 (false, false) => b"\r\n",
             };
             if !data.is_empty() {
-                // Writing to memory does not fail.
-                let _ = write!(self.outbox.front, "{:x}\r\n", data.len());
+                self.outbox.put_size(data.len());
             }
         }
         self.outbox.data = data;
@@ -188,12 +205,12 @@ impl Exchange {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        let Outbox { front, data, back } = &self.outbox;
+        let outbox = &self.outbox;
         let socket = Pin::new(&mut self.link.socket);
-        if self.outbox.is_closed() {
-            socket.poll_write_vectored(cx, &[IoSlice::new(front), IoSlice::new(data), IoSlice::new(back)])
+        if outbox.is_closed() {
+            socket.poll_write_vectored(cx, &[outbox.front(), &outbox.data, outbox.back].map(IoSlice::new))
         } else {
-            socket.poll_write(cx, front)
+            socket.poll_write(cx, outbox.front())
         }
     }
 
@@ -204,7 +221,7 @@ impl Exchange {
         }
         loop {
             if !self.link.unread.is_empty()
-                && let Some(head) = head::read_response(&mut self.link.unread)?
+                && let Some(head) = head::read_response(&mut self.link.unread, &mut self.spare)?
             {
                 if !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Ok(head));
@@ -235,11 +252,13 @@ mod tests {
     use std::net::TcpListener;
     use std::time::Duration;
 
+    use http::HeaderValue;
     use http_body_util::Full;
 
     use super::*;
     use crate::domain::timeouts::Timeouts;
     use crate::proxy::patrol::{Limits, Patrol};
+    use crate::proxy::sanitise::Peer;
     use crate::proxy::upload::Source;
     use crate::proxy::upstream::connect::{Scratch, connect};
 
@@ -254,11 +273,13 @@ mod tests {
         drop(peer);
         let (guard, _ticket) = Patrol::new(Limits::new(&Timeouts::default())).request();
         let upload = Upload::new(Source::Whole(Full::new(Bytes::from_static(b"hello"))), guard, None);
-        let request = http::Request::post("/t").header("content-length", 5).body(()).unwrap().into_parts().0;
-        let mut exchange = Exchange::new(link, &request, upload);
+        let request = http::Request::post("/t").body(()).unwrap().into_parts().0;
+        let peer = Peer::new(([192, 0, 2, 7], 4711).into(), 8080, &["192.0.2.0/24".parse().unwrap()]);
+        let request = Outgoing::new(request, Framing::Length(5), &peer, &HeaderValue::from_static("1.1 x"));
+        let mut exchange = Exchange::new(link, request, upload);
         let ended = poll_fn(|cx| exchange.poll_head(cx)).await;
         assert_eq!((ended.err(), exchange.may_move(false)), (Some(Failure::ConnectionTerminated), true));
-        exchange.move_to(dial().await, &request);
+        exchange.move_to(dial().await);
         let mut peer = listener.accept().unwrap().0;
         let answering = std::thread::spawn(move || {
             let (mut bytes, mut buffer) = (Vec::new(), [0; 1024]);
@@ -272,6 +293,6 @@ mod tests {
         });
         let head = tokio::time::timeout(Duration::from_secs(5), poll_fn(|cx| exchange.poll_head(cx))).await.expect("an answer").unwrap();
         assert_eq!((head.status.as_u16(), exchange.is_sent()), (204, true));
-        assert_eq!(answering.join().unwrap(), b"POST /t HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello");
+        assert_eq!(answering.join().unwrap(), b"POST /t HTTP/1.1\r\nvia: 1.1 x\r\ncontent-length: 5\r\n\r\nhello");
     }
 }

@@ -1,38 +1,20 @@
-//! Heads on the wire: a request's is written from what the sanitiser left, a response's is read by httparse.
+//! The head of an answer: read by httparse; how its body is delimited, and whether its connection carries another one.
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode, Version, request, response};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, response};
 
 use crate::domain::outcome::Failure;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
 
-/// Writes a request's head as it stands.
-pub fn write_request(head: &request::Parts, out: &mut BytesMut) {
-    // An empty path is written as '/', and what stands behind it kept.
-    let (path, query) = (head.uri.path(), head.uri.query());
-    out.reserve(256 + path.len() + query.map_or(0, str::len) + head.headers.len() * 64);
-    for piece in [head.method.as_str(), " ", path, if query.is_some() { "?" } else { "" }, query.unwrap_or(""), " HTTP/1.1\r\n"] {
-        out.put_slice(piece.as_bytes());
-    }
-    for (name, value) in &head.headers {
-        out.put_slice(name.as_ref());
-        out.put_slice(b": ");
-        out.put_slice(value.as_bytes());
-        out.put_slice(b"\r\n");
-    }
-    out.put_slice(b"\r\n");
-}
-
-/// Reads a response's head off the front of `unread`; `None` when it is not there in full.
+/// Reads a response's head off the front of `unread` into the empty map `headers`; `None` when it is not there in full.
 ///
 /// # Errors
 ///
 /// Returns [`Failure::ResponseInvalid`] for what is not HTTP/1, has more than 100 fields or is longer than 32 KiB.
-pub fn read_response(unread: &mut BytesMut) -> Result<Option<response::Parts>, Failure> {
+pub fn read_response(unread: &mut Bytes, headers: &mut HeaderMap) -> Result<Option<response::Parts>, Failure> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, unread, &mut fields) {
@@ -40,40 +22,20 @@ pub fn read_response(unread: &mut BytesMut) -> Result<Option<response::Parts>, F
         Ok(httparse::Status::Partial) if unread.len() < MAX_HEAD => return Ok(None),
         Ok(_) | Err(_) => return Err(Failure::ResponseInvalid),
     };
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Failure::ResponseInvalid)?;
-    let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    // Where names and values lie, so that values can be shared with the buffer instead of copied; on the stack, for speed.
-    let mut places = [[0_u16; 4]; MAX_FIELDS];
-    let start = unread.as_ptr() as usize;
-    let place = |text: &[u8]| u16::try_from((text.as_ptr() as usize).saturating_sub(start)).map_err(|_| Failure::ResponseInvalid);
-    let size = |text: &[u8]| u16::try_from(text.len()).map_err(|_| Failure::ResponseInvalid);
-    let count = parsed.headers.len();
-    for (to, field) in places.iter_mut().zip(parsed.headers.iter()) {
-        let (name, value) = (field.name.as_bytes(), field.value);
-        *to = [place(name)?, size(name)?, if value.is_empty() { 0 } else { place(value)? }, size(value)?];
-    }
-    let head = unread.split_to(length).freeze();
-    // Room for what the sanitiser adds.
-    let mut headers = HeaderMap::with_capacity(count + 1);
-    for [name, name_size, value, value_size] in places.into_iter().take(count) {
-        let name = head.get(range(name, name_size)).and_then(|name| HeaderName::from_bytes(name).ok());
-        let value = if value_size == 0 { HeaderValue::from_static("") } else { shared(&head, range(value, value_size))? };
-        headers.append(name.ok_or(Failure::ResponseInvalid)?, value);
-    }
     let mut parts = http::Response::new(()).into_parts().0;
-    (parts.status, parts.version, parts.headers) = (status, version, headers);
-    Ok(Some(parts))
-}
-
-fn range(start: u16, size: u16) -> Range<usize> {
-    usize::from(start)..usize::from(start) + usize::from(size)
-}
-
-fn shared(head: &Bytes, range: Range<usize>) -> Result<HeaderValue, Failure> {
-    if range.end > head.len() {
-        return Err(Failure::ResponseInvalid);
+    parts.status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Failure::ResponseInvalid)?;
+    parts.version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    parts.headers = std::mem::take(headers);
+    // Room for what the sanitiser adds, at once; without it the map grows as it goes, which is only slower.
+    let _ = parts.headers.try_reserve(parsed.headers.len() + 1);
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Failure::ResponseInvalid)?;
+        // Values are shared with the buffer instead of copied.
+        let value = HeaderValue::from_maybe_shared(unread.slice_ref(field.value)).map_err(|_| Failure::ResponseInvalid)?;
+        parts.headers.append(name, value);
     }
-    HeaderValue::from_maybe_shared(head.slice(range)).map_err(|_| Failure::ResponseInvalid)
+    unread.advance(length);
+    Ok(Some(parts))
 }
 
 /// How a response's body is delimited (RFC 9112 section 6.3).
@@ -92,25 +54,52 @@ pub enum Delimiter {
 /// # Errors
 ///
 /// Returns [`Failure::ResponseInvalid`] for differing or malformed lengths and for codings other than one `chunked`.
-pub fn delimiter(head: &response::Parts, bodyless: bool) -> Result<Delimiter, Failure> {
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).into_iter();
-    let coding = codings.next();
-    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).into_iter();
-    let length = match lengths.next() {
+pub fn delimiter(head: &response::Parts, framing: &Framing<'_>, bodyless: bool) -> Result<Delimiter, Failure> {
+    let length = match framing.length {
         None => None,
-        Some(first) if lengths.all(|other| other == first) => Some(number(first).ok_or(Failure::ResponseInvalid)?),
-        Some(_) => return Err(Failure::ResponseInvalid),
+        Some(_) if framing.differing => return Err(Failure::ResponseInvalid),
+        Some(length) => Some(number(length).ok_or(Failure::ResponseInvalid)?),
     };
     if bodyless || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Delimiter::Length(0));
     }
-    match (coding, length) {
+    match (framing.coding, length) {
         (Some(coding), _) => {
-            let chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+            let chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") && !framing.recoded;
             if chunked && head.version == Version::HTTP_11 { Ok(Delimiter::Chunks) } else { Err(Failure::ResponseInvalid) }
         }
         (None, Some(length)) => Ok(Delimiter::Length(length)),
         (None, None) => Ok(Delimiter::Close),
+    }
+}
+
+/// What a response says of its framing and its connection: one pass over the fields is cheaper than a look-up for each.
+#[derive(Default)]
+pub struct Framing<'a> {
+    coding: Option<&'a HeaderValue>,
+    /// There is more than one Transfer-Encoding.
+    recoded: bool,
+    length: Option<&'a HeaderValue>,
+    /// There are two different Content-Lengths.
+    differing: bool,
+    connection: Option<&'a HeaderValue>,
+    /// There is more than one Connection.
+    reconnected: bool,
+}
+
+impl<'a> Framing<'a> {
+    /// Looks through a head.
+    pub fn of(head: &'a response::Parts) -> Self {
+        let mut framing = Self::default();
+        for (name, value) in &head.headers {
+            match *name {
+                header::TRANSFER_ENCODING => framing.recoded = framing.coding.replace(value).is_some(),
+                header::CONTENT_LENGTH => framing.differing |= framing.length.replace(value).is_some_and(|other| other != value),
+                header::CONNECTION => framing.reconnected = framing.connection.replace(value).is_some(),
+                _ => {}
+            }
+        }
+        framing
     }
 }
 
@@ -124,14 +113,13 @@ fn number(value: &HeaderValue) -> Option<u64> {
 ///
 /// An answer with two framings, or without content but with a framing, is passed on as RFC 9112 section 6.3 reads it; its
 /// sender may have meant the other reading, and sent or left unsent a body accordingly.
-pub fn keeps_alive(head: &response::Parts) -> bool {
-    let clear = is_clear(head);
-    let mut values = head.headers.get_all(header::CONNECTION).into_iter();
+pub fn keeps_alive(head: &response::Parts, framing: &Framing<'_>) -> bool {
+    let clear = is_clear(head.status, framing);
     // By far the most common cases first.
-    match (values.next(), values.next()) {
-        (None, _) => return clear && head.version == Version::HTTP_11,
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"keep-alive") => return clear,
-        _ => {}
+    match framing.connection {
+        None => return clear && head.version == Version::HTTP_11,
+        Some(only) if !framing.reconnected && only.as_bytes().eq_ignore_ascii_case(b"keep-alive") => return clear,
+        Some(_) => {}
     }
     let named = |wanted: &str, unreadable: bool| {
         let is_wanted = |value: &HeaderValue| {
@@ -143,15 +131,10 @@ pub fn keeps_alive(head: &response::Parts) -> bool {
 }
 
 /// Says whether the answer's framing can be read in one way only.
-fn is_clear(head: &response::Parts) -> bool {
-    let coded = head.headers.contains_key(header::TRANSFER_ENCODING);
-    if !coded && head.status != StatusCode::NO_CONTENT {
-        return true;
-    }
-    let length = head.headers.get(header::CONTENT_LENGTH);
-    match head.status {
-        StatusCode::NO_CONTENT => !coded && length.is_none_or(|length| length == "0"),
-        _ => length.is_none(),
+fn is_clear(status: StatusCode, framing: &Framing<'_>) -> bool {
+    match status {
+        StatusCode::NO_CONTENT => framing.coding.is_none() && framing.length.is_none_or(|length| length == "0"),
+        _ => framing.coding.is_none() || framing.length.is_none(),
     }
 }
 
@@ -160,18 +143,18 @@ mod tests {
     use super::*;
 
     fn read(text: &[u8]) -> Result<Option<response::Parts>, Failure> {
-        read_response(&mut BytesMut::from(text))
+        read_response(&mut Bytes::copy_from_slice(text), &mut HeaderMap::new())
     }
 
     #[test]
     fn reads_a_head_and_leaves_the_rest() {
         let mut unread =
-            BytesMut::from(&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Empty:\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\nabc"[..]);
-        let head = read_response(&mut unread).unwrap().unwrap();
+            Bytes::from_static(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Empty:\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\nabc");
+        let head = read_response(&mut unread, &mut HeaderMap::new()).unwrap().unwrap();
         assert_eq!((head.status, head.version, &unread[..]), (StatusCode::OK, Version::HTTP_11, &b"abc"[..]));
         assert_eq!(head.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(head.headers["x-empty"], "");
-        assert_eq!(delimiter(&head, false), Ok(Delimiter::Length(3)));
+        assert_eq!(delimiter(&head, &Framing::of(&head), false), Ok(Delimiter::Length(3)));
     }
 
     #[test]
@@ -204,8 +187,10 @@ mod tests {
 
     #[test]
     fn bodies_are_delimited_in_one_way_only() {
-        let of =
-            |fields: &str, bodyless| delimiter(&read(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes()).unwrap().unwrap(), bodyless);
+        let of = |fields: &str, bodyless| {
+            let head = read(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes()).unwrap().unwrap();
+            delimiter(&head, &Framing::of(&head), bodyless)
+        };
         assert_eq!(of("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", false), Ok(Delimiter::Chunks));
         assert_eq!(of("Content-Length: 5\r\nContent-Length: 5\r\n", false), Ok(Delimiter::Length(5)));
         assert_eq!(of("Content-Length: 5\r\n", true), Ok(Delimiter::Length(0)));
@@ -222,12 +207,17 @@ mod tests {
             assert_eq!(of(bad, false), Err(Failure::ResponseInvalid), "{bad}");
         }
         let old = read(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().unwrap();
-        assert_eq!(delimiter(&old, false), Err(Failure::ResponseInvalid));
+        assert_eq!(delimiter(&old, &Framing::of(&old), false), Err(Failure::ResponseInvalid));
+    }
+
+    fn is_kept(text: &[u8]) -> bool {
+        let head = read(text).unwrap().unwrap();
+        keeps_alive(&head, &Framing::of(&head))
     }
 
     #[test]
     fn connections_are_kept_as_both_sides_understand_it() {
-        let kept = |text: &str| keeps_alive(&read(text.as_bytes()).unwrap().unwrap());
+        let kept = |text: &str| is_kept(text.as_bytes());
         assert!(kept("HTTP/1.1 200 OK\r\n\r\n"));
         assert!(!kept("HTTP/1.1 200 OK\r\nConnection: foo, Close\r\n\r\n"));
         assert!(!kept("HTTP/1.0 200 OK\r\n\r\n"));
@@ -243,7 +233,7 @@ mod tests {
             b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nConnection: \xff, close\r\n\r\n",
         ] {
-            assert!(!keeps_alive(&read(text).unwrap().unwrap()), "{}", String::from_utf8_lossy(text));
+            assert!(!is_kept(text), "{}", String::from_utf8_lossy(text));
         }
     }
 }

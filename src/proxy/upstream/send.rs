@@ -8,11 +8,12 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header, request, response};
+use http::{Method, response};
 use http_body::Body;
 
 use crate::domain::outcome::Failure;
 use crate::proxy::patrol::RequestGuard;
+use crate::proxy::sanitise::{Framing, Outgoing};
 use crate::proxy::upload::Upload;
 use crate::proxy::upstream::connect::{Link, connect};
 use crate::proxy::upstream::download::Download;
@@ -38,29 +39,26 @@ pub struct Reply {
 /// # Errors
 ///
 /// Returns the failure, with blame.
-pub async fn send(
-    pool: &Rc<Pool>,
-    mut request: request::Parts,
-    upload: Upload,
-    guard: &Rc<RequestGuard>,
-    limit: Duration,
-) -> Result<Reply, Failure> {
-    frame(&mut request, &upload)?;
-    let idempotent = is_idempotent(&request.method);
+pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failure> {
+    // A body at hand may be of another length than was announced. Sent so, its end or its rest would be taken for a request.
+    if matches!(request.framing, Framing::Length(announced) if upload.size_hint().exact() != Some(announced)) {
+        return Err(Failure::RequestBodyInvalid);
+    }
+    let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
     let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
     let mut turn = pool.turn();
     let Place { mut endpoint, link, pooled } = place(pool, &mut turn, reuse, guard, limit).await?;
-    let mut exchange = Exchange::new(link, &request, upload);
+    let mut exchange = Exchange::new(link, request, upload);
     let mut got = answer(&mut exchange, guard).await;
     if matches!(got, Err(Failure::ConnectionTerminated)) && pooled && exchange.may_move(idempotent) {
         let fresh = place(pool, &mut iter::once(endpoint).chain(turn), Reuse::Never, guard, limit).await?;
         endpoint = fresh.endpoint;
-        exchange.move_to(fresh.link, &request);
+        exchange.move_to(fresh.link);
         got = answer(&mut exchange, guard).await;
     }
     let head = got?;
-    let delimiter = head::delimiter(&head, request.method == Method::HEAD)?;
-    let keep = head::keeps_alive(&head);
+    let framing = head::Framing::of(&head);
+    let (delimiter, keep) = (head::delimiter(&head, &framing, bodyless)?, head::keeps_alive(&head, &framing));
     Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) })
 }
 
@@ -106,26 +104,6 @@ async fn place(
         }
     }
     Err(last)
-}
-
-/// Gives a body without a framing field one; a client's request always has one already.
-///
-/// A body at hand may be of another length than its field says. Sent so, its end or its rest would be taken for a request.
-fn frame(request: &mut request::Parts, upload: &Upload) -> Result<(), Failure> {
-    if request.headers.contains_key(header::TRANSFER_ENCODING) {
-        return Ok(());
-    }
-    let bytes = upload.size_hint().exact();
-    if let Some(announced) = request.headers.get(header::CONTENT_LENGTH) {
-        let announced = announced.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-        return if announced.is_some() && announced == bytes { Ok(()) } else { Err(Failure::RequestBodyInvalid) };
-    }
-    match bytes {
-        Some(0) => None,
-        Some(bytes) => request.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes)),
-        None => request.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-    };
-    Ok(())
 }
 
 const fn is_idempotent(method: &Method) -> bool {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request;
+use http::HeaderValue;
 use http_body_util::Full;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +22,7 @@ use crate::domain::outcome::Failure;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
 use crate::proxy::patrol::{Limits, Patrol, RequestGuard, Ticket};
+use crate::proxy::sanitise::{Framing, Outgoing, Peer};
 use crate::proxy::upload::{Source, Upload};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -31,10 +32,11 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(LIMIT, test).await.expect("a test ends in time") })
 }
 
-fn request(method: &str, fields: &[(&str, &str)]) -> request::Parts {
-    let builder = http::Request::builder().method(method).uri("/x");
-    let builder = fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
-    builder.body(()).unwrap().into_parts().0
+/// A request as the sanitiser leaves it, of a peer that has spoken for its client.
+fn request(method: &str, framing: Framing) -> Outgoing {
+    let head = http::Request::builder().method(method).uri("/x").body(()).unwrap().into_parts().0;
+    let peer = Peer::new(([192, 0, 2, 7], 4711).into(), 8080, &["192.0.2.0/24".parse().unwrap()]);
+    Outgoing::new(head, framing, &peer, &HeaderValue::from_static("1.1 x"))
 }
 
 fn guarded() -> (Rc<Patrol>, Rc<RequestGuard>, Ticket) {
@@ -82,25 +84,25 @@ async fn read_until(peer: &mut TcpStream, end: &str) -> String {
 
 #[test]
 fn a_body_of_which_nothing_was_written_goes_over_the_next_connection() {
-    for (name, value, wire) in
-        [("content-length", "5", "\r\n\r\nhello"), ("transfer-encoding", "chunked", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n")]
-    {
+    for (framing, wire) in [
+        (Framing::Length(5), "content-length: 5\r\n\r\nhello"),
+        (Framing::Chunked, "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+    ] {
         block_on(async {
             let (_patrol, guard, _ticket) = guarded();
             let scratch = Scratch::default();
             let (link, peer) = dying(&scratch).await;
             drop(peer);
-            let request = request("POST", &[(name, value)]);
-            let mut exchange = Exchange::new(link, &request, upload("hello", &guard));
+            let mut exchange = Exchange::new(link, request("POST", framing), upload("hello", &guard));
             let failed = poll_fn(|cx| exchange.poll_head(cx)).await;
             assert_eq!(failed.err(), Some(Failure::ConnectionTerminated));
             assert!(exchange.may_move(false));
             let (link, mut peer) = linked(&scratch).await;
-            exchange.move_to(link, &request);
+            exchange.move_to(link);
             poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
             assert!(exchange.is_sent());
             let seen = read_until(&mut peer, wire).await;
-            assert_eq!(seen, format!("POST /x HTTP/1.1\r\n{name}: {value}{wire}"));
+            assert_eq!(seen, format!("POST /x HTTP/1.1\r\nvia: 1.1 x\r\n{wire}"));
         });
     }
 }
@@ -110,7 +112,7 @@ fn what_was_written_of_a_body_is_never_sent_again() {
     block_on(async {
         let (_patrol, guard, _ticket) = guarded();
         let (link, mut peer) = linked(&Scratch::default()).await;
-        let mut exchange = Exchange::new(link, &request("PUT", &[("content-length", "5")]), upload("hello", &guard));
+        let mut exchange = Exchange::new(link, request("PUT", Framing::Length(5)), upload("hello", &guard));
         poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
         read_until(&mut peer, "hello").await;
         drop(peer);
@@ -125,15 +127,14 @@ fn an_idempotent_request_without_a_body_is_sent_again_in_full() {
         let (_patrol, guard, _ticket) = guarded();
         let scratch = Scratch::default();
         let (link, mut peer) = linked(&scratch).await;
-        let request = request("GET", &[("host", "a")]);
-        let mut exchange = Exchange::new(link, &request, upload("", &guard));
+        let mut exchange = Exchange::new(link, request("GET", Framing::None), upload("", &guard));
         poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
         let first = read_until(&mut peer, "\r\n\r\n").await;
         drop(peer);
         assert_eq!(poll_fn(|cx| exchange.poll_head(cx)).await.err(), Some(Failure::ConnectionTerminated));
         assert!(exchange.may_move(true) && !exchange.may_move(false));
         let (link, mut peer) = linked(&scratch).await;
-        exchange.move_to(link, &request);
+        exchange.move_to(link);
         poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
         assert_eq!(read_until(&mut peer, "\r\n\r\n").await, first);
     });
@@ -147,7 +148,7 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         let pool = pool_of(vec![address]);
         let link = connect(address, LIMIT, pool.scratch()).await.unwrap();
         let mut peer = listener.accept().await.unwrap().0;
-        let mut exchange = Exchange::new(link, &request("GET", &[]), upload("", &guard));
+        let mut exchange = Exchange::new(link, request("GET", Framing::None), upload("", &guard));
         peer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await.unwrap();
         let head = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap();
         assert_eq!(head.status, 200);
@@ -166,12 +167,12 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
 
 #[test]
 fn a_body_of_another_length_than_announced_is_not_begun() {
-    for (announced, body) in [("5", "hell"), ("5", "hello!"), ("5", ""), ("0", "x")] {
+    for (announced, body) in [(5, "hell"), (5, "hello!"), (5, ""), (0, "x")] {
         block_on(async {
             let (_patrol, guard, _ticket) = guarded();
             let (listener, address) = listen().await;
             let pool = pool_of(vec![address]);
-            let sent = send(&pool, request("POST", &[("content-length", announced)]), upload(body, &guard), &guard, LIMIT);
+            let sent = send(&pool, request("POST", Framing::Length(announced)), upload(body, &guard), &guard, LIMIT);
             tokio::select! {
                 sent = sent => assert_eq!(sent.err(), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
                 _ = listener.accept() => panic!("a connection was made for {announced} {body:?}"),
@@ -189,9 +190,7 @@ fn a_version_that_takes_a_large_piece_slowly_but_steadily_is_not_late() {
         SockRef::from(&link.socket).set_send_buffer_size(64 * 1024).unwrap();
         SockRef::from(&peer).set_recv_buffer_size(64 * 1024).unwrap();
         let size = 24 * 1024 * 1024;
-        let fields = [("content-length", size.to_string())];
-        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let mut exchange = Exchange::new(link, &request("POST", &fields), upload(vec![b'x'; size], &guard));
+        let mut exchange = Exchange::new(link, request("POST", Framing::Length(size as u64)), upload(vec![b'x'; size], &guard));
         let mut taken = vec![0; 2 * 1024 * 1024];
         for _ in 0..6 {
             // A round passes, in which the version takes some and the exchange sends some.
@@ -220,7 +219,7 @@ fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
         pool.give_back(1, connect(two, LIMIT, pool.scratch()).await.unwrap());
         let mut peer = second.accept().await.unwrap().0;
         guard.expire(Failure::ResponseTimeout);
-        let sent = send(&pool, request("POST", &[]), upload("", &guard), &guard, LIMIT).await;
+        let sent = send(&pool, request("POST", Framing::None), upload("", &guard), &guard, LIMIT).await;
         assert_eq!(sent.err(), Some(Failure::ResponseTimeout));
         drop(pool);
         let mut seen = Vec::new();
@@ -247,7 +246,7 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
             next.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             next
         };
-        let (reply, _next) = tokio::join!(send(&pool, request("GET", &[]), upload("", &guard), &guard, LIMIT), answering);
+        let (reply, _next) = tokio::join!(send(&pool, request("GET", Framing::None), upload("", &guard), &guard, LIMIT), answering);
         let reply = reply.map_err(|failure| format!("{failure:?}")).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
         assert_eq!(reply.0, 204);
         assert!(pool.checkout(1, true).is_some(), "the connection belongs to the endpoint it was made to");
@@ -259,12 +258,11 @@ fn a_request_that_is_sent_again_has_the_time_of_one() {
     block_on(async {
         let (patrol, guard, _ticket) = guarded();
         let scratch = Scratch::default();
-        let request = request("GET", &[]);
-        let mut exchange = Exchange::new(linked(&scratch).await.0, &request, upload("", &guard));
+        let mut exchange = Exchange::new(linked(&scratch).await.0, request("GET", Framing::None), upload("", &guard));
         poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
         (0..2).for_each(|_| patrol.walk());
         let (link, _peer) = linked(&scratch).await;
-        exchange.move_to(link, &request);
+        exchange.move_to(link);
         poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
         (0..2).for_each(|_| patrol.walk());
         assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, Some(Failure::ResponseTimeout));

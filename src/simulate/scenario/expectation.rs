@@ -102,7 +102,9 @@ impl<'de> Deserialize<'de> for Quantity {
 pub struct Figure {
     /// The median must be this, give or take `within`.
     pub median: Option<Quantity>,
-    /// The share by which the median may be off, 0.1 without it.
+    /// The mean must be this, give or take `within`.
+    pub mean: Option<Quantity>,
+    /// The share by which the median or mean may be off, 0.1 without it.
     pub within: Option<Ratio>,
     /// The median must be at most this.
     pub median_at_most: Option<Quantity>,

@@ -48,6 +48,8 @@ pub struct Version {
     pauses: Option<Schedule>,
     stalls: Option<Schedule>,
     answered: u64,
+    /// When it got its first request, from which on it warms up.
+    first: Option<Duration>,
 }
 
 /// How long a refused connection takes.
@@ -72,6 +74,7 @@ impl Version {
             spec: spec.clone(),
             chance,
             answered: 0,
+            first: None,
         }
     }
 
@@ -96,6 +99,7 @@ impl Version {
     pub fn next(&mut self, at: Timestamp, weight: Weight) -> Manner {
         self.answered += 1;
         let now = Duration::from_nanos(at.as_nanos());
+        self.first = self.first.or(Some(now));
         let leaves = self.leaving(at);
         if let Some(restart) = &self.spec.restart
             && now >= restart.at.0
@@ -145,7 +149,7 @@ impl Version {
         let Some(ColdStart { share, slower, decay }) = &self.spec.cold_start else { return Duration::ZERO };
         let since = match &self.spec.restart {
             Some(restart) if now >= restart.at.0 => now.saturating_sub(restart.at.0 + restart.down.0),
-            _ => now,
+            _ => now.saturating_sub(self.first.unwrap_or_default()),
         };
         let left = share.0 * (-since.as_secs_f64() / decay.secs().max(1e-9)).exp();
         if self.chance.happens(left) { slower.0 } else { Duration::ZERO }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::restore::{self, Known};
-use crate::control::service::Service;
+use crate::control::service::{Seen, Service};
 use crate::control::setup::{ServiceSetup, TICK};
 use crate::domain::gate::Gate;
+use crate::domain::observation::Observation;
+use crate::domain::outcome::Role;
 use crate::domain::rollout::{Event, Phase, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
@@ -39,6 +41,25 @@ pub struct Batch {
     pub marks: Vec<Mark>,
     /// The stable version's requests beside a canary.
     pub stable_marks: Vec<Mark>,
+    /// How many requests of stable and canary began.
+    /// How many requests of stable and canary began.
+    pub decided: (u64, u64),
+}
+
+impl Batch {
+    /// Counts a request that begins.
+    pub const fn count(&mut self, role: Role) {
+        match role {
+            Role::Stable => self.decided.0 += 1,
+            Role::Canary => self.decided.1 += 1,
+        }
+    }
+
+    /// The sums that the controller reads: how many requests there are.
+    fn observations(&self) -> [Observation; 2] {
+        let of = |role, decided| Observation { decided, ..Observation::new(role) };
+        [of(Role::Stable, self.decided.0), of(Role::Canary, self.decided.1)]
+    }
 }
 
 /// The control plane of a run.
@@ -83,18 +104,26 @@ impl Control {
 
     /// Returns where the rollout stands.
     pub fn phase(&self) -> Phase {
-        self.service.status().rollout.map_or(Phase::Progressing, |rollout| rollout.phase)
+        self.service.status(self.desk.now).rollout.map_or(Phase::Progressing, |rollout| rollout.phase)
     }
 
-    /// Says whether the rollout has ended for good.
+    /// Says whether the rollout has begun and ended for good.
     pub fn is_over(&self) -> bool {
-        self.service.progressing().is_none()
+        self.desk.begun.is_some() && self.service.progressing().is_none()
     }
 
     /// Takes in what a worker reports at `now`; it has then reported everything up to now.
     pub fn hear(&mut self, worker: usize, batches: Vec<Batch>, now: Timestamp) {
         for batch in batches {
-            self.service.observe(batch.rollout, batch.generation, &[], &batch.marks);
+            let observations = batch.observations();
+            self.service.observe(&Seen {
+                rollout: batch.rollout,
+                generation: batch.generation,
+                worker,
+                observations: &observations,
+                marks: &batch.marks,
+                stable_marks: &batch.stable_marks,
+            });
         }
         if let Some(known) = self.known.get_mut(worker) {
             *known = now;
@@ -114,7 +143,7 @@ impl Control {
         self.service.tick(now, known_until, &mut self.desk);
     }
 
-    /// Carries out what an operator asks, as the controller would; `rate` is that of the traffic.
+    /// Carries out what an operator asks, as the controller would.
     pub fn command(&mut self, command: Command, now: Timestamp) {
         self.desk.now = now;
         let said = || ("operator".to_owned(), "so it is".to_owned());
@@ -132,6 +161,10 @@ impl Control {
             Command::Promote if self.service.progressing().is_some() => {
                 let (actor, reason) = said();
                 self.service.drive(Event::Promote { actor, reason }, now, &mut self.desk);
+            }
+            Command::Resume if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Resume { actor, reason }, now, &mut self.desk);
             }
             Command::Abort | Command::Promote | Command::Resume => {}
         }

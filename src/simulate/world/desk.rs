@@ -24,6 +24,8 @@ pub struct Desk {
     pub dies_in: Option<u32>,
     /// How often a canary's share was taken back by a publication, and when that was last.
     pub lowered: (u64, Timestamp),
+    /// When the first rollout began.
+    pub begun: Option<Timestamp>,
     /// When a canary first got everything.
     pub full: Option<Timestamp>,
     /// The first invariant that did not hold.
@@ -41,6 +43,7 @@ impl Desk {
             published: None,
             dies_in: None,
             lowered: (0, Timestamp::ZERO),
+            begun: None,
             full: None,
             broken: None,
             writes_fail,
@@ -82,7 +85,8 @@ impl Desk {
         if record.as_ref().is_some_and(|record| record.phase == Phase::Promoted && record.id == epoch.rollout) {
             return;
         }
-        let given = epoch.canary.as_ref().map_or(Weight::ZERO, |canary| canary.weight);
+        // Probes are no share.
+        let given = epoch.canary.as_ref().filter(|_| !epoch.is_probing()).map_or(Weight::ZERO, |canary| canary.weight);
         if given > Weight::ZERO {
             let most = record.as_ref().filter(|record| record.id == epoch.rollout && !record.phase.is_terminal());
             let allowed = most.map_or(Weight::ZERO, |record| record.weight);
@@ -96,7 +100,10 @@ impl Shell for Desk {
         if !self.lives() {
             return;
         }
-        let share = |epoch: &Arc<Epoch>| epoch.canary.as_ref().map_or(Weight::ZERO, |canary| canary.weight);
+        let share = |epoch: &Arc<Epoch>| {
+            let canary = epoch.canary.as_ref().filter(|_| !epoch.is_probing());
+            canary.map_or(Weight::ZERO, |canary| canary.weight)
+        };
         if let Some(before) = self.published.clone() {
             let (was, is) = (before.generation, epoch.generation);
             self.claim(is > was, || format!("I4: generation {is} was published after {was}"));
@@ -104,6 +111,9 @@ impl Shell for Desk {
             if share(&before) > Weight::ZERO && share(&epoch) == Weight::ZERO && !promoted {
                 self.lowered = (self.lowered.0 + 1, self.now);
             }
+        }
+        if epoch.canary.is_some() {
+            self.begun = self.begun.or(Some(self.now));
         }
         if share(&epoch) == Weight::FULL {
             self.full = self.full.or(Some(self.now));

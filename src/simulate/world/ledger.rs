@@ -1,7 +1,5 @@
 //! What a run counts: requests of both versions, harm, and when the canary's share was taken back.
 
-use std::time::Duration;
-
 use crate::domain::invariants::{self, Broken};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::Phase;
@@ -29,12 +27,8 @@ pub struct Ledger {
     /// Requests and bad ones of the canary since then.
     requests: u64,
     harmed: u64,
-    brake: Option<Brake>,
+    brake: Option<(Timestamp, Brake)>,
     trips: u64,
-}
-
-fn seconds(at: Timestamp) -> f64 {
-    Duration::from_nanos(at.as_nanos()).as_secs_f64()
 }
 
 impl Ledger {
@@ -102,18 +96,20 @@ impl Ledger {
         self.trips += 1;
         if self.brake.is_none() {
             let (harmed, requests) = (self.harmed, self.requests);
-            self.brake = Some(Brake { at: seconds(now), harmed, requests, breaches });
+            self.brake = Some((now, Brake { at: 0.0, harmed, requests, breaches }));
         }
     }
 
-    /// Closes the ledger.
-    pub fn close(self, phase: Phase, ended: Option<Timestamp>, full: Option<Timestamp>, broken: Option<String>) -> Outcome {
+    /// Closes the ledger; its times then count from when the rollout began.
+    pub fn close(self, phase: Phase, times: Times, broken: Option<String>) -> Outcome {
+        let begun = times.begun.unwrap_or_default();
+        let seconds = |at: Timestamp| at.since(begun).as_secs_f64();
         Outcome {
             phase,
-            ended: ended.map(seconds),
+            ended: times.ended.map(seconds),
             onset: self.onset.map_or(0.0, seconds),
-            full: full.map(seconds),
-            brake: self.brake,
+            full: times.full.map(seconds),
+            brake: self.brake.map(|(at, brake)| Brake { at: seconds(at), ..brake }),
             brakes: self.trips,
             harmed: self.harmed,
             canary_requests: self.canary.decided,
@@ -121,4 +117,15 @@ impl Ledger {
             broken,
         }
     }
+}
+
+/// When a rollout began, gave the canary everything, and ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// When it began.
+    pub begun: Option<Timestamp>,
+    /// When the canary first got everything.
+    pub full: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
 }

@@ -17,7 +17,7 @@ use crate::simulate::versions::Version;
 use crate::simulate::world::chaos::{self, Choice, Disturbance, Disturbances};
 use crate::simulate::world::control::{Command, Control};
 use crate::simulate::world::desk::Desk;
-use crate::simulate::world::ledger::Ledger;
+use crate::simulate::world::ledger::{Ledger, Times};
 use crate::simulate::world::plane::{Happened, Plane};
 
 /// How long the news of a trip takes to the controller at most.
@@ -61,8 +61,9 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
         }
     }
     let ended = ended.filter(|_| life.control.is_over());
-    let full = life.control.desk.full;
-    life.ledger.close(life.control.phase(), ended, full, life.control.desk.broken.take())
+    let desk = &mut life.control.desk;
+    let (times, broken) = (Times { begun: desk.begun, full: desk.full, ended }, desk.broken.take());
+    life.ledger.close(life.control.phase(), times, broken)
 }
 
 /// Runs a scenario once and turns a panic into a broken run that names its seed.
@@ -72,7 +73,7 @@ pub fn run_for_seed(scenario: &Scenario, seed: u64) -> Outcome {
     caught.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let broken = format!("panicked: {}", said.unwrap_or_default());
-        Ledger::new(None).close(crate::domain::rollout::Phase::Progressing, None, None, Some(broken))
+        Ledger::new(None).close(crate::domain::rollout::Phase::Progressing, Times::default(), Some(broken))
     })
 }
 

@@ -12,6 +12,7 @@ use crate::domain::split::Draw;
 use crate::domain::time::Timestamp;
 use crate::domain::timeouts::Timeouts;
 use crate::seam::report::Mark;
+use crate::seam::sample::Due;
 use crate::seam::table::Epoch;
 use crate::simulate::chance::{Chance, Stream};
 use crate::simulate::versions::Manner;
@@ -20,6 +21,9 @@ use crate::simulate::world::flight::{End, Flight};
 
 /// How long after its limit a request is looked at, as in the proxy.
 const GRACE: Duration = Duration::from_millis(1);
+
+/// How many clients there are; which of them asks is drawn.
+const CLIENTS: usize = 1_000;
 
 /// What comes next for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +35,8 @@ enum Next {
 /// A place in the slab with the request that had it.
 type Key = (usize, u64);
 
-/// When which request comes due at which wire.
-type Lane = VecDeque<(Timestamp, Key, usize)>;
+/// When what of which request comes due.
+type Lane = VecDeque<(Timestamp, Key, Due)>;
 
 #[derive(Debug)]
 struct Worker {
@@ -128,7 +132,11 @@ impl Plane {
     /// Begins a request.
     pub fn begin(&mut self, worker: usize, epoch: &Arc<Epoch>, role: Role, manner: Manner, now: Timestamp) {
         let Some(state) = self.workers.get_mut(worker) else { return };
-        let number = match (&epoch.canary, role) {
+        self.last += 1;
+        let id = self.last;
+        let mut flight = Flight::new(id, worker, Arc::clone(epoch), role, now, manner);
+        flight.client = 1 + self.chance.below(CLIENTS) as u64;
+        flight.number = match (&epoch.canary, role) {
             (Some(canary), Role::Canary) => canary.trial.begin(),
             (Some(_), Role::Stable) => {
                 if state.stable.0 != epoch.rollout {
@@ -139,12 +147,10 @@ impl Plane {
             }
             (None, _) => 0,
         };
-        if number > 0 {
-            state.mark(epoch, role, Mark::Started(number, now));
+        state.batch(epoch).count(role);
+        if flight.number > 0 {
+            state.mark(epoch, role, Mark::Started(flight.number, now));
         }
-        self.last += 1;
-        let id = self.last;
-        let flight = Flight::new(id, worker, Arc::clone(epoch), role, number, now, manner);
         let key = self.flights.insert(flight);
         let (after, next) = match manner.head {
             _ if manner.refused => (manner.head.unwrap_or_default(), Next::End(End::Refused)),
@@ -156,13 +162,13 @@ impl Plane {
             self.queue.push(Reverse((now + leaves, id, key, Next::End(End::Left))));
         }
         if let Some(flight) = self.flights.get(key) {
-            for (wire, limit) in flight.limits() {
+            for (due, limit) in flight.dues() {
                 let lane = self.lanes.iter().position(|lane| lane.0 == limit).unwrap_or_else(|| {
                     self.lanes.push((limit, Lane::new()));
                     self.lanes.len() - 1
                 });
                 if let Some((_, lane)) = self.lanes.get_mut(lane) {
-                    lane.push_back((now + limit + GRACE, (key, id), wire));
+                    lane.push_back((now + limit + GRACE, (key, id), due));
                 }
             }
         }
@@ -189,12 +195,9 @@ impl Plane {
         let (due, lane) = self.next_deadline();
         if due < self.next_answer() {
             let entry = self.lanes.get_mut(lane).and_then(|lane| lane.1.pop_front());
-            let Some((_, (key, id), wire)) = entry else { return nothing };
-            let flight = self.flights.get(key).filter(|flight| flight.id == id);
-            return match flight {
-                Some(flight) if flight.expire(wire) => with_trip(nothing, flight),
-                _ => nothing,
-            };
+            let Some((_, (key, id), due)) = entry else { return nothing };
+            let Some(flight) = self.flights.get_mut(key).filter(|flight| flight.id == id) else { return nothing };
+            return if flight.expire(due) { with_trip(nothing, flight) } else { nothing };
         }
         let Some(Reverse((now, id, key, next))) = self.queue.pop() else { return nothing };
         let Some(flight) = self.flights.get_mut(key).filter(|flight| flight.id == id) else { return nothing };

@@ -1,10 +1,13 @@
-//! The seam's tripwire exactly as it is compiled into the proxy, but over loom's atomics.
+//! The seam's tripwire and spacing of probes exactly as they are compiled into the proxy, but over loom's atomics.
 
 /// What `src/seam/sync.rs` is for the proxy.
 pub mod sync {
+    pub use loom::sync::Arc;
     pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
+#[path = "../../../src/seam/spacing.rs"]
+pub mod spacing;
 #[path = "../../../src/seam/tripwire.rs"]
 pub mod tripwire;
 

@@ -1,4 +1,4 @@
-//! Recognises the one PromQL shape the proxy can answer itself: the mean response time as rate of sum by rate of count.
+//! Recognises the mean response time in PromQL, as rate of sum by rate of count, and takes such queries apart.
 
 /// The base name of the histogram or summary whose mean is the response time of carts.
 pub const RESPONSE_TIME: &str = "requests_latency_seconds";
@@ -32,18 +32,18 @@ pub fn is_mean_response_time(query: &str) -> Result<(), String> {
     selector(above.selector)
 }
 
-/// One half of the division.
+/// One half of the division: `rate(metric{selector}[range])`, perhaps within `sum(…)`.
 #[derive(Clone, PartialEq)]
-struct Rate<'a> {
-    summed: bool,
-    function: &'a str,
-    metric: &'a str,
-    selector: &'a str,
-    range: &'a str,
+pub(crate) struct Rate<'a> {
+    pub(crate) summed: bool,
+    pub(crate) function: &'a str,
+    pub(crate) metric: &'a str,
+    pub(crate) selector: &'a str,
+    pub(crate) range: &'a str,
 }
 
 /// Reads `rate(metric{selector}[range])`.
-fn rate(text: &str) -> Result<Rate<'_>, String> {
+pub(crate) fn rate(text: &str) -> Result<Rate<'_>, String> {
     let text = strip_parentheses(text);
     let (summed, inner) = match text.strip_prefix("sum(").and_then(|rest| rest.strip_suffix(')')) {
         Some(inner) => (true, inner),
@@ -67,7 +67,7 @@ fn rate(text: &str) -> Result<Rate<'_>, String> {
 }
 
 /// Checks that a selector names only the deployment.
-fn selector(text: &str) -> Result<(), String> {
+pub(crate) fn selector(text: &str) -> Result<(), String> {
     for matcher in split_outside_quotes(text, ',').into_iter().filter(|m| !m.is_empty()) {
         let end = matcher.find(['=', '!']).ok_or_else(|| format!("\"{matcher}\" is not a label matcher"))?;
         let label = matcher.get(..end).unwrap_or_default();
@@ -79,7 +79,7 @@ fn selector(text: &str) -> Result<(), String> {
 }
 
 /// Removes blanks outside quotes.
-fn without_blanks(text: &str) -> String {
+pub(crate) fn without_blanks(text: &str) -> String {
     let mut quote = None;
     text.chars()
         .filter(|c| {
@@ -94,7 +94,7 @@ fn without_blanks(text: &str) -> String {
 }
 
 /// Removes parentheses that enclose the whole text.
-fn strip_parentheses(text: &str) -> &str {
+pub(crate) fn strip_parentheses(text: &str) -> &str {
     let mut text = text;
     while let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
         if !balanced(inner) {
@@ -122,7 +122,7 @@ fn balanced(text: &str) -> bool {
 }
 
 /// Splits at the one division outside quotes and parentheses.
-fn split_division(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_division(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_i64;
     let mut found = None;
     for (at, c) in outside_quotes(text) {
@@ -143,7 +143,7 @@ fn split_division(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Splits at a character outside quotes.
-fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
+pub(crate) fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut from = 0;
     for (at, c) in outside_quotes(text) {

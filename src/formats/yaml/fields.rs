@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::config::place::{At, Place, Report, child};
-use crate::config::yaml::{Node, Value};
+use crate::formats::yaml::place::{At, Place, Report, child};
+use crate::formats::yaml::tree::{Node, Value};
 
 /// How alike two keys must be, from 0 to 1, for one to be offered in place of the other.
 const ALIKE: f64 = 0.6;
 
 /// A mapping that is being read. Every key that is asked for counts as known; [`Fields::close`] reports the others.
-pub(super) struct Fields<'n> {
+pub struct Fields<'n> {
     report: &'n Report<'n>,
     place: Place,
     entries: &'n [(Node, Node)],
@@ -18,13 +18,13 @@ pub(super) struct Fields<'n> {
 }
 
 /// Returns the place of a node that stands at a path.
-pub(super) fn place_of(node: &Node, path: String) -> Place {
+pub fn place_of(node: &Node, path: String) -> Place {
     Place { path, spot: Some((node.line, node.column)) }
 }
 
 impl<'n> Fields<'n> {
     /// Begins to read a mapping; reports anything else and returns `None`.
-    pub(super) fn open(node: &'n Node, path: String, report: &'n Report<'n>) -> Option<Self> {
+    pub fn open(node: &'n Node, path: String, report: &'n Report<'n>) -> Option<Self> {
         let place = place_of(node, path);
         if let Value::Map(entries) = &node.value {
             return Some(Self { report, place, entries, known: Vec::new(), required: Vec::new() });
@@ -39,12 +39,12 @@ impl<'n> Fields<'n> {
     }
 
     /// Returns where the mapping stands.
-    pub(super) fn place(&self) -> &Place {
+    pub fn place(&self) -> &Place {
         &self.place
     }
 
     /// Returns the value of a key and its path; reports a key without a value.
-    pub(super) fn get(&mut self, key: &'static str) -> Option<(&'n Node, String)> {
+    pub fn get(&mut self, key: &'static str) -> Option<(&'n Node, String)> {
         if !self.known.contains(&key) {
             self.known.push(key);
         }
@@ -57,30 +57,48 @@ impl<'n> Fields<'n> {
         Some((node, path))
     }
 
+    /// Returns the value of a key, nothing included, and its path.
+    pub fn peek(&mut self, key: &'static str) -> Option<(&'n Node, String)> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        let (_, node) = self.entries.iter().find(|(found, _)| spelling(found) == Some(key))?;
+        Some((node, child(&self.place.path, key)))
+    }
+
+    /// Accepts keys that have no effect, each with a note.
+    pub fn inert(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            if let Some((node, path)) = self.peek(key) {
+                self.report.note(&place_of(node, path), format!("\"{key}\" has no effect"), "leave it out, or keep it for other readers");
+            }
+        }
+    }
+
     /// Says whether a key is there, with or without a value.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(found, _)| spelling(found) == Some(key))
     }
 
     /// Says whether a key is there with anything but an empty list.
-    pub(super) fn has_items(&self, key: &str) -> bool {
+    pub fn has_items(&self, key: &str) -> bool {
         let empty = |node: &Node| matches!(&node.value, Value::List(items) if items.is_empty());
         self.entries.iter().any(|(found, node)| spelling(found) == Some(key) && !empty(node))
     }
 
     /// Says that a key must be there, and how to write it.
-    pub(super) fn require(&mut self, key: &'static str, hint: &'static str) {
+    pub fn require(&mut self, key: &'static str, hint: &'static str) {
         self.required.push((key, hint));
     }
 
     /// Returns a text or a number as it was spelled.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<At<String>> {
+    pub fn text(&mut self, key: &'static str) -> Option<At<String>> {
         let (node, path) = self.get(key)?;
         text_of(node, path, self.report)
     }
 
     /// Returns `true` or `false`.
-    pub(super) fn boolean(&mut self, key: &'static str) -> Option<At<bool>> {
+    pub fn boolean(&mut self, key: &'static str) -> Option<At<bool>> {
         let (node, path) = self.get(key)?;
         let place = place_of(node, path);
         if let Value::Bool(value) = node.value {
@@ -91,7 +109,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Returns the items of a list; `None` when the key is not there or no list.
-    pub(super) fn list(&mut self, key: &'static str) -> Option<At<Vec<(&'n Node, String)>>> {
+    pub fn list(&mut self, key: &'static str) -> Option<At<Vec<(&'n Node, String)>>> {
         let (node, path) = self.get(key)?;
         let place = place_of(node, path);
         let Value::List(items) = &node.value else {
@@ -103,14 +121,14 @@ impl<'n> Fields<'n> {
     }
 
     /// Returns the texts of a list.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<At<Vec<At<String>>>> {
+    pub fn texts(&mut self, key: &'static str) -> Option<At<Vec<At<String>>>> {
         let At { value, place } = self.list(key)?;
         let texts = value.into_iter().filter_map(|(item, path)| text_of(item, path, self.report)).collect();
         Some(At::new(texts, place))
     }
 
     /// Returns one text or the texts of a list.
-    pub(super) fn one_or_more(&mut self, key: &'static str) -> Option<At<Vec<At<String>>>> {
+    pub fn one_or_more(&mut self, key: &'static str) -> Option<At<Vec<At<String>>>> {
         let (node, _) = self.get(key)?;
         if matches!(node.value, Value::List(_)) {
             return self.texts(key);
@@ -122,7 +140,7 @@ impl<'n> Fields<'n> {
 
     /// Reports the keys nobody asked for, those that occur twice and those that are missing. A missing key that was
     /// only misspelt is reported once.
-    pub(super) fn close(self) {
+    pub fn close(self) {
         let mut seen = HashSet::new();
         let mut misspelt = Vec::new();
         for (key, _) in self.entries {
@@ -156,7 +174,7 @@ impl<'n> Fields<'n> {
 }
 
 /// Returns a text or a number as it was spelled; reports anything else.
-fn text_of(node: &Node, path: String, report: &Report<'_>) -> Option<At<String>> {
+pub fn text_of(node: &Node, path: String, report: &Report<'_>) -> Option<At<String>> {
     let place = place_of(node, path);
     match &node.value {
         Value::Text(text) | Value::Number(text) => return Some(At::new(text.clone(), place)),

@@ -13,18 +13,18 @@ use crate::formats::problem::Problem;
 
 /// A node of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub struct Node {
     /// The line it begins in, counted from 1.
-    pub(super) line: usize,
+    pub line: usize,
     /// The column it begins at, counted from 1 in characters.
-    pub(super) column: usize,
+    pub column: usize,
     /// What stands there.
-    pub(super) value: Value,
+    pub value: Value,
 }
 
 /// What stands at a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub enum Value {
     /// Nothing, `~` or `null`.
     Nothing,
     /// `true` or `false` without quotes.
@@ -41,7 +41,7 @@ pub(super) enum Value {
 
 impl Value {
     /// Names the kind of the value for an error message.
-    pub(super) const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::Bool(true) => "true",
@@ -54,13 +54,29 @@ impl Value {
     }
 }
 
+/// How large a document may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most nodes, those that an alias repeats included.
+    pub nodes: usize,
+    /// The most bytes of all texts and numbers together.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// Enough for a configuration.
+    pub const CONFIGURATION: Self = Self { nodes: 50_000, bytes: 1 << 20 };
+    /// Enough for a gate file with ten thousand objectives.
+    pub const GATES: Self = Self { nodes: 1_000_000, bytes: 16 << 20 };
+}
+
 /// Reads one YAML document.
 ///
 /// # Errors
 ///
 /// Fails with the place and the message of the first error of syntax, and when a limit is exceeded.
-pub(super) fn parse(file: &str, text: &str) -> Result<Node, Box<Problem>> {
-    match serde_saphyr::from_str_with_options::<Raw>(text, options()) {
+pub fn parse(file: &str, text: &str, limits: Limits) -> Result<Node, Box<Problem>> {
+    match serde_saphyr::from_str_with_options::<Raw>(text, options(limits)) {
         Ok(raw) => Ok(raw.finish(text)),
         Err(error) => {
             let error = error.without_snippet();
@@ -74,21 +90,21 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Box<Problem>> {
     }
 }
 
-fn options() -> Options {
+fn options(limits: Limits) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_events: 50_000,
-            max_nodes: 50_000,
+            max_events: limits.nodes,
+            max_nodes: limits.nodes,
             max_depth: 16,
             max_documents: 2,
             max_anchors: 100,
             max_aliases: 1_000,
-            max_total_scalar_bytes: 1 << 20,
-            max_recorded_anchor_events: 50_000,
-            max_recorded_anchor_bytes: 1 << 20,
+            max_total_scalar_bytes: limits.bytes,
+            max_recorded_anchor_events: limits.nodes,
+            max_recorded_anchor_bytes: limits.bytes,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 50_000,
+            max_total_replayed_events: limits.nodes,
             max_replay_stack_depth: 8,
         },
         // The reader of the tree reports repeated keys and merge keys, each with its place.
@@ -212,7 +228,7 @@ mod tests {
     use super::*;
 
     fn tree(text: &str) -> Value {
-        parse("f.yaml", text).unwrap().value
+        parse("f.yaml", text, Limits::CONFIGURATION).unwrap().value
     }
 
     fn entry<'v>(value: &'v Value, key: &str) -> &'v Node {
@@ -266,7 +282,7 @@ mod tests {
             ("a:\n  - b: 1\n   c: 2\n", 3, 4),
             ("a: 1\u{0}", 1, 5),
         ] {
-            let problem = parse("f.yaml", text).unwrap_err();
+            let problem = parse("f.yaml", text, Limits::CONFIGURATION).unwrap_err();
             assert_eq!((problem.line, problem.column), (Some(line), Some(column)), "{text:?}: {problem}");
             assert_eq!(problem.snippet.as_deref(), text.lines().nth(line - 1), "{text:?}");
         }
@@ -281,7 +297,7 @@ mod tests {
         }
         let wide = "- 1\n".repeat(60_000);
         for text in [deep.as_str(), &laughs, &wide, "a: 1\n---\nb: 2\n"] {
-            assert!(parse("f.yaml", text).is_err(), "{}", &text[..40.min(text.len())]);
+            assert!(parse("f.yaml", text, Limits::CONFIGURATION).is_err(), "{}", &text[..40.min(text.len())]);
         }
     }
 }

@@ -1,0 +1,278 @@
+//! A service as written: its keys, their kinds and places, before any value is understood.
+
+use crate::formats::yaml::fields::{self, Fields};
+use crate::formats::yaml::place::{At, Place, Report};
+use crate::formats::yaml::tree::{Node, Value};
+
+/// One service.
+#[derive(Debug)]
+pub(super) struct ServiceSpec {
+    pub(super) place: Place,
+    pub(super) name: Option<At<String>>,
+    pub(super) hosts: Option<At<Vec<At<String>>>>,
+    pub(super) stable: Option<VersionSpec>,
+    pub(super) canary: Option<VersionSpec>,
+    /// Whether gates were written at all, even if they could not be read.
+    pub(super) has_gates: bool,
+    pub(super) gates: At<Vec<GateSpec>>,
+    pub(super) files: GateFilesSpec,
+    pub(super) policy: PolicySpec,
+    pub(super) expected_traffic: Option<At<String>>,
+    pub(super) plan: PlanSpec,
+}
+
+/// A gate, written as a text or as a mapping.
+#[derive(Debug)]
+pub(super) struct GateSpec {
+    pub(super) gate: At<String>,
+    pub(super) margin: Option<At<String>>,
+}
+
+/// The gate files of a service.
+#[derive(Debug, Default)]
+pub(super) struct GateFilesSpec {
+    pub(super) perfspec: Option<At<String>>,
+    pub(super) derive_tripwire: Option<At<bool>>,
+    pub(super) slo: Option<SloSpec>,
+    pub(super) analysis: Option<At<String>>,
+    pub(super) flagger: Option<At<String>>,
+    pub(super) argo: Option<At<String>>,
+}
+
+/// An `slo.yaml` with its queries.
+#[derive(Debug)]
+pub(super) struct SloSpec {
+    pub(super) file: Option<At<String>>,
+    pub(super) sli: Option<At<String>>,
+    pub(super) compat: Option<At<String>>,
+}
+
+/// How a service's canary is judged.
+#[derive(Debug, Default)]
+pub(super) struct PolicySpec {
+    pub(super) alpha: Option<At<String>>,
+    pub(super) alpha_brake: Option<At<String>>,
+    pub(super) beta: Option<At<String>>,
+    pub(super) burst_tolerance: Option<At<String>>,
+    pub(super) warm_up: Option<At<String>>,
+    pub(super) outcome_deadline: Option<At<String>>,
+    pub(super) max_bake: Option<At<String>>,
+    pub(super) inconclusive: Option<At<String>>,
+    pub(super) watch: Option<At<String>>,
+    pub(super) min_clients: Option<At<String>>,
+}
+
+/// A version.
+#[derive(Debug)]
+pub(super) struct VersionSpec {
+    pub(super) place: Place,
+    pub(super) version: Option<At<String>>,
+    pub(super) endpoints: Option<At<Vec<At<String>>>>,
+}
+
+/// A plan, written as a ramp or as steps.
+#[derive(Debug)]
+pub(super) enum PlanSpec {
+    /// Nothing is written.
+    Unwritten,
+    /// A ramp.
+    Ramp(RampSpec),
+    /// The steps one by one.
+    Steps(At<Vec<StepSpec>>),
+    /// Something was written that is no plan; it was reported.
+    Broken,
+}
+
+/// A ramp; what is left out has its default.
+#[derive(Debug, Default)]
+pub(super) struct RampSpec {
+    pub(super) start: Option<At<String>>,
+    pub(super) factor: Option<At<String>>,
+    pub(super) hold: Option<At<String>>,
+    pub(super) express: Option<At<bool>>,
+    pub(super) harm: Option<At<String>>,
+}
+
+/// A step of a plan.
+#[derive(Debug)]
+pub(super) struct StepSpec {
+    pub(super) weight: Option<At<String>>,
+    pub(super) hold: Option<At<String>>,
+}
+
+impl ServiceSpec {
+    /// A service of which nothing is written.
+    pub(super) fn unwritten(place: Place) -> Self {
+        Self {
+            name: None,
+            hosts: None,
+            stable: None,
+            canary: None,
+            has_gates: false,
+            gates: At::new(Vec::new(), place.clone()),
+            files: GateFilesSpec::default(),
+            policy: PolicySpec::default(),
+            expected_traffic: None,
+            plan: PlanSpec::Unwritten,
+            place,
+        }
+    }
+
+    /// Reads one item of the list of services.
+    pub(super) fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self {
+            place: fields.place().clone(),
+            name: fields.text("name"),
+            hosts: fields.one_or_more("hosts"),
+            stable: fields.get("stable").and_then(|(node, path)| VersionSpec::read(node, path, report)),
+            canary: fields.get("canary").and_then(|(node, path)| VersionSpec::read(node, path, report)),
+            has_gates: fields.has_items("gates"),
+            gates: GateSpec::read_all(&mut fields, report),
+            files: GateFilesSpec::read(&mut fields, report),
+            policy: PolicySpec::read(&mut fields),
+            expected_traffic: fields.text("expected_traffic"),
+            plan: fields.get("plan").map_or(PlanSpec::Unwritten, |(node, path)| PlanSpec::read(node, path, report)),
+        };
+        fields.require("name", "give the service a name, such as carts");
+        fields.require("stable", "name the version that owns the traffic, with its endpoints");
+        fields.close();
+        Some(spec)
+    }
+}
+
+impl GateSpec {
+    /// A gate without anything beside it.
+    pub(super) const fn plain(gate: At<String>) -> Self {
+        Self { gate, margin: None }
+    }
+
+    fn read_all(fields: &mut Fields<'_>, report: &Report<'_>) -> At<Vec<Self>> {
+        let nothing = At::new(Vec::new(), fields.place().clone());
+        let Some((node, path)) = fields.get("gates") else { return nothing };
+        let place = fields::place_of(node, path.clone());
+        let gates = match &node.value {
+            Value::List(items) => {
+                items.iter().enumerate().filter_map(|(index, item)| Self::read(item, format!("{path}[{index}]"), report)).collect()
+            }
+            _ => Self::read(node, path, report).into_iter().collect(),
+        };
+        At::new(gates, place)
+    }
+
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        if !matches!(node.value, Value::Map(_)) {
+            return fields::text_of(node, path, report).map(Self::plain);
+        }
+        let mut fields = Fields::open(node, path, report)?;
+        let (gate, margin) = (fields.text("gate"), fields.text("margin"));
+        fields.require("gate", "write the gate, such as {gate: \"errors < 0.1%\", margin: 50%}");
+        fields.close();
+        Some(Self { gate: gate?, margin })
+    }
+}
+
+impl GateFilesSpec {
+    fn read(fields: &mut Fields<'_>, report: &Report<'_>) -> Self {
+        Self {
+            perfspec: fields.text("perfspec"),
+            derive_tripwire: fields.boolean("derive_tripwire"),
+            slo: fields.get("slo").and_then(|(node, path)| SloSpec::read(node, path, report)),
+            analysis: fields.text("analysis"),
+            flagger: fields.text("flagger"),
+            argo: fields.text("argo"),
+        }
+    }
+
+    /// Returns where the first of them is named.
+    pub(super) fn first(&self) -> Option<&Place> {
+        let slo = self.slo.as_ref().and_then(|slo| slo.file.as_ref());
+        [self.perfspec.as_ref(), slo, self.analysis.as_ref(), self.flagger.as_ref(), self.argo.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|text| &text.place)
+            .next()
+    }
+}
+
+impl SloSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        if !matches!(node.value, Value::Map(_)) {
+            return fields::text_of(node, path, report).map(|file| Self { file: Some(file), sli: None, compat: None });
+        }
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self { file: fields.text("file"), sli: fields.text("sli"), compat: fields.text("compat") };
+        fields.require("file", "name the file with the objectives, such as slo.yaml");
+        fields.close();
+        Some(spec)
+    }
+}
+
+impl PolicySpec {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            alpha: fields.text("alpha"),
+            alpha_brake: fields.text("alpha_brake"),
+            beta: fields.text("beta"),
+            burst_tolerance: fields.text("burst_tolerance"),
+            warm_up: fields.text("warm_up"),
+            outcome_deadline: fields.text("outcome_deadline"),
+            max_bake: fields.text("max_bake"),
+            inconclusive: fields.text("inconclusive"),
+            watch: fields.text("watch"),
+            min_clients: fields.text("min_clients"),
+        }
+    }
+}
+
+impl VersionSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self { place: fields.place().clone(), version: fields.text("version"), endpoints: fields.one_or_more("endpoints") };
+        fields.require("version", "give the version its name, such as 0.8.1");
+        fields.require("endpoints", "write where the version listens, such as [\"127.0.0.1:8081\"]");
+        fields.close();
+        Some(spec)
+    }
+}
+
+impl PlanSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Self {
+        let Some(mut fields) = Fields::open(node, path, report) else { return Self::Broken };
+        let ramp = RampSpec {
+            start: fields.text("start"),
+            factor: fields.text("factor"),
+            hold: fields.text("hold"),
+            express: fields.boolean("express"),
+            harm: fields.text("harm"),
+        };
+        let steps = fields.list("steps");
+        let both = fields.has("steps") && ["start", "factor", "hold", "express", "harm"].into_iter().any(|key| fields.has(key));
+        if both {
+            let hint = "leave out either 'steps' or 'start', 'factor', 'hold', 'express' and 'harm'";
+            report.error(fields.place(), "a plan is either a ramp or steps, and this is both", hint);
+        }
+        let plan = match steps {
+            _ if both => Self::Broken,
+            Some(At { value, place }) => {
+                let steps = value.into_iter().map(|(node, path)| StepSpec::read(node, path, report)).collect();
+                Self::Steps(At::new(steps, place))
+            }
+            None if fields.has("steps") => Self::Broken,
+            None => Self::Ramp(ramp),
+        };
+        fields.close();
+        plan
+    }
+}
+
+impl StepSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Self {
+        let Some(mut fields) = Fields::open(node, path, report) else { return Self { weight: None, hold: None } };
+        let step = Self { weight: fields.text("weight"), hold: fields.text("hold") };
+        fields.require("weight", "write the share of the canary in this step, such as 10%");
+        fields.require("hold", "write how long the step lasts at least, such as 10s");
+        fields.close();
+        step
+    }
+}

@@ -1,0 +1,101 @@
+//! What the judge is told of tripwires and what it says on a tick.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::gate::{Evidence, Origin, Verdict};
+use crate::domain::weight::Weight;
+
+/// What one count of a tripwire holds: the k-th breach was request number n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// How many requests that count had seen start up to the newest counted breach, n.
+    pub requests: u64,
+    /// The breaches counted, k.
+    pub breaches: u64,
+    /// How many of them were unanswered when they counted.
+    pub unanswered: u64,
+}
+
+/// Both counts of one tripwire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WireCount {
+    /// Since the trial began.
+    pub cumulative: Count,
+    /// Since the step began.
+    pub step: Count,
+}
+
+/// Where one gate stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// The gate as shown to people.
+    pub gate: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Fail when breached, pass when the step's evidence suffices, else inconclusive.
+    pub verdict: Verdict,
+    /// The canary's resolved requests since the step began.
+    pub requests: u64,
+    /// Breaches among them; 0 for a mean.
+    pub breaches: u64,
+    /// The share of breaches since the step began, the mean in nanoseconds, or the Apdex score; `None` without requests.
+    #[serde(default)]
+    pub value: Option<f64>,
+    /// What the value is held against, in the same unit; for relative gates as of now, `None` while that is not known.
+    #[serde(default)]
+    pub limit: Option<f64>,
+    /// The anytime-valid lower bound on the value, at the pass level β; `None` where the theory gives none.
+    #[serde(default)]
+    pub lower: Option<f64>,
+    /// The anytime-valid upper bound on the value, at the pass level β; `None` where the theory gives none.
+    #[serde(default)]
+    pub upper: Option<f64>,
+    /// The pass evidence since the step began, as ln E.
+    pub log_e: f64,
+    /// The ln E at which the gate passes.
+    pub log_threshold: f64,
+    /// The largest brake evidence since the trial began, of the test that is nearest to its threshold, as ln E.
+    #[serde(default)]
+    pub brake_log_e: f64,
+    /// The ln E at which that test brakes.
+    #[serde(default)]
+    pub brake_log_threshold: f64,
+    /// The largest confirming evidence of the rollout, as ln E.
+    #[serde(default)]
+    pub confirm_log_e: f64,
+    /// The ln E at which it is final; `None` where nothing is confirmed.
+    #[serde(default)]
+    pub confirm_log_threshold: Option<f64>,
+    /// How many more requests, as good as the best that can be hoped for, the gate needs to pass; `None` when they never suffice.
+    pub needs: Option<u64>,
+}
+
+/// What the judge says on a tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// The first gate whose brake tests found it breached.
+    pub brake: Option<Evidence>,
+    /// The first gate whose breach is confirmed, which is final.
+    pub confirmed: Option<Evidence>,
+    /// Every gate.
+    pub gates: Vec<GateStatus>,
+    /// The largest share at which no more bad requests than the plan allows are to be expected in flight; `None` without such
+    /// a rule or without a gate that bounds the share of bad requests.
+    pub harm_cap: Option<Weight>,
+    /// The requests per second over both arms, of the last seconds.
+    pub rate: f64,
+}
+
+impl Judgement {
+    /// Says whether every gate has its pass evidence for this step; false without gates.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.brake.is_none() && self.confirmed.is_none() && !self.gates.is_empty() && self.gates.iter().all(|g| g.verdict == Verdict::Pass)
+    }
+
+    /// Returns how many more good requests are needed until every gate passes; `None` when unknown.
+    #[must_use]
+    pub fn needs(&self) -> Option<u64> {
+        self.gates.iter().map(|g| g.needs).try_fold(0, |most, needs| needs.map(|n| n.max(most)))
+    }
+}

@@ -1,0 +1,127 @@
+//! How a rollout changes: what goes forward is made durable first, what goes back is published first.
+
+use crate::domain::gate::Evidence;
+use crate::domain::outcome::Role;
+use crate::domain::rollout::event::{Arming, Effect};
+use crate::domain::rollout::machine::{Pending, Rollout, notice};
+use crate::domain::rollout::record::{Entry, Phase, Record};
+use crate::domain::time::{self, Timestamp};
+use crate::domain::weight::Weight;
+
+impl Rollout {
+    /// Asks for a step to be made durable; it is published when that is done.
+    pub(super) fn raise_to(&mut self, step: usize, actor: &str, reason: String) -> Vec<Effect> {
+        let Some(target) = self.plan.step(step).copied() else { return Vec::new() };
+        self.ask(Pending::Raise { step }, actor, reason, |record| {
+            (record.phase, record.step, record.weight) = (Phase::Progressing, step, target.weight);
+        })
+    }
+
+    pub(super) fn ask(&mut self, pending: Pending, actor: &str, reason: String, change: impl FnOnce(&mut Record)) -> Vec<Effect> {
+        let mut record = Record { generation: self.record.generation + 1, reason, evidence: None, ..self.record.clone() };
+        change(&mut record);
+        let owner = if pending == Pending::Promote { Role::Canary } else { Role::Stable };
+        let entry = self.entry(&record, actor, owner);
+        self.pending = Some(pending);
+        vec![Effect::Persist { record: Box::new(record), entry: Box::new(entry) }]
+    }
+
+    pub(super) fn persisted(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.unsaved.take().is_some() {
+            return Vec::new();
+        }
+        let Some(pending) = self.pending.take() else { return Vec::new() };
+        self.record.generation += 1;
+        self.record.evidence = None;
+        let (name, service) = (self.record.canary.name.clone(), self.service.clone());
+        let was_on = self.record.weight > Weight::ZERO;
+        let (arming, sentence) = match pending {
+            Pending::Raise { step } => {
+                let Some(target) = self.plan.step(step).copied() else { return Vec::new() };
+                (self.record.phase, self.record.step, self.record.weight) = (Phase::Progressing, step, target.weight);
+                let arming = match self.warming {
+                    Some(Timestamp::NEVER) => {
+                        self.warming = Some(now + self.policy.warm_up);
+                        Arming::WarmUp
+                    }
+                    _ if was_on => Arming::NextStep,
+                    _ => Arming::Fresh { halvings: self.record.brakes },
+                };
+                (arming, format!("{name} gets {} of {service}", target.weight))
+            }
+            Pending::Again => {
+                self.record.phase = Phase::Progressing;
+                (Arming::NextStep, format!("{name} goes on with {} of {service}", self.record.weight))
+            }
+            Pending::Watch => {
+                self.record.phase = Phase::Watching;
+                (Arming::Watch, format!("{name} has passed every step and is watched for {}", time::human(self.policy.watch)))
+            }
+            Pending::Promote => {
+                self.record.phase = Phase::Promoted;
+                (Arming::Nothing, format!("{name} is promoted and owns {service}"))
+            }
+        };
+        self.since = now;
+        self.record.reason.clone_from(&sentence);
+        vec![self.publish(self.record.weight, arming), notice(sentence, false)]
+    }
+
+    pub(super) fn persist_failed(&mut self, why: &str) -> Vec<Effect> {
+        let what = if self.pending.take().is_some() { "the raise was not made" } else { "writing is tried again" };
+        vec![notice(format!("the state of {} could not be written ({why}): {what}", self.service), true)]
+    }
+
+    /// Takes from the canary, or leaves it what it has: publish first, then persist, then notify.
+    pub(super) fn lower(
+        &mut self,
+        now: Timestamp,
+        (phase, weight): (Phase, Weight),
+        actor: &str,
+        reason: String,
+        evidence: Option<Evidence>,
+    ) -> Vec<Effect> {
+        let from = self.record.weight;
+        self.pending = None;
+        self.warming = self.warming.filter(|_| phase == Phase::Paused);
+        self.since = now;
+        self.record.phase = phase;
+        self.record.weight = weight;
+        self.record.generation += 1;
+        self.record.reason.clone_from(&reason);
+        self.record.evidence = evidence;
+        let mut entry = self.entry(&self.record, actor, Role::Stable);
+        entry.from = from;
+        self.unsaved = Some(entry.clone());
+        let arming = match phase {
+            Phase::Braked => Arming::Probes(from),
+            Phase::Paused if weight > Weight::ZERO => Arming::NextStep,
+            _ => Arming::Nothing,
+        };
+        vec![self.publish(weight, arming), self.persist(entry), notice(reason, phase != Phase::Aborted)]
+    }
+
+    pub(super) fn publish(&self, weight: Weight, arming: Arming) -> Effect {
+        let owner = if self.record.phase == Phase::Promoted { Role::Canary } else { Role::Stable };
+        Effect::Publish { generation: self.record.generation, owner, weight, arming }
+    }
+
+    pub(super) fn persist(&self, entry: Entry) -> Effect {
+        Effect::Persist { record: Box::new(self.record.clone()), entry: Box::new(entry) }
+    }
+
+    pub(super) fn entry(&self, after: &Record, actor: &str, owner: Role) -> Entry {
+        Entry {
+            service: self.service.clone(),
+            rollout: after.id,
+            actor: actor.to_owned(),
+            phase: after.phase,
+            owner,
+            from: self.record.weight,
+            to: after.weight,
+            generation: after.generation,
+            reason: after.reason.clone(),
+            evidence: after.evidence.clone(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! YAML text as a tree with places, and the tools that take it apart and collect every problem at once.
+
+pub mod fields;
+pub mod place;
+pub mod tree;

@@ -1,0 +1,13 @@
+//! Holds slo.yaml, sli.yaml, the pair of keptn 0.5 and Analysis definitions to their reference: every published case, every
+//! decided row, bad input, and the command.
+
+#[cfg(test)]
+mod analysis_cases;
+#[cfg(test)]
+mod lighthouse_cases;
+#[cfg(test)]
+mod provider_cases;
+#[cfg(test)]
+mod sequence;
+#[cfg(test)]
+mod support;
