@@ -125,6 +125,7 @@ impl Active {
             }
             Arming::Fresh { halvings } => {
                 self.forget_trip();
+                self.judge.begin_trial(first);
                 self.judge.resume(first, halvings);
                 self.begin_step(first, weight, generation);
             }
