@@ -244,6 +244,7 @@ impl Active {
     }
 
     fn set_trip(&mut self, evident: Timestamp, at: Timestamp) {
+        self.tripped = self.trial.trip().or(self.tripped);
         let (breaches, requests) = self.tripped.map_or((0, 0), |t| (t.breaches, t.requests));
         self.trip =
             Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });
