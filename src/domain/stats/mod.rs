@@ -3,7 +3,11 @@
 //! All evidence is kept as the natural logarithm of an e-value (`log_e`). An e-process E satisfies E\[E_τ\] ≤ 1 at
 //! every stopping time under its null, so by Ville's inequality P(ever E ≥ 1/α) ≤ α, whatever the stopping.
 
+pub mod chained;
+pub mod changepoint;
+pub mod counts;
 pub mod exceedance;
+pub mod grid;
 pub mod mean;
 pub mod parameter;
 pub mod special;
@@ -13,4 +17,5 @@ mod support;
 #[cfg(test)]
 mod vectors;
 
+pub use counts::Counts;
 pub use parameter::ParameterError;

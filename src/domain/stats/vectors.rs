@@ -6,31 +6,25 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::domain::stats::{exceedance, special};
+use crate::domain::stats::chained::{Block, ChainedBlocks};
+use crate::domain::stats::changepoint::{self, ChangepointGrid};
+use crate::domain::stats::counts::Counts;
+use crate::domain::stats::grid::{self, ApdexCounts};
+use crate::domain::stats::{exceedance, mean, special};
 
 /// The functions whose vectors other modules replay.
-const ELSEWHERE: [&str; 33] = [
-    "ChainedBlocks",
-    "ChangepointGrid",
+const ELSEWHERE: [&str; 21] = [
     "ExceedanceGate",
     "TwoArmGate",
     "TwoArmPass",
     "alpha_shares",
-    "apdex_breach",
-    "apdex_pass",
     "average_gates",
-    "changepoint_weight",
     "combine_gates",
     "combine_slo_breach",
     "combine_slo_pass",
     "criterion_limit",
     "explain_breach",
-    "log_e_grid",
-    "log_e_grid_varying",
-    "log_e_mean_nonneg",
-    "log_e_mean_pass",
     "min_requests_all_breach",
-    "odds_grid",
     "parse_keptn_criterion",
     "project_diff",
     "project_ratio",
@@ -38,8 +32,6 @@ const ELSEWHERE: [&str; 33] = [
     "ramp_steps",
     "ramp_weight_cap",
     "replay_latency_gate",
-    "start_tail",
-    "start_weight",
     "start_weight_for_rate",
     "two_sample_quantile_log_e",
     "wald_lower_bound",
@@ -140,7 +132,7 @@ fn same(expected: &Value, found: &Value, tolerance: f64) -> bool {
 #[derive(Clone, Copy)]
 struct Args<'a>(&'a Value);
 
-impl Args<'_> {
+impl<'a> Args<'a> {
     fn number(self, name: &str) -> f64 {
         self.0[name].as_f64().unwrap_or_else(|| panic!("{name} is no number in {}", self.0))
     }
@@ -149,14 +141,34 @@ impl Args<'_> {
         self.0[name].as_u64().unwrap_or_else(|| panic!("{name} is no count in {}", self.0))
     }
 
+    fn list(self, name: &str) -> impl Iterator<Item = &'a Value> {
+        self.0[name].as_array().unwrap_or_else(|| panic!("{name} is no list in {}", self.0)).iter()
+    }
+
+    /// The rows of a list of lists of numbers.
+    fn rows(self, name: &str) -> Vec<Vec<f64>> {
+        self.list(name).map(numbers).collect()
+    }
+
     fn prior(self) -> (f64, f64) {
         (self.number("a"), self.number("b"))
     }
 }
 
+fn numbers(list: &Value) -> Vec<f64> {
+    list.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
+}
+
+/// A whole number that a vector writes among others.
+fn whole(number: f64) -> u64 {
+    assert!(number >= 0.0 && number.fract() == 0.0, "{number} is no count");
+    number as u64
+}
+
 /// Returns what our function gives, in the shape of the vector's expectation; `None` for an unknown function.
 fn replay(function: &str, args: Args) -> Option<Value> {
-    one_arm(function, args)
+    let families = [one_arm, grids, means, changepoints, chains];
+    families.iter().find_map(|family| family(function, args))
 }
 
 fn one_arm(function: &str, args: Args) -> Option<Value> {
@@ -176,4 +188,74 @@ fn one_arm(function: &str, args: Args) -> Option<Value> {
         "rate_lower_bound" => json!(exceedance::rate_lower_bound(count("n"), count("k"), number("alpha"))),
         _ => return None,
     })
+}
+
+fn grids(function: &str, args: Args) -> Option<Value> {
+    let grid = |p0| grid::odds_grid(p0).expect("a vector's rate is a share");
+    let apdex =
+        || ApdexCounts { satisfied: args.count("satisfied"), tolerating: args.count("tolerating"), frustrated: args.count("frustrated") };
+    Some(match function {
+        "odds_grid" => {
+            let shape = ["j", "omega_min", "theta_max", "top_weight"].map(|name| args.number(name));
+            assert_eq!(shape, [12.0, 1.5, 0.98, 0.4], "the grid has one shape");
+            json!(grid(args.number("p0")).alternatives().map(|alternative| [alternative.omega, alternative.weight]))
+        }
+        "log_e_grid" => json!(grid::log_e_grid(args.count("n"), args.count("k"), &grid(args.number("p0")))),
+        "log_e_grid_varying" => {
+            let observations = args.rows("observations").into_iter().map(|row| (row[0], row[1] == 1.0));
+            json!(grid::log_e_grid_varying(observations, &grid(args.number("grid_p0"))).expect("rates are shares"))
+        }
+        "apdex_breach" => json!(apdex().log_e_breach(args.number("target")).expect("a target is a share")),
+        "apdex_pass" => json!(apdex().log_e_pass(args.number("target")).expect("a target is a share")),
+        _ => return None,
+    })
+}
+
+fn changepoints(function: &str, args: Args) -> Option<Value> {
+    let each_b = |f: &dyn Fn(u64) -> f64| json!(args.list("b").map(|b| f(b.as_u64().expect("a block"))).collect::<Vec<_>>());
+    Some(match function {
+        "changepoint_weight" => each_b(&changepoint::changepoint_weight),
+        "start_weight" => each_b(&|b| changepoint::start_weight(b, args.number("start_mass"))),
+        "start_tail" => each_b(&|b| changepoint::start_tail(b, args.number("start_mass"))),
+        "ChangepointGrid" => {
+            let blocks = |name| args.rows(name).into_iter().map(|row| (whole(row[0]), whole(row[1]))).collect::<Vec<_>>();
+            let mut test = ChangepointGrid::new(args.number("p0")).expect("a vector's rate is a share");
+            let after_each: Vec<f64> = blocks("blocks").into_iter().map(|(n, k)| test.update(n, k)).collect();
+            json!({"after_each": after_each, "peek": test.peek(&blocks("peek"))})
+        }
+        _ => return None,
+    })
+}
+
+fn means(function: &str, args: Args) -> Option<Value> {
+    let values = || numbers(&args.0["values"]);
+    let limit = |name| args.number(name);
+    Some(match function {
+        "log_e_mean_nonneg" => {
+            assert_eq!(args.0["lambdas"], json!(mean::LAMBDAS), "the bets are fixed");
+            json!(mean::log_e_mean_nonneg(&values(), limit("limit")).expect("a limit above 0"))
+        }
+        "log_e_mean_pass" => {
+            assert!((args.number("grid_p0") - (1.0 - limit("limit") / limit("cap"))).abs() < 1e-12, "the grid is that of the mirror");
+            json!(mean::log_e_mean_pass(&values(), limit("limit"), limit("cap")).expect("a cap above the limit"))
+        }
+        _ => return None,
+    })
+}
+
+fn chains(function: &str, args: Args) -> Option<Value> {
+    if function != "ChainedBlocks" {
+        return None;
+    }
+    let block = |row: Vec<f64>| Block {
+        index: whole(row[0]),
+        p0: None,
+        canary: Counts::new(whole(row[1]), whole(row[2])),
+        stable: Counts::new(whole(row[3]), whole(row[4])),
+    };
+    let blocks = |name| args.rows(name).into_iter().map(block).collect::<Vec<_>>();
+    let gap = u32::try_from(args.count("gap_blocks")).expect("a short gap");
+    let mut test = ChainedBlocks::new(args.number("p0"), gap).expect("a vector's rate is a share");
+    let after_each: Vec<f64> = blocks("blocks").iter().map(|block| test.update(block).expect("blocks in order")).collect();
+    Some(json!({"after_each": after_each, "peek": test.peek(&blocks("peek")).expect("blocks in order")}))
 }
