@@ -1,4 +1,4 @@
-//! What the hot path costs: record, pick, trip check, breach, sanitise, and a whole request through the proxy on loopback.
+//! What the hot path costs: record, pick, trip check, breach, sanitise, evidence, and a whole request through the proxy on loopback.
 
 // Each bench uses a part of the support.
 #[expect(dead_code, reason = "what only the other bench uses")]
@@ -12,6 +12,11 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::Request;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::split::Draw;
+use portcullis::domain::stats::censored::CensoredExceedance;
+use portcullis::domain::stats::chained::{Block, ChainedBlocks};
+use portcullis::domain::stats::counts::Counts;
+use portcullis::domain::stats::exceedance::log_e_breach;
+use portcullis::domain::stats::two_arm::{Comparison, Guess, TwoArm};
 use portcullis::domain::time::Timestamp;
 use portcullis::proxy::sanitise::{self, Peer, Policy, WireNotes};
 use portcullis::seam::clock::Clock;
@@ -128,6 +133,37 @@ fn clean(c: &mut Criterion) {
     });
 }
 
+/// The evidence of the controller's tick, beside the path but on the same machine.
+fn evidence(c: &mut Criterion) {
+    for n in [3, 10_000, 1_000_000] {
+        c.bench_function(&format!("evidence: breach test after {n} requests"), |b| {
+            b.iter(|| log_e_breach(black_box(n), black_box(3 + n / 20), black_box(0.05)));
+        });
+    }
+    let block = |index| Block { index, p0: None, canary: Counts::new(20, 2), stable: Counts::new(180, 9) };
+    let mut chained = ChainedBlocks::new(0.05, 5).expect("a share");
+    for index in 0..100 {
+        chained.update(&block(index)).expect("blocks in order");
+    }
+    let open: Vec<Block> = (100..108).map(block).collect();
+    c.bench_function("evidence: chained peek over 8 open blocks", |b| b.iter(|| chained.peek(black_box(&open))));
+    let mut two_arm = TwoArm::new(Comparison::Ratio(1.1), Guess::of(0.05)).expect("a margin");
+    c.bench_function("evidence: two-arm update", |b| {
+        b.iter(|| two_arm.update(black_box(0.1), black_box(Counts::new(20, 1)), black_box(Counts::new(180, 9))));
+    });
+    let mut censored = CensoredExceedance::new(0.05).expect("a share");
+    c.bench_function("evidence: one request of an error gate, 1 of 20 a breach, 4 096 in flight", |b| {
+        b.iter(|| {
+            let seq = censored.start();
+            if seq.is_multiple_of(20) {
+                censored.breach(seq);
+            }
+            // A breach was reported before, and stands.
+            black_box(censored.good(seq.saturating_sub(4096)))
+        });
+    });
+}
+
 /// One request at a time over kept connections; the same without the proxy says what the network and the upstream take.
 fn whole_request(c: &mut Criterion) {
     let clock = Clock::start();
@@ -152,5 +188,5 @@ fn whole_request(c: &mut Criterion) {
     plane.stop();
 }
 
-criterion_group!(benches, record, pick, breach, clean, whole_request);
+criterion_group!(benches, record, pick, breach, clean, evidence, whole_request);
 criterion_main!(benches);

@@ -34,6 +34,11 @@ impl Counts {
     pub(super) fn bad(self) -> u64 {
         self.breaches.min(self.requests)
     }
+
+    /// Returns the requests that are not breaches.
+    pub(super) const fn good(self) -> u64 {
+        self.requests.saturating_sub(self.breaches)
+    }
 }
 
 /// Adds up the counts of several proxies, all of them cut at the same start time.
@@ -58,7 +63,7 @@ mod tests {
     #[test]
     fn more_breaches_than_requests_are_not_counted() {
         let odd = Counts::new(3, 9);
-        assert_eq!((odd.share(), odd.bad()), (1.0, 3));
+        assert_eq!((odd.share(), odd.bad(), odd.good()), (1.0, 3, 0));
         assert_eq!((Counts::default().share(), Counts::new(4, 1).share()), (0.0, 0.25));
         assert_eq!(Counts::new(9, 1).with_in_flight_bad(3), Counts::new(9, 4));
         assert_eq!(merge_counts([Counts::new(u64::MAX, 1), Counts::new(1, 1)]), Counts::new(u64::MAX, 2));

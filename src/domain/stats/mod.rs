@@ -3,15 +3,23 @@
 //! All evidence is kept as the natural logarithm of an e-value (`log_e`). An e-process E satisfies E\[E_τ\] ≤ 1 at
 //! every stopping time under its null, so by Ville's inequality P(ever E ≥ 1/α) ≤ α, whatever the stopping.
 
+pub mod censored;
 pub mod chained;
 pub mod changepoint;
 pub mod counts;
 pub mod exceedance;
+pub mod gates;
 pub mod grid;
 pub mod mean;
 pub mod parameter;
+pub mod planning;
+pub mod projection;
+pub mod quantile;
 pub mod special;
+pub mod two_arm;
 
+#[cfg(test)]
+mod false_alarms;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -1,41 +1,23 @@
 //! Replays every vector of the project's statistics, and fails on a function it does not know.
 #![cfg(test)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::domain::gate::evidence;
+use crate::domain::stats::censored::CensoredExceedance;
 use crate::domain::stats::chained::{Block, ChainedBlocks};
 use crate::domain::stats::changepoint::{self, ChangepointGrid};
 use crate::domain::stats::counts::Counts;
 use crate::domain::stats::grid::{self, ApdexCounts};
-use crate::domain::stats::{exceedance, mean, special};
+use crate::domain::stats::two_arm::{self, Comparison, Guess, TwoArm};
+use crate::domain::stats::{exceedance, gates, mean, planning, projection, quantile, special};
 
 /// The functions whose vectors other modules replay.
-const ELSEWHERE: [&str; 21] = [
-    "ExceedanceGate",
-    "TwoArmGate",
-    "TwoArmPass",
-    "alpha_shares",
-    "average_gates",
-    "combine_gates",
-    "combine_slo_breach",
-    "combine_slo_pass",
-    "criterion_limit",
-    "explain_breach",
-    "min_requests_all_breach",
-    "parse_keptn_criterion",
-    "project_diff",
-    "project_ratio",
-    "ramp_growth_rate",
-    "ramp_steps",
-    "ramp_weight_cap",
-    "replay_latency_gate",
-    "start_weight_for_rate",
-    "two_sample_quantile_log_e",
-    "wald_lower_bound",
-];
+const ELSEWHERE: [&str; 2] = ["criterion_limit", "parse_keptn_criterion"];
 
 /// How many vectors the repository's file holds of each function.
 const COUNTS: [(&str, usize); 41] = [
@@ -167,7 +149,7 @@ fn whole(number: f64) -> u64 {
 
 /// Returns what our function gives, in the shape of the vector's expectation; `None` for an unknown function.
 fn replay(function: &str, args: Args) -> Option<Value> {
-    let families = [one_arm, grids, means, changepoints, chains];
+    let families = [one_arm, grids, means, changepoints, chains, two_arms, in_flight, combined, planned];
     families.iter().find_map(|family| family(function, args))
 }
 
@@ -258,4 +240,140 @@ fn chains(function: &str, args: Args) -> Option<Value> {
     let mut test = ChainedBlocks::new(args.number("p0"), gap).expect("a vector's rate is a share");
     let after_each: Vec<f64> = blocks("blocks").iter().map(|block| test.update(block).expect("blocks in order")).collect();
     Some(json!({"after_each": after_each, "peek": test.peek(&blocks("peek")).expect("blocks in order")}))
+}
+
+fn two_arms(function: &str, args: Args) -> Option<Value> {
+    let number = |name| args.number(name);
+    let replayed = |comparison, multiples: &str, expected: &[f64]| {
+        assert_eq!(numbers(&args.0[multiples]), expected, "the multiples are fixed");
+        let guess = Guess { requests: number("guess_weight"), ..Guess::of(number("base_rate_guess")) };
+        let mut test = TwoArm::new(comparison, guess).expect("a vector's margin");
+        let counts = |n: f64, k: f64| Counts::new(whole(n), whole(k));
+        let blocks = args.rows("blocks").into_iter();
+        json!(blocks.map(|row| test.update(row[0], counts(row[1], row[2]), counts(row[3], row[4])).expect("a weight")).collect::<Vec<_>>())
+    };
+    let pair = |(a, b): (f64, f64)| json!([a, b]);
+    let (theta_c, theta_b, w) = ("th_c", "th_b", "w");
+    Some(match function {
+        "project_ratio" => pair(projection::project_ratio(number(theta_c), number(theta_b), number(w), number("rho"))),
+        "project_diff" => pair(projection::project_diff(number(theta_c), number(theta_b), number(w), number("delta"))),
+        "TwoArmGate" if args.0["kind"] == "ratio" => replayed(Comparison::Ratio(number("margin")), "omegas", &two_arm::OMEGAS),
+        "TwoArmGate" => {
+            assert_eq!(args.0["kind"], "diff");
+            replayed(Comparison::Difference(number("margin")), "omegas", &two_arm::OMEGAS)
+        }
+        "TwoArmPass" => replayed(Comparison::Within(number("rho")), "kappas", &two_arm::KAPPAS),
+        "two_sample_quantile_log_e" => {
+            let values = |name: &str| numbers(&args.0[name]);
+            json!(quantile::two_sample_quantile_log_e(&values("base"), &values("cand"), number("p"), number("r")).expect("latencies"))
+        }
+        _ => return None,
+    })
+}
+
+fn combined(function: &str, args: Args) -> Option<Value> {
+    let log_es = || numbers(&args.0["log_es"]);
+    let weights = (!args.0["weights"].is_null()).then(|| numbers(&args.0["weights"]));
+    Some(match function {
+        "combine_gates" => json!(gates::combine_gates(&log_es(), weights.as_deref()).expect("gates")),
+        "average_gates" => json!(gates::average_gates(&log_es(), weights.as_deref()).expect("gates")),
+        "combine_slo_breach" => json!(gates::combine_slo_breach(&args.rows("blocks")).expect("blocks")),
+        "combine_slo_pass" => json!(gates::combine_slo_pass(&args.rows("blocks")).expect("blocks")),
+        "alpha_shares" => {
+            let steps = u32::try_from(args.count("n_steps")).expect("few steps");
+            let shares = gates::alpha_shares(args.number("alpha"), steps).expect("a level");
+            json!([shares.cumulative, shares.per_step])
+        }
+        "explain_breach" => json!(format!(
+            "rolled back after {} of {} requests {}; had v2 met the gate, the chance of ever seeing evidence this strong would be below 1 in {}",
+            args.count("k"),
+            args.count("n"),
+            args.0["what"].as_str().expect("a text"),
+            evidence::odds(args.number("log_e"))
+        )),
+        _ => return None,
+    })
+}
+
+fn planned(function: &str, args: Args) -> Option<Value> {
+    let number = |name| args.number(name);
+    let reveal = || Duration::from_secs_f64(number("reveal_s"));
+    Some(match function {
+        "wald_lower_bound" => json!(planning::wald_lower_bound(number("p"), number("p0"), number("alpha"))),
+        "min_requests_all_breach" => {
+            json!(planning::min_requests_all_breach(number("p0"), number("alpha")).expect("shares"))
+        }
+        "ramp_weight_cap" => json!(planning::ramp_weight_cap(number("harm_budget"), number("rate"), reveal(), number("upper_rate"))),
+        "ramp_growth_rate" => json!(planning::ramp_growth_rate(number("harm_budget"), reveal(), number("c"))),
+        "start_weight_for_rate" => json!(planning::start_weight_for_rate(number("rate"), reveal())),
+        "ramp_steps" => json!(planning::ramp_steps(number("w0"), number("factor")).expect("a ramp")),
+        _ => return None,
+    })
+}
+
+fn in_flight(function: &str, args: Args) -> Option<Value> {
+    let test = || CensoredExceedance::new(args.number("p0")).expect("a vector's rate is a share");
+    let threshold = || (1.0 / args.number("alpha")).ln();
+    Some(match function {
+        "ExceedanceGate" => {
+            let (mut test, p1) = (test(), args.number("p1"));
+            let mut rows = Vec::new();
+            let mut reported = BTreeSet::new();
+            for event in args.list("events") {
+                let seq = event[1].as_u64().expect("a number");
+                let before = test.clone();
+                match event[0].as_str() {
+                    Some("start") => assert_eq!(test.start(), seq),
+                    Some("good") => assert_eq!(test.good(seq), !reported.contains(&seq)),
+                    Some("breach") => assert_eq!(test.breach(seq), test.log_e()),
+                    _ => panic!("an event of no kind: {event}"),
+                }
+                if event[0] != "start" && !reported.insert(seq) {
+                    // What is reported again changes nothing and has no row.
+                    assert_eq!(test, before);
+                    continue;
+                }
+                let Counts { requests, breaches } = test.resolved();
+                rows.push(json!([test.log_e(), test.log_e_pass(p1), requests, breaches, test.log_e() >= threshold()]));
+            }
+            json!(rows)
+        }
+        "replay_latency_gate" => latency_gate(test(), args, threshold()),
+        _ => return None,
+    })
+}
+
+/// Replays requests \[start, duration or null, ok\] in virtual time: at one instant completions, then deadlines, then starts.
+fn latency_gate(mut test: CensoredExceedance, args: Args, threshold: f64) -> Value {
+    enum Kind {
+        Completed { ok: bool },
+        Deadline,
+        Started,
+    }
+    let tau = args.number("tau_ms");
+    let mut events = Vec::new();
+    for (seq, request) in (1_u64..).zip(args.list("requests")) {
+        let start = request[0].as_f64().expect("a time");
+        events.push((start, 2, seq, Kind::Started));
+        events.push(match request[1].as_f64() {
+            Some(duration) if duration <= tau => (start + duration, 0, seq, Kind::Completed { ok: request[2].as_bool().expect("a truth") }),
+            _ => (start + tau, 1, seq, Kind::Deadline),
+        });
+    }
+    events.sort_by(|a, b| (a.0, a.1, a.2).partial_cmp(&(b.0, b.1, b.2)).expect("times are numbers"));
+    let mut timeline = Vec::new();
+    for (at, _, seq, kind) in events {
+        match kind {
+            Kind::Started => assert_eq!(test.start(), seq),
+            Kind::Completed { ok: true } => assert!(test.good(seq)),
+            Kind::Completed { ok: false } | Kind::Deadline => {
+                let log_e = test.breach(seq);
+                timeline.push(json!([at, test.tip().requests, test.tip().breaches, log_e]));
+                if log_e >= threshold {
+                    return json!({"timeline": timeline, "verdict_ms": at});
+                }
+            }
+        }
+    }
+    json!({"timeline": timeline, "verdict_ms": null})
 }
