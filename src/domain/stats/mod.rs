@@ -5,6 +5,7 @@
 
 pub mod censored;
 pub mod chained;
+pub mod chained_mean;
 pub mod changepoint;
 pub mod counts;
 pub mod exceedance;
