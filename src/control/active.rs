@@ -125,6 +125,7 @@ impl Active {
             }
             Arming::Fresh { halvings } => {
                 self.forget_trip();
+                self.judge.begin_trial(first);
                 self.judge.resume(first, halvings);
                 self.begin_step(first, weight, generation);
             }
@@ -243,6 +244,7 @@ impl Active {
     }
 
     fn set_trip(&mut self, evident: Timestamp, at: Timestamp) {
+        self.tripped = self.trial.trip().or(self.tripped);
         let (breaches, requests) = self.tripped.map_or((0, 0), |t| (t.breaches, t.requests));
         self.trip =
             Some(TripStatus { evident_ns: evident.as_nanos(), tripped_ns: at.as_nanos(), breaches, requests, ..TripStatus::default() });

@@ -12,7 +12,7 @@ use crate::domain::stats::parameter::{self, ParameterError};
 use crate::domain::stats::special::log_sum_exp;
 
 /// The bets λ of the breach test, mixed with equal weights.
-pub(super) const LAMBDAS: [f64; 8] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9];
+pub const LAMBDAS: [f64; 8] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9];
 
 /// How many times the limit a single latency may count in the pass test, unless a cap is given.
 pub const CAP_FACTOR: f64 = 10.0;

@@ -6,6 +6,7 @@
 pub mod binomial;
 pub mod censored;
 pub mod chained;
+pub mod chained_mean;
 pub mod changepoint;
 pub mod counts;
 pub mod exceedance;

@@ -29,16 +29,19 @@ pub fn project_ratio(theta_c: f64, theta_b: f64, w: f64, rho: f64) -> (f64, f64)
 }
 
 /// Returns the projection (a, b) on the null p_c ≤ p_b + δ; an alternative inside the null stays where it is.
+#[must_use]
+pub fn project_diff(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> (f64, f64) {
+    if theta_c <= theta_b + delta { (theta_c, theta_b) } else { boundary_diff(theta_c, theta_b, w, delta) }
+}
+
+/// Returns the projection (a, b) on the boundary a = b + δ.
 ///
 /// The derivative of the objective in b grows, so its zero is found by bisection, until b is exact to the last bit or two.
 #[must_use]
-pub fn project_diff(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> (f64, f64) {
-    if theta_c <= theta_b + delta {
-        return (theta_c, theta_b);
-    }
+pub fn boundary_diff(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> (f64, f64) {
     let pull = |theta: f64, p: f64| (1.0 - theta) / (1.0 - p) - theta / p;
     let slope = |b: f64| w * pull(theta_c, b + delta) + (1.0 - w) * pull(theta_b, b);
-    let (mut low, mut high) = (theta_b.max(1e-15), (theta_c - delta).min(1.0 - delta - 1e-15));
+    let (mut low, mut high) = (theta_b.min(theta_c - delta).max(1e-15), theta_b.max(theta_c - delta).min(1.0 - delta - 1e-15));
     loop {
         let middle = f64::midpoint(low, high);
         // Also ends on numbers that are none.

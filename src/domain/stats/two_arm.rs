@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::stats::counts::Counts;
 use crate::domain::stats::parameter::{self, ParameterError};
-use crate::domain::stats::projection::{boundary_ratio, project_diff, project_ratio};
+use crate::domain::stats::projection::{boundary_diff, boundary_ratio, project_diff, project_ratio};
 use crate::domain::stats::special::log_sum_exp;
 
 /// The multiples of the odds at the edge of the null, one for each alternative of the breach test.
@@ -32,6 +32,8 @@ pub enum Comparison {
     Difference(f64),
     /// Not worse is: not p_c ≥ ρ p_b (non-inferiority).
     Within(f64),
+    /// Not worse is: not p_c ≥ p_b + δ.
+    WithinDifference(f64),
 }
 
 impl Comparison {
@@ -44,6 +46,7 @@ impl Comparison {
             Self::Within(rho) if !(rho >= 1.0 && rho.is_finite()) => {
                 return Err(ParameterError::Range { name: "tolerated ratio", value: rho, range: "at least 1 and finite" });
             }
+            Self::WithinDifference(delta) => drop(parameter::share("tolerated difference", delta)?),
             Self::Difference(_) | Self::Within(_) => {}
         }
         Ok(self)
@@ -53,7 +56,7 @@ impl Comparison {
     const fn multiples(self) -> &'static [f64] {
         match self {
             Self::Ratio(_) | Self::Difference(_) => &OMEGAS,
-            Self::Within(_) => &KAPPAS,
+            Self::Within(_) | Self::WithinDifference(_) => &KAPPAS,
         }
     }
 
@@ -72,6 +75,11 @@ impl Comparison {
             Self::Difference(delta) => {
                 let (c, b) = (beyond(share(rate) + delta), share(rate));
                 [(c, b), project_diff(c, b, w, delta)]
+            }
+            Self::WithinDifference(delta) => {
+                let most = (1.0 - delta) * 0.999;
+                let b = rate.clamp(LEAST_SHARE.min(most), most);
+                [(multiple * b, b), boundary_diff(multiple * b, b, w, delta)]
             }
             Self::Within(rho) => {
                 let b = rate.clamp(LEAST_SHARE.min(0.999 / rho), 0.999 / rho);
@@ -154,7 +162,8 @@ impl Guess {
 
 /// The running test of one comparison with the stable version.
 ///
-/// For [`Comparison::Within`] only final blocks may be taken in, and none be peeked at: it is a pass test.
+/// For [`Comparison::Within`] and [`Comparison::WithinDifference`], pass tests both, only final blocks may be taken in, and none
+/// be peeked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TwoArm {
     comparison: Comparison,

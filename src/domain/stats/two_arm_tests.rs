@@ -6,8 +6,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::stats::support::Chance;
 
-const COMPARISONS: [Comparison; 5] =
-    [Comparison::Ratio(1.0), Comparison::Ratio(1.1), Comparison::Difference(0.002), Comparison::Within(1.5), Comparison::Within(1.0)];
+const COMPARISONS: [Comparison; 6] = [
+    Comparison::Ratio(1.0),
+    Comparison::Ratio(1.1),
+    Comparison::Difference(0.002),
+    Comparison::Within(1.5),
+    Comparison::Within(1.0),
+    Comparison::WithinDifference(0.01),
+];
 
 fn test(comparison: Comparison) -> TwoArm {
     TwoArm::new(comparison, Guess::of(0.05)).unwrap()
@@ -98,6 +104,7 @@ fn parameters_outside_their_range_are_refused() {
         }
     }
     assert!(TwoArm::new(Comparison::Within(0.99), Guess::of(0.1)).is_err());
+    assert!(TwoArm::new(Comparison::WithinDifference(0.0), Guess::of(0.1)).is_err());
     assert!(TwoArm::new(Comparison::Difference(1.0), Guess::of(0.1)).is_err());
     for w in [f64::NAN, 0.0, 1.0, 2.0] {
         assert!(test(Comparison::Ratio(1.0)).open(w).is_err(), "{w}");
@@ -128,6 +135,10 @@ proptest! {
             Comparison::Ratio(rho) => ((rho * p_b).min(1.0) * inside, p_b),
             Comparison::Difference(delta) => ((p_b + delta).min(1.0) * inside, p_b),
             Comparison::Within(rho) => (p_b + (1.0 - p_b) * inside, p_b / rho),
+            Comparison::WithinDifference(delta) => {
+                let edge = p_b * (1.0 - delta) + delta;
+                (edge + (1.0 - edge) * inside, edge - delta)
+            }
         };
         let e = |canary: Counts, stable: Counts| {
             TwoArm::new(comparison, Guess::of(guess)).unwrap().update(w, canary, stable).unwrap().exp()

@@ -42,7 +42,6 @@ pub struct Batch {
     /// The stable version's requests beside a canary.
     pub stable_marks: Vec<Mark>,
     /// How many requests of stable and canary began.
-    /// How many requests of stable and canary began.
     pub decided: (u64, u64),
 }
 
