@@ -19,6 +19,10 @@ pub enum Kind {
     ServiceIndicators,
     /// An `AnalysisDefinition`, perhaps with other documents.
     Analysis,
+    /// A Flagger `Canary`.
+    Canary,
+    /// An Argo `AnalysisTemplate` or `ClusterAnalysisTemplate`.
+    AnalysisTemplate,
     /// A configuration of this program.
     Configuration,
 }
@@ -34,6 +38,8 @@ impl Kind {
             Self::ServiceObjectives => "a service-objectives.yaml",
             Self::ServiceIndicators => "a service-indicators.yaml",
             Self::Analysis => "an AnalysisDefinition",
+            Self::Canary => "a Canary",
+            Self::AnalysisTemplate => "an AnalysisTemplate",
             Self::Configuration => "a configuration",
         }
     }
@@ -108,7 +114,12 @@ fn signs(root: &Node) -> Vec<(Kind, &'static str)> {
     let is_map = |key: &str| get(key).is_some_and(|node| matches!(node.value, Value::Map(_)));
     let mut found = Vec::new();
     if get("kind").is_some() || get("apiVersion").is_some() {
-        found.push((Kind::Analysis, "\"kind\""));
+        let kind = match get("kind").map(|node| &node.value) {
+            Some(Value::Text(kind)) if kind == "Canary" => Kind::Canary,
+            Some(Value::Text(kind)) if kind == "AnalysisTemplate" || kind == "ClusterAnalysisTemplate" => Kind::AnalysisTemplate,
+            _ => Kind::Analysis,
+        };
+        found.push((kind, "\"kind\""));
     }
     if get("total_score").is_some() || get("comparison").is_some() || has_in_list(get("objectives"), &["sli"]) {
         found.push((Kind::Slo, "\"total_score\", \"comparison\" or objectives with \"sli\""));

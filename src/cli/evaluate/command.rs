@@ -159,6 +159,9 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
             let hint = "name the file of objectives as the gate, and give this one with --sli";
             Err(no_gate(&gate, kind, hint))
         }
+        (Kind::Canary | Kind::AnalysisTemplate, _) => {
+            Err(no_gate(&gate, kind, "its metrics are judged live: name the file in a configuration, which 'portcullis check' looks at"))
+        }
         (Kind::Configuration, _) => Err(no_gate(&gate, kind, "name a gate file; 'portcullis check' checks a configuration")),
     }
 }
