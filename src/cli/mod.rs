@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod evaluate;
 mod leash;
+mod outlook;
 pub mod run;
 
 use std::process::ExitCode;
