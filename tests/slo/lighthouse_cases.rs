@@ -181,6 +181,18 @@ fn a_value_is_taken_and_the_last_one_moves_into_its_place() {
 }
 
 #[test]
+fn the_freed_place_goes_to_the_last_value_also_for_values_found_later() {
+    let values: Vec<SliValue> =
+        ["a", "b", "c", "b"].iter().zip([1.0, 2.0, 3.0, 4.0]).map(|(sli, value)| SliValue::new(sli, value)).collect();
+    let mut pool = Pool::new(&values);
+    assert!(pool.find("a", true).is_some());
+    let left = |pool: &Pool<'_>| pool.left.iter().map(|value| value.value).collect::<Vec<_>>();
+    assert_eq!(left(&pool), [4.0, 2.0, 3.0]);
+    assert_eq!(pool.find("b", true).map(|value| value.value), Some(4.0), "the moved one now stands first");
+    assert_eq!(left(&pool), [3.0, 2.0]);
+}
+
+#[test]
 fn files_are_read_with_the_defaults_of_the_original() {
     for case in cases(LIGHTHOUSE, "parse_slo", 5) {
         let found = slo::read_keptn(case["yaml"].as_str().unwrap());

@@ -7,7 +7,7 @@ use crate::domain::gate::analysis::quantity::Quantity;
 use crate::domain::gate::analysis::spec::{Definition, Objective, Operator, Outcome, Target};
 
 /// The most different totals that are looked at.
-const MAX_TOTALS: usize = 2_000;
+const MAX_TOTALS: usize = 500;
 
 /// Returns the outcomes that values from `lowest` to `highest` can have, by trying the bounds, their neighbours and the
 /// points between them: between two neighbouring bounds every value has the same outcome.

@@ -7,7 +7,7 @@ use crate::domain::gate::slo::spec::{Clause, Objective, Spec};
 use crate::domain::gate::verdict::Verdict;
 
 /// The most different totals that are looked at.
-const MAX_TOTALS: usize = 2_000;
+const MAX_TOTALS: usize = 500;
 
 /// The values an SLI can have at all.
 #[derive(Clone, Copy, Debug, PartialEq)]
