@@ -47,14 +47,14 @@ fn gates_that_cannot_fire_are_refused_before_any_traffic_moves() {
     std::fs::write(&file, text).unwrap();
     let ended = finish(&["run", file.to_str().unwrap()]);
     assert_eq!(ended.code, Some(78), "{}", ended.stderr);
-    for part in [":7:17", "write 'p95 < 1s'", "burst_tolerance", "at most 60 s", "express", "holds no step"] {
+    for part in [":7:18", "write 'p95 < 1s'", "burst_tolerance", "at most 60 s", "express", "holds no step"] {
         assert!(ended.stderr.contains(part), "{part} is missing in:\n{}", ended.stderr);
     }
     let text = std::fs::read_to_string(&file).unwrap().replace("\"p95 > 1s\", ", "").replace("burst_tolerance: 2h", "watch: 1s");
     std::fs::write(&file, text.replace("express: true, ", "")).unwrap();
     let ended = finish(&["run", file.to_str().unwrap()]);
     assert_eq!(ended.code, Some(78), "{}", ended.stderr);
-    for part in ["'p99 < 60 s' can never fire by its limit", "'errors < 1%' cannot pass step 1 in time", "377 clean requests", "6 h"] {
+    for part in ["'p99 < 60 s' can never fire by its limit", "'errors < 1%' cannot pass step 1 in time", "377 clean requests", "2 d 14 h"] {
         assert!(ended.stderr.contains(part), "{part} is missing in:\n{}", ended.stderr);
     }
     assert!(!state.exists(), "nothing was begun");
