@@ -34,6 +34,33 @@ fn a_broken_configuration_is_refused_with_every_problem_at_once() {
 }
 
 #[test]
+fn gates_that_cannot_fire_are_refused_before_any_traffic_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portcullis.yaml");
+    let state = folder.path().join("state");
+    let text = format!(
+        "listen: 127.0.0.1:0\nstate: {}\nservices:\n  - name: carts\n    stable: {{version: v1, endpoints: [\"127.0.0.1:1\"]}}\n    \
+         canary: {{version: v2, endpoints: [\"127.0.0.1:2\"]}}\n    gates: [\"p95 > 1s\", \"p99 < 1m\", \"errors < 1%\"]\n    \
+         expected_traffic: 1/min\n    burst_tolerance: 2h\n    plan: {{express: true, hold: 1s}}\n",
+        state.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let ended = finish(&["run", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    for part in [":7:18", "write 'p95 < 1s'", "burst_tolerance", "at most 60 s", "express", "holds no step"] {
+        assert!(ended.stderr.contains(part), "{part} is missing in:\n{}", ended.stderr);
+    }
+    let text = std::fs::read_to_string(&file).unwrap().replace("\"p95 > 1s\", ", "").replace("burst_tolerance: 2h", "watch: 1s");
+    std::fs::write(&file, text.replace("express: true, ", "")).unwrap();
+    let ended = finish(&["run", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    for part in ["'p99 < 60 s' can never fire by its limit", "'errors < 1%' cannot pass step 1 in time", "377 clean requests", "2 d 14 h"] {
+        assert!(ended.stderr.contains(part), "{part} is missing in:\n{}", ended.stderr);
+    }
+    assert!(!state.exists(), "nothing was begun");
+}
+
+#[test]
 fn a_broken_perfspec_is_refused_before_any_traffic_moves() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("perfspec.json");

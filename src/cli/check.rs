@@ -5,19 +5,26 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::cli::outlook;
 use crate::config::{self, Flags, Surroundings};
-use crate::formats::perfspec;
+use crate::formats::kind::{self, Kind};
 use crate::formats::problem::Problem;
+use crate::formats::slo::Slis;
+use crate::formats::{analysis, argo, flagger, perfspec, slo};
 
 /// The exit code when a file has errors (`EX_CONFIG` of sysexits).
 const BAD_FILE: u8 = 78;
 /// The exit code when the findings cannot be written.
 const UNWRITABLE: u8 = 1;
 
-/// Checks configurations (YAML) and gate files (perfspec, JSON) and shows every problem at once.
+/// Checks configurations and gate files and shows every problem at once.
 ///
-/// A file whose name ends in .json, or whose content begins with '{', is a perfspec; any other is a configuration.
-/// Host names in a configuration are resolved, and the perfspec it names is checked too.
+/// The content of a file tells its kind: a configuration, a perfspec, an slo.yaml, an sli.yaml, the pair of keptn 0.5, an
+/// AnalysisDefinition, a Flagger Canary, or an Argo AnalysisTemplate. An sli.yaml among the files is held against every slo.yaml among them, and a gate that can
+/// never fire is an error. What has no signs of a kind is a perfspec when its name ends in .json or it begins with '{',
+/// else a configuration.
+/// Host names in a configuration are resolved, and the gate files it names are checked too. For a configuration without
+/// errors it also says when each gate brakes, what it needs to pass, and how long a rollout takes at the expected traffic.
 /// Exit code: 0 when every file can be used, 78 when one has errors.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckArgs {
@@ -44,8 +51,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 fn check(files: &[PathBuf], around: &Surroundings<'_>) -> (String, bool) {
     let mut findings = String::new();
     let mut good = true;
-    for file in files {
-        let problems = problems_of(file, around);
+    for (file, (problems, outlook)) in files.iter().zip(findings_of(files, around)) {
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
         good &= errors == 0;
         for problem in &problems {
@@ -53,26 +59,92 @@ fn check(files: &[PathBuf], around: &Surroundings<'_>) -> (String, bool) {
             let _ = writeln!(findings, "{problem}\n");
         }
         let _ = writeln!(findings, "{}: {}", file.display(), summary(errors, problems.len().saturating_sub(errors)));
+        findings.push_str(&outlook);
     }
     (findings, good)
 }
 
-fn problems_of(file: &Path, around: &Surroundings<'_>) -> Vec<Problem> {
-    let text = match config::read_text(file) {
-        Ok(text) => text,
-        Err(problem) => return vec![*problem],
+/// A file with its text and its kind.
+struct Checked {
+    name: String,
+    text: String,
+    kind: Kind,
+}
+
+/// Returns the problems of each file, in their order, and what the gates of a configuration will take.
+fn findings_of(files: &[PathBuf], around: &Surroundings<'_>) -> Vec<(Vec<Problem>, String)> {
+    let read: Vec<Result<Checked, Vec<Problem>>> = files.iter().map(|file| read(file)).collect();
+    let others = Others::among(&read);
+    let of = |(path, read): (&PathBuf, &Result<Checked, Vec<Problem>>)| match read {
+        Err(problems) => (problems.clone(), String::new()),
+        Ok(Checked { kind: Kind::Configuration, .. }) => match config::load(Some(path), &Flags::default(), around) {
+            Ok(loaded) => (loaded.notes, outlook::of(&loaded.settings)),
+            Err(problems) => (problems, String::new()),
+        },
+        Ok(file) => (others.check(file), String::new()),
     };
-    if is_perfspec(file, &text) {
-        return perfspec::check(&file.display().to_string(), &text);
+    files.iter().zip(&read).map(of).collect()
+}
+
+/// The files that others are held against, each the only one of its kind.
+struct Others<'f> {
+    slis: Option<Slis>,
+    pair: Option<(&'f Checked, &'f Checked)>,
+}
+
+impl<'f> Others<'f> {
+    fn among(read: &'f [Result<Checked, Vec<Problem>>]) -> Self {
+        let only = |kind: Kind| {
+            let mut found = read.iter().flatten().filter(|file| file.kind == kind);
+            found.next().filter(|_| found.next().is_none())
+        };
+        let slis = only(Kind::Sli).and_then(|file| slo::read_sli(&file.name, &file.text).ok());
+        Self { slis, pair: only(Kind::ServiceObjectives).zip(only(Kind::ServiceIndicators)) }
     }
-    match config::load(Some(file), &Flags::default(), around) {
-        Ok(loaded) => loaded.notes,
-        Err(problems) => problems,
+
+    /// Returns the problems of a gate file.
+    fn check(&self, file: &Checked) -> Vec<Problem> {
+        let (name, text) = (file.name.as_str(), file.text.as_str());
+        match file.kind {
+            Kind::Configuration => Vec::new(),
+            Kind::Perfspec => perfspec::check(name, text),
+            Kind::Slo => slo::check(name, text, self.slis.as_ref()),
+            Kind::Analysis => analysis::check(name, text),
+            Kind::Canary => flagger::read(name, text).map_or_else(|problems| problems, |loaded| loaded.notes),
+            Kind::AnalysisTemplate => argo::read(name, text).map_or_else(|problems| problems, |loaded| loaded.notes),
+            Kind::Sli => slo::read_sli(name, text).map_or_else(|problems| problems, |slis| slis.notes),
+            Kind::ServiceObjectives | Kind::ServiceIndicators => match self.pair {
+                Some((one, other)) => {
+                    let problems = slo::read_pair((&one.name, &one.text), (&other.name, &other.text));
+                    let problems = problems.map_or_else(|problems| problems, |(_, notes)| notes);
+                    problems.into_iter().filter(|problem| problem.file == name).collect()
+                }
+                None => {
+                    let hint = "check one service-objectives.yaml and one service-indicators.yaml together";
+                    vec![Problem::error(name, "", format!("{} says nothing alone", file.kind.name())).with_hint(hint)]
+                }
+            },
+        }
     }
 }
 
-/// Tells a gate file from a configuration by its name, else by how it begins.
-fn is_perfspec(file: &Path, text: &str) -> bool {
+fn read(path: &Path) -> Result<Checked, Vec<Problem>> {
+    let text = config::read_text(path).map_err(|problem| vec![*problem])?;
+    let name = path.display().to_string();
+    let json = looks_like_json(path, &text);
+    let kind = match kind::recognise(&name, &text) {
+        // Only these are ever written as JSON in place of YAML.
+        Ok(kind) if json && !matches!(kind, Kind::Slo | Kind::Analysis | Kind::Canary | Kind::AnalysisTemplate) => Kind::Perfspec,
+        Ok(kind) => kind,
+        Err(_) if json => Kind::Perfspec,
+        Err(found) if found.ambiguous => return Err(vec![*found.problem]),
+        Err(_) => Kind::Configuration,
+    };
+    Ok(Checked { name, text, kind })
+}
+
+/// Tells JSON by the name of the file, else by how it begins.
+fn looks_like_json(file: &Path, text: &str) -> bool {
     let extension = file.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     match extension.as_deref() {
         Some("json") => true,
@@ -142,6 +214,29 @@ mod tests {
             !good && text.contains("cannot read the file") && text.contains("hint: ") && text.ends_with("missing.yaml: 1 error\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_outlook_of_the_gates_follows_a_good_configuration() {
+        let config =
+            format!("{}    gates: p95 < 1s\n    expected_traffic: 2/s\n", GOOD.replace("{name: a, ", "name: a\n    ").replace("}}", "}"));
+        let (text, good) = found(&[("a.yaml", &config)]);
+        assert!(good && text.starts_with("a.yaml: ok\n\na: the canary\n  p95 < 1 s\n    brakes at 3 bad of the first 3"), "{text}");
+        let (text, good) = found(&[("a.yaml", &config.replace("2/s", "2/h"))]);
+        assert!(
+            !good && text.contains("a.yaml:5:12 (services[0].gates)") && text.contains("of 2 requests per hour the 74 clean requests"),
+            "{text}"
+        );
+        assert!(!text.contains("raise max_bake"), "more than is allowed is not offered: {text}");
+    }
+
+    #[test]
+    fn canaries_and_templates_are_told_by_their_kind() {
+        let canary = "kind: Canary\nspec: {analysis: {metrics: [{name: request-sucess-rate, thresholdRange: {min: 99}}]}}\n";
+        let template = "kind: AnalysisTemplate\nspec: {metrics: []}\n";
+        let (text, good) = found(&[("c.yaml", canary), ("t.yaml", template), ("d.yaml", &canary.replace("suces", "succes"))]);
+        assert!(!good && text.contains("did you mean \"request-success-rate\"?") && text.contains("metrics is empty"), "{text}");
+        assert!(text.ends_with("d.yaml: ok\n"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod evaluate;
 mod leash;
+mod outlook;
 mod replay;
 pub mod run;
 pub mod simulate;

@@ -107,7 +107,7 @@ impl Flags {
                 derive_tripwire: Some(At::new(!self.no_derived_tripwire, Place::flag("--no-derived-tripwire"))),
                 ..GateFilesSpec::default()
             },
-            plan: PlanSpec::Ramp(ramp),
+            plan: PlanSpec::Ramp(Box::new(ramp)),
             ..ServiceSpec::unwritten(Place::flag("--service"))
         }
     }

@@ -1,16 +1,19 @@
 //! Reads the gate files of a service and hands on everything that is wrong with them or worth knowing.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use crate::config::file::read_text;
 use crate::config::gates::Placed;
+use crate::config::named::content;
 use crate::config::service_spec::GateFilesSpec;
 use crate::config::settings::Perfspec;
+use crate::config::slo_files;
 use crate::config::values::located;
-use crate::domain::gate::live;
+use crate::domain::gate::{Gate, live};
 use crate::domain::rollout::Schedule;
-use crate::formats::perfspec;
+use crate::formats::problem::Problem;
 use crate::formats::yaml::place::{At, Report};
+use crate::formats::{argo, flagger, perfspec};
 
 /// What the gate files of a service say.
 #[derive(Debug, Default)]
@@ -31,21 +34,53 @@ pub(super) fn read(spec: &GateFilesSpec, base: &Path, report: &Report<'_>) -> Ga
         files.perfspec = read_perfspec(text, base, derive_tripwire, report);
         // What cannot be judged live was refused when the file was read.
         let gates = files.perfspec.as_ref().and_then(|file| live::compile(&file.spec, file.derive_tripwire).ok());
-        files.gates.extend(gates.into_iter().flatten().map(|gate| Placed { gate, place: text.place.clone() }));
+        files.add(gates.into_iter().flatten().collect(), text);
+    }
+    if let Some(spec) = &spec.slo
+        && let Some(text) = &spec.file
+    {
+        files.add(slo_files::slo(spec, text, base, report).unwrap_or_default(), text);
+    }
+    if let Some(text) = &spec.analysis {
+        files.add(slo_files::analysis(text, base, report).unwrap_or_default(), text);
+    }
+    if let Some(text) = &spec.flagger
+        && let Some((name, content)) = content("Canary", text, base, report)
+    {
+        let (loaded, problems) = split(flagger::read(&name, &content), |loaded| loaded.notes.clone());
+        report.extend(problems);
+        if let Some(loaded) = loaded {
+            files.add(loaded.gates, text);
+            files.schedule = loaded.plan.map(Schedule::Steps);
+        }
+    }
+    if let Some(text) = &spec.argo
+        && let Some((name, content)) = content("AnalysisTemplate", text, base, report)
+    {
+        let (loaded, problems) = split(argo::read(&name, &content), |loaded| loaded.notes.clone());
+        report.extend(problems);
+        files.add(loaded.map_or_else(Vec::new, |loaded| loaded.gates), text);
     }
     files
 }
 
-/// Reads a file that a key names; reports why where that fails.
-fn content(what: &str, text: &At<String>, base: &Path, report: &Report<'_>) -> Option<(String, String)> {
-    let path = located(text, base);
-    let name = path.display().to_string();
-    match read_text(&path) {
-        Ok(content) => Some((name, content)),
-        Err(problem) => {
-            report.error(&text.place, format!("the {what} {name} is of no use: {}", problem.message), problem.hint.unwrap_or_default());
-            None
+impl GateFiles {
+    /// Adds the gates of a file; what is there already, word for word, is not asked twice.
+    fn add(&mut self, gates: Vec<Gate>, text: &At<String>) {
+        let mut seen: HashSet<Gate> = self.gates.iter().map(|placed| placed.gate.clone()).collect();
+        let new = gates.into_iter().filter(|gate| seen.insert(gate.clone()));
+        self.gates.extend(new.map(|gate| Placed { gate, place: text.place.clone() }));
+    }
+}
+
+/// Separates what was read from what there is to say about it.
+fn split<T>(read: Result<T, Vec<Problem>>, notes: impl FnOnce(&T) -> Vec<Problem>) -> (Option<T>, Vec<Problem>) {
+    match read {
+        Ok(loaded) => {
+            let notes = notes(&loaded);
+            (Some(loaded), notes)
         }
+        Err(problems) => (None, problems),
     }
 }
 

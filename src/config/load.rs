@@ -43,6 +43,18 @@ pub fn load(file: Option<&Path>, flags: &Flags, around: &Surroundings<'_>) -> Re
     finish(&spec, path.parent().unwrap_or(Path::new("")), around, report)
 }
 
+/// Loads a configuration from a text as if it were the file `name` in the folder `base`.
+///
+/// # Errors
+///
+/// Fails with every problem at once, notes included.
+pub fn load_text(name: &str, text: &str, base: &Path, around: &Surroundings<'_>) -> Result<Loaded, Vec<Problem>> {
+    let root = tree::parse(name, text, Limits::CONFIGURATION).map_err(|problem| vec![*problem])?;
+    let report = Report::new(name, text);
+    let spec = Spec::read(&root, &report);
+    finish(&spec, base, around, report)
+}
+
 fn finish(spec: &Spec, base: &Path, around: &Surroundings<'_>, report: Report<'_>) -> Result<Loaded, Vec<Problem>> {
     let settings = compile::compile(spec, base, around, &report);
     let failed = report.has_errors();

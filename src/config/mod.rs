@@ -10,11 +10,13 @@ mod flags;
 mod gate_files;
 mod gates;
 mod load;
+mod named;
 mod plan;
 mod policy;
 mod service;
 mod service_spec;
 mod settings;
+mod slo_files;
 mod spec;
 mod surroundings;
 #[cfg(test)]
@@ -24,6 +26,6 @@ mod values;
 
 pub use file::read_text;
 pub use flags::Flags;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_text};
 pub use settings::{AccessLog, Perfspec, Service, Settings};
 pub use surroundings::Surroundings;

@@ -11,8 +11,10 @@ use crate::formats::yaml::place::{At, Report};
 const SHORTEST_BURST: Duration = Duration::from_millis(10);
 /// The longest pause that can be tolerated.
 const LONGEST_BURST: Duration = Duration::from_secs(60);
-/// The longest of the other times.
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// The longest time a step may last.
+pub(super) const LONGEST_BAKE: Duration = Duration::from_secs(24 * 3600);
+/// The longest watch.
+const LONGEST_WATCH: Duration = Duration::from_secs(24 * 3600);
 
 /// Compiles a policy; `None` after reporting why there is none.
 pub(super) fn compile(spec: &PolicySpec, report: &Report<'_>) -> Option<Policy> {
@@ -28,9 +30,9 @@ pub(super) fn compile(spec: &PolicySpec, report: &Report<'_>) -> Option<Policy> 
     let burst_tolerance = time(&spec.burst_tolerance, Duration::ZERO, LONGEST_BURST, default.burst_tolerance);
     let warm_up = time(&spec.warm_up, Duration::ZERO, values::LONGEST, default.warm_up);
     let outcome_deadline = time(&spec.outcome_deadline, Duration::from_millis(1), values::LONGEST, default.outcome_deadline);
-    let max_bake = time(&spec.max_bake, Duration::from_secs(1), DAY, default.max_bake);
+    let max_bake = time(&spec.max_bake, Duration::from_secs(1), LONGEST_BAKE, default.max_bake);
     let inconclusive = spec.inconclusive.as_ref().map_or(Some(default.inconclusive), |text| inconclusive(text, report));
-    let watch = time(&spec.watch, Duration::ZERO, DAY, default.watch);
+    let watch = time(&spec.watch, Duration::ZERO, LONGEST_WATCH, default.watch);
     let min_clients = spec.min_clients.as_ref().map_or(Some(u16::from(default.min_clients)), |text| values::whole(text, 1..=8, report));
     let policy = Policy {
         alpha: alpha?,

@@ -6,6 +6,7 @@ use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
 use crate::config::{gate_files, gates, plan, policy, traffic, values};
+use crate::domain::gate::overlap::MOST;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
 use crate::formats::yaml::place::Report;
@@ -32,7 +33,9 @@ pub(super) fn compile(
         _ => plan::compile(&spec.plan, report),
     };
     let expected_traffic = spec.expected_traffic.as_ref().map(|text| traffic::rate(text, report));
-    if let (Some(policy), Some(schedule), Some(Some(rate))) = (&policy, &schedule, expected_traffic) {
+    if let (Some(policy), Some(schedule), Some(Some(rate))) = (&policy, &schedule, expected_traffic)
+        && placed.len() <= MOST
+    {
         traffic::check(&placed, policy, schedule, rate, report);
     }
     Some(Service {

@@ -76,7 +76,7 @@ pub(super) enum PlanSpec {
     /// Nothing is written.
     Unwritten,
     /// A ramp.
-    Ramp(RampSpec),
+    Ramp(Box<RampSpec>),
     /// The steps one by one.
     Steps(At<Vec<StepSpec>>),
     /// Something was written that is no plan; it was reported.
@@ -259,7 +259,7 @@ impl PlanSpec {
                 Self::Steps(At::new(steps, place))
             }
             None if fields.has("steps") => Self::Broken,
-            None => Self::Ramp(ramp),
+            None => Self::Ramp(Box::new(ramp)),
         };
         fields.close();
         plan

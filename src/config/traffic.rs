@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::config::gates::Placed;
+use crate::config::policy::LONGEST_BAKE;
 use crate::domain::gate::{Gate, Policy};
-use crate::domain::rollout::outlook::{clean_requests, reveal, spoken, time_for};
+use crate::domain::rollout::outlook::{clean_requests, reveal, spoken, spoken_rate, time_for};
 use crate::domain::rollout::{Plan, Schedule};
 use crate::domain::weight::Weight;
 use crate::formats::yaml::place::{At, Report};
@@ -54,14 +55,19 @@ pub(super) fn check(gates: &[Placed], policy: &Policy, schedule: &Schedule, rate
             continue;
         }
         let message = format!(
-            "the gate '{}' cannot pass step {} in time: at {weight} of {rate} requests per second the {needed} clean requests it needs \
+            "the gate '{}' cannot pass step {} in time: at {weight} of {} the {needed} clean requests it needs \
              take {}, and the step may take {}",
             placed.gate.name(),
             step + 1,
+            spoken_rate(rate),
             spoken(takes),
             spoken(patience)
         );
-        let mut ways = vec![format!("raise max_bake to {}", minutes(policy.max_bake.saturating_sub(patience).saturating_add(takes)))];
+        let mut ways = Vec::new();
+        let bake = policy.max_bake.saturating_sub(patience).saturating_add(takes);
+        if bake <= LONGEST_BAKE {
+            ways.push(format!("raise max_bake to {}", minutes(bake)));
+        }
         let share = needed as f64 / (rate * patience.as_secs_f64());
         if share <= 1.0 && step == 0 {
             ways.push(format!("let the plan start at {}% or more", (share * 1_000.0).ceil() / 10.0));

@@ -75,17 +75,26 @@ struct Desk {
 }
 
 impl Desk {
-    /// Begins a rollout of v2 to 10 %, then everything, ten seconds each.
+    /// Begins a rollout of v2 to 10 %, then everything, ten seconds each; every trip is final and nothing is watched.
     fn begin(world: World) -> Self {
+        Self::begin_under(world, Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() })
+    }
+
+    fn begin_under(world: World, policy: Policy) -> Self {
+        Self::begin_with(world, policy, Gate::written("p95 < 1s".parse().unwrap()), Verdict::Pass)
+    }
+
+    /// Begins a rollout under a gate, with a file that always grades it like this.
+    fn begin_with(world: World, policy: Policy, gate: Gate, grade: Verdict) -> Self {
         let setup = ServiceSetup {
             name: "carts".parse().unwrap(),
             hosts: Vec::new(),
             stable: version("v1"),
             canary: None,
             schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 10, 10 * SECOND).unwrap()),
-            gates: vec![Gate::written("p95 < 1s".parse().unwrap())],
-            policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
-            grader: Some(Arc::new(|measured| (Verdict::Pass, format!("{} requests", measured.count)))),
+            gates: vec![gate],
+            policy,
+            grader: Some(Arc::new(move |measured| (grade, format!("{} requests", measured.count)))),
         };
         let state = ServiceState {
             owner: version("v1"),
@@ -305,6 +314,16 @@ fn the_times_of_a_trip_are_those_of_the_data_plane_also_when_a_tick_came_first()
 }
 
 #[test]
+fn the_counts_of_a_trip_are_shown_also_when_its_worker_came_first() {
+    let mut desk = Desk::begin(World::default());
+    desk.pass(SECOND);
+    trip(&desk.trial());
+    desk.service.tripped(desk.record().id, desk.world.now, desk.world.now, desk.world.now, &mut desk.world);
+    let trip = desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap();
+    assert_eq!((trip.breaches, trip.requests), (3, 3));
+}
+
+#[test]
 fn a_client_that_left_after_the_limit_met_the_first_breach() {
     let mut desk = Desk::begin(World::default());
     let marks = [Mark::Started(1, desk.world.now), Mark::Ended(1, Fate::Excluded { after: 3 * SECOND })];
@@ -317,3 +336,6 @@ fn a_client_that_left_after_the_limit_met_the_first_breach() {
     desk.tick();
     assert_eq!(desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap().first_breach_started_ns, Some(0));
 }
+
+#[path = "brake_tests.rs"]
+mod brakes;

@@ -19,6 +19,10 @@ pub enum Kind {
     ServiceIndicators,
     /// An `AnalysisDefinition`, perhaps with other documents.
     Analysis,
+    /// A Flagger `Canary`.
+    Canary,
+    /// An Argo `AnalysisTemplate` or `ClusterAnalysisTemplate`.
+    AnalysisTemplate,
     /// A configuration of this program.
     Configuration,
 }
@@ -34,6 +38,8 @@ impl Kind {
             Self::ServiceObjectives => "a service-objectives.yaml",
             Self::ServiceIndicators => "a service-indicators.yaml",
             Self::Analysis => "an AnalysisDefinition",
+            Self::Canary => "a Canary",
+            Self::AnalysisTemplate => "an AnalysisTemplate",
             Self::Configuration => "a configuration",
         }
     }
@@ -43,29 +49,39 @@ impl Kind {
 const HINT: &str = "a perfspec has \"indicators\" and an object \"objectives\"; an slo.yaml has objectives with \"sli\" and a \"total_score\"; \
                     an AnalysisDefinition has that \"kind\"";
 
+/// Why the kind of a file cannot be told.
+#[derive(Debug)]
+pub struct NotRecognised {
+    /// What to tell the user.
+    pub problem: Box<Problem>,
+    /// It has the signs of more than one kind; otherwise it has none, or cannot be read.
+    pub ambiguous: bool,
+}
+
 /// Tells the kind of a file by its content.
 ///
 /// # Errors
 ///
 /// Returns a problem when the text is neither YAML nor JSON, when nothing in it tells its kind, or when it has the signs
 /// of more than one kind.
-pub fn recognise(file: &str, text: &str) -> Result<Kind, Box<Problem>> {
+pub fn recognise(file: &str, text: &str) -> Result<Kind, NotRecognised> {
+    let wrong = |problem: Problem, ambiguous| NotRecognised { problem: Box::new(problem), ambiguous };
     let first = first_document(text);
     let root = match tree::parse(file, first, Limits::GATES) {
         Ok(root) => root,
         // JSON has its own reader with better messages, and may hold what YAML does not.
-        Err(problem) if text.trim_start().starts_with('{') => {
-            return if json::parse(file, text).is_ok() { Ok(Kind::Perfspec) } else { Err(problem) };
+        Err(_) if text.trim_start().starts_with('{') => {
+            return json::parse(file, text).map(|_| Kind::Perfspec).map_err(|problem| wrong(*problem, false));
         }
-        Err(problem) => return Err(problem),
+        Err(problem) => return Err(wrong(*problem, false)),
     };
     let signs = signs(&root);
     match signs.as_slice() {
         [(kind, _)] => Ok(*kind),
-        [] => Err(Box::new(Problem::error(file, "", "this is no file of a known kind").with_hint(HINT))),
+        [] => Err(wrong(Problem::error(file, "", "this is no file of a known kind").with_hint(HINT), false)),
         [(one, one_sign), (other, other_sign), ..] => {
             let message = format!("this could be {} (it has {one_sign}) or {} (it has {other_sign})", one.name(), other.name());
-            Err(Box::new(Problem::error(file, "", message).with_hint("keep one kind of gate in a file")))
+            Err(wrong(Problem::error(file, "", message).with_hint("keep one kind of gate in a file"), true))
         }
     }
 }
@@ -98,7 +114,12 @@ fn signs(root: &Node) -> Vec<(Kind, &'static str)> {
     let is_map = |key: &str| get(key).is_some_and(|node| matches!(node.value, Value::Map(_)));
     let mut found = Vec::new();
     if get("kind").is_some() || get("apiVersion").is_some() {
-        found.push((Kind::Analysis, "\"kind\""));
+        let kind = match get("kind").map(|node| &node.value) {
+            Some(Value::Text(kind)) if kind == "Canary" => Kind::Canary,
+            Some(Value::Text(kind)) if kind == "AnalysisTemplate" || kind == "ClusterAnalysisTemplate" => Kind::AnalysisTemplate,
+            _ => Kind::Analysis,
+        };
+        found.push((kind, "\"kind\""));
     }
     if get("total_score").is_some() || get("comparison").is_some() || has_in_list(get("objectives"), &["sli"]) {
         found.push((Kind::Slo, "\"total_score\", \"comparison\" or objectives with \"sli\""));

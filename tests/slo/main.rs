@@ -4,10 +4,20 @@
 #[cfg(test)]
 mod analysis_cases;
 #[cfg(test)]
+mod command;
+#[cfg(test)]
+mod gate_rows;
+#[cfg(test)]
 mod lighthouse_cases;
 #[cfg(test)]
 mod provider_cases;
 #[cfg(test)]
+mod releases;
+#[cfg(test)]
+mod robust;
+#[cfg(test)]
 mod sequence;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod value_rows;

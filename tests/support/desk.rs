@@ -157,12 +157,12 @@ impl Desk {
         }
     }
 
-    /// Breaches the first gate of the rollout as three slow requests do.
+    /// Breaches the first gate of the rollout as slow requests do, one of two gates by four of four.
     pub fn trip(&self) {
         let epoch = Arc::clone(&self.routes.current().routes[0].epoch);
         let trial = &epoch.canary.as_ref().expect("a rollout progresses").trial;
-        let tripped = (0..3).map(|_| trial.breach(0, trial.begin(), 0, false)).filter(|tripped| *tripped).count();
-        assert_eq!(tripped, 1, "the third of three slow requests trips");
+        let tripped: Vec<bool> = (0..4).map(|_| trial.breach(0, trial.begin(), 0, false)).collect();
+        assert_eq!(tripped, [false, false, false, true], "the fourth of four slow requests trips");
         let at = self.clock.now();
         let report = Report::Tripped { service: name("carts"), rollout: epoch.rollout, evident: at, at };
         self.reports.as_ref().unwrap().send(report).unwrap();

@@ -159,13 +159,16 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
             let hint = "name the file of objectives as the gate, and give this one with --sli";
             Err(no_gate(&gate, kind, hint))
         }
+        (Kind::Canary | Kind::AnalysisTemplate, _) => {
+            Err(no_gate(&gate, kind, "its metrics are judged live: name the file in a configuration, which 'portcullis check' looks at"))
+        }
         (Kind::Configuration, _) => Err(no_gate(&gate, kind, "name a gate file; 'portcullis check' checks a configuration")),
     }
 }
 
 fn kind_of(gate: &File) -> Result<Kind, Vec<Problem>> {
     let text = gate.text()?;
-    kind::recognise(&gate.name, text).map_err(|found| vec![*found])
+    kind::recognise(&gate.name, text).map_err(|found| vec![*found.problem])
 }
 
 fn no_gate(gate: &File, kind: Kind, hint: &str) -> Stop {

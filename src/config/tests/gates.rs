@@ -145,5 +145,5 @@ fn more_confidence_than_the_traffic_gives_is_refused_with_the_numbers() {
     refuses(&asks("0.42/s", "warm_up: 10m"), "services[0].gates[0]", "the step may take 20 min", "raise max_bake to 40m");
     refuses(&asks("0.03/s", "plan: {harm: 10}"), "services[0].gates[0]", "step 3", "raise max_bake");
     let rare = with("gates: [errors < 0.0001%]\n    expected_traffic: 1/h");
-    refuses(&rare, "services[0].gates[0]", "clean requests", "raise max_bake");
+    refuses(&rare, "services[0].gates[0]", "of 1 requests per hour", "beta above");
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod flags;
+mod gate_files;
 mod gates;
 mod problems;
 mod robust;

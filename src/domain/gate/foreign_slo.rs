@@ -5,9 +5,11 @@
 use crate::domain::gate::analysis::spec::{Definition, Operator as Fulfilled};
 use crate::domain::gate::criterion::{Gate, Origin};
 use crate::domain::gate::foreign::{self, Bound};
-use crate::domain::gate::slo::criterion::{Criterion, Operator};
+use crate::domain::gate::slo::criterion::{Criterion, EXAMPLES, Operator};
 use crate::domain::gate::slo::live;
-use crate::domain::gate::slo::spec::{Objective, Sets, Spec};
+use crate::domain::gate::slo::release::Lighthouse;
+use crate::domain::gate::slo::spec::{Aggregate, Clause, Comparison, Include, Objective, Sets, Spec, TotalScore};
+use crate::domain::gate::slo::written::{CriteriaSet, Objective as Written, Slo};
 
 /// Something to say about one objective.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,45 @@ pub fn slo(spec: &Spec, query: &dyn Fn(&str) -> Option<String>) -> Compiled {
         }
     }
     compiled
+}
+
+/// Reads the criteria and percentages of an `slo.yaml` by the rules of a release of lighthouse.
+///
+/// # Errors
+///
+/// Returns what is wrong with which objective, or with `total_score` as the position behind the last.
+pub fn released(file: &Slo, release: Lighthouse) -> Result<Spec, Remark> {
+    let wrong = |index: usize, message: String, hint: &str| Remark { index, message, hint: Some(hint.to_owned()) };
+    let clause = |index: usize, text: &String| {
+        let criterion = Criterion::parse(text, release).map_err(|error| wrong(index, format!("{text:?}: {error}"), EXAMPLES))?;
+        Ok(Clause { text: text.clone(), criterion })
+    };
+    let sets = |index: usize, sets: &Option<Vec<CriteriaSet>>| {
+        let criteria = |set: &CriteriaSet| set.criteria.iter().flatten().map(|text| clause(index, text)).collect::<Result<Vec<_>, _>>();
+        sets.iter().flatten().filter(|set| set.criteria.iter().flatten().next().is_some()).map(criteria).collect::<Result<Sets, _>>()
+    };
+    let objective = |(index, one): (usize, &Written)| {
+        let weight =
+            u32::try_from(one.weight).map_err(|_| wrong(index, format!("the weight {} is below 0", one.weight), "write 1 or more"))?;
+        Ok(Objective {
+            sli: one.sli.clone(),
+            display_name: one.display_name.clone(),
+            pass: sets(index, &one.pass)?,
+            warning: sets(index, &one.warning)?,
+            weight,
+            key: one.key_sli,
+            baseline_optional: true,
+        })
+    };
+    let objectives = file.objectives.iter().enumerate().map(objective).collect::<Result<Vec<_>, _>>()?;
+    let behind = objectives.len();
+    let percent = |text: &str| text.trim_end_matches('%').trim().parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    let total = file.total_score.as_ref();
+    let pass = total.and_then(|total| percent(&total.pass));
+    let pass = pass.ok_or_else(|| wrong(behind, "total_score.pass is no percentage".to_owned(), "write for example pass: 90%"))?;
+    let comparison = Comparison { count: 1, include: Include::All, aggregate: Aggregate::Average };
+    let total = TotalScore { pass, warning: total.and_then(|total| percent(&total.warning)) };
+    Ok(Spec { filter: file.filter.clone().unwrap_or_default(), comparison, objectives, total })
 }
 
 /// Returns the criteria that must hold lest the objective fail the evaluation; `None` when it cannot.
@@ -162,11 +203,9 @@ mod tests {
     use super::*;
     use crate::domain::gate::analysis::quantity::Quantity;
     use crate::domain::gate::analysis::spec::{Objective as Judged, Reference, Target, TotalScore as Needed};
-    use crate::domain::gate::slo::criterion::Criterion as Comparison;
-    use crate::domain::gate::slo::spec::{Aggregate, Clause, Comparison as Earlier, Include, TotalScore};
 
     fn sets(texts: &[&[&str]]) -> Sets {
-        let clause = |text: &&str| Clause { text: (*text).to_owned(), criterion: Comparison::parse_strictly(text).unwrap() };
+        let clause = |text: &&str| Clause { text: (*text).to_owned(), criterion: Criterion::parse_strictly(text).unwrap() };
         texts.iter().map(|set| set.iter().map(clause).collect()).collect()
     }
 
@@ -176,7 +215,7 @@ mod tests {
     }
 
     fn spec(objectives: Vec<Objective>, pass: f64, warning: Option<f64>) -> Spec {
-        let comparison = Earlier { count: 1, include: Include::All, aggregate: Aggregate::Average };
+        let comparison = Comparison { count: 1, include: Include::All, aggregate: Aggregate::Average };
         Spec { filter: Vec::new(), comparison, objectives, total: TotalScore { pass, warning } }
     }
 
@@ -210,6 +249,29 @@ mod tests {
         let strict = slo(&spec(vec![objective("response_time_p50", &[&["<600", "<=+10%"]], &[&["<800"]], 1)], 90.0, None), &|_| None);
         assert_eq!(names(&strict), ["response_time_p50: p50 < 600 ms", "response_time_p50: p50 <= stable * 1.1"]);
         assert!(strict.remarks[0].message.contains("the same moment") && strict.remarks[0].hint.is_none());
+    }
+
+    #[test]
+    fn a_release_reads_percent_signs_its_own_way() {
+        let file = |criterion: &str| Slo {
+            objectives: vec![Written {
+                sli: "error_rate".into(),
+                display_name: String::new(),
+                pass: Some(vec![CriteriaSet { criteria: Some(vec![criterion.to_owned()]) }]),
+                warning: None,
+                weight: 1,
+                key_sli: false,
+            }],
+            total_score: Some(crate::domain::gate::slo::written::TotalScore { pass: "90%".into(), warning: String::new() }),
+            ..Slo::default()
+        };
+        let names = |criterion: &str, release| names(&slo(&released(&file(criterion), release).unwrap(), &|_| None));
+        let kinds = "5xx, 4xx, connect, reset, timeout, invalid";
+        assert_eq!(names("<=10%", Lighthouse::V1), [format!("error_rate: errors({kinds}) <= stable * 1.1")]);
+        assert_eq!(names("<=0.1%", Lighthouse::V0_6_0), [format!("error_rate: errors({kinds}) < 10%")]);
+        assert_eq!(released(&file("nonsense"), Lighthouse::V1).unwrap_err().index, 0);
+        let without = Slo { total_score: None, ..file("<1") };
+        assert_eq!(released(&without, Lighthouse::V1).unwrap_err().index, 1);
     }
 
     #[test]

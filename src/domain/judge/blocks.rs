@@ -43,6 +43,8 @@ pub(super) struct Tally {
     pub loss: u64,
     /// How many of them lost [`HALF`].
     pub halves: u64,
+    /// How many of those are not resolved and may yet lose all.
+    pub pending: u64,
     /// How many of the bad ones were unanswered when they counted.
     pub unanswered: u64,
     /// The sum over requests in flight of the nanoseconds from the block's beginning to theirs.
@@ -67,13 +69,13 @@ impl Tally {
         self.requests -= 1;
         self.offsets -= offset;
         if halved {
-            (self.loss, self.halves) = (self.loss - HALF, self.halves - 1);
+            (self.loss, self.halves, self.pending) = (self.loss - HALF, self.halves - 1, self.pending - 1);
         }
     }
 
     /// Counts half of a request that is not resolved yet.
     pub const fn halve(&mut self) {
-        (self.loss, self.halves) = (self.loss + HALF, self.halves + 1);
+        (self.loss, self.halves, self.pending) = (self.loss + HALF, self.halves + 1, self.pending + 1);
     }
 
     /// Resolves a request, of which half may have been counted.
@@ -81,7 +83,7 @@ impl Tally {
         self.settled += 1;
         self.offsets -= offset;
         if halved {
-            (self.loss, self.halves) = (self.loss - HALF, self.halves - 1);
+            (self.loss, self.halves, self.pending) = (self.loss - HALF, self.halves - 1, self.pending - 1);
         }
         self.loss = self.loss.saturating_add(loss);
         self.halves += half as u64;
@@ -102,6 +104,7 @@ impl Tally {
             settled: self.settled + other.settled,
             loss: self.loss.saturating_add(other.loss),
             halves: self.halves + other.halves,
+            pending: self.pending + other.pending,
             unanswered: self.unanswered + other.unanswered,
             offsets: self.offsets + other.offsets,
             latest: if other.latest > self.latest { other.latest } else { self.latest },
@@ -126,7 +129,7 @@ impl Tally {
 
     /// Returns the same with what is in flight losing all.
     pub const fn losses_at_most(&self) -> Counts {
-        Counts::new(self.requests * WHOLE, self.loss + self.in_flight() * WHOLE)
+        Counts::new(self.requests * WHOLE, self.loss + self.in_flight() * WHOLE - self.pending * HALF)
     }
 
     pub const fn classes(&self) -> Losses {
@@ -162,7 +165,7 @@ impl Cell {
 }
 
 const EMPTY: Tally =
-    Tally { requests: 0, settled: 0, loss: 0, halves: 0, unanswered: 0, offsets: 0, latest: 0, logs: [0.0; LAMBDAS.len()] };
+    Tally { requests: 0, settled: 0, loss: 0, halves: 0, pending: 0, unanswered: 0, offsets: 0, latest: 0, logs: [0.0; LAMBDAS.len()] };
 
 /// One gate's part of a block, to be looked at.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::domain::gate::basis::Basis;
 use crate::domain::gate::evidence::{Estimate, Evidence, Rule, Test, Tipping};
-use crate::domain::gate::{Criterion, Gate, Policy, Verdict};
+use crate::domain::gate::{Criterion, Gate, Origin, Policy, Verdict};
 use crate::domain::judge::arms::{Request, Stage};
 use crate::domain::judge::baseline::Baseline;
 use crate::domain::judge::blocks::{Key, Tally, View};
@@ -111,7 +111,9 @@ impl Case {
             Criterion::RelativeErrors { .. } => Some(Baseline::new(None)),
             _ => None,
         };
-        let confirm = if setting.policy.confirms() { Confirm::new(&gate.criterion, setting.gap) } else { None };
+        // What was derived from a file's limit is stricter than the file, so it only brakes; the file's own gates and grade confirm.
+        let is_final = setting.policy.confirms() && !matches!(gate.origin, Origin::Derived { .. });
+        let confirm = if is_final { Confirm::new(&gate.criterion, setting.gap) } else { None };
         let mut case = Self {
             gate: gate.clone(),
             baseline: compared,

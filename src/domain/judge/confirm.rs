@@ -25,16 +25,16 @@ pub(super) struct Confirmed {
 /// The confirming test.
 #[derive(Clone, Debug)]
 pub(super) enum Confirm {
-    Shares(History<ChainedBlocks>),
-    Mean(History<ChainedMean>),
+    Shares(Box<History<ChainedBlocks>>),
+    Mean(Box<History<ChainedMean>>),
 }
 
 impl Confirm {
     /// Begins the test of a criterion, for pauses of up to `gap` blocks; `None` where there is none.
     pub fn new(criterion: &Criterion, gap: u32) -> Option<Self> {
         match criterion {
-            Criterion::Mean { .. } => ChainedMean::new(gap).ok().map(|test| Self::Mean(History::new(test))),
-            _ => ChainedBlocks::new(terms::confirming_share(criterion), gap).ok().map(|test| Self::Shares(History::new(test))),
+            Criterion::Mean { .. } => ChainedMean::new(gap).ok().map(|test| Self::Mean(Box::new(History::new(test)))),
+            _ => ChainedBlocks::new(terms::confirming_share(criterion), gap).ok().map(|test| Self::Shares(Box::new(History::new(test)))),
         }
     }
 

@@ -93,12 +93,15 @@ pub(super) struct Planned {
     pub fate: Fate,
 }
 
+/// The start, or with a fate the end, of a request with its number.
+type Due = (Arm, u64, Option<Fate>, Planned);
+
 /// A judge, what is still to happen, and the counts of the wires.
 pub(super) struct Drive {
     pub judge: Judge,
     gates: Vec<Gate>,
     /// What is to be reported: when, of what, and what.
-    due: std::collections::BTreeMap<(u64, u64), (Arm, u64, Option<Fate>, Planned)>,
+    due: std::collections::BTreeMap<(u64, u64), Due>,
     /// Breaches of each wire: when they become known and their start numbers.
     breaches: Vec<std::collections::BTreeMap<u64, Vec<(u64, bool)>>>,
     pub counts: Vec<WireCount>,

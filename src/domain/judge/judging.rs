@@ -261,7 +261,7 @@ impl Judge {
     }
 
     fn look(&mut self, index: usize, known_until: Timestamp) -> Option<Evidence> {
-        let Some(case) = self.cases.get_mut(index) else { return None };
+        let case = self.cases.get_mut(index)?;
         if let Some(baseline) = &mut case.baseline {
             let over = self.blocks.over(index, known_until).map(|(_, cell)| cell);
             let mut is_fresh = false;

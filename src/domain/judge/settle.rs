@@ -76,7 +76,8 @@ impl Counting<'_> {
         while let Some(request) = lane.get_mut(lane.overdue) {
             let all = self.cases.len().checked_sub(1).map_or(0, |last| u64::MAX >> (MOST_GATES - 1 - last));
             let is_over = known_until.since(request.at) > self.patience;
-            if !is_over && !(request.settled & all == all && self.has_latencies(request)) {
+            let is_done = request.settled & all == all && self.has_latencies(request);
+            if !is_over && !is_done {
                 return;
             }
             let mut last = *request;

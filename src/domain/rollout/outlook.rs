@@ -90,6 +90,18 @@ pub fn spoken(duration: Duration) -> String {
     }
 }
 
+/// Writes an amount of traffic the way people say it: `2 requests per second`, `24.7 requests per minute`.
+#[must_use]
+pub fn spoken_rate(rate: f64) -> String {
+    let (number, unit) = match rate {
+        1.0.. => (rate, "second"),
+        _ if rate * 60.0 >= 1.0 => (rate * 60.0, "minute"),
+        _ => (rate * 3_600.0, "hour"),
+    };
+    let number = format!("{number:.2}");
+    format!("{} requests per {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+}
+
 fn wired_share(gate: &Gate) -> Option<Share> {
     match gate.criterion {
         Criterion::Latency { share, .. } | Criterion::Errors { share, .. } => Some(share),
@@ -150,6 +162,13 @@ mod tests {
             assert_eq!(spoken(Duration::from_secs(seconds)), text);
         }
         assert_eq!(spoken(Duration::from_millis(1_001)), "2 s");
+    }
+
+    #[test]
+    fn traffic_reads_like_speech() {
+        for (rate, text) in [(2.0, "2 requests per second"), (0.5, "30 requests per minute"), (2.0 / 3_600.0, "2 requests per hour")] {
+            assert_eq!(spoken_rate(rate), text);
+        }
     }
 
     #[test]

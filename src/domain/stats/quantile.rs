@@ -1,8 +1,8 @@
-//! The strict test of two quantiles: is the canary's p-quantile more than r times the stable version's?
+//! The strict test of two quantiles, for reports: whether the canary's p-quantile is more than r times the stable version's.
 //!
-//! For reports: it is exact for the quantile itself, needs arms that do not change, and is slower than the two-arm test of
-//! exceedances (Howard and Ramdas 2022, section 5 in spirit): E = inf over q of E_b(q) · E_c(r q), where E_b(q) is the evidence that
-//! the stable version's quantile is below q, and E_c(r q) that the canary's is above r q.
+//! It is exact for the quantile itself, needs arms that do not change, and is slower than the two-arm test of exceedances (in the
+//! manner of Howard and Ramdas 2022): E = inf over q of E_b(q) · E_c(r q), where E_b(q) is the evidence that the stable version's
+//! quantile is below q, and E_c(r q) that the canary's is above r q.
 
 use crate::domain::stats::exceedance::BetaMixture;
 use crate::domain::stats::parameter::{self, ParameterError};

@@ -90,17 +90,17 @@ fn results(report: &Report<'_>, definition: &Definition, places: &Places, possib
         rigour.tell(report, &places.objectives, message, "give an objective a target");
         return;
     }
-    let Some((pass, warning, fail)) = reach::outcomes(definition, possible) else { return };
+    let found = reach::outcomes(definition, possible);
     let needed = definition.total_score;
-    if !pass {
+    if !found.pass {
         let message = format!("the analysis can never pass: no values reach {} % of the points", needed.pass_percentage);
         rigour.tell(report, &places.total, message, "lower passPercentage, or mend the targets");
     }
-    if !fail {
+    if !found.fail {
         let message = "the analysis can never fail: every score is enough".to_owned();
         rigour.tell(report, &places.total, message, "write a percentage above 0, and targets that a bad version reaches");
     }
-    if !warning {
+    if found.warning == Some(false) {
         let message = "the analysis can never warn: no score lies between warningPercentage and passPercentage";
         report.note(&places.total, message, "that may be meant; otherwise lower warningPercentage");
     }

@@ -159,7 +159,7 @@ fn results(report: &Report<'_>, spec: &Spec, places: &Places, rigour: Rigour) {
         rigour.tell(report, &places.objectives, message, "give an objective 'pass: [{criteria: [\"<600\"]}]'");
         return;
     }
-    let Some(found) = reach::outcomes(spec) else { return };
+    let found = reach::outcomes(spec);
     if !found.pass {
         let message = format!("the result \"pass\" can never occur: no values reach {} % of the points", spec.total.pass);
         rigour.tell(report, &places.pass, message, "write at most 100%, and criteria that a good version meets");
@@ -169,7 +169,7 @@ fn results(report: &Report<'_>, spec: &Spec, places: &Places, rigour: Rigour) {
         let place = if spec.total.warning.is_some() { &places.warning } else { &places.pass };
         rigour.tell(report, place, message, "write a share above 0%, and criteria that a bad version misses");
     }
-    if !found.warning && spec.total.warning.is_some() {
+    if found.warning == Some(false) && spec.total.warning.is_some() {
         let message = "the result \"warning\" can never occur: no score lies between total_score.warning and total_score.pass";
         report.note(&places.warning, message, "that may be meant; otherwise lower the warning");
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::gate::analysis::keptn::{Total, total};
+use crate::domain::gate::analysis::keptn::total;
 use crate::domain::gate::analysis::quantity::Quantity;
-use crate::domain::gate::analysis::spec::{Definition, Operator, Outcome, Target};
+use crate::domain::gate::analysis::spec::{Definition, Objective, Operator, Outcome, Target};
 
 /// The most different totals that are looked at.
 const MAX_TOTALS: usize = 500;
@@ -40,43 +40,61 @@ fn bounds(operator: &Operator) -> Vec<f64> {
     }
 }
 
-/// Returns whether the result of a definition can be pass, warning and fail, given what each objective can come to;
-/// `None` when there are too many combinations to say.
+/// The results a definition can come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// It can pass.
+    pub pass: bool,
+    /// It can warn; `None` when there are too many combinations to say.
+    pub warning: Option<bool>,
+    /// It can fail.
+    pub fail: bool,
+}
+
+/// Returns the results of a definition, given what each objective can come to.
+///
+/// More points never make a result worse, so the best and the worst total tell of pass and fail; only a warning needs
+/// the totals between them.
 #[must_use]
-pub fn outcomes(definition: &Definition, possible: &[Vec<Outcome>]) -> Option<(bool, bool, bool)> {
-    let mut totals = BTreeSet::from([(0_i64, false)]);
-    let mut maximum = 0_i64;
+pub fn outcomes(definition: &Definition, possible: &[Vec<Outcome>]) -> Outcomes {
+    let maximum = definition.objectives.iter().fold(0, |sum, objective| sum + full(objective));
+    let judge = |(points, lost): (i64, bool)| {
+        #[expect(clippy::cast_precision_loss, reason = "sums of weights")]
+        total(&[(maximum as f64, points as f64, false), (0.0, 0.0, lost)], definition.total_score)
+    };
+    let extreme = |pick: fn(&[Outcome]) -> Option<&Outcome>| {
+        let each = definition.objectives.iter().zip(possible);
+        each.fold((0, false), |sum, (objective, possible)| pick(possible).map_or(sum, |outcome| add(sum, objective, *outcome)))
+    };
+    let (best, worst) = (judge(extreme(|all| all.iter().max())), judge(extreme(|all| all.iter().min())));
+    let warning = totals(definition, possible).map(|totals| totals.into_iter().any(|total| judge(total).warning));
+    Outcomes { pass: best.pass, warning, fail: !worst.pass && !worst.warning }
+}
+
+/// Returns the points of an objective, counted in halves, so that they stay whole. Weights are at most a milliard in a
+/// file that loads strictly.
+fn full(objective: &Objective) -> i64 {
+    objective.weight.clamp(0, i64::from(u32::MAX)) * 2
+}
+
+fn add((points, lost): (i64, bool), objective: &Objective, outcome: Outcome) -> (i64, bool) {
+    match outcome {
+        Outcome::Pass => (points + full(objective), lost),
+        Outcome::Warning => (points + full(objective) / 2, lost),
+        Outcome::Fail => (points, lost || objective.key_objective),
+    }
+}
+
+/// Returns every total, and whether a key objective is lost; `None` when there are too many.
+fn totals(definition: &Definition, possible: &[Vec<Outcome>]) -> Option<BTreeSet<(i64, bool)>> {
+    let mut totals = BTreeSet::from([(0, false)]);
     for (objective, possible) in definition.objectives.iter().zip(possible) {
-        // Points are counted in halves, so that they stay whole.
-        let full = objective.weight.saturating_mul(2);
-        maximum = maximum.saturating_add(full);
-        let mut next = BTreeSet::new();
-        for (sum, lost) in totals {
-            for outcome in possible {
-                let (points, lost) = match outcome {
-                    Outcome::Pass => (full, lost),
-                    Outcome::Warning => (full / 2, lost),
-                    Outcome::Fail => (0, lost || objective.key_objective),
-                };
-                next.insert((sum.saturating_add(points), lost));
-            }
-        }
-        totals = next;
+        totals = totals.iter().flat_map(|sum| possible.iter().map(|outcome| add(*sum, objective, *outcome))).collect();
         if totals.len() > MAX_TOTALS {
             return None;
         }
     }
-    let mut found = (false, false, false);
-    for (sum, lost) in totals {
-        #[expect(clippy::cast_precision_loss, reason = "sums of weights")]
-        let one = [(maximum as f64, sum as f64, false), (0.0, 0.0, lost)];
-        match total(&one, definition.total_score) {
-            Total { pass: true, .. } => found.0 = true,
-            Total { warning: true, .. } => found.1 = true,
-            _ => found.2 = true,
-        }
-    }
-    Some(found)
+    Some(totals)
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ pub struct Target {
     pub warning: Option<Operator>,
 }
 
-/// What a target says of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What a target says of a value, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// No points.

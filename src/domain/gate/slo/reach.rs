@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::gate::slo::criterion::{Criterion, Operator};
 use crate::domain::gate::slo::spec::{Clause, Objective, Spec};
+use crate::domain::gate::verdict::Verdict;
 
 /// The most different totals that are looked at.
 const MAX_TOTALS: usize = 500;
@@ -47,11 +48,20 @@ pub enum Always {
     Missed,
 }
 
-/// Says whether a fixed criterion is met, or missed, by every value there can be; `None` when that depends on the value.
+/// Says whether a criterion is met, or missed, by every value there can be; `None` when that depends on the value, or on
+/// earlier ones. Of the relative criteria only a decrease by more than everything is told.
 #[must_use]
 pub fn always(criterion: &Criterion, domain: Domain) -> Option<Always> {
     if criterion.comparison {
-        return None;
+        let beyond = criterion.percentage && !criterion.increase && domain.lowest >= 0.0;
+        return match criterion.operator {
+            _ if !beyond => None,
+            Operator::Below if criterion.value >= 100.0 => Some(Always::Missed),
+            Operator::AtMost | Operator::Equal if criterion.value > 100.0 => Some(Always::Missed),
+            Operator::AtLeast if criterion.value >= 100.0 => Some(Always::Met),
+            Operator::Above if criterion.value > 100.0 => Some(Always::Met),
+            _ => None,
+        };
     }
     let (lowest, highest) =
         (criterion.operator.holds(domain.lowest, criterion.value), criterion.operator.holds(domain.highest, criterion.value));
@@ -140,29 +150,74 @@ pub fn possible(objective: &Objective) -> Possible {
 pub struct Outcomes {
     /// The result can be pass.
     pub pass: bool,
-    /// The result can be warning.
-    pub warning: bool,
+    /// The result can be warning; `None` when there are too many combinations to say.
+    pub warning: Option<bool>,
     /// The result can be fail.
     pub fail: bool,
 }
 
-/// Returns the results that some measurement can bring about; `None` when there are too many combinations to say.
+/// Returns the results that some measurement can bring about.
+///
+/// More points never make a result worse, so the best and the worst total tell of pass and fail; only a warning needs
+/// the totals between them.
 #[must_use]
-pub fn outcomes(spec: &Spec) -> Option<Outcomes> {
-    let mut totals = BTreeSet::from([(0_u64, false)]);
-    let mut maximum = 0_u64;
-    for objective in spec.objectives.iter().filter(|objective| !objective.is_informational()) {
-        let possible = possible(objective);
-        // Points are counted in halves, so that they stay whole.
-        let weight = 2 * u64::from(objective.weight);
-        maximum += weight;
+pub fn outcomes(spec: &Spec) -> Outcomes {
+    let counted = || spec.objectives.iter().filter(|objective| !objective.is_informational());
+    // Points are counted in halves, so that they stay whole.
+    let full = |objective: &Objective| 2 * u64::from(objective.weight);
+    let maximum: u64 = counted().map(full).sum();
+    let (mut best, mut worst) = ((0, false), (0, false));
+    for objective in counted() {
+        let (points, possible) = (full(objective), possible(objective));
+        match possible {
+            Possible { full: true, .. } => best.0 += points,
+            Possible { half: true, .. } => best.0 += points / 2,
+            _ => best.1 |= objective.key,
+        }
+        match possible {
+            Possible { none: true, .. } => worst.1 |= objective.key,
+            Possible { half: true, .. } => worst.0 += points / 2,
+            _ => worst.0 += points,
+        }
+    }
+    let judge = |total: (u64, bool)| judge(spec, total, maximum);
+    let warning = totals(spec, counted(), full).map(|totals| totals.into_iter().any(|total| judge(total) == Verdict::Warning));
+    Outcomes { pass: judge(best) == Verdict::Pass, warning, fail: judge(worst) == Verdict::Fail }
+}
+
+fn judge(spec: &Spec, (total, key_lost): (u64, bool), maximum: u64) -> Verdict {
+    #[expect(clippy::cast_precision_loss, reason = "sums of weights")]
+    let score = 100.0 * (total as f64 / maximum as f64);
+    if key_lost {
+        Verdict::Fail
+    } else if score >= spec.total.pass {
+        Verdict::Pass
+    } else if spec.total.warning.is_some_and(|warning| score >= warning) {
+        Verdict::Warning
+    } else {
+        Verdict::Fail
+    }
+}
+
+/// Returns every total in halves of points, and whether a key objective is lost; `None` when there are too many.
+fn totals<'s>(
+    spec: &Spec,
+    counted: impl Iterator<Item = &'s Objective>,
+    full: impl Fn(&Objective) -> u64,
+) -> Option<BTreeSet<(u64, bool)>> {
+    let mut totals = BTreeSet::from([(0, false)]);
+    if spec.total.warning.is_none() {
+        return Some(totals);
+    }
+    for objective in counted {
+        let (points, possible) = (full(objective), possible(objective));
         let mut next = BTreeSet::new();
         for (total, key_lost) in totals {
             if possible.full {
-                next.insert((total + weight, key_lost));
+                next.insert((total + points, key_lost));
             }
             if possible.half {
-                next.insert((total + weight / 2, key_lost));
+                next.insert((total + points / 2, key_lost));
             }
             if possible.none {
                 next.insert((total, key_lost || objective.key));
@@ -173,19 +228,7 @@ pub fn outcomes(spec: &Spec) -> Option<Outcomes> {
             return None;
         }
     }
-    let mut found = Outcomes { pass: false, warning: false, fail: false };
-    for (total, key_lost) in totals {
-        #[expect(clippy::cast_precision_loss, reason = "a sum of weights")]
-        let score = 100.0 * (total as f64 / maximum as f64);
-        if score >= spec.total.pass && !key_lost {
-            found.pass = true;
-        } else if spec.total.warning.is_some_and(|warning| score >= warning) && !key_lost {
-            found.warning = true;
-        } else {
-            found.fail = true;
-        }
-    }
-    Some(found)
+    Some(totals)
 }
 
 #[cfg(test)]
@@ -216,6 +259,9 @@ mod tests {
         assert_eq!(of("response_time_p95", "=5"), None);
         assert_eq!(of("request_latency_seconds", ">=0"), Some(Always::Met));
         assert_eq!(of("throughput", "=0"), None);
+        assert_eq!(of("throughput", "<-100%"), Some(Always::Missed));
+        assert_eq!(of("throughput", ">=-100%"), Some(Always::Met));
+        assert_eq!((of("throughput", "<-1"), of("throughput", ">=-80%")), (None, None));
         assert_eq!(domain_of("security_vulnerabilities"), None);
         assert_eq!(
             always(
