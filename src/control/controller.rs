@@ -46,7 +46,8 @@ impl Shell for World {
     }
 
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        self.store.put(service, state, entry).map(|_| ()).map_err(|error| error.to_string())
+        let entry = Entry { at: Some(wall()), ..entry.clone() };
+        self.store.put(service, state, &entry).map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn now(&self) -> Timestamp {

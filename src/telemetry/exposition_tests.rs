@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::control::status::RolloutStatus;
+use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
 use crate::domain::judge::GateStatus;
 use crate::domain::observation::Observation;
@@ -22,6 +23,8 @@ fn gate(name: &str) -> GateStatus {
         breaches: 2,
         log_e: 1.5,
         log_threshold: 6.25,
+        basis: None,
+        unit: Unit::Share,
         value: None,
         limit: None,
         lower: None,

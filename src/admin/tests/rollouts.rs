@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::control::status::TripStatus;
+use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
 use crate::domain::judge::GateStatus;
 
@@ -56,6 +57,8 @@ async fn the_verdict_is_one_word_and_inconclusive_is_no_pass() {
             breaches: 0,
             log_e: 0.0,
             log_threshold: 3.0,
+            basis: None,
+            unit: Unit::Share,
             value: None,
             limit: None,
             lower: None,

@@ -17,6 +17,15 @@ pub enum Basis {
         /// k.
         breaches: u64,
     },
+    /// Of n resolved requests k were bad, as evidence that fewer than a share p1 are.
+    Pass {
+        /// The share below which a version passes, the gate's margin included.
+        p1: f64,
+        /// n.
+        requests: u64,
+        /// k.
+        breaches: u64,
+    },
 }
 
 /// Why evidence cannot be computed again.
@@ -39,6 +48,15 @@ impl Basis {
     pub fn log_e(&self) -> Result<f64, Unverifiable> {
         match self {
             Self::Exceedance { p0, requests, breaches } => Ok(exceedance::log_e_breach(*requests, *breaches, *p0)),
+            Self::Pass { p1, requests, breaches } => Ok(exceedance::log_e_pass(*requests, *breaches, *p1)),
+        }
+    }
+
+    /// Returns the requests and the breaches the e-value is computed from, where it is computed from such counts alone.
+    #[must_use]
+    pub const fn counts(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Exceedance { requests, breaches, .. } | Self::Pass { requests, breaches, .. } => Some((*requests, *breaches)),
         }
     }
 }
