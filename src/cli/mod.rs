@@ -4,9 +4,14 @@ pub mod carts;
 pub mod check;
 pub mod demo;
 pub mod evaluate;
+mod figures;
+mod http;
 mod leash;
 mod outlook;
+mod remote;
 pub mod run;
+pub mod status;
+pub mod why;
 
 use std::process::ExitCode;
 
@@ -22,6 +27,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Grades measured values by a perfspec.
     Evaluate(evaluate::EvaluateArgs),
+    /// Shows where the rollouts of a running proxy stand.
+    Status(status::StatusArgs),
+    /// Tells what became of a rollout and why, and verifies the evidence.
+    Why(why::WhyArgs),
     /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),
     /// Serves carts, the demo service.
@@ -35,6 +44,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Carts(args) => carts::run(&args),
     }
