@@ -130,7 +130,8 @@ fn what_was_tampered_with_is_found() {
         change(rollback.evidence.as_mut().unwrap());
         told(&journal(vec![rollback]), "carts")
     };
-    let cases: [(fn(&mut Evidence), &str); 5] = [
+    type Change = fn(&mut Evidence);
+    let cases: [(Change, &str); 5] = [
         (|e| e.log_e = Some(9.0), "recorded as ln E = 9, but its basis gives 7.9"),
         (|e| e.requests = 4, "shows 3 breaches of 4 requests, but rests on 3 of 3"),
         (|e| (e.log_threshold, e.alpha) = (Some(9.0), None), "does not reach the threshold 9"),

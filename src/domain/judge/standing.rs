@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::domain::gate::basis::Basis;
 use crate::domain::gate::criterion::Slack;
 use crate::domain::gate::{Criterion, Evidence, Gate, Verdict};
 use crate::domain::judge::case::{Case, Setting};
@@ -23,7 +22,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, brake: Option<&Evidence
     let passes = case.passes(setting);
     let needs = if passes { Some(0) } else { case.needs(threshold) };
     let gate = &case.gate;
-    let log_e = case.pass.log_e(gate);
+    let (log_e, basis) = case.pass.evidence(gate, setting.is_alone);
     let verdict = match (failed, passes) {
         (true, _) => Verdict::Fail,
         (false, true) => Verdict::Pass,
@@ -43,7 +42,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, brake: Option<&Evidence
         upper: bounds.and_then(|bounds| bounds.upper),
         log_e,
         log_threshold: threshold,
-        basis: basis(gate, requests, breaches),
+        basis,
         brake_log_e,
         brake_log_threshold,
         confirm_log_e: case.confirm.as_ref().map_or(0.0, |confirm| confirm.highest()),
@@ -75,12 +74,6 @@ pub(super) fn excess(gate: &Gate, setting: &Setting) -> GateStatus {
         confirm_log_threshold: None,
         needs: None,
     }
-}
-
-/// Returns what the pass evidence of a step is computed from, where counts alone are enough.
-fn basis(gate: &Gate, requests: u64, breaches: u64) -> Option<Basis> {
-    let p1 = terms::passing_share(gate).filter(|_| gate.criterion.is_wired() && requests > 0)?;
-    Some(Basis::Pass { p1, requests, breaches })
 }
 
 fn value(case: &Case, requests: u64, breaches: u64) -> Option<f64> {
