@@ -50,11 +50,11 @@ fn judgement(verdict: Verdict) -> Judgement {
 }
 
 fn confirmed() -> Event {
-    Event::Judged { judgement: Judgement { confirmed: Some(evidence()), ..judgement(Verdict::Inconclusive) }, file: None }
+    Event::Judged { judgement: Box::new(Judgement { confirmed: Some(evidence()), ..judgement(Verdict::Inconclusive) }), file: None }
 }
 
 fn undecided() -> Event {
-    Event::Judged { judgement: judgement(Verdict::Inconclusive), file: None }
+    Event::Judged { judgement: Box::new(judgement(Verdict::Inconclusive)), file: None }
 }
 
 fn evidence() -> Evidence {
@@ -62,8 +62,10 @@ fn evidence() -> Evidence {
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    let judged =
-        |verdict, file: Option<Verdict>| Event::Judged { judgement: judgement(verdict), file: file.map(|v| (v, "the file".to_owned())) };
+    let judged = |verdict, file: Option<Verdict>| Event::Judged {
+        judgement: Box::new(judgement(verdict)),
+        file: file.map(|v| (v, "the file".to_owned())),
+    };
     prop_oneof![
         2 => Just(Event::Begin),
         8 => Just(Event::Persisted),
@@ -74,7 +76,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(confirmed()),
         1 => Just(Event::Lapsed),
         1 => Just(Event::Judged {
-            judgement: Judgement { harm_cap: Some(Weight::FULL), ..judgement(Verdict::Inconclusive) },
+            judgement: Box::new(Judgement { harm_cap: Some(Weight::FULL), ..judgement(Verdict::Inconclusive) }),
             file: None,
         }),
         1 => Just(Event::Promote { actor: "ann".to_owned(), reason: "go".to_owned() }),
@@ -127,7 +129,7 @@ fn settle(rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
 }
 
 fn pass() -> Event {
-    Event::Judged { judgement: judgement(Verdict::Pass), file: None }
+    Event::Judged { judgement: Box::new(judgement(Verdict::Pass)), file: None }
 }
 
 #[test]
@@ -153,7 +155,7 @@ fn the_operator_waives_holds_but_neither_evidence_nor_the_last_hold() {
     let second = |s: u64| Timestamp::ZERO + Duration::from_secs(s);
     settle(&mut rollout, second(0), Event::Begin);
     settle(&mut rollout, second(0), Event::Promote { actor: "ann".into(), reason: "hurry".into() });
-    settle(&mut rollout, second(1), Event::Judged { judgement: judgement(Verdict::Inconclusive), file: None });
+    settle(&mut rollout, second(1), Event::Judged { judgement: Box::new(judgement(Verdict::Inconclusive)), file: None });
     assert_eq!(rollout.record().weight.to_string(), "10%");
     for s in 1..=4 {
         settle(&mut rollout, second(s), pass());
@@ -296,7 +298,7 @@ fn a_warm_up_ends_with_fresh_wires_and_a_fresh_hold() {
 fn a_harm_bounded_ramp_grows_by_its_bound_but_is_promoted_by_evidence_only() {
     let mut rollout = rollout().within_harm(Some(10.0));
     let capped = |cap: &str| Event::Judged {
-        judgement: Judgement { harm_cap: Some(cap.parse().unwrap()), ..judgement(Verdict::Inconclusive) },
+        judgement: Box::new(Judgement { harm_cap: Some(cap.parse().unwrap()), ..judgement(Verdict::Inconclusive) }),
         file: None,
     };
     settle(&mut rollout, second(0), Event::Begin);

@@ -16,7 +16,7 @@ pub enum Event {
     /// The judge spoke. `file` is the gate file's own grade of the step so far, where there is a file.
     Judged {
         /// What the sequential tests say.
-        judgement: Judgement,
+        judgement: Box<Judgement>,
         /// What the gate file says by its own arithmetic, with a sentence.
         file: Option<(Verdict, String)>,
     },

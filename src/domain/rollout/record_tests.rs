@@ -61,7 +61,7 @@ fn begun() -> Rollout {
 fn judged(rollout: &mut Rollout, at: u64, gates: Vec<GateStatus>) -> Entry {
     let judgement = Judgement { gates, ..Judgement::default() };
     let now = Timestamp::ZERO + Duration::from_secs(at);
-    let effects = rollout.handle(now, Event::Judged { judgement, file: None });
+    let effects = rollout.handle(now, Event::Judged { judgement: Box::new(judgement), file: None });
     let entry = effects.iter().find_map(|effect| match effect {
         Effect::Persist { entry, .. } => Some((**entry).clone()),
         _ => None,

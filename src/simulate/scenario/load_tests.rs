@@ -1,5 +1,5 @@
-#![cfg(test)]
 //! Claims about scenario files: what is read, what is refused, and where the error points.
+#![cfg(test)]
 
 use super::*;
 use crate::simulate::scenario::expectation::Exactly;
