@@ -101,7 +101,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), Ap
         admin: admin.local_addr()?,
     };
     let (access, log) = access_log(&settings.access_log)?;
-    let plane = Plane::start(settings, opened.store, &mut listeners, access, log.as_ref())?;
+    let plane = Plane::start(settings, Arc::new(opened.store), &mut listeners, access, log.as_ref())?;
     let admin = plane.admin(admin, addresses.admin.ip().is_loopback())?;
     ready(&addresses);
     let stopped = wait_for_stop(&plane.failed);
@@ -136,6 +136,7 @@ fn access_log(wanted: &config::AccessLog) -> Result<(Option<AccessSender>, Optio
 /// Everything that runs but the admin listener.
 struct Plane {
     figures: Figures,
+    store: Arc<ServiceStore>,
     commands: Commands,
     routes: Routes,
     drain: watch::Sender<bool>,
@@ -147,7 +148,7 @@ struct Plane {
 impl Plane {
     fn start(
         settings: &Settings,
-        store: ServiceStore,
+        store: Arc<ServiceStore>,
         listeners: &mut Vec<Vec<TcpListener>>,
         access: Option<AccessSender>,
         log: Option<&AccessLog>,
@@ -159,7 +160,7 @@ impl Plane {
         let setups = settings.services.iter().map(setup).collect();
         let controller = Controller::start(
             setups,
-            store,
+            Arc::clone(&store),
             clock,
             routes.clone(),
             board.clone(),
@@ -190,13 +191,14 @@ impl Plane {
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
         let figures = Figures { board, counters, access_log_dropped: log.map(AccessLog::dropped), clock };
-        Ok(Self { figures, commands, routes, drain, failed, workers, controller })
+        Ok(Self { figures, store, commands, routes, drain, failed, workers, controller })
     }
 
     /// Starts the admin listener; operators may change things only over loopback.
     fn admin(&self, listener: TcpListener, mutations: bool) -> Result<Server, AppError> {
         let state = AdminState {
             board: self.figures.board.clone(),
+            store: Arc::clone(&self.store),
             commands: self.commands.clone(),
             exposition: Exposition::new(self.figures.clone()).map_err(io::Error::other)?,
             routes: self.routes.clone(),

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 #[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of commands that print an answer")]
 mod process;
 
 use std::net::TcpListener;

@@ -2,10 +2,52 @@
 //!
 //! It has a thread, a runtime and connections of its own, so that it answers while the data plane is saturated; what it
 //! shows it reads from the controller's board, and what it is told it hands to the controller.
+//!
+//! # Paths
+//!
+//! | path | what it answers |
+//! |---|---|
+//! | `GET /livez`, `/healthz`, `/readyz` | whether the process lives, and whether it may get traffic |
+//! | `GET /version`, `/metrics` | the program's version; the metrics for Prometheus |
+//! | `GET /v1/rollouts` | `rollouts`: every service as below |
+//! | `GET /v1/rollouts/{name}` | one service: `name`, `owner`, `rollout` (null before the first), `rejected` |
+//! | `GET /v1/rollouts/{name}/journal?last=N` | what was decided and why: `entries`, the newest N (1 to 1 000, usually 100; at most 2 MiB), the newest last, each with its `sequence` and its `entry` or why it is `unreadable`; `complete`: whether these are all that are kept |
+//! | `GET /v1/rollouts/{name}/verdict` | one word of the gates: `verdict`, `pass`, with `service`, `canary`, `phase`, `reason` |
+//! | `GET /v1/notices` | `notices`: what people were told, each with `at`, `service`, `sentence`, `alarm` |
+//! | `POST /v1/rollouts` | starts a rollout: `service`, `canary`, `retry`, `actor` |
+//! | `POST /v1/rollouts/{name}/abort`, `/promote`, `/resume` | an operator's commands: `actor`, `reason` |
+//!
+//! What is refused is told as `application/problem+json` (RFC 9457).
+//!
+//! # Words
+//!
+//! Weights are basis points (10 000 is everything), times say their unit in their name, `…_ns` on the process's own clock.
+//! Evidence is a natural logarithm: ln E = 6.9 is evidence of 1 in 1 000.
+//!
+//! - A version: `name`, `endpoints`.
+//! - A rollout: `id`, `stable`, `canary`, `phase`, `step` (from 0) of `steps`, `weight`, `generation`, `reason`, `evidence` (of the last
+//!   decision), `gates`, `file` (the gate file's `verdict` and `reason`), `needs` (more clean requests until every gate passes) and
+//!   `needs_seconds` at the present traffic, `held_seconds` (left of the hold, the watch or the time to confirm), `warm_up_seconds`
+//!   (left), `rate` (requests per second over both versions), `brakes`, `canary_requests`, `durable`.
+//! - Its `plan`: `steps`, each with `weight` and `hold_seconds`, and `harm`. Its `policy`: `alpha`, `alpha_brake`, `beta`,
+//!   `burst_tolerance_seconds`, `warm_up_seconds`, `outcome_deadline_seconds`, `max_bake_seconds`, `inconclusive`, `watch_seconds`,
+//!   `min_clients`.
+//! - Its `trip`: `evident_ns`, `tripped_ns`, `first_breach_started_ns`, `last_canary_started_ns`, `breaches`, `requests`,
+//!   `started_after_trip`.
+//! - A gate: `gate`, `origin`, `verdict`, `requests` and `breaches` since the step began, `unit` (`share`, `nanoseconds` or `score`) of
+//!   `value`, `limit`, `lower` and `upper` (bounds that hold at all times together), the pass evidence `log_e` with `log_threshold` and its
+//!   `basis`, the brake evidence `brake_log_e` with `brake_log_threshold`, the confirming evidence `confirm_log_e` with
+//!   `confirm_log_threshold`, `needs`.
+//! - An entry of the journal: `service`, `rollout`, `at` (RFC 3339), `stable`, `canary`, `actor`, `phase`, `owner`, `from`, `to`,
+//!   `generation`, `reason`, `evidence`, and with a raise, a watch or a promotion the evidence of all `gates`.
+//! - Evidence: `gate`, `origin`, `verdict`, `rule`, `requests`, `breaches`, `unanswered`, `stable_requests`, `stable_breaches`, `log_e`,
+//!   `log_threshold`, `alpha`, `estimate` (`value`, `lower`, `upper`) in its `unit`, `tipped_by` (each with `seq`, `started_ns`,
+//!   `latency_ns`, `errors`), `generation`, `basis` (what `log_e` is computed from), `sentence`.
 
 pub mod body;
 pub mod guard;
 pub mod health;
+pub mod journal;
 pub mod problem;
 pub mod rollouts;
 pub mod router;

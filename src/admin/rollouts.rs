@@ -16,7 +16,7 @@ use crate::domain::rollout::Phase;
 use crate::domain::version::Name;
 
 /// The name in a path, as far as it could be read.
-type Named = Result<Path<String>, PathRejection>;
+pub(super) type Named = Result<Path<String>, PathRejection>;
 
 /// Shows every service with its current or last rollout.
 pub async fn list(State(state): State<AdminState>) -> Response {
@@ -84,7 +84,7 @@ fn name(named: Named) -> Result<Name, Problem> {
     text.parse().map_err(|error: crate::domain::version::InvalidName| not_found(error.to_string()))
 }
 
-fn find(state: &AdminState, named: Named) -> Result<ServiceStatus, Problem> {
+pub(super) fn find(state: &AdminState, named: Named) -> Result<ServiceStatus, Problem> {
     let name = name(named)?;
     let snapshot = state.board.snapshot();
     let service = snapshot.services.iter().find(|service| service.name == name);

@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 
 use crate::admin::guard;
 use crate::admin::health;
+use crate::admin::journal;
 use crate::admin::problem::Problem;
 use crate::admin::rollouts;
 use crate::admin::state::AdminState;
@@ -22,6 +23,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/notices", get(rollouts::notices))
         .route("/v1/rollouts", get(rollouts::list).post(rollouts::start))
         .route("/v1/rollouts/{name}", get(rollouts::show))
+        .route("/v1/rollouts/{name}/journal", get(journal::show))
         .route("/v1/rollouts/{name}/verdict", get(rollouts::verdict))
         .route("/v1/rollouts/{name}/abort", post(rollouts::abort))
         .route("/v1/rollouts/{name}/promote", post(rollouts::promote))

@@ -1,10 +1,12 @@
 //! What the handlers of the admin listener read and whom they tell.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::control::command::Commands;
+use crate::control::controller::ServiceStore;
 use crate::control::status::Board;
 use crate::domain::time::Timestamp;
 use crate::seam::clock::Clock;
@@ -19,6 +21,8 @@ pub const JUDGED_WITHIN: Duration = Duration::from_secs(5);
 pub struct AdminState {
     /// What the controller shows.
     pub board: Board,
+    /// What was decided, as it was made durable; here it is only read.
+    pub store: Arc<ServiceStore>,
     /// The way to the controller.
     pub commands: Commands,
     /// The metrics.

@@ -4,9 +4,16 @@ pub mod carts;
 pub mod check;
 pub mod demo;
 pub mod evaluate;
+mod figures;
+mod http;
 mod leash;
 mod outlook;
+mod remote;
+mod replay;
 pub mod run;
+pub mod simulate;
+pub mod status;
+pub mod why;
 
 use std::process::ExitCode;
 
@@ -20,8 +27,14 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
-    /// Grades measured values by a perfspec.
+    /// Grades measured values by a gate file.
     Evaluate(evaluate::EvaluateArgs),
+    /// Shows where the rollouts of a running proxy stand.
+    Status(status::StatusArgs),
+    /// Tells what became of a rollout and why, and verifies the evidence.
+    Why(why::WhyArgs),
+    /// Runs rollouts in virtual time through the code that judges real ones.
+    Simulate(simulate::SimulateArgs),
     /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),
     /// Serves carts, the demo service.
@@ -35,6 +48,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Carts(args) => carts::run(&args),
     }

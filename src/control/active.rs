@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::control::arming::Armoury;
 use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::{FileStatus, RolloutStatus, TripStatus};
+use crate::control::terms::{PlanStatus, PolicyStatus};
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::criterion::Timing;
 use crate::domain::gate::live::Measured;
@@ -68,6 +69,9 @@ pub(super) fn bare_status(record: &Record) -> RolloutStatus {
         needs: None,
         needs_seconds: None,
         held_seconds: None,
+        warm_up_seconds: None,
+        plan: None,
+        policy: None,
         rate: 0.0,
         brakes: record.brakes,
         canary_requests: 0,
@@ -302,6 +306,9 @@ impl Active {
             rate: self.judgement.rate,
             needs_seconds: self.needs_seconds(epoch),
             held_seconds: self.held_seconds(now),
+            warm_up_seconds: self.machine.warming(now).filter(|_| !record.phase.is_terminal()).map(|left| left.as_secs_f64()),
+            plan: Some(PlanStatus::from(self.machine.plan())),
+            policy: Some(PolicyStatus::from(self.machine.policy())),
             canary_requests: self.trial.started(),
             trip: self.trip.clone(),
             durable,

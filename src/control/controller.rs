@@ -30,7 +30,7 @@ struct World {
     clock: Clock,
     routes: Routes,
     table: Table,
-    store: ServiceStore,
+    store: Arc<ServiceStore>,
     snapshot: Snapshot,
     quiet: Quiet,
     board: Board,
@@ -46,7 +46,8 @@ impl Shell for World {
     }
 
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        self.store.put(service, state, entry).map(|_| ()).map_err(|error| error.to_string())
+        let entry = Entry { at: Some(wall()), ..entry.clone() };
+        self.store.put(service, state, &entry).map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn now(&self) -> Timestamp {
@@ -95,7 +96,7 @@ pub struct Controller {
 impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
-    pub fn start(setups: Vec<ServiceSetup>, store: ServiceStore, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
+    pub fn start(setups: Vec<ServiceSetup>, store: Arc<ServiceStore>, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
         let mut world =
             World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
         let mut services = Vec::new();

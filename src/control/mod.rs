@@ -12,4 +12,5 @@ pub mod restore;
 pub mod service;
 pub mod setup;
 pub mod status;
+pub mod terms;
 mod traffic;

@@ -91,6 +91,9 @@ fn take_over(service: &Name, record: &Record, stable: &Version) -> Entry {
     Entry {
         service: service.clone(),
         rollout: record.id,
+        at: None,
+        stable: Some(record.stable.name.clone()),
+        canary: Some(record.canary.name.clone()),
         actor: "restart".to_owned(),
         phase: record.phase,
         owner: Role::Stable,
@@ -99,6 +102,7 @@ fn take_over(service: &Name, record: &Record, stable: &Version) -> Entry {
         generation: record.generation,
         reason: format!("the configuration now names {} as the owner of {service}", stable.name),
         evidence: None,
+        gates: Vec::new(),
     }
 }
 
@@ -112,6 +116,9 @@ fn interrupt(service: &Name, record: &mut Record) -> (Entry, String) {
     let entry = Entry {
         service: service.clone(),
         rollout: record.id,
+        at: None,
+        stable: Some(record.stable.name.clone()),
+        canary: Some(record.canary.name.clone()),
         actor: "restart".to_owned(),
         phase: Phase::Aborted,
         owner: Role::Stable,
@@ -120,6 +127,7 @@ fn interrupt(service: &Name, record: &mut Record) -> (Entry, String) {
         generation: record.generation + 1,
         reason: sentence.clone(),
         evidence: None,
+        gates: Vec::new(),
     };
     record.phase = Phase::Aborted;
     record.weight = Weight::ZERO;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::control::terms::{PlanStatus, PolicyStatus};
 use crate::domain::gate::{Evidence, Verdict};
 use crate::domain::judge::GateStatus;
 use crate::domain::observation::{Observation, Window};
@@ -15,7 +16,7 @@ use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 
 /// A trip as the data plane saw it; times are nanoseconds of the process's clock.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TripStatus {
     /// When the deciding breach was evident.
     pub evident_ns: u64,
@@ -34,7 +35,7 @@ pub struct TripStatus {
 }
 
 /// What a gate file says of the current step by its own arithmetic.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileStatus {
     /// Its verdict.
     pub verdict: Verdict,
@@ -43,7 +44,7 @@ pub struct FileStatus {
 }
 
 /// One rollout.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RolloutStatus {
     /// Its number within the service.
     pub id: u64,
@@ -75,10 +76,16 @@ pub struct RolloutStatus {
     pub needs_seconds: Option<f64>,
     /// How much of the step's hold, the watch or the time to confirm is left, in seconds.
     pub held_seconds: Option<f64>,
+    /// How much of the warm-up is left, in seconds; absent when it is over.
+    pub warm_up_seconds: Option<f64>,
     /// Requests per second over both versions, lately.
     pub rate: f64,
     /// How often it was braked.
     pub brakes: u32,
+    /// The plan; absent for a rollout that ended before this process began.
+    pub plan: Option<PlanStatus>,
+    /// How it is judged; absent for a rollout that ended before this process began.
+    pub policy: Option<PolicyStatus>,
     /// Canary requests that began.
     pub canary_requests: u64,
     /// The trip, when there was one.
@@ -88,7 +95,7 @@ pub struct RolloutStatus {
 }
 
 /// One service.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceStatus {
     /// The service, which is also the name of its rollout in the API.
     pub name: Name,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Evidence, Gate, Inconclusive, Origin, Policy, Verdict};
 use crate::domain::judge::{GateStatus, Judgement};
 use crate::domain::rollout::machine::Rollout;
@@ -33,6 +34,8 @@ fn judgement(verdict: Verdict) -> Judgement {
         breaches: 0,
         log_e: 3.1,
         log_threshold: 3.0,
+        basis: None,
+        unit: Unit::Share,
         value: None,
         limit: None,
         lower: None,
@@ -347,6 +350,9 @@ fn every_check_can_fail() {
     let silent = Entry {
         service: "carts".parse().unwrap(),
         rollout: 1,
+        at: None,
+        stable: None,
+        canary: None,
         actor: "gate".to_owned(),
         phase: Phase::Braked,
         owner: Role::Stable,
@@ -355,6 +361,7 @@ fn every_check_can_fail() {
         generation: 8,
         reason: "because".to_owned(),
         evidence: None,
+        gates: Vec::new(),
     };
     assert!(i26_changes_explain_themselves(&[Effect::Persist { record: Box::new(good.clone()), entry: Box::new(silent) }]).is_err());
     assert!(i14_requests_are_conserved(3, 1, 0, 0, 1).is_err());

@@ -27,6 +27,20 @@ pub enum StoreError {
         /// What stands there.
         path: PathBuf,
     },
+    /// There is no state to read.
+    #[error("there is no state in {}; name the folder that was given to the proxy with --state", .folder.display())]
+    Absent {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The state cannot be read, and nothing was changed.
+    #[error("cannot read {} ({reason}); run this as a user who may, or as the release that wrote it", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Everybody may write the state file, so it cannot be believed.
     #[error("everybody may write {}, so its content cannot be believed; look at it, then run: chmod o-w {}", .path.display(), .path.display())]
     Exposed {

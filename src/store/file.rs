@@ -16,20 +16,19 @@ use crate::domain::version::Name;
 use crate::store::envelope::{self, Stored};
 use crate::store::error::{StoreError, Warning};
 use crate::store::folder::Folder;
+use crate::store::journal::{Excerpt, JOURNAL, Limits, select};
 
 /// How many journal entries are kept; older ones are dropped.
 pub const JOURNAL_LIMIT: u64 = 10_000;
 
 /// Service name → the JSON of its record.
 const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
-/// Sequence number → the JSON of an entry.
-const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 /// What the file says of itself.
 const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
 /// The key of [`ABOUT`] that names the layout of these tables.
 const LAYOUT: &str = "layout";
 /// The layout this release reads and writes.
-const LAYOUT_NAME: &str = "portcullis state 1";
+pub(super) const LAYOUT_NAME: &str = "portcullis state 1";
 /// The key of [`ABOUT`] that tells why an earlier file was moved aside.
 const LOST: &str = "lost";
 /// Bytes of file content kept in memory; the whole of a usual file.
@@ -148,15 +147,19 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
     ///
     /// Fails when the disk does.
     pub fn journal(&self, last: usize) -> Result<Vec<(u64, Stored<E>)>, StoreError> {
-        self.with_database("read the journal", |database| {
-            let journal = database.begin_read()?.open_table(JOURNAL)?;
-            let newest = journal.iter()?.rev().take(last);
-            let mut entries = newest
-                .map(|row| row.map(|(sequence, value)| (sequence.value(), envelope::open(value.value()))))
-                .collect::<Result<Vec<_>, StorageError>>()?;
-            entries.reverse();
-            Ok(entries)
-        })
+        self.excerpt(Limits { entries: last, ..Limits::NONE }, |_| true).map(|excerpt| excerpt.entries)
+    }
+
+    /// Returns the newest entries that are wanted, as the journal was when this was called. A decision that is recorded
+    /// meanwhile waits for no more than the beginning of this.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn excerpt(&self, limits: Limits, wanted: impl Fn(&Stored<E>) -> bool) -> Result<Excerpt<E>, StoreError> {
+        let doing = "read the journal";
+        let reader = self.with_database(doing, |database| Ok(database.begin_read()?))?;
+        select(&reader, limits, wanted).map_err(|error| StoreError::failed(self.folder.path(), doing, error))
     }
 
     /// Runs one transaction, opening the database first where an earlier failure closed it. After a failure the
@@ -279,7 +282,7 @@ fn examine(folder: &Folder, open: &OpenDatabase, file: File) -> Result<Database,
 }
 
 /// Reads the name of the layout, and sees that the tables are there and have their types.
-fn layout(database: &Database) -> Result<String, redb::Error> {
+pub(super) fn layout(database: &Database) -> Result<String, redb::Error> {
     let reader = database.begin_read()?;
     let about = reader.open_table(ABOUT)?;
     let name = about.get(LAYOUT)?.map_or_else(String::new, |name| name.value().to_owned());

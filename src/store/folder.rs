@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::store::error::{StoreError, Warning};
 
 /// The file that holds the state.
-const STATE: &str = "state.redb";
+pub(super) const STATE: &str = "state.redb";
 /// A state file that is being made; it takes its place by a rename once it is complete.
 const FRESH: &str = "state.redb.new";
 /// The file whose lock says that the folder is in use.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// A state folder that belongs to this process for as long as the value lives.
 #[derive(Debug)]

@@ -8,9 +8,13 @@ mod envelope;
 mod error;
 mod file;
 mod folder;
+mod journal;
+mod peek;
 #[cfg(test)]
 mod tests;
 
 pub use envelope::Stored;
 pub use error::{StoreError, Warning};
 pub use file::{JOURNAL_LIMIT, Opened, Store};
+pub use journal::{Excerpt, Limits};
+pub use peek::peek;

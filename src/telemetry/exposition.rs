@@ -17,6 +17,9 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
 use crate::control::status::{Board, RolloutStatus, ServiceStatus, Snapshot, Totals, TotalsKey};
+use crate::domain::gate::Verdict;
+use crate::domain::gate::criterion::Unit;
+use crate::domain::judge::GateStatus;
 use crate::domain::outcome::{Class, Role};
 use crate::domain::rollout::Phase;
 use crate::proxy::worker::Counters;
@@ -29,8 +32,6 @@ pub const MOST_SERIES: usize = 10_000;
 
 /// The series of a version in one role.
 const VERSION_SERIES: usize = Class::ALL.len() + 1 + 2 * HISTOGRAM_SERIES;
-
-/// Every phase of a rollout.
 
 /// Where the figures are read from.
 #[derive(Clone)]
@@ -174,14 +175,45 @@ fn gates(sheet: &mut Sheet, service: &ServiceStatus) {
     // Gates that do not differ have one name; a name that occurs twice would spoil the whole exposition.
     let mut seen = BTreeSet::new();
     for gate in service.rollout.iter().flat_map(|rollout: &RolloutStatus| &rollout.gates) {
-        if !seen.insert(gate.gate.as_str()) || !sheet.reserve(4) {
-            continue;
+        if seen.insert(gate.gate.as_str()) {
+            write_gate(sheet, service.name.as_str(), gate);
         }
-        let labels = [service.name.as_str(), gate.gate.as_str()];
-        sheet.value(&m::GATE_REQUESTS, &labels, gate.requests as f64);
-        sheet.value(&m::GATE_BREACHES, &labels, gate.breaches as f64);
-        sheet.value(&m::GATE_EVIDENCE, &labels, gate.log_e);
-        sheet.value(&m::GATE_THRESHOLD, &labels, gate.log_threshold);
+    }
+}
+
+/// Writes one gate, whole or not at all; what is unknown has no series.
+fn write_gate(sheet: &mut Sheet, service: &str, gate: &GateStatus) {
+    let labels = [service, gate.gate.as_str()];
+    // Prometheus counts time in seconds.
+    let scale = if gate.unit == Unit::Nanoseconds { 1e9 } else { 1.0 };
+    let figures = [
+        (&m::GATE_REQUESTS, Some(gate.requests as f64)),
+        (&m::GATE_BREACHES, Some(gate.breaches as f64)),
+        (&m::GATE_VALUE, gate.value.map(|value| value / scale)),
+        (&m::GATE_LIMIT, gate.limit.map(|limit| limit / scale)),
+    ];
+    let tests = [
+        ("pass", gate.log_e, Some(gate.log_threshold)),
+        ("brake", gate.brake_log_e, Some(gate.brake_log_threshold)),
+        ("confirm", gate.confirm_log_e, gate.confirm_log_threshold),
+    ];
+    let known = |(definition, value): &(&'static m::Definition, Option<f64>)| value.map(|value| (*definition, value));
+    let figures: Vec<_> = figures.iter().filter_map(known).collect();
+    let tests: Vec<_> = tests.iter().filter_map(|(test, log_e, threshold)| threshold.map(|threshold| (*test, *log_e, threshold))).collect();
+    if !sheet.reserve(figures.len() + 2 * tests.len() + Verdict::ALL.len()) {
+        return;
+    }
+    for (definition, value) in figures {
+        sheet.value(definition, &labels, value);
+    }
+    for (test, log_e, threshold) in tests {
+        let labels = [service, gate.gate.as_str(), test];
+        sheet.value(&m::GATE_EVIDENCE, &labels, log_e);
+        sheet.value(&m::GATE_THRESHOLD, &labels, threshold);
+    }
+    for verdict in Verdict::ALL {
+        let value = if gate.verdict == verdict { 1.0 } else { 0.0 };
+        sheet.value(&m::GATE_VERDICT, &[service, gate.gate.as_str(), verdict.as_str()], value);
     }
 }
 

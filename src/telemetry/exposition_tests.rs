@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::control::status::RolloutStatus;
+use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
 use crate::domain::judge::GateStatus;
 use crate::domain::observation::Observation;
@@ -22,11 +23,13 @@ fn gate(name: &str) -> GateStatus {
         breaches: 2,
         log_e: 1.5,
         log_threshold: 6.25,
-        value: None,
-        limit: None,
+        basis: None,
+        unit: Unit::Share,
+        value: Some(0.1),
+        limit: Some(0.05),
         lower: None,
         upper: None,
-        brake_log_e: 0.0,
+        brake_log_e: 0.5,
         brake_log_threshold: 7.0,
         confirm_log_e: 0.0,
         confirm_log_threshold: None,
@@ -51,6 +54,9 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         needs: None,
         needs_seconds: None,
         held_seconds: None,
+        warm_up_seconds: None,
+        plan: None,
+        policy: None,
         rate: 0.0,
         brakes: 0,
         canary_requests: 20,
@@ -166,6 +172,9 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     let gates = &mut status.rollout.as_mut().unwrap().gates;
     gates.push(gate("p95 < 1 s"));
     gates.push(gate("a \"b\"\\\nc"));
+    let mean = GateStatus { unit: Unit::Nanoseconds, value: Some(2.5e8), limit: Some(2e9), ..gate("mean < 2 s") };
+    gates.push(GateStatus { value: None, limit: None, ..gate("unmeasured") });
+    gates.push(GateStatus { confirm_log_e: 0.75, confirm_log_threshold: Some(8.0), ..mean });
     let mut figures = figures(vec![status]);
     figures.access_log_dropped = Some(Arc::new(AtomicU64::new(9)));
     figures.board.totals().rollbacks.insert("carts".to_owned(), 2);
@@ -177,8 +186,20 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     let expected = [
         (r#"portcullis_gate_requests{service="carts",gate="p95 < 1 s"}"#, 20.0),
         (r#"portcullis_gate_breaches{service="carts",gate="errors < 1%"}"#, 2.0),
-        (r#"portcullis_gate_log_evidence{service="carts",gate="p95 < 1 s"}"#, 1.5),
-        (r#"portcullis_gate_log_evidence_threshold{service="carts",gate="a \"b\"\\\nc"}"#, 6.25),
+        (r#"portcullis_gate_log_evidence{service="carts",gate="p95 < 1 s",test="pass"}"#, 1.5),
+        (r#"portcullis_gate_log_evidence_threshold{service="carts",gate="a \"b\"\\\nc",test="pass"}"#, 6.25),
+        (r#"portcullis_gate_log_evidence{service="carts",gate="p95 < 1 s",test="brake"}"#, 0.5),
+        (r#"portcullis_gate_log_evidence_threshold{service="carts",gate="p95 < 1 s",test="brake"}"#, 7.0),
+        (r#"portcullis_gate_log_evidence{service="carts",gate="mean < 2 s",test="confirm"}"#, 0.75),
+        (r#"portcullis_gate_log_evidence_threshold{service="carts",gate="mean < 2 s",test="confirm"}"#, 8.0),
+        (r#"portcullis_gate_value{service="carts",gate="p95 < 1 s"}"#, 0.1),
+        (r#"portcullis_gate_limit{service="carts",gate="p95 < 1 s"}"#, 0.05),
+        (r#"portcullis_gate_value{service="carts",gate="mean < 2 s"}"#, 0.25),
+        (r#"portcullis_gate_limit{service="carts",gate="mean < 2 s"}"#, 2.0),
+        (r#"portcullis_gate_verdict{service="carts",gate="p95 < 1 s",verdict="inconclusive"}"#, 1.0),
+        (r#"portcullis_gate_verdict{service="carts",gate="p95 < 1 s",verdict="pass"}"#, 0.0),
+        (r#"portcullis_gate_verdict{service="carts",gate="p95 < 1 s",verdict="fail"}"#, 0.0),
+        (r#"portcullis_gate_verdict{service="carts",gate="p95 < 1 s",verdict="warning"}"#, 0.0),
         (r#"portcullis_rollbacks_total{service="carts"}"#, 2.0),
         ("portcullis_connections_open", 1.0),
         ("portcullis_connections_accepted_total", 5.0),
@@ -193,6 +214,10 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     }
     let twice = text.lines().filter(|line| line.starts_with(r#"portcullis_gate_requests{service="carts",gate="p95 < 1 s"}"#));
     assert_eq!(twice.count(), 1, "gates of one name are one series");
+    for absent in [r#"gate="p95 < 1 s",test="confirm"}"#, r#"gate="unmeasured"}"#] {
+        let known: Vec<&str> = text.lines().filter(|line| line.contains(absent) && !line.contains("_requests{")).collect();
+        assert!(known.iter().all(|line| line.starts_with("portcullis_gate_breaches")), "what is unknown has no series: {known:?}");
+    }
     assert!(value(&text, "process_open_fds").is_some_and(|open| open >= 1.0), "{text}");
 }
 
@@ -216,7 +241,7 @@ fn labels_are_those_of_the_house_and_none_comes_from_a_request() {
         let Some((labels, _)) = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')) else { continue };
         for pair in labels.split("\",") {
             let name = pair.split('=').next().unwrap();
-            assert!(["service", "version", "role", "class", "gate", "phase", "le"].contains(&name), "{line}");
+            assert!(["service", "version", "role", "class", "gate", "phase", "test", "verdict", "le"].contains(&name), "{line}");
         }
     }
 }
@@ -234,7 +259,11 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     let omitted = value(&text, "portcullis_series_omitted").unwrap();
     assert!(series(&text) <= MOST_SERIES + 1 && series(&text) > MOST_SERIES - VERSION_SERIES, "{}", series(&text));
     assert_eq!(omitted as usize % VERSION_SERIES, 0, "a version is left out as a whole");
-    assert_eq!(series(&text) + omitted as usize, 247 * VERSION_SERIES + 7 + 1 + 2 + 4 + 2 * 4 + 1);
+    // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
+    let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
+    // Besides: seven of the process, the rollbacks, two weights, and how many were left out.
+    let others = 7 + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
+    assert_eq!(series(&text) + omitted as usize, 247 * VERSION_SERIES + others);
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#), Some(1.0));
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.1",role="stable",class="2xx"}"#), Some(0.0));
 }

@@ -1,7 +1,7 @@
 //! Every metric of this program: its name, its help, its type and its labels.
 //!
 //! Labels hold what the operator configured or commanded (services, versions, gates) and words of fixed sets (role, class,
-//! phase); nothing a client sends ever becomes a label.
+//! phase, test, verdict); nothing a client sends ever becomes a label.
 
 use prometheus::proto::MetricType;
 
@@ -31,6 +31,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 const VERSION: &[&str] = &["service", "version", "role"];
 const GATE: &[&str] = &["service", "gate"];
+const TEST: &[&str] = &["service", "gate", "test"];
 
 pub const REQUESTS: Definition = counter(
     "portcullis_requests_total",
@@ -50,10 +51,22 @@ pub const PHASE: Definition =
     gauge("portcullis_rollout_phase", &["service", "phase"], "1 for the phase of the current or last rollout, 0 for the others.");
 pub const GATE_REQUESTS: Definition = gauge("portcullis_gate_requests", GATE, "Resolved canary requests since the step began.");
 pub const GATE_BREACHES: Definition = gauge("portcullis_gate_breaches", GATE, "Requests among them that violated the gate.");
-pub const GATE_EVIDENCE: Definition =
-    gauge("portcullis_gate_log_evidence", GATE, "Natural logarithm of the evidence for passing since the step began.");
+pub const GATE_VALUE: Definition = gauge(
+    "portcullis_gate_value",
+    GATE,
+    "What the gate measured since the step began: a share of breaches, a mean in seconds or an Apdex score; absent without requests.",
+);
+pub const GATE_LIMIT: Definition =
+    gauge("portcullis_gate_limit", GATE, "What the value is held against, in the same unit; absent while a relative limit is unknown.");
+pub const GATE_EVIDENCE: Definition = gauge(
+    "portcullis_gate_log_evidence",
+    TEST,
+    "Natural logarithm of the evidence; test pass: for the version since the step began, brake and confirm: against it.",
+);
 pub const GATE_THRESHOLD: Definition =
-    gauge("portcullis_gate_log_evidence_threshold", GATE, "Natural logarithm of the evidence at which the gate passes.");
+    gauge("portcullis_gate_log_evidence_threshold", TEST, "Natural logarithm of the evidence at which the test decides.");
+pub const GATE_VERDICT: Definition =
+    gauge("portcullis_gate_verdict", &["service", "gate", "verdict"], "1 for what the gate says of the canary, 0 for the other verdicts.");
 pub const ROLLBACKS: Definition = counter("portcullis_rollbacks_total", &["service"], "Rollouts that were rolled back.");
 pub const DECISION_AGE: Definition = gauge("portcullis_decision_age_seconds", &[], "Time since the controller last judged.");
 pub const OPEN: Definition = gauge("portcullis_connections_open", &[], "Client connections that are open.");
@@ -69,7 +82,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 19] = [
+pub const ALL: [&Definition; 22] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -78,8 +91,11 @@ pub const ALL: [&Definition; 19] = [
     &PHASE,
     &GATE_REQUESTS,
     &GATE_BREACHES,
+    &GATE_VALUE,
+    &GATE_LIMIT,
     &GATE_EVIDENCE,
     &GATE_THRESHOLD,
+    &GATE_VERDICT,
     &ROLLBACKS,
     &DECISION_AGE,
     &OPEN,

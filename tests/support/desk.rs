@@ -87,13 +87,13 @@ impl Desk {
     /// Stands before a stable version that listens there.
     pub fn before(stable: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("state")).unwrap().store;
+        let store = Arc::new(Store::open(&folder.path().join("state")).unwrap().store);
         let (clock, routes, board) = (Clock::start(), Routes::default(), Board::default());
         let (reports, inbox) = report::channel();
         let (commands, requests) = Commands::channel(reports.clone());
         let controller = Controller::start(
             vec![setup(stable)],
-            store,
+            Arc::clone(&store),
             clock,
             routes.clone(),
             board.clone(),
@@ -104,7 +104,8 @@ impl Desk {
         let exposition =
             Exposition::new(Figures { board: board.clone(), counters: Arc::clone(&counters), access_log_dropped: None, clock }).unwrap();
         let (drain, draining) = watch::channel(false);
-        let state = AdminState { board, commands, exposition, routes: routes.clone(), drain: draining.clone(), clock, mutations: true };
+        let state =
+            AdminState { board, store, commands, exposition, routes: routes.clone(), drain: draining.clone(), clock, mutations: true };
         let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
         Self {
             routes,

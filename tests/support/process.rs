@@ -18,6 +18,7 @@ pub struct Running {
 /// What a finished command left.
 pub struct Finished {
     pub code: Option<i32>,
+    pub stdout: String,
     pub stderr: String,
 }
 
@@ -40,7 +41,7 @@ pub fn finish(args: &[&str]) -> Finished {
     };
     let output = output.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Finished { code: output.status.code(), stderr: text(output.stderr) }
+    Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 impl Running {

@@ -3,6 +3,7 @@
 mod bodies;
 mod guard;
 mod health;
+mod journal;
 mod rollouts;
 
 use std::sync::mpsc::Receiver;
@@ -25,6 +26,7 @@ use crate::seam::clock::Clock;
 use crate::seam::report;
 use crate::seam::routes::Routes;
 use crate::seam::table::Table;
+use crate::store::Store;
 use crate::telemetry::exposition::{Exposition, Figures};
 
 /// An admin service with everything around it.
@@ -33,6 +35,7 @@ struct Desk {
     drain: watch::Sender<bool>,
     /// The commands that reached the controller.
     seen: Arc<Mutex<Vec<Command>>>,
+    _folder: tempfile::TempDir,
 }
 
 /// An answer that has been read.
@@ -86,6 +89,9 @@ fn rollout(phase: Phase) -> RolloutStatus {
         needs: Some(80),
         needs_seconds: None,
         held_seconds: None,
+        warm_up_seconds: None,
+        plan: None,
+        policy: None,
         rate: 0.0,
         brakes: 0,
         canary_requests: 20,
@@ -127,8 +133,10 @@ impl Desk {
         let (drain, draining) = watch::channel(false);
         routes.publish(Table { number: 1, routes: Vec::new() });
         let exposition = Exposition::new(figures).unwrap();
-        let state = AdminState { board, commands, exposition, routes, drain: draining, clock, mutations: true };
-        let desk = Self { state, drain, seen };
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap().store);
+        let state = AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true };
+        let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
         desk
     }
@@ -145,7 +153,7 @@ impl Desk {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response: Response<Body> = router(self.state.clone()).oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
-        let bytes = to_bytes(body, 1 << 20).await.unwrap();
+        let bytes = to_bytes(body, 1 << 23).await.unwrap();
         Answer { status: head.status, headers: head.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::control::status::TripStatus;
+use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
 use crate::domain::judge::GateStatus;
 
@@ -44,30 +45,34 @@ async fn notices_are_shown_oldest_first() {
     assert_eq!(json["notices"], json!([{"at": "2026-11-23T10:00:00.000Z", "service": "carts", "sentence": "it begins", "alarm": false}]));
 }
 
+/// A gate that says so.
+pub(super) fn gate(verdict: &Verdict) -> GateStatus {
+    GateStatus {
+        gate: "p95 < 1 s".to_owned(),
+        origin: Origin::Written,
+        verdict: *verdict,
+        requests: 1,
+        breaches: 0,
+        log_e: 0.0,
+        log_threshold: 3.0,
+        basis: None,
+        unit: Unit::Share,
+        value: None,
+        limit: None,
+        lower: None,
+        upper: None,
+        brake_log_e: 0.0,
+        brake_log_threshold: 7.0,
+        confirm_log_e: 0.0,
+        confirm_log_threshold: None,
+        needs: None,
+    }
+}
+
 #[tokio::test]
 async fn the_verdict_is_one_word_and_inconclusive_is_no_pass() {
     let desk = Desk::new();
-    let gates = |verdicts: &[Verdict]| {
-        let gate = |verdict: &Verdict| GateStatus {
-            gate: "p95 < 1 s".to_owned(),
-            origin: Origin::Written,
-            verdict: *verdict,
-            requests: 1,
-            breaches: 0,
-            log_e: 0.0,
-            log_threshold: 3.0,
-            value: None,
-            limit: None,
-            lower: None,
-            upper: None,
-            brake_log_e: 0.0,
-            brake_log_threshold: 7.0,
-            confirm_log_e: 0.0,
-            confirm_log_threshold: None,
-            needs: None,
-        };
-        RolloutStatus { gates: verdicts.iter().map(gate).collect(), ..rollout(Phase::Progressing) }
-    };
+    let gates = |verdicts: &[Verdict]| RolloutStatus { gates: verdicts.iter().map(gate).collect(), ..rollout(Phase::Progressing) };
     use Verdict::{Fail, Inconclusive, Pass, Warning};
     let cases = [
         (None, "inconclusive"),

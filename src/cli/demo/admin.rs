@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::cli::demo::http::{self as exchange, Unanswered};
+use crate::cli::http::{self as exchange, Unanswered};
 use crate::domain::gate::Verdict;
 use crate::domain::judge::GateStatus;
 use crate::domain::rollout::Phase;
@@ -199,6 +199,9 @@ mod tests {
             needs: None,
             needs_seconds: None,
             held_seconds: None,
+            warm_up_seconds: None,
+            plan: None,
+            policy: None,
             rate: 0.0,
             brakes: 0,
             canary_requests: 9,

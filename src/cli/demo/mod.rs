@@ -8,7 +8,6 @@ mod children;
 mod command;
 mod exposition;
 mod folder;
-mod http;
 mod progress;
 mod report;
 mod scene;

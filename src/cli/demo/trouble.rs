@@ -5,7 +5,7 @@ use std::io;
 use crate::cli::demo::admin::AdminError;
 use crate::cli::demo::children::ChildError;
 use crate::cli::demo::folder::Unwritable;
-use crate::cli::demo::http::Unanswered;
+use crate::cli::http::Unanswered;
 
 /// Why the story could not go on.
 #[derive(Debug, thiserror::Error)]

@@ -129,6 +129,15 @@ pub enum Basis {
         /// The requests of the warm-up.
         warm: Losses,
     },
+    /// Of n resolved requests k were bad, as evidence that fewer than a share p1 are.
+    Pass {
+        /// The share below which a version passes, the gate's margin included.
+        p1: f64,
+        /// n.
+        requests: u64,
+        /// k.
+        breaches: u64,
+    },
 }
 
 /// Why evidence cannot be computed again.
@@ -151,6 +160,7 @@ impl Basis {
     pub fn log_e(&self) -> Result<f64, Unverifiable> {
         Ok(match self {
             Self::Exceedance { p0, requests, breaches } => exceedance::log_e_breach(*requests, *breaches, *p0),
+            Self::Pass { p1, requests, breaches } => exceedance::log_e_pass(*requests, *breaches, *p1),
             Self::Chained { start, blocks } => {
                 let mut test = start.clone();
                 blocks.iter().try_fold(test.log_e(), |_, block| test.update(block))?
@@ -173,6 +183,15 @@ impl Basis {
             Self::Mean { logs } => log_e_of_mean(logs),
             Self::Bounded { loss, losses, warm_loss, warm } => log_e_of_losses((*loss, *losses), (*warm_loss, *warm))?,
         })
+    }
+
+    /// Returns the requests and the breaches the e-value is computed from, where it is computed from such counts alone.
+    #[must_use]
+    pub const fn counts(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Exceedance { requests, breaches, .. } | Self::Pass { requests, breaches, .. } => Some((*requests, *breaches)),
+            _ => None,
+        }
     }
 }
 

@@ -145,6 +145,16 @@ impl Criterion {
         matches!(self, Self::Latency { .. } | Self::Errors { .. })
     }
 
+    /// Returns what its value and its limit are measured in.
+    #[must_use]
+    pub const fn unit(&self) -> Unit {
+        match self {
+            Self::Mean { .. } => Unit::Nanoseconds,
+            Self::Apdex { .. } => Unit::Score,
+            Self::Latency { .. } | Self::Errors { .. } | Self::RelativeLatency { .. } | Self::RelativeErrors { .. } => Unit::Share,
+        }
+    }
+
     /// Returns the margin of a gate that names none, in percent: 50 for shares of at most 0.1 %, where passing would take
     /// ten thousand requests otherwise, 100 for what is compared with stable, else none.
     #[must_use]
@@ -161,6 +171,19 @@ impl Criterion {
     pub const fn is_relative(&self) -> bool {
         matches!(self, Self::RelativeLatency { .. } | Self::RelativeErrors { .. })
     }
+}
+
+/// What the value of a gate is measured in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A share of the requests, 0 to 1; low is good.
+    #[default]
+    Share,
+    /// Nanoseconds; low is good.
+    Nanoseconds,
+    /// An Apdex score, 0 to 1; high is good.
+    Score,
 }
 
 /// Where a gate comes from.

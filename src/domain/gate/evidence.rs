@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::basis::{Basis, Unverifiable};
-use crate::domain::gate::criterion::{Criterion, Gate, Origin};
+use crate::domain::gate::criterion::{Criterion, Gate, Origin, Unit};
 use crate::domain::gate::verdict::Verdict;
 use crate::domain::stats::exceedance;
 use crate::domain::time;
@@ -118,6 +118,9 @@ pub struct Evidence {
     /// What was estimated.
     #[serde(default)]
     pub estimate: Option<Estimate>,
+    /// What the estimate is measured in.
+    #[serde(default)]
+    pub unit: Unit,
     /// The requests that tipped it, at most ten, the newest last.
     #[serde(default)]
     pub tipped_by: Vec<Tipping>,
@@ -144,6 +147,22 @@ pub enum Mismatch {
         recorded: f64,
         /// What the basis gives.
         computed: f64,
+    },
+    /// The counts that are shown are not those the value is computed from.
+    #[error("the evidence shows {} breaches of {} requests, but rests on {} of {}", .shown.1, .shown.0, .counted.1, .counted.0)]
+    Counts {
+        /// Requests and breaches as shown.
+        shown: (u64, u64),
+        /// Requests and breaches of the basis.
+        counted: (u64, u64),
+    },
+    /// The recorded threshold is not that of the recorded bound on false verdicts.
+    #[error("the evidence is held against ln E = {threshold}, but its bound of {alpha} asks for {}", -.alpha.ln())]
+    Threshold {
+        /// What the evidence was held against.
+        threshold: f64,
+        /// The bound on false verdicts.
+        alpha: f64,
     },
     /// The recorded value does not reach the recorded threshold.
     #[error("the evidence of ln E = {log_e} does not reach the threshold {threshold} at which the test decides")]
@@ -177,6 +196,7 @@ impl Evidence {
             log_threshold: None,
             alpha: None,
             estimate: None,
+            unit: gate.criterion.unit(),
             tipped_by: Vec::new(),
             generation: None,
             basis: None,
@@ -199,7 +219,8 @@ impl Evidence {
         self.basis.as_ref().ok_or(Unverifiable::NoBasis)?.log_e()
     }
 
-    /// Checks that the basis gives the recorded evidence, within [`TOLERANCE`], and that it reached its threshold.
+    /// Checks that the basis gives the recorded evidence, within [`TOLERANCE`], that the counts shown are those of the basis, and
+    /// that the evidence reached the threshold its bound asks for, where it decided anything.
     ///
     /// # Errors
     ///
@@ -210,6 +231,15 @@ impl Evidence {
         let close = (computed - recorded).abs() <= TOLERANCE * recorded.abs().max(1.0);
         if !close {
             return Err(Mismatch::Differs { recorded, computed });
+        }
+        let shown = (self.requests, self.breaches);
+        if let Some(counted) = self.basis.as_ref().and_then(Basis::counts).filter(|counted| *counted != shown) {
+            return Err(Mismatch::Counts { shown, counted });
+        }
+        if let (Some(threshold), Some(alpha)) = (self.log_threshold, self.alpha)
+            && (threshold + alpha.ln()).abs() > TOLERANCE * threshold.abs().max(1.0)
+        {
+            return Err(Mismatch::Threshold { threshold, alpha });
         }
         match self.log_threshold {
             Some(threshold) if self.verdict != Verdict::Inconclusive && recorded < threshold => {

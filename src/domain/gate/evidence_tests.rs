@@ -35,7 +35,11 @@ fn evidence_is_verified_from_what_was_written() {
     assert_eq!((&read, read.verify()), (&tripped(), Ok(())));
     let forged: Evidence = serde_json::from_str(&text.replace("\"breaches\":3", "\"breaches\":2")).unwrap();
     assert!(matches!(forged.verify(), Err(Mismatch::Differs { .. })), "{forged:?}");
-    let weak = Evidence { log_threshold: Some(99.0), ..tripped() };
+    let shown = Evidence { breaches: 2, ..tripped() };
+    assert_eq!(shown.verify(), Err(Mismatch::Counts { shown: (3, 2), counted: (3, 3) }), "only what is shown was changed");
+    let eased = Evidence { log_threshold: Some(1.0), ..tripped() };
+    assert!(matches!(eased.verify(), Err(Mismatch::Threshold { .. })), "a threshold is that of its bound");
+    let weak = Evidence { log_threshold: Some(99.0), alpha: None, ..tripped() };
     assert!(weak.verify().unwrap_err().to_string().contains("does not reach"));
 }
 

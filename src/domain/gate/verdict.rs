@@ -19,6 +19,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Warning, Self::Fail, Self::Inconclusive];
+
     /// Returns the word used in files, metrics and the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::gate::basis::Basis;
 use crate::domain::gate::criterion::Slack;
 use crate::domain::gate::{Criterion, Evidence, Gate, Verdict};
 use crate::domain::judge::case::{Case, Setting};
@@ -36,12 +37,14 @@ pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidenc
         verdict,
         requests,
         breaches,
+        unit: gate.criterion.unit(),
         value,
         limit: limit(case),
         lower: bounds.and_then(|bounds| bounds.lower),
         upper: bounds.and_then(|bounds| bounds.upper),
         log_e,
         log_threshold: threshold,
+        basis: basis(gate, requests, breaches),
         brake_log_e,
         brake_log_threshold,
         confirm_log_e: case.confirm.as_ref().map_or(0.0, |confirm| confirm.highest()),
@@ -59,18 +62,26 @@ pub(super) fn excess(gate: &Gate, setting: &Setting) -> GateStatus {
         verdict: Verdict::Inconclusive,
         requests: 0,
         breaches: 0,
+        unit: gate.criterion.unit(),
         value: None,
         limit: None,
         lower: None,
         upper: None,
         log_e: 0.0,
         log_threshold: threshold,
+        basis: None,
         brake_log_e: 0.0,
         brake_log_threshold: threshold,
         confirm_log_e: 0.0,
         confirm_log_threshold: None,
         needs: None,
     }
+}
+
+/// Returns what the pass evidence of a step is computed from, where counts alone are enough.
+fn basis(gate: &Gate, requests: u64, breaches: u64) -> Option<Basis> {
+    let p1 = terms::passing_share(gate).filter(|_| gate.criterion.is_wired() && requests > 0)?;
+    Some(Basis::Pass { p1, requests, breaches })
 }
 
 fn value(case: &Case, requests: u64, breaches: u64) -> Option<f64> {

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::gate::basis::Basis;
+use crate::domain::gate::criterion::Unit;
+use crate::domain::gate::evidence::{Estimate, Rule, odds};
 use crate::domain::gate::{Evidence, Origin, Verdict};
+use crate::domain::version::Name;
 use crate::domain::weight::Weight;
 
 /// What one count of a tripwire holds: the k-th breach was request number n.
@@ -38,6 +42,9 @@ pub struct GateStatus {
     pub requests: u64,
     /// Breaches among them; 0 for a mean.
     pub breaches: u64,
+    /// What the value, the limit and the bounds are measured in.
+    #[serde(default)]
+    pub unit: Unit,
     /// The share of breaches since the step began, the mean in nanoseconds, or the Apdex score; `None` without requests.
     #[serde(default)]
     pub value: Option<f64>,
@@ -54,6 +61,9 @@ pub struct GateStatus {
     pub log_e: f64,
     /// The ln E at which the gate passes.
     pub log_threshold: f64,
+    /// What the pass evidence is computed from.
+    #[serde(default)]
+    pub basis: Option<Basis>,
     /// The largest brake evidence since the trial began, of the test that is nearest to its threshold, as ln E.
     #[serde(default)]
     pub brake_log_e: f64,
@@ -68,6 +78,46 @@ pub struct GateStatus {
     pub confirm_log_threshold: Option<f64>,
     /// How many more requests, as good as the best that can be hoped for, the gate needs to pass; `None` when they never suffice.
     pub needs: Option<u64>,
+}
+
+impl GateStatus {
+    /// Returns what the step has shown of this gate, as it is journaled with a raise: the pass evidence, complete enough to be
+    /// computed again. `generation` is that of the epoch in which it was gathered.
+    #[must_use]
+    pub fn evidence(&self, canary: &Name, generation: u64) -> Evidence {
+        let counts = match self.unit {
+            Unit::Share => format!("{} of {} requests in breach", self.breaches, self.requests),
+            Unit::Nanoseconds | Unit::Score => format!("{} requests", self.requests),
+        };
+        let sentence = if self.verdict == Verdict::Pass {
+            let rare = odds(self.log_e);
+            format!(
+                "passed with {counts}; had {canary} missed the gate, the chance of ever seeing evidence this strong would be below 1 in {rare}"
+            )
+        } else {
+            format!("{} so far, with {counts}", self.verdict)
+        };
+        Evidence {
+            gate: self.gate.clone(),
+            origin: self.origin.clone(),
+            verdict: self.verdict,
+            rule: Rule::Pass,
+            requests: self.requests,
+            breaches: self.breaches,
+            unanswered: 0,
+            stable_requests: 0,
+            stable_breaches: 0,
+            log_e: Some(self.log_e),
+            log_threshold: Some(self.log_threshold),
+            alpha: Some((-self.log_threshold).exp()),
+            estimate: self.value.map(|value| Estimate { value, lower: self.lower, upper: self.upper }),
+            unit: self.unit,
+            tipped_by: Vec::new(),
+            generation: Some(generation),
+            basis: self.basis.clone(),
+            sentence,
+        }
+    }
 }
 
 /// What the judge says on a tick.

@@ -3,6 +3,8 @@
 //! Going forward: persist, then publish, then notify; a raise that could not be persisted does not happen. Going back:
 //! publish, then persist, then notify; a lowering that could not be persisted is tried again on every tick.
 
+use std::time::Duration;
+
 use crate::domain::gate::{Evidence, Inconclusive, Policy, Verdict};
 use crate::domain::invariants;
 use crate::domain::judge::Judgement;
@@ -99,6 +101,12 @@ impl Rollout {
         self.since
     }
 
+    /// Returns how much of the warm-up is left at `now`; `None` when it is over or there is none.
+    #[must_use]
+    pub fn warming(&self, now: Timestamp) -> Option<Duration> {
+        self.warming.map(|until| if until == Timestamp::NEVER { self.policy.warm_up } else { until.since(now) })
+    }
+
     /// Says whether what was published is not yet durable.
     #[must_use]
     pub const fn is_unsaved(&self) -> bool {
@@ -167,7 +175,7 @@ impl Rollout {
         if self.record.phase != Phase::Progressing || self.record.weight > Weight::ZERO || self.pending.is_some() {
             return Vec::new();
         }
-        self.raise_to(0, "plan", "the rollout begins".to_owned())
+        self.raise_to(0, "plan", "the rollout begins".to_owned(), &[])
     }
 
     /// A hold is time under judgement; what passed without it does not count.
@@ -183,9 +191,9 @@ impl Rollout {
         }
         let reason = format!("resumed by {actor}: {reason}");
         if self.record.weight == Weight::ZERO {
-            return self.raise_to(0, actor, reason);
+            return self.raise_to(0, actor, reason, &[]);
         }
-        self.ask(Pending::Again, actor, reason, |record| record.phase = Phase::Progressing)
+        self.ask(Pending::Again, actor, (reason, &[]), |record| record.phase = Phase::Progressing)
     }
 
     fn judged(&mut self, now: Timestamp, judgement: &Judgement, file: Option<&(Verdict, String)>) -> Vec<Effect> {
@@ -203,7 +211,7 @@ impl Rollout {
             Phase::Progressing => self.progress(now, judgement, file),
             Phase::Braked => self.wait_for_confirmation(now, file),
             Phase::Paused => self.wait_for_operator(now),
-            Phase::Watching => self.keep_watching(now),
+            Phase::Watching => self.keep_watching(now, judgement),
             Phase::Promoted | Phase::RolledBack | Phase::Aborted => Vec::new(),
         }
     }
@@ -230,12 +238,12 @@ impl Rollout {
         let actor = self.express.clone().unwrap_or_else(|| "plan".to_owned());
         let reason = self.why_passed(judgement, step.weight);
         if !last {
-            return self.raise_to(self.record.step + 1, &actor, reason);
+            return self.raise_to(self.record.step + 1, &actor, reason, &judgement.gates);
         }
         if self.policy.watch.is_zero() {
-            return self.ask(Pending::Promote, &actor, reason, |record| record.phase = Phase::Promoted);
+            return self.ask(Pending::Promote, &actor, (reason, &judgement.gates), |record| record.phase = Phase::Promoted);
         }
-        self.ask(Pending::Watch, &actor, reason, |record| record.phase = Phase::Watching)
+        self.ask(Pending::Watch, &actor, (reason, &judgement.gates), |record| record.phase = Phase::Watching)
     }
 
     fn why_passed(&self, judgement: &Judgement, weight: Weight) -> String {
@@ -312,7 +320,7 @@ impl Rollout {
                 "the breach was not confirmed within {within}, so it begins again with its first share (resume {count} of {})",
                 Policy::RESUMES
             );
-            return self.raise_to(0, "gate", reason);
+            return self.raise_to(0, "gate", reason, &[]);
         }
         let sentence =
             format!("braked {} times and never confirmed, so it is held with nothing until an operator decides", self.record.brakes);
@@ -327,13 +335,13 @@ impl Rollout {
         self.lower(now, (Phase::Aborted, Weight::ZERO), "plan", reason, None)
     }
 
-    fn keep_watching(&mut self, now: Timestamp) -> Vec<Effect> {
+    fn keep_watching(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
         let watch = self.policy.watch;
         if now.since(self.since) < watch {
             return Vec::new();
         }
         let reason = format!("nothing was breached in {} at {}", time::human(watch), self.record.weight);
-        self.ask(Pending::Promote, "plan", reason, |record| record.phase = Phase::Promoted)
+        self.ask(Pending::Promote, "plan", (reason, &judgement.gates), |record| record.phase = Phase::Promoted)
     }
 }
 

@@ -5,6 +5,8 @@ pub mod machine;
 pub mod outlook;
 pub mod plan;
 pub mod record;
+#[cfg(test)]
+mod record_tests;
 pub mod schedule;
 
 pub use event::{Arming, Effect, Event, View};

@@ -104,6 +104,15 @@ pub struct Entry {
     pub service: Name,
     /// The rollout.
     pub rollout: u64,
+    /// When it was written, RFC 3339 in UTC by the wall clock, for people; absent in what older programs wrote.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// The version that owned the traffic when the rollout began; absent in what older programs wrote.
+    #[serde(default)]
+    pub stable: Option<Name>,
+    /// The version on trial; absent in what older programs wrote.
+    #[serde(default)]
+    pub canary: Option<Name>,
     /// Who decided: `gate`, `plan`, `restart`, or the operator's name.
     pub actor: String,
     /// The phase after the change.
@@ -119,5 +128,9 @@ pub struct Entry {
     /// Why, one plain sentence.
     pub reason: String,
     /// What the decision rests on.
+    #[serde(default)]
     pub evidence: Option<Evidence>,
+    /// With a raise, a watch or a promotion: what the step or the watch has shown of every gate.
+    #[serde(default)]
+    pub gates: Vec<Evidence>,
 }

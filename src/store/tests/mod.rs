@@ -5,6 +5,7 @@ mod disk;
 mod faults;
 mod folder;
 mod kill;
+mod peek;
 mod transactions;
 
 use std::path::Path;

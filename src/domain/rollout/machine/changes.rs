@@ -1,6 +1,7 @@
 //! How a rollout changes: what goes forward is made durable first, what goes back is published first.
 
 use crate::domain::gate::Evidence;
+use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect};
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
@@ -9,19 +10,26 @@ use crate::domain::time::{self, Timestamp};
 use crate::domain::weight::Weight;
 
 impl Rollout {
-    /// Asks for a step to be made durable; it is published when that is done.
-    pub(super) fn raise_to(&mut self, step: usize, actor: &str, reason: String) -> Vec<Effect> {
+    /// Asks for a step to be made durable; it is published when that is done. `shown` is what the gates rest it on.
+    pub(super) fn raise_to(&mut self, step: usize, actor: &str, reason: String, shown: &[GateStatus]) -> Vec<Effect> {
         let Some(target) = self.plan.step(step).copied() else { return Vec::new() };
-        self.ask(Pending::Raise { step }, actor, reason, |record| {
+        self.ask(Pending::Raise { step }, actor, (reason, shown), |record| {
             (record.phase, record.step, record.weight) = (Phase::Progressing, step, target.weight);
         })
     }
 
-    pub(super) fn ask(&mut self, pending: Pending, actor: &str, reason: String, change: impl FnOnce(&mut Record)) -> Vec<Effect> {
+    pub(super) fn ask(
+        &mut self,
+        pending: Pending,
+        actor: &str,
+        (reason, shown): (String, &[GateStatus]),
+        change: impl FnOnce(&mut Record),
+    ) -> Vec<Effect> {
         let mut record = Record { generation: self.record.generation + 1, reason, evidence: None, ..self.record.clone() };
         change(&mut record);
         let owner = if pending == Pending::Promote { Role::Canary } else { Role::Stable };
-        let entry = self.entry(&record, actor, owner);
+        let mut entry = self.entry(&record, actor, owner);
+        entry.gates = shown.iter().map(|gate| gate.evidence(&record.canary.name, self.record.generation)).collect();
         self.pending = Some(pending);
         vec![Effect::Persist { record: Box::new(record), entry: Box::new(entry) }]
     }
@@ -114,6 +122,9 @@ impl Rollout {
         Entry {
             service: self.service.clone(),
             rollout: after.id,
+            at: None,
+            stable: Some(after.stable.name.clone()),
+            canary: Some(after.canary.name.clone()),
             actor: actor.to_owned(),
             phase: after.phase,
             owner,
@@ -122,6 +133,7 @@ impl Rollout {
             generation: after.generation,
             reason: after.reason.clone(),
             evidence: after.evidence.clone(),
+            gates: Vec::new(),
         }
     }
 }
