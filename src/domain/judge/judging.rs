@@ -206,8 +206,9 @@ impl Judge {
         // With nothing to confirm it, what brakes stays found; a test that fell back below its threshold had reached it.
         self.brake = self.brake.take().or(brake);
         self.forget();
+        let found = [self.brake.as_ref(), self.confirmed.as_ref()];
         self.cases.iter_mut().for_each(|case| case.show(self.setting.policy.beta, known_until));
-        let mut gates: Vec<_> = self.cases.iter_mut().map(|case| standing::status(case, &self.setting, self.brake.as_ref())).collect();
+        let mut gates: Vec<_> = self.cases.iter_mut().map(|case| standing::status(case, &self.setting, found)).collect();
         gates.extend(self.excess_gates.iter().map(|gate| standing::excess(gate, &self.setting)));
         let rate = self.rate.per_second(known_until);
         Judgement { brake: self.brake.clone(), confirmed: self.confirmed.clone(), gates, harm_cap: self.harm_cap(rate), rate }

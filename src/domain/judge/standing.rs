@@ -12,13 +12,14 @@ use crate::domain::stats::exceedance::rate_upper_bound;
 use crate::domain::stats::planning::ramp_weight_cap;
 use crate::domain::weight::Weight;
 
-/// Says where a gate stands; `brake` is what brakes the rollout.
-pub(super) fn status(case: &mut Case, setting: &Setting, brake: Option<&Evidence>) -> GateStatus {
+/// Says where a gate stands; `found` is what brakes the rollout and what is confirmed.
+pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidence>; 2]) -> GateStatus {
     let threshold = -setting.policy.beta.ln();
     let (requests, breaches) = case.counted();
     let value = value(case, requests, breaches);
     let bounds = case.shown.bounds.filter(|_| value.is_some());
-    let failed = brake.is_some_and(|evidence| evidence.gate == case.gate.name());
+    let name = case.gate.name();
+    let failed = found.into_iter().flatten().any(|evidence| evidence.gate == name);
     let passes = case.passes(setting);
     let needs = if passes { Some(0) } else { case.needs(threshold) };
     let gate = &case.gate;
@@ -30,7 +31,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, brake: Option<&Evidence
     };
     let (brake_log_e, brake_log_threshold) = nearest(case, setting);
     GateStatus {
-        gate: gate.name(),
+        gate: name,
         origin: gate.origin.clone(),
         verdict,
         requests,
