@@ -12,7 +12,7 @@
 //!                         │
 //!                       admin         L4: the API and the scrape endpoint
 //!                         │
-//!                     telemetry       L3: edges; they never import each other
+//!               telemetry · simulate    L3: edges; they never import each other
 //!                         │
 //!  control ────────►  │  ◄──────── proxy     config · load · carts · sources     L2: never import each other
 //!      │  publish     ▼   samples, trips │
@@ -32,6 +32,11 @@
 //! one [`seam::table::Table`] and keeps it to the end → the split picks a version, unless the epoch has
 //! tripped → the sample begins → the upstream answers within one time budget → the body streams back and
 //! carries the sample to its last byte, an error, or a drop.
+//!
+//! # Rollouts without a network
+//!
+//! [`simulate`] runs whole rollouts in virtual time, thousands of them, through `control` and `domain` as they are: scenario
+//! files in, verdicts, delays, harm and false alarms out.
 //!
 //! # The tripwire
 //!
@@ -54,6 +59,7 @@ pub mod load;
 pub mod proxy;
 pub mod sources;
 
+pub mod simulate;
 pub mod telemetry;
 
 pub mod admin;

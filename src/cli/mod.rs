@@ -9,7 +9,9 @@ mod http;
 mod leash;
 mod outlook;
 mod remote;
+mod replay;
 pub mod run;
+pub mod simulate;
 pub mod status;
 pub mod why;
 
@@ -25,12 +27,14 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
-    /// Grades measured values by a perfspec.
+    /// Grades measured values by a gate file.
     Evaluate(evaluate::EvaluateArgs),
     /// Shows where the rollouts of a running proxy stand.
     Status(status::StatusArgs),
     /// Tells what became of a rollout and why, and verifies the evidence.
     Why(why::WhyArgs),
+    /// Runs rollouts in virtual time through the code that judges real ones.
+    Simulate(simulate::SimulateArgs),
     /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),
     /// Serves carts, the demo service.
@@ -46,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Carts(args) => carts::run(&args),
     }

@@ -1,5 +1,6 @@
 //! File formats as pure functions from text to domain values.
 
+pub mod access_log;
 pub mod analysis;
 pub mod argo;
 pub mod flagger;

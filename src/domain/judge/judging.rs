@@ -191,11 +191,13 @@ impl Judge {
     pub fn tick(&mut self, known_until: Timestamp, wires: &[WireCount]) -> Judgement {
         self.known_until = self.known_until.max(known_until);
         let known_until = self.known_until;
-        if self.setting.is_warm && known_until >= self.warm_until {
+        let has_warmed_up = self.setting.is_warm && known_until >= self.warm_until;
+        if has_warmed_up {
             self.begin_trial(self.canary.next());
         }
         self.expire(known_until);
-        let by_wire = self.wires(wires);
+        // The wires are still those of the warm-up in the tick that ends it, and say nothing about the normal limits.
+        let by_wire = if has_warmed_up { None } else { self.wires(wires) };
         let mut brake = by_wire;
         for index in 0..self.cases.len() {
             let found = self.look(index, known_until);

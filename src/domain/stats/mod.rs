@@ -3,6 +3,7 @@
 //! All evidence is kept as the natural logarithm of an e-value (`log_e`). An e-process E satisfies E\[E_τ\] ≤ 1 at
 //! every stopping time under its null, so by Ville's inequality P(ever E ≥ 1/α) ≤ α, whatever the stopping.
 
+pub mod binomial;
 pub mod censored;
 pub mod chained;
 pub mod chained_mean;

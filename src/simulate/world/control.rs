@@ -1,0 +1,191 @@
+//! The control plane of a run: the one place where the simulation touches `control`'s service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::control::restore::{self, Known};
+use crate::control::service::{Seen, Service};
+use crate::control::setup::{ServiceSetup, TICK};
+use crate::domain::gate::Gate;
+use crate::domain::observation::Observation;
+use crate::domain::outcome::Role;
+use crate::domain::rollout::{Event, Phase, ServiceState};
+use crate::domain::time::Timestamp;
+use crate::domain::version::{Name, Version};
+use crate::seam::report::Mark;
+use crate::seam::table::Epoch;
+use crate::simulate::scenario::{Ramping, Scenario, Text};
+use crate::simulate::world::desk::Desk;
+
+/// What an operator may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Begin a rollout of the canary, again if need be.
+    Start,
+    /// Stop it.
+    Abort,
+    /// Waive the holds.
+    Promote,
+    /// Go on with what waits.
+    Resume,
+}
+
+/// What one worker saw of one epoch of one rollout.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The rollout.
+    pub rollout: u64,
+    /// The generation.
+    pub generation: u64,
+    /// The canary's requests.
+    pub marks: Vec<Mark>,
+    /// The stable version's requests beside a canary.
+    pub stable_marks: Vec<Mark>,
+    /// How many requests of stable and canary began.
+    pub decided: (u64, u64),
+}
+
+impl Batch {
+    /// Counts a request that begins.
+    pub const fn count(&mut self, role: Role) {
+        match role {
+            Role::Stable => self.decided.0 += 1,
+            Role::Canary => self.decided.1 += 1,
+        }
+    }
+
+    /// The sums that the controller reads: how many requests there are.
+    fn observations(&self) -> [Observation; 2] {
+        let of = |role, decided| Observation { decided, ..Observation::new(role) };
+        [of(Role::Stable, self.decided.0), of(Role::Canary, self.decided.1)]
+    }
+}
+
+/// The control plane of a run.
+pub struct Control {
+    /// What the service finds around it.
+    pub desk: Desk,
+    service: Service,
+    setup: ServiceSetup,
+    known: Vec<Timestamp>,
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("it is written here and is a name")
+}
+
+/// A version with one endpoint that nothing ever connects to.
+fn version(text: &str) -> Version {
+    Version { name: name(text), endpoints: vec![([127, 0, 0, 1], 9).into()] }
+}
+
+impl Control {
+    /// Makes the control plane of one run; no rollout has begun. The scenario was checked when it was read.
+    pub fn new(scenario: &Scenario, gates: &[Text<crate::domain::gate::Criterion>], plan: &Ramping, workers: usize, desk: Desk) -> Self {
+        let setup = ServiceSetup {
+            name: name("service"),
+            hosts: Vec::new(),
+            stable: version("v1"),
+            canary: None,
+            schedule: plan.schedule().expect("the scenario was checked"),
+            gates: gates.iter().map(|Text(criterion)| Gate::written(*criterion)).collect(),
+            policy: scenario.policy.policy().expect("the scenario was checked"),
+            grader: None,
+        };
+        let state = ServiceState { owner: version("v1"), configured: name("v1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
+        Self { desk, service: Service::new(setup.clone(), state), setup, known: vec![Timestamp::ZERO; workers] }
+    }
+
+    /// Returns the epoch in force.
+    pub const fn epoch(&self) -> &Arc<Epoch> {
+        self.service.epoch()
+    }
+
+    /// Returns where the rollout stands.
+    pub fn phase(&self) -> Phase {
+        self.service.status(self.desk.now).rollout.map_or(Phase::Progressing, |rollout| rollout.phase)
+    }
+
+    /// Says whether the rollout has begun and ended for good.
+    pub fn is_over(&self) -> bool {
+        self.desk.begun.is_some() && self.service.progressing().is_none()
+    }
+
+    /// Takes in what a worker reports at `now`; it has then reported everything up to now.
+    pub fn hear(&mut self, worker: usize, batches: Vec<Batch>, now: Timestamp) {
+        for batch in batches {
+            let observations = batch.observations();
+            self.service.observe(&Seen {
+                rollout: batch.rollout,
+                generation: batch.generation,
+                worker,
+                observations: &observations,
+                marks: &batch.marks,
+                stable_marks: &batch.stable_marks,
+            });
+        }
+        if let Some(known) = self.known.get_mut(worker) {
+            *known = now;
+        }
+    }
+
+    /// Hears that a wire has tripped.
+    pub fn tripped(&mut self, rollout: u64, at: Timestamp, now: Timestamp) {
+        self.desk.now = now;
+        self.service.tripped(rollout, at, at, now, &mut self.desk);
+    }
+
+    /// Does what the controller does on its tick.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.desk.now = now;
+        let known_until = self.known.iter().copied().min().unwrap_or(now);
+        self.service.tick(now, known_until, &mut self.desk);
+    }
+
+    /// Carries out what an operator asks, as the controller would.
+    pub fn command(&mut self, command: Command, now: Timestamp) {
+        self.desk.now = now;
+        let said = || ("operator".to_owned(), "so it is".to_owned());
+        match command {
+            Command::Start => {
+                let canary = version("v2");
+                if self.service.refusal(&canary, true).is_none() {
+                    self.service.begin(canary, now, &mut self.desk);
+                }
+            }
+            Command::Abort if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Abort { actor, reason }, now, &mut self.desk);
+            }
+            Command::Promote if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Promote { actor, reason }, now, &mut self.desk);
+            }
+            Command::Resume if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Resume { actor, reason }, now, &mut self.desk);
+            }
+            Command::Abort | Command::Promote | Command::Resume => {}
+        }
+    }
+
+    /// Starts the process again from what is on the disk.
+    pub fn restart(&mut self, now: Timestamp) {
+        self.desk.now = now;
+        self.desk.dies_in = None;
+        let known = self.desk.durable.clone().map_or(Known::Nothing, |state| Known::State(Box::new(state)));
+        let start = restore::start(&self.setup.name, &self.setup.stable, None, known);
+        if let Some(entry) = &start.write {
+            // What cannot be written is decided again at the next start.
+            let _ = crate::control::service::Shell::persist(&mut self.desk, &self.setup.name, &start.state, entry);
+        }
+        self.service = Service::new(self.setup.clone(), start.state);
+        self.desk.published = Some(Arc::clone(self.service.epoch()));
+        self.known.fill(now);
+    }
+
+    /// Returns the time between two ticks in production.
+    pub const fn tick_of_production() -> Duration {
+        TICK
+    }
+}

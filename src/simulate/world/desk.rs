@@ -1,0 +1,145 @@
+//! What a service finds around it in a run: a virtual clock, a disk that may fail, and somebody who watches every effect.
+
+use std::sync::Arc;
+
+use crate::control::service::Shell;
+use crate::domain::invariants;
+use crate::domain::rollout::{Entry, Phase, ServiceState};
+use crate::domain::time::Timestamp;
+use crate::domain::version::Name;
+use crate::domain::weight::Weight;
+use crate::seam::table::Epoch;
+use crate::simulate::chance::{Chance, Stream};
+
+/// The surroundings of a service in a run.
+#[derive(Debug)]
+pub struct Desk {
+    /// What the clock shows.
+    pub now: Timestamp,
+    /// What is on the disk.
+    pub durable: Option<ServiceState>,
+    /// The epoch published last.
+    pub published: Option<Arc<Epoch>>,
+    /// How many more effects are carried out before the process is killed.
+    pub dies_in: Option<u32>,
+    /// How often a canary's share was taken back by a publication, and when that was last.
+    pub lowered: (u64, Timestamp),
+    /// When the first rollout began.
+    pub begun: Option<Timestamp>,
+    /// When a canary first got everything.
+    pub full: Option<Timestamp>,
+    /// The first invariant that did not hold.
+    pub broken: Option<String>,
+    writes_fail: f64,
+    chance: Chance,
+}
+
+impl Desk {
+    /// Makes surroundings with an empty disk on which a write fails with this chance.
+    pub fn new(writes_fail: f64, seed: u64) -> Self {
+        Self {
+            now: Timestamp::ZERO,
+            durable: None,
+            published: None,
+            dies_in: None,
+            lowered: (0, Timestamp::ZERO),
+            begun: None,
+            full: None,
+            broken: None,
+            writes_fail,
+            chance: Chance::new(seed ^ 0xd15c, Stream::Chaos),
+        }
+    }
+
+    /// Says whether the process was killed.
+    pub fn is_dead(&self) -> bool {
+        self.dies_in == Some(0)
+    }
+
+    /// Keeps the first invariant that does not hold.
+    pub fn demand(&mut self, held: Result<(), invariants::Broken>) {
+        if let (Err(broken), None) = (held, &self.broken) {
+            self.broken = Some(format!("at {}: {broken}", self.now));
+        }
+    }
+
+    /// Keeps the first claim that does not hold.
+    pub fn claim(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds && self.broken.is_none() {
+            self.broken = Some(format!("at {}: {}", self.now, what()));
+        }
+    }
+
+    /// Counts an effect; says whether the process lives to carry it out.
+    fn lives(&mut self) -> bool {
+        if self.is_dead() {
+            return false;
+        }
+        self.dies_in = self.dies_in.map(|effects| effects - 1);
+        true
+    }
+
+    /// I11 before the fact: were the process killed now, no restart could find less than what is published.
+    fn nothing_beyond_what_is_durable(&mut self, epoch: &Epoch) {
+        let record = self.durable.as_ref().and_then(|state| state.rollout.clone());
+        if record.as_ref().is_some_and(|record| record.phase == Phase::Promoted && record.id == epoch.rollout) {
+            return;
+        }
+        // Probes are no share.
+        let given = epoch.canary.as_ref().filter(|_| !epoch.is_probing()).map_or(Weight::ZERO, |canary| canary.weight);
+        if given > Weight::ZERO {
+            let most = record.as_ref().filter(|record| record.id == epoch.rollout && !record.phase.is_terminal());
+            let allowed = most.map_or(Weight::ZERO, |record| record.weight);
+            self.claim(given <= allowed, || format!("I11: {given} was published, {allowed} was durable"));
+        }
+    }
+}
+
+impl Shell for Desk {
+    fn publish(&mut self, _: &Name, epoch: Arc<Epoch>) {
+        if !self.lives() {
+            return;
+        }
+        let share = |epoch: &Arc<Epoch>| {
+            let canary = epoch.canary.as_ref().filter(|_| !epoch.is_probing());
+            canary.map_or(Weight::ZERO, |canary| canary.weight)
+        };
+        if let Some(before) = self.published.clone() {
+            let (was, is) = (before.generation, epoch.generation);
+            self.claim(is > was, || format!("I4: generation {is} was published after {was}"));
+            let promoted = before.stable.name != epoch.stable.name;
+            if share(&before) > Weight::ZERO && share(&epoch) == Weight::ZERO && !promoted {
+                self.lowered = (self.lowered.0 + 1, self.now);
+            }
+        }
+        if epoch.canary.is_some() {
+            self.begun = self.begun.or(Some(self.now));
+        }
+        if share(&epoch) == Weight::FULL {
+            self.full = self.full.or(Some(self.now));
+        }
+        self.nothing_beyond_what_is_durable(&epoch);
+        self.published = Some(epoch);
+    }
+
+    fn persist(&mut self, _: &Name, state: &ServiceState, _: &Entry) -> Result<(), String> {
+        if !self.lives() {
+            return Err("the process is dead".to_owned());
+        }
+        if self.chance.happens(self.writes_fail) {
+            return Err("the disk is full".to_owned());
+        }
+        self.durable = Some(state.clone());
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn rolled_back(&mut self, _: &Name) {}
+
+    fn notify(&mut self, _: &Name, sentence: String, _: bool) {
+        self.claim(!sentence.is_empty(), || "people were told nothing".to_owned());
+    }
+}
