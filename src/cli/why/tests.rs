@@ -148,6 +148,16 @@ fn what_was_tampered_with_is_found() {
 }
 
 #[test]
+fn of_a_mean_no_request_is_in_breach() {
+    let mut entry = raise();
+    let slow = Gate::written("mean < 300ms".parse().unwrap());
+    let estimate = Some(Estimate { value: 2.5e6, lower: None, upper: None });
+    entry.gates = vec![Evidence { requests: 75, estimate, ..Evidence::new(&slow, Verdict::Inconclusive, Rule::Pass) }];
+    let text = told(&journal(vec![entry]), "carts").0;
+    assert!(text.contains("      75 requests\n      estimate 2.5 ms\n") && !text.contains("in breach"), "{text}");
+}
+
+#[test]
 fn a_raise_with_a_forged_pass_is_found() {
     let mut entry = raise();
     entry.gates[0].basis = Some(Basis::Pass { p1: 0.5, requests: 90, breaches: 0 });

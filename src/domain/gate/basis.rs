@@ -148,7 +148,7 @@ pub enum Basis {
     /// Latencies, as evidence that their mean is below a limit.
     MeanPass {
         /// The test with its sums over the resolved requests.
-        test: MeanPass,
+        test: Box<MeanPass>,
     },
 }
 

@@ -27,7 +27,7 @@ fn each_basis_survives_being_written_and_read() {
         Basis::Exceedance { p0: 0.05, requests: 3, breaches: 3 },
         Basis::Pass { p1: 0.05, requests: 90, breaches: 1 },
         Basis::BoundedPass { share: 0.1, losses: Losses { none: 90, half: 2, whole: 1 } },
-        Basis::MeanPass { test: mean },
+        Basis::MeanPass { test: Box::new(mean) },
         Basis::Chained { start, blocks: vec![block(9), block(17)] },
         Basis::ChainedMean { start: ChainedMean::new(5).unwrap(), blocks: vec![MeanBlock { index: 3, ratio: 2.5 }] },
         Basis::ChangePoint { start: ChangepointGrid::new(0.05).unwrap(), blocks: vec![Counts::new(7, 5)] },

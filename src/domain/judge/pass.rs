@@ -159,7 +159,7 @@ impl Pass {
         let basis = match &self.test {
             Test::Share => Basis::Pass { p1: share, requests: losses.requests(), breaches: losses.whole },
             Test::Lost => Basis::BoundedPass { share, losses },
-            Test::Mean(test) => Basis::MeanPass { test: (**test).clone() },
+            Test::Mean(test) => Basis::MeanPass { test: test.clone() },
             Test::Arms(pairs, test) => Basis::TwoArm { comparison: pairs.comparison(), start: (**test).clone(), blocks: Vec::new() },
         };
         (self.log_e(gate), Some(basis))

@@ -118,7 +118,7 @@ fn any_basis() -> impl Strategy<Value = Basis> {
     let mean = |times: Vec<u32>| {
         let mut test = MeanPass::new(1e9);
         times.into_iter().for_each(|time| test.add(f64::from(time)));
-        Basis::MeanPass { test }
+        Basis::MeanPass { test: Box::new(test) }
     };
     prop_oneof![
         (0.0..1.0_f64, losses()).prop_map(|(share, losses)| Basis::BoundedPass { share, losses }),
