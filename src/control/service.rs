@@ -237,7 +237,7 @@ impl Service {
             Ok(()) => {
                 self.state = state;
                 match self.trip_evidence() {
-                    Some(evidence) if goes_forward => Event::Tripped(evidence),
+                    Some(evidence) if goes_forward => Event::Tripped(Box::new(evidence)),
                     _ => Event::Persisted,
                 }
             }
@@ -297,7 +297,7 @@ impl Service {
             if let Some(active) = &mut self.active {
                 active.find_trip(now);
             }
-            self.drive(Event::Tripped(evidence), now, shell);
+            self.drive(Event::Tripped(Box::new(evidence)), now, shell);
         }
     }
 

@@ -70,7 +70,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Begin),
         8 => Just(Event::Persisted),
         2 => Just(Event::PersistFailed("disk full".to_owned())),
-        1 => Just(Event::Tripped(evidence())),
+        1 => Just(Event::Tripped(Box::new(evidence()))),
         1 => Just(Event::Abort { actor: "ann".to_owned(), reason: "no".to_owned() }),
         1 => Just(Event::Resume { actor: "ann".to_owned(), reason: "fixed".to_owned() }),
         1 => Just(confirmed()),
@@ -176,7 +176,7 @@ fn a_trip_while_promotion_waits_for_the_disk_wins() {
     assert_eq!(rollout.record().weight, Weight::FULL);
     let asked = rollout.handle(second(60), pass());
     assert!(matches!(&asked[..], [Effect::Persist { record, .. }] if record.phase == Phase::Promoted));
-    let effects = rollout.handle(second(60), Event::Tripped(evidence()));
+    let effects = rollout.handle(second(60), Event::Tripped(Box::new(evidence())));
     assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, owner: Role::Stable, .. })));
     let _ = rollout.handle(second(60), Event::Persisted);
     assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::RolledBack, Weight::ZERO));
@@ -192,7 +192,7 @@ fn a_full_disk_stops_raises_and_never_a_rollback() {
     assert_eq!(rollout.record().weight, Weight::ZERO);
     settle(&mut rollout, now, pass());
     assert_eq!(rollout.record().weight.to_string(), "10%", "the first raise is tried again");
-    let effects = rollout.handle(now, Event::Tripped(evidence()));
+    let effects = rollout.handle(now, Event::Tripped(Box::new(evidence())));
     assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, .. })));
     let _ = rollout.handle(now, Event::PersistFailed("disk full".into()));
     assert!(matches!(&rollout.handle(now, pass())[..], [Effect::Persist { .. }]), "writing is tried again");
@@ -216,7 +216,7 @@ fn at_thirty_percent() -> Rollout {
 #[test]
 fn a_trip_brakes_and_the_confirming_test_makes_it_final() {
     let mut rollout = at_thirty_percent();
-    let effects = settle(&mut rollout, second(12), Event::Tripped(evidence()));
+    let effects = settle(&mut rollout, second(12), Event::Tripped(Box::new(evidence())));
     let probes = Arming::Probes("30%".parse().unwrap());
     assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, arming, .. }) if *arming == probes), "{effects:?}");
     assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Braked, Weight::ZERO));
@@ -232,7 +232,7 @@ fn an_unconfirmed_brake_resumes_from_the_start_three_times_and_then_holds() {
     let mut rollout = at_thirty_percent();
     let mut now = 20;
     for brake in 1..=4 {
-        settle(&mut rollout, second(now), Event::Tripped(evidence()));
+        settle(&mut rollout, second(now), Event::Tripped(Box::new(evidence())));
         assert_eq!((rollout.record().phase, rollout.record().brakes), (Phase::Braked, brake));
         let effects = settle(&mut rollout, second(now + 10), undecided());
         if brake <= 3 {
@@ -259,7 +259,7 @@ fn the_watch_stands_between_the_last_step_and_the_promotion() {
     settle(&mut rollout, second(92), undecided());
     assert_eq!(rollout.record().phase, Phase::Watching);
     let mut late = rollout.clone();
-    settle(&mut late, second(92), Event::Tripped(evidence()));
+    settle(&mut late, second(92), Event::Tripped(Box::new(evidence())));
     assert_eq!((late.record().phase, late.record().weight), (Phase::Braked, Weight::ZERO), "the way back is open");
     settle(&mut rollout, second(93), undecided());
     assert_eq!(rollout.record().phase, Phase::Promoted);
@@ -341,7 +341,7 @@ fn every_check_can_fail() {
     assert!(i7_the_weight_is_monotone_until_it_is_zero(&half, &with(|r| r.weight = "10%".parse().unwrap())).is_err());
     assert!(i7_the_weight_is_monotone_until_it_is_zero(&ended, &half).is_err());
     assert!(i8_a_breach_latches(&View { record: &ended, ..rollout().view() }, &Event::Begin, &good).is_err());
-    assert!(i8_a_breach_latches(&rollout().view(), &Event::Tripped(evidence()), &good).is_err());
+    assert!(i8_a_breach_latches(&rollout().view(), &Event::Tripped(Box::new(evidence())), &good).is_err());
     assert!(i9_abort_dominates(&half, &Event::Abort { actor: "a".into(), reason: "b".into() }, &half).is_err());
     assert!(i9_abort_dominates(&with(|r| r.phase = Phase::Aborted), &Event::Begin, &good).is_err());
     assert!(i11_unknown_is_safe(None, "1%".parse().unwrap()).is_err());

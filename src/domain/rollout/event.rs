@@ -21,7 +21,7 @@ pub enum Event {
         file: Option<(Verdict, String)>,
     },
     /// A tripwire tripped.
-    Tripped(Evidence),
+    Tripped(Box<Evidence>),
     /// Nothing was judged for so long that the canary's share had expired; it gets it again with the next verdict.
     Lapsed,
     /// The operator stops it.
