@@ -11,7 +11,7 @@ const SLO: &str = "objectives:\n- sli: a\n  pass: [{criteria: ['<=+10%', '<600']
 const ANALYSIS: &str = "apiVersion: metrics.keptn.sh/v1\nkind: AnalysisDefinition\nspec:\n  objectives:\n  - analysisValueTemplateRef: {name: a}\n    target: {failure: {greaterThan: {fixedValue: 600}}}\n  totalScore: {passPercentage: 90, warningPercentage: 75}\n";
 
 const CANARY: &str = "kind: Canary\nspec:\n  analysis:\n    metrics:\n    - {name: request-success-rate, thresholdRange: {min: 99}}\n    - name: latency\n      templateRef: {name: x}\n      thresholdRange: {min: 1, max: 500}\n";
-const TEMPLATE: &str = "kind: AnalysisTemplate\nspec:\n  metrics:\n  - name: rate\n    successCondition: result[0] >= 0.95\n    failureCondition: result[0] < 0.9\n    provider: {prometheus: {query: up}}\n  - name: latency\n    successCondition: all(result, # < 0.5)\n    provider: {datadog: {query: x}}\n";
+const TEMPLATE: &str = "kind: AnalysisTemplate\nspec:\n  metrics:\n  - name: rate\n    successCondition: result[0] >= 0.95\n    failureCondition: result[0] < 0.9\n    provider: {prometheus: {query: up}}\n  - name: latency\n    successCondition: 'all(result, # < 0.5)'\n    provider: {datadog: {query: x}}\n";
 
 /// Writes files into a fresh folder and runs the command there.
 fn run(files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -96,7 +96,7 @@ fn a_canary_is_graded_by_its_ranges() {
 #[test]
 fn a_template_is_graded_by_its_conditions() {
     let dry = TEMPLATE.replace("  metrics:", "  dryRun: [{metricName: latency}]\n  metrics:");
-    let free = TEMPLATE.replace("    successCondition: all(result, # < 0.5)\n", "");
+    let free = TEMPLATE.replace("    successCondition: 'all(result, # < 0.5)'\n", "");
     let guarded = TEMPLATE.replace("result[0] >= 0.95", "'len(result) == 0 || isNaN(result[0]) || result[0] >= 0.95'");
     let failure = TEMPLATE.replace("    successCondition: result[0] >= 0.95\n", "");
     for (gate, values, code, result) in [
@@ -124,7 +124,7 @@ fn a_template_is_graded_by_its_conditions() {
 #[test]
 fn mistakes_in_foreign_metrics_are_shown_with_their_lines() {
     for (gate, values, part) in [
-        (CANARY.replace("max: 500", "max: 500ms"), "{}", "gate:8:35"),
+        (CANARY.replace("max: 500", "max: 500ms"), "{}", "gate:8:37"),
         (CANARY.replace("max: 500", "max: 0"), "{}", "contradicts itself"),
         (CANARY.replace("thresholdRange: {min: 99}", "interval: 1m"), "{}", "no threshold, so it could never fail"),
         (CANARY.replace("name: latency", "name: request-success-rate"), "{}", "occurs twice"),
