@@ -342,7 +342,7 @@ mod tests {
             ("result > 1)", "')' is not expected"),
             ("# > 1", "'#' is not known"),
             ("all(result, any(result, # > 1))", "within another"),
-            ("filter(result, # > 1)", "'#' is not known"),
+            ("filter(result, # > 1)", "'filter' is not known"),
             ("abs(result) > 1", "'abs' is not known"),
             ("len(5) > 1", "'result' is missing"),
             (&deep, "more than 500"),
