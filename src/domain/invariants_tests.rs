@@ -183,6 +183,16 @@ fn a_trip_while_promotion_waits_for_the_disk_wins() {
 }
 
 #[test]
+fn an_abort_while_a_raise_waits_for_the_disk_wins() {
+    let mut rollout = rollout();
+    let _ = rollout.handle(second(0), Event::Begin);
+    let effects = rollout.handle(second(0), Event::Abort { actor: "ann".into(), reason: "not today".into() });
+    assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, .. })), "{effects:?}");
+    let _ = rollout.handle(second(0), Event::Persisted);
+    assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Aborted, Weight::ZERO));
+}
+
+#[test]
 fn a_full_disk_stops_raises_and_never_a_rollback() {
     let mut rollout = rollout();
     let now = Timestamp::ZERO;

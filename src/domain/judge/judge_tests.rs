@@ -73,6 +73,17 @@ fn a_step_begins_without_pass_evidence() {
 }
 
 #[test]
+fn a_step_passes_by_its_own_requests_alone() {
+    let mut judge = judge(&["p95 < 1s"], &Policy::default());
+    judge.begin_step(101);
+    feed(&mut judge, 1..=173, took(10));
+    let before = judge.tick(at(300), &[nothing()]);
+    assert_eq!((before.gates[0].requests, before.needs(), before.passes()), (73, Some(1), false));
+    feed(&mut judge, 174..=174, took(10));
+    assert!(judge.tick(at(301), &[nothing()]).passes());
+}
+
+#[test]
 fn a_client_that_left_neither_helps_nor_harms() {
     let mut judge = judge(&["errors < 1%", "p95 < 1s"], &Policy::default());
     feed(&mut judge, 1..=50, Fate::Excluded { after: ms(3) });
