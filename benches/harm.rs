@@ -4,6 +4,13 @@
 //! of the project's statistics, section 0, with the deviation. Exits with 1 when a cell is off by more than 15 % or the real
 //! proxy does more harm than 20 requests or takes longer than 1.5 s.
 
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared with the tests, where a failure ends the run"
+)]
 #[path = "../tests/support/process.rs"]
 mod process;
 #[path = "harm/real.rs"]

@@ -29,7 +29,7 @@ fn gates() -> Vec<Gate> {
     lines.into_iter().map(Gate::written).collect()
 }
 
-/// Traffic of which every hundredth request fails and, where `hang` says so, every hundredth never ends.
+/// Traffic of which every thousandth request fails and, where `hang` says so, every hundredth never ends.
 struct Traffic {
     judge: Judge,
     now: u64,
@@ -60,7 +60,7 @@ impl Traffic {
             *seq += 1;
             self.judge.started(arm, 1, *seq, at);
             let latency = Duration::from_micros(20_000 + index * 97 % 80_000);
-            let errors = if index % 101 == 0 { ErrorKinds::SERVER } else { ErrorKinds::NONE };
+            let errors = if *seq % 1_000 == 1 { ErrorKinds::SERVER } else { ErrorKinds::NONE };
             if !(self.hang && *seq % 100 == 0) {
                 self.ends.push_back((arm, *seq, Fate::Measured { latency, duration: latency, errors, unanswered: false }));
             }
@@ -73,7 +73,8 @@ impl Traffic {
         self.now += TICK;
         let told = begun.elapsed();
         let begun = Instant::now();
-        std::hint::black_box(self.judge.tick(Timestamp::from_nanos(self.now), &[WireCount::default(); 2]));
+        let judgement = self.judge.tick(Timestamp::from_nanos(self.now), &[WireCount::default(); 2]);
+        assert!(judgement.brake.is_none() || self.hang, "healthy traffic is measured: {:?}", judgement.brake);
         (told, begun.elapsed())
     }
 }

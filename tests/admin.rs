@@ -75,7 +75,7 @@ fn a_version_that_was_rolled_back_is_tried_again_only_when_asked_for() {
     assert_eq!(desk.get("/v1/rollouts/carts").json()["rejected"], json!(["0.8.2"]));
     let verdict = desk.get("/v1/rollouts/carts/verdict").json();
     assert_eq!((&verdict["verdict"], &verdict["pass"]), (&json!("fail"), &json!(false)), "{verdict}");
-    assert!(verdict["reason"].as_str().unwrap().contains("rolled back after 3 of 3 requests"), "{verdict}");
+    assert!(verdict["reason"].as_str().unwrap().contains("rolled back after 4 of 4 requests"), "{verdict}");
     assert!(desk.get("/metrics").body.contains("\nportcullis_rollbacks_total{service=\"carts\"} 1\n"));
 
     let refused = desk.post("/v1/rollouts", CANARY);

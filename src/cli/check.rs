@@ -240,6 +240,23 @@ mod tests {
     }
 
     #[test]
+    fn an_analysis_without_a_kind_is_a_canary() {
+        let metrics = "metrics: [{name: request-success-rate, thresholdRange: {min: 99}}]";
+        let (text, good) = found(&[
+            ("a.yaml", &format!("analysis: {{{metrics}}}\n")),
+            ("b.yaml", &format!("{metrics}\n")),
+            ("c.yaml", &format!("analysis: {{{metrics}}}\n").replace("suc", "suk")),
+            ("d.json", "{\"analysis\": {\"metrics\": [{\"name\": \"request-duration\", \"threshold\": 500}]}}"),
+        ]);
+        assert!(!good && text.starts_with("a.yaml: ok\nb.yaml: ok\n") && text.contains("c.yaml:1:"), "{text}");
+        assert!(text.contains("did you mean \"request-success-rate\"?") && text.contains("\nd.json: ok"), "{text}");
+        let (text, good) = found(&[("a.yaml", &format!("analysis: {{{metrics}}}\ntotal_score: {{}}\n"))]);
+        assert!(!good && text.contains("this could be an slo.yaml"), "{text}");
+        let (text, good) = found(&[("a.yaml", "analysis: 5\n")]);
+        assert!(!good && text.contains("unknown key \"analysis\""), "{text}");
+    }
+
+    #[test]
     fn the_problems_of_a_named_perfspec_are_shown_in_its_own_lines() {
         let config = format!("{}    perfspec: p.json\n", GOOD.replace("{name: a, ", "name: a\n    ").replace("}}", "}"));
         let (text, good) = found(&[("p.json", "{\n  \"indicatorss\": []\n}"), ("a.yaml", &config)]);

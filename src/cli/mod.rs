@@ -10,6 +10,7 @@ mod leash;
 mod outlook;
 mod remote;
 mod replay;
+mod results;
 pub mod run;
 pub mod simulate;
 pub mod status;

@@ -1,10 +1,10 @@
-//! `portcullis simulate --replay`: would these gates have fired on this recorded traffic, when, and at what cost?
+//! `portcullis simulate --replay`: says whether gates would have fired on recorded traffic, when, and at what cost.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::cli::simulate::{Stop, open, print, write_json};
+use crate::cli::results::{Stop, open, print, write_json};
 use crate::domain::gate::{Criterion, Policy};
 use crate::formats::access_log::read_line;
 use crate::formats::problem::Problem;
@@ -18,7 +18,7 @@ const LONGEST_LINE: u64 = 1 << 20;
 /// # Errors
 ///
 /// The log cannot be read or understood, or a gate cannot be replayed.
-pub fn replay(path: &Path, gates: &[Criterion], alpha: Option<f64>, json: Option<&Path>) -> Result<bool, Stop> {
+pub(super) fn replay(path: &Path, gates: &[Criterion], alpha: Option<f64>, json: Option<&Path>) -> Result<bool, Stop> {
     let policy = Policy::default();
     let alpha = alpha.unwrap_or(policy.alpha);
     if !(alpha > 0.0 && alpha < 1.0) {

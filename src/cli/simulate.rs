@@ -1,16 +1,15 @@
 //! `portcullis simulate`: runs scenarios in virtual time, measures false alarms, and replays recorded traffic through a gate.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::replay;
+use crate::cli::results::{Stop, open, print, write_json};
 use crate::domain::gate::Criterion;
-use crate::formats::problem::Problem;
 use crate::simulate::aa;
 use crate::simulate::report::Report;
 use crate::simulate::run;
@@ -58,14 +57,6 @@ pub struct SimulateArgs {
 
 /// The α of the healthy experiment, large enough that 2 000 runs can tell.
 const AA_ALPHA: f64 = 0.05;
-
-/// Why nothing was simulated, or not all of it.
-pub enum Stop {
-    /// Files have errors.
-    BadFile(Vec<Problem>),
-    /// Something else failed; the text says what and how to mend it.
-    Failed(String),
-}
 
 /// Runs the command and returns its exit code.
 #[must_use]
@@ -161,28 +152,6 @@ fn bar(total: u64) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// Opens the file before anything runs, so that a wrong path costs no time; what it holds is kept until then.
-pub(super) fn open(path: &Path) -> Result<File, Stop> {
-    File::options().create(true).append(true).open(path).map_err(|error| unwritable(path, &error))
-}
-
-/// Replaces what the file holds.
-pub(super) fn write_json(path: &Path, mut file: File, value: &impl serde::Serialize) -> Result<(), Stop> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| unwritable(path, &error.into()))?;
-    file.set_len(0).and_then(|()| writeln!(file, "{text}")).map_err(|error| unwritable(path, &error))
-}
-
-pub(super) fn unwritable(path: &Path, error: &io::Error) -> Stop {
-    Stop::Failed(format!("error: cannot write {}: {error}\n  hint: choose a file in a writable folder with --json", path.display()))
-}
-
-pub(super) fn print(text: &str) -> Result<(), Stop> {
-    let written = io::stdout().lock().write_all(text.as_bytes());
-    written.map_err(|error| {
-        Stop::Failed(format!("error: cannot write the result: {error}\n  hint: send the output to a file or a reader that stays"))
-    })
 }
 
 /// Writes to the error output; when that is gone too there is nobody left to tell.

@@ -125,3 +125,59 @@ fn table(share: Share, alpha: f64) -> Box<[u64]> {
     }
     known.entry((share, alpha.to_bits())).or_insert_with(|| n_max_table(share, alpha)).clone()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARE: Share = Share::FIVE_PERCENT;
+    const STEPS: usize = 3;
+
+    fn armoury() -> Armoury {
+        Armoury::new(&[Gate::written("p95 < 1s".parse().unwrap())], Policy::default(), STEPS)
+    }
+
+    /// Says whether the tenth breach trips when it is the `n`-th request, the breaches being the last ten.
+    fn trips(trial: &Trial, n: u64) -> bool {
+        (1..=n).any(|number| {
+            let seq = trial.begin();
+            number + 10 > n && trial.breach(0, seq, 0, false)
+        })
+    }
+
+    fn tenth(alpha: f64) -> u64 {
+        n_max_table(SHARE, alpha)[9]
+    }
+
+    #[test]
+    fn each_resume_halves_the_bound_of_the_wires() {
+        for halvings in 0..3 {
+            let n_max = tenth(Budget::of(&Policy::default(), 1, STEPS, halvings).cumulative);
+            let fresh = || {
+                let mut armoury = armoury();
+                armoury.trial(Arming::Fresh { halvings }, &armoury.unarmed())
+            };
+            assert!(trips(&fresh(), n_max) && !trips(&fresh(), n_max + 1), "{halvings}");
+        }
+        let bounds = [0, 1, 2].map(|halvings| tenth(Budget::of(&Policy::default(), 1, STEPS, halvings).cumulative));
+        assert!(bounds[0] > bounds[1] && bounds[1] > bounds[2], "{bounds:?}");
+    }
+
+    #[test]
+    fn each_step_and_the_watch_have_their_own_part_of_the_bound() {
+        let budget = Budget::of(&Policy::default(), 1, STEPS, 0);
+        assert!(tenth(budget.step) > tenth(budget.watch));
+        for (arming, alpha) in [(Arming::NextStep, budget.step), (Arming::Watch, budget.watch)] {
+            let next = || {
+                let mut armoury = armoury();
+                let before = armoury.trial(Arming::Fresh { halvings: 0 }, &armoury.unarmed());
+                // So many good requests that ten breaches say nothing about the whole trial.
+                for _ in 0..10_000 {
+                    before.begin();
+                }
+                armoury.trial(arming, &before)
+            };
+            assert!(trips(&next(), tenth(alpha)) && !trips(&next(), tenth(alpha) + 1), "{arming:?}");
+        }
+    }
+}

@@ -195,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn whatever_was_not_over_is_interrupted() {
+        for phase in Phase::ALL {
+            let start = started(None, state("v1", phase, &[]));
+            let found = start.state.rollout.unwrap().phase;
+            assert_eq!(found, if phase.is_terminal() { phase } else { Phase::Aborted }, "{}", phase.as_str());
+            assert_eq!(start.write.is_some(), !phase.is_terminal(), "{}", phase.as_str());
+        }
+    }
+
+    #[test]
     fn a_rolled_back_version_stays_rolled_back_and_another_one_may_begin() {
         let again = started(Some("v2"), state("v1", Phase::RolledBack, &["v2"]));
         assert_eq!((again.begin, again.state.owner), (None, version("v1")));

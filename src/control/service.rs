@@ -237,7 +237,7 @@ impl Service {
             Ok(()) => {
                 self.state = state;
                 match self.trip_evidence() {
-                    Some(evidence) if goes_forward => Event::Tripped(evidence),
+                    Some(evidence) if goes_forward => Event::Tripped(Box::new(evidence)),
                     _ => Event::Persisted,
                 }
             }
@@ -297,7 +297,7 @@ impl Service {
             if let Some(active) = &mut self.active {
                 active.find_trip(now);
             }
-            self.drive(Event::Tripped(evidence), now, shell);
+            self.drive(Event::Tripped(Box::new(evidence)), now, shell);
         }
     }
 
@@ -331,7 +331,7 @@ impl Service {
         let judgement = active.judge.tick(known_until, &wires);
         active.judgement = judgement.clone();
         let file = active.file.as_ref().map(|f| (f.verdict, f.reason.clone()));
-        self.drive(Event::Judged { judgement, file }, now, shell);
+        self.drive(Event::Judged { judgement: Box::new(judgement), file }, now, shell);
         if self.progressing().is_some() {
             // A verdict is as fresh as the reports it rests on. A step that was published meanwhile has its own time.
             self.epoch.renew(self.epoch.valid_until().max(known_until + VALIDITY));

@@ -125,6 +125,25 @@ mod tests {
     }
 
     #[test]
+    fn each_failure_has_the_kind_that_a_gate_names() {
+        let named = |outcome| ErrorKinds::of(outcome).to_string();
+        for (failure, kind) in [
+            (Failure::ConnectionRefused, "connect"),
+            (Failure::ConnectionTimeout, "connect"),
+            (Failure::ConnectionTerminated, "reset"),
+            (Failure::ResponseBodyCut, "reset"),
+            (Failure::ResponseTimeout, "timeout"),
+            (Failure::ResponseBodyTimeout, "timeout"),
+            (Failure::ResponseInvalid, "invalid"),
+            (Failure::ResponseInformational, "invalid"),
+            (Failure::ClientGone, ""),
+        ] {
+            assert_eq!(named(Outcome::Failed(failure)), kind, "{failure:?}");
+        }
+        assert_eq!([399, 400, 499, 500, 599, 600].map(|status| named(Outcome::Answered(status))), ["", "4xx", "4xx", "5xx", "5xx", ""]);
+    }
+
+    #[test]
     fn the_default_kinds_are_what_the_version_is_blamed_for() {
         let failures = [
             Failure::ConnectionRefused,

@@ -50,11 +50,11 @@ fn judgement(verdict: Verdict) -> Judgement {
 }
 
 fn confirmed() -> Event {
-    Event::Judged { judgement: Judgement { confirmed: Some(evidence()), ..judgement(Verdict::Inconclusive) }, file: None }
+    Event::Judged { judgement: Box::new(Judgement { confirmed: Some(evidence()), ..judgement(Verdict::Inconclusive) }), file: None }
 }
 
 fn undecided() -> Event {
-    Event::Judged { judgement: judgement(Verdict::Inconclusive), file: None }
+    Event::Judged { judgement: Box::new(judgement(Verdict::Inconclusive)), file: None }
 }
 
 fn evidence() -> Evidence {
@@ -62,19 +62,21 @@ fn evidence() -> Evidence {
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    let judged =
-        |verdict, file: Option<Verdict>| Event::Judged { judgement: judgement(verdict), file: file.map(|v| (v, "the file".to_owned())) };
+    let judged = |verdict, file: Option<Verdict>| Event::Judged {
+        judgement: Box::new(judgement(verdict)),
+        file: file.map(|v| (v, "the file".to_owned())),
+    };
     prop_oneof![
         2 => Just(Event::Begin),
         8 => Just(Event::Persisted),
         2 => Just(Event::PersistFailed("disk full".to_owned())),
-        1 => Just(Event::Tripped(evidence())),
+        1 => Just(Event::Tripped(Box::new(evidence()))),
         1 => Just(Event::Abort { actor: "ann".to_owned(), reason: "no".to_owned() }),
         1 => Just(Event::Resume { actor: "ann".to_owned(), reason: "fixed".to_owned() }),
         1 => Just(confirmed()),
         1 => Just(Event::Lapsed),
         1 => Just(Event::Judged {
-            judgement: Judgement { harm_cap: Some(Weight::FULL), ..judgement(Verdict::Inconclusive) },
+            judgement: Box::new(Judgement { harm_cap: Some(Weight::FULL), ..judgement(Verdict::Inconclusive) }),
             file: None,
         }),
         1 => Just(Event::Promote { actor: "ann".to_owned(), reason: "go".to_owned() }),
@@ -127,7 +129,7 @@ fn settle(rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
 }
 
 fn pass() -> Event {
-    Event::Judged { judgement: judgement(Verdict::Pass), file: None }
+    Event::Judged { judgement: Box::new(judgement(Verdict::Pass)), file: None }
 }
 
 #[test]
@@ -153,7 +155,7 @@ fn the_operator_waives_holds_but_neither_evidence_nor_the_last_hold() {
     let second = |s: u64| Timestamp::ZERO + Duration::from_secs(s);
     settle(&mut rollout, second(0), Event::Begin);
     settle(&mut rollout, second(0), Event::Promote { actor: "ann".into(), reason: "hurry".into() });
-    settle(&mut rollout, second(1), Event::Judged { judgement: judgement(Verdict::Inconclusive), file: None });
+    settle(&mut rollout, second(1), Event::Judged { judgement: Box::new(judgement(Verdict::Inconclusive)), file: None });
     assert_eq!(rollout.record().weight.to_string(), "10%");
     for s in 1..=4 {
         settle(&mut rollout, second(s), pass());
@@ -174,10 +176,20 @@ fn a_trip_while_promotion_waits_for_the_disk_wins() {
     assert_eq!(rollout.record().weight, Weight::FULL);
     let asked = rollout.handle(second(60), pass());
     assert!(matches!(&asked[..], [Effect::Persist { record, .. }] if record.phase == Phase::Promoted));
-    let effects = rollout.handle(second(60), Event::Tripped(evidence()));
+    let effects = rollout.handle(second(60), Event::Tripped(Box::new(evidence())));
     assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, owner: Role::Stable, .. })));
     let _ = rollout.handle(second(60), Event::Persisted);
     assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::RolledBack, Weight::ZERO));
+}
+
+#[test]
+fn an_abort_while_a_raise_waits_for_the_disk_wins() {
+    let mut rollout = rollout();
+    let _ = rollout.handle(second(0), Event::Begin);
+    let effects = rollout.handle(second(0), Event::Abort { actor: "ann".into(), reason: "not today".into() });
+    assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, .. })), "{effects:?}");
+    let _ = rollout.handle(second(0), Event::Persisted);
+    assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Aborted, Weight::ZERO));
 }
 
 #[test]
@@ -190,7 +202,7 @@ fn a_full_disk_stops_raises_and_never_a_rollback() {
     assert_eq!(rollout.record().weight, Weight::ZERO);
     settle(&mut rollout, now, pass());
     assert_eq!(rollout.record().weight.to_string(), "10%", "the first raise is tried again");
-    let effects = rollout.handle(now, Event::Tripped(evidence()));
+    let effects = rollout.handle(now, Event::Tripped(Box::new(evidence())));
     assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, .. })));
     let _ = rollout.handle(now, Event::PersistFailed("disk full".into()));
     assert!(matches!(&rollout.handle(now, pass())[..], [Effect::Persist { .. }]), "writing is tried again");
@@ -214,7 +226,7 @@ fn at_thirty_percent() -> Rollout {
 #[test]
 fn a_trip_brakes_and_the_confirming_test_makes_it_final() {
     let mut rollout = at_thirty_percent();
-    let effects = settle(&mut rollout, second(12), Event::Tripped(evidence()));
+    let effects = settle(&mut rollout, second(12), Event::Tripped(Box::new(evidence())));
     let probes = Arming::Probes("30%".parse().unwrap());
     assert!(matches!(effects.first(), Some(Effect::Publish { weight: Weight::ZERO, arming, .. }) if *arming == probes), "{effects:?}");
     assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Braked, Weight::ZERO));
@@ -230,7 +242,7 @@ fn an_unconfirmed_brake_resumes_from_the_start_three_times_and_then_holds() {
     let mut rollout = at_thirty_percent();
     let mut now = 20;
     for brake in 1..=4 {
-        settle(&mut rollout, second(now), Event::Tripped(evidence()));
+        settle(&mut rollout, second(now), Event::Tripped(Box::new(evidence())));
         assert_eq!((rollout.record().phase, rollout.record().brakes), (Phase::Braked, brake));
         let effects = settle(&mut rollout, second(now + 10), undecided());
         if brake <= 3 {
@@ -257,7 +269,7 @@ fn the_watch_stands_between_the_last_step_and_the_promotion() {
     settle(&mut rollout, second(92), undecided());
     assert_eq!(rollout.record().phase, Phase::Watching);
     let mut late = rollout.clone();
-    settle(&mut late, second(92), Event::Tripped(evidence()));
+    settle(&mut late, second(92), Event::Tripped(Box::new(evidence())));
     assert_eq!((late.record().phase, late.record().weight), (Phase::Braked, Weight::ZERO), "the way back is open");
     settle(&mut rollout, second(93), undecided());
     assert_eq!(rollout.record().phase, Phase::Promoted);
@@ -296,7 +308,7 @@ fn a_warm_up_ends_with_fresh_wires_and_a_fresh_hold() {
 fn a_harm_bounded_ramp_grows_by_its_bound_but_is_promoted_by_evidence_only() {
     let mut rollout = rollout().within_harm(Some(10.0));
     let capped = |cap: &str| Event::Judged {
-        judgement: Judgement { harm_cap: Some(cap.parse().unwrap()), ..judgement(Verdict::Inconclusive) },
+        judgement: Box::new(Judgement { harm_cap: Some(cap.parse().unwrap()), ..judgement(Verdict::Inconclusive) }),
         file: None,
     };
     settle(&mut rollout, second(0), Event::Begin);
@@ -339,7 +351,7 @@ fn every_check_can_fail() {
     assert!(i7_the_weight_is_monotone_until_it_is_zero(&half, &with(|r| r.weight = "10%".parse().unwrap())).is_err());
     assert!(i7_the_weight_is_monotone_until_it_is_zero(&ended, &half).is_err());
     assert!(i8_a_breach_latches(&View { record: &ended, ..rollout().view() }, &Event::Begin, &good).is_err());
-    assert!(i8_a_breach_latches(&rollout().view(), &Event::Tripped(evidence()), &good).is_err());
+    assert!(i8_a_breach_latches(&rollout().view(), &Event::Tripped(Box::new(evidence())), &good).is_err());
     assert!(i9_abort_dominates(&half, &Event::Abort { actor: "a".into(), reason: "b".into() }, &half).is_err());
     assert!(i9_abort_dominates(&with(|r| r.phase = Phase::Aborted), &Event::Begin, &good).is_err());
     assert!(i11_unknown_is_safe(None, "1%".parse().unwrap()).is_err());

@@ -113,4 +113,12 @@ mod tests {
         }
         assert!(Weight::from_basis_points(10_001).is_err());
     }
+
+    #[test]
+    fn what_is_computed_from_shares_is_a_share() {
+        let points = |weight: Weight| weight.basis_points();
+        let third: Weight = "33.33%".parse().unwrap();
+        assert_eq!([0, 1, 3, 4, u16::MAX].map(|factor| points(third.times(factor))), [0, 3_333, 9_999, 10_000, 10_000]);
+        assert_eq!([Weight::ZERO, third, Weight::FULL].map(|weight| points(weight.complement())), [10_000, 6_667, 0]);
+    }
 }

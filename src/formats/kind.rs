@@ -47,7 +47,7 @@ impl Kind {
 
 /// What a file is told by.
 const HINT: &str = "a perfspec has \"indicators\" and an object \"objectives\"; an slo.yaml has objectives with \"sli\" and a \"total_score\"; \
-                    an AnalysisDefinition has that \"kind\"";
+                    an AnalysisDefinition, a Canary and an AnalysisTemplate have that \"kind\"";
 
 /// Why the kind of a file cannot be told.
 #[derive(Debug)]
@@ -135,6 +135,14 @@ fn signs(root: &Node) -> Vec<(Kind, &'static str)> {
     }
     if has_in_list(get("indicators"), &["metric", "queryObject"]) {
         found.push((Kind::ServiceIndicators, "indicators with \"metric\""));
+    }
+    let analysis = get("analysis").is_some_and(|node| match &node.value {
+        Value::Map(entries) => entries.iter().any(|(key, node)| named(key, "metrics") && matches!(node.value, Value::List(_))),
+        _ => false,
+    });
+    // A Canary's analysis may stand alone, under its key or without it.
+    if get("kind").is_none() && (analysis || has_in_list(get("metrics"), &["thresholdRange", "threshold"])) {
+        found.push((Kind::Canary, "an \"analysis\" with metrics, or metrics with \"thresholdRange\""));
     }
     if get("services").is_some() || get("listen").is_some() {
         found.push((Kind::Configuration, "\"services\" or \"listen\""));

@@ -6,6 +6,7 @@ pub mod argo;
 pub mod flagger;
 pub mod json;
 pub mod kind;
+pub mod metric_values;
 pub mod perfspec;
 pub mod problem;
 pub mod slo;

@@ -50,10 +50,10 @@ fn a_step_counts_from_its_first_request_and_the_trial_from_its_own() {
     let begin = Trial::new(vec![Tables { cumulative: [0; 9].into(), step: TABLE.into() }], 1);
     (1..20).for_each(|_| assert!(begin.begin() < 20));
     let old = begin.begin();
-    assert!(!begin.breach(0, old, 0, false), "one of twenty");
+    assert!(!begin.breach(0, old - 1, 0, false), "one of nineteen");
     let step = begin.next_step(vec![TABLE.into()]);
     assert_eq!(step.first(), 21);
-    assert!(!step.breach(0, old - 1, 0, false), "a request of the step before");
+    assert!(!step.breach(0, old, 0, false), "the last request of the step before");
     let count = |requests, breaches| Count { requests, breaches, unanswered: 0 };
     assert_eq!(step.counts(), [WireCounts { cumulative: count(20, 2), step: count(0, 0) }]);
     assert_eq!(breach(&step, 9, 0), Some(3), "three of three in this step");

@@ -1,4 +1,4 @@
-//! The healthy experiment: a canary exactly at the limit of a gate, over and over; how often is it rolled back?
+//! The healthy experiment: a canary exactly at the limit of a gate, over and over, and how often it is rolled back.
 //!
 //! A version that meets its gate may be rolled back with probability at most α. At the limit that is hardest to keep. The trip
 //! is final here (no burst tolerance) and the share never grows, so that nothing but the test itself is measured.

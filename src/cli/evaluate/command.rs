@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::evaluate::files::{File, Outcome, Stop};
-use crate::cli::evaluate::{analysis, perfspec, slo};
+use crate::cli::evaluate::{analysis, metrics, perfspec, slo};
 use crate::domain::gate::slo::release::Lighthouse;
 use crate::domain::gate::verdict::Verdict;
 use crate::formats::kind::{self, Kind};
@@ -24,7 +24,8 @@ const BAD_FILE: u8 = 78;
 
 /// Grades measured values by a gate file and prints the result as JSON.
 ///
-/// The gate file is a perfspec, an slo.yaml, a service-objectives.yaml or an AnalysisDefinition; its content tells which.
+/// The gate file is a perfspec, an slo.yaml, a service-objectives.yaml, an AnalysisDefinition, a Flagger Canary or an Argo
+/// AnalysisTemplate; its content tells which. A metric without a value is inconclusive, never a pass.
 /// Exit code: 0 pass or warning, 3 fail, 4 inconclusive, 78 when a file has errors, 1 when a file cannot be read, 2 when
 /// the arguments do not fit the gate file.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub struct EvaluateArgs {
     /// The gate file, when it is to be read as a perfspec whatever is in it.
     #[arg(long, value_name = "FILE", conflicts_with = "gate")]
     pub perfspec: Option<PathBuf>,
-    /// The measured values: {"response_time_p95": 312.5}; for a perfspec {"indicator id": [{"key": "…", "value": 1.0}]}.
+    /// The measured values: {"response_time_p95": 312.5}; for a perfspec {"indicator id": [{"key": "…", "value": 1.0}]}, for a template also {"metric": [1.0, 2.0]}.
     #[arg(long, value_name = "FILE")]
     pub values: PathBuf,
     /// The queries behind the SLIs: sli.yaml for an slo.yaml, service-indicators.yaml for a service-objectives.yaml.
@@ -159,9 +160,8 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
             let hint = "name the file of objectives as the gate, and give this one with --sli";
             Err(no_gate(&gate, kind, hint))
         }
-        (Kind::Canary | Kind::AnalysisTemplate, _) => {
-            Err(no_gate(&gate, kind, "its metrics are judged live: name the file in a configuration, which 'portcullis check' looks at"))
-        }
+        (Kind::Canary, _) => metrics::canary(&gate, &values),
+        (Kind::AnalysisTemplate, _) => metrics::template(&gate, &values),
         (Kind::Configuration, _) => Err(no_gate(&gate, kind, "name a gate file; 'portcullis check' checks a configuration")),
     }
 }
@@ -183,6 +183,9 @@ fn fits(args: &EvaluateArgs, kind: Kind) -> Result<(), Stop> {
     }
     if !args.previous.is_empty() && kind != Kind::Slo {
         return wrong("--previous", "leave it out");
+    }
+    if args.compat != Mode::Strict && matches!(kind, Kind::Canary | Kind::AnalysisTemplate) {
+        return wrong("--compat", "leave it out");
     }
     if args.compat.release().is_some() && kind != Kind::Slo {
         return wrong("a release of lighthouse", "write --compat keptn");

@@ -3,6 +3,7 @@
 mod analysis;
 mod command;
 mod files;
+mod metrics;
 mod perfspec;
 mod slo;
 

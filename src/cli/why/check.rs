@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::domain::gate::Evidence;
 use crate::domain::gate::basis::Unverifiable;
 use crate::domain::gate::evidence::{Mismatch, Rule};
+use crate::domain::gate::{Evidence, Verdict};
 use crate::domain::rollout::Entry;
 
 /// What became of computing one piece of evidence again.
@@ -16,7 +16,8 @@ pub enum Check {
         /// ln E as computed now.
         log_e: f64,
     },
-    /// There is nothing to compute again: a gate file's own arithmetic, or what programs wrote before they recorded it.
+    /// There is nothing to compute again: a gate file's own arithmetic, what is undecided without any figures, or what programs
+    /// wrote before they recorded them.
     Arithmetic {
         /// Why not.
         why: String,
@@ -33,7 +34,9 @@ impl Check {
     pub fn of(evidence: &Evidence) -> Self {
         match evidence.verify() {
             Ok(()) => evidence.recompute().map_or_else(|error| Self::Broken { why: error.to_string() }, |log_e| Self::Verified { log_e }),
-            Err(Mismatch::Unverifiable(why @ Unverifiable::NoBasis)) if matches!(evidence.rule, Rule::File | Rule::Unrecorded) => {
+            Err(Mismatch::Unverifiable(why @ Unverifiable::NoBasis))
+                if matches!(evidence.rule, Rule::File | Rule::Unrecorded) || evidence.verdict == Verdict::Inconclusive =>
+            {
                 Self::Arithmetic { why: why.to_string() }
             }
             Err(why) => Self::Broken { why: why.to_string() },

@@ -130,7 +130,8 @@ fn what_was_tampered_with_is_found() {
         change(rollback.evidence.as_mut().unwrap());
         told(&journal(vec![rollback]), "carts")
     };
-    let cases: [(fn(&mut Evidence), &str); 5] = [
+    type Change = fn(&mut Evidence);
+    let cases: [(Change, &str); 5] = [
         (|e| e.log_e = Some(9.0), "recorded as ln E = 9, but its basis gives 7.9"),
         (|e| e.requests = 4, "shows 3 breaches of 4 requests, but rests on 3 of 3"),
         (|e| (e.log_threshold, e.alpha) = (Some(9.0), None), "does not reach the threshold 9"),
@@ -144,6 +145,16 @@ fn what_was_tampered_with_is_found() {
     }
     let (text, verified) = forged(|e| (e.rule, e.basis, e.log_e) = (Rule::File, None, None));
     assert!(verified && text.contains("not to be verified: "), "a gate file's own arithmetic is no test:\n{text}");
+}
+
+#[test]
+fn of_a_mean_no_request_is_in_breach() {
+    let mut entry = raise();
+    let slow = Gate::written("mean < 300ms".parse().unwrap());
+    let estimate = Some(Estimate { value: 2.5e6, lower: None, upper: None });
+    entry.gates = vec![Evidence { requests: 75, estimate, ..Evidence::new(&slow, Verdict::Inconclusive, Rule::Pass) }];
+    let text = told(&journal(vec![entry]), "carts").0;
+    assert!(text.contains("      75 requests\n      estimate 2.5 ms\n") && !text.contains("in breach"), "{text}");
 }
 
 #[test]

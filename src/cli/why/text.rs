@@ -6,6 +6,7 @@ use crate::cli::figures::{bounds, odds, quantity};
 use crate::cli::why::check::{self, Check};
 use crate::cli::why::story::Story;
 use crate::domain::gate::Evidence;
+use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::evidence::{Rule, Test, Tipping, thousands};
 use crate::domain::rollout::Entry;
 use crate::domain::time::human;
@@ -62,7 +63,11 @@ fn shown(evidence: &Evidence, check: &Check, reason: &str) -> String {
 }
 
 fn counts(evidence: &Evidence) -> String {
-    let mut text = format!("{} of {} requests in breach", thousands(evidence.breaches), thousands(evidence.requests));
+    // Of a mean no single request is in breach.
+    let mut text = match evidence.unit {
+        Unit::Nanoseconds => format!("{} requests", thousands(evidence.requests)),
+        Unit::Share | Unit::Score => format!("{} of {} requests in breach", thousands(evidence.breaches), thousands(evidence.requests)),
+    };
     if evidence.unanswered > 0 {
         text.push_str(&format!(", {} of them unanswered", thousands(evidence.unanswered)));
     }

@@ -9,8 +9,8 @@ use crate::domain::stats::chained_mean::{ChainedMean, MeanBlock};
 use crate::domain::stats::changepoint::ChangepointGrid;
 use crate::domain::stats::counts::Counts;
 use crate::domain::stats::exceedance;
-use crate::domain::stats::grid::{odds_grid, omega_to_lambda};
-use crate::domain::stats::mean::LAMBDAS;
+use crate::domain::stats::grid::{log_e_bounded_pass, odds_grid, omega_to_lambda};
+use crate::domain::stats::mean::{LAMBDAS, MeanPass};
 use crate::domain::stats::parameter::ParameterError;
 use crate::domain::stats::special::log_sum_exp;
 use crate::domain::stats::two_arm::{Bets, Comparison, Guess, TwoArm};
@@ -138,6 +138,18 @@ pub enum Basis {
         /// k.
         breaches: u64,
     },
+    /// Losses, as evidence that the mean loss is below a share.
+    BoundedPass {
+        /// The mean loss below which a version passes, the gate's margin included.
+        share: f64,
+        /// The resolved requests.
+        losses: Losses,
+    },
+    /// Latencies, as evidence that their mean is below a limit.
+    MeanPass {
+        /// The test with its sums over the resolved requests.
+        test: Box<MeanPass>,
+    },
 }
 
 /// Why evidence cannot be computed again.
@@ -161,6 +173,8 @@ impl Basis {
         Ok(match self {
             Self::Exceedance { p0, requests, breaches } => exceedance::log_e_breach(*requests, *breaches, *p0),
             Self::Pass { p1, requests, breaches } => exceedance::log_e_pass(*requests, *breaches, *p1),
+            Self::BoundedPass { share, losses } => log_e_bounded_pass(&losses.counts(), &odds_grid(1.0 - share)?),
+            Self::MeanPass { test } => test.log_e(),
             Self::Chained { start, blocks } => {
                 let mut test = start.clone();
                 blocks.iter().try_fold(test.log_e(), |_, block| test.update(block))?

@@ -21,8 +21,13 @@ fn each_basis_survives_being_written_and_read() {
     start.update(&block(1)).unwrap();
     let arms = ArmBlock { weight: 0.1, rate: 0.02, canary: Counts::new(4, 3), stable: Counts::new(30, 1) };
     let comparison = Comparison::Ratio(1.0);
+    let mut mean = MeanPass::new(1e9);
+    (1..=20).for_each(|n| mean.add(f64::from(n) * 1e7));
     let all = [
         Basis::Exceedance { p0: 0.05, requests: 3, breaches: 3 },
+        Basis::Pass { p1: 0.05, requests: 90, breaches: 1 },
+        Basis::BoundedPass { share: 0.1, losses: Losses { none: 90, half: 2, whole: 1 } },
+        Basis::MeanPass { test: Box::new(mean) },
         Basis::Chained { start, blocks: vec![block(9), block(17)] },
         Basis::ChainedMean { start: ChainedMean::new(5).unwrap(), blocks: vec![MeanBlock { index: 3, ratio: 2.5 }] },
         Basis::ChangePoint { start: ChangepointGrid::new(0.05).unwrap(), blocks: vec![Counts::new(7, 5)] },

@@ -41,6 +41,10 @@ fn evidence_is_verified_from_what_was_written() {
     assert!(matches!(eased.verify(), Err(Mismatch::Threshold { .. })), "a threshold is that of its bound");
     let weak = Evidence { log_threshold: Some(99.0), alpha: None, ..tripped() };
     assert!(weak.verify().unwrap_err().to_string().contains("does not reach"));
+    let log_e = tripped().log_e.unwrap();
+    let short = Evidence { log_threshold: Some(log_e + 0.001), alpha: None, ..tripped() };
+    assert_eq!(short.verify(), Err(Mismatch::Insufficient { log_e, threshold: log_e + 0.001 }), "short of it by a trifle");
+    assert_eq!(Evidence { log_threshold: Some(log_e), alpha: None, ..tripped() }.verify(), Ok(()), "reaching it suffices");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod language;
 #[cfg(test)]
 mod language_tests;
 pub mod live;
+pub mod metrics;
 pub mod overlap;
 pub mod perfspec;
 pub mod policy;

@@ -38,6 +38,17 @@ pub(super) struct Setting {
     pub is_watched: bool,
     /// Whether the canary gets all of the traffic.
     pub is_alone: bool,
+    /// Whether something brakes already, so that no further evidence of that is put together.
+    pub is_braked: bool,
+    /// Whether something is confirmed already.
+    pub is_confirmed: bool,
+}
+
+impl Setting {
+    /// Returns the evidence at which a brake test of level `alpha` is to be explained.
+    fn brake_threshold(&self, alpha: f64) -> f64 {
+        if self.is_braked { f64::INFINITY } else { -alpha.ln() }
+    }
 }
 
 /// What was counted in blocks.
@@ -216,7 +227,8 @@ impl Case {
     fn confirmed(&mut self, setting: &Setting, views: (&[View<'_>], &[View<'_>]), known_until: Timestamp) -> Option<Evidence> {
         let alpha = setting.budget.confirm;
         let limit = (terms::mean_limit(&self.gate.criterion), setting.gap);
-        let confirmed = self.confirm.as_mut()?.evaluate(views, limit, known_until, -alpha.ln())?;
+        let threshold = if setting.is_confirmed { f64::INFINITY } else { -alpha.ln() };
+        let confirmed = self.confirm.as_mut()?.evaluate(views, limit, known_until, threshold)?;
         let sum = sum(self.seen, views.1, None, known_until, &self.gate.criterion);
         let evidence = self.evidence(Rule::Chained, &sum, alpha, confirmed.basis);
         let log_e = evidence.log_e.unwrap_or_default();
@@ -227,9 +239,9 @@ impl Case {
     fn brakes(&mut self, setting: &Setting, views: (&[View<'_>], &[View<'_>]), known_until: Timestamp) -> Option<Evidence> {
         let criterion = self.gate.criterion;
         let alpha = setting.budget.brake;
-        let found = self.brake.evaluate(&criterion, views, known_until, -alpha.ln()).map(|found| (found, alpha));
+        let found = self.brake.evaluate(&criterion, views, known_until, setting.brake_threshold(alpha)).map(|found| (found, alpha));
         let alpha = setting.budget.change_point;
-        let late = self.late.as_mut().and_then(|late| late.evaluate(&criterion, views, known_until, -alpha.ln()));
+        let late = self.late.as_mut().and_then(|late| late.evaluate(&criterion, views, known_until, setting.brake_threshold(alpha)));
         let (found, alpha) = found.or(late.map(|found| (found, alpha)))?;
         let sum = sum(self.seen_since, views.1, self.after, known_until, &criterion);
         Some(self.braked(setting, found.rule, &sum, alpha, found.basis))
@@ -242,7 +254,7 @@ impl Case {
         let alphas = if setting.is_warm { [0.0, step] } else { [setting.budget.cumulative, step] };
         let found = self.orders.as_mut()?.iter_mut().zip([Test::Cumulative, Test::Step]).zip(alphas);
         let mut found = found.map(|((order, test), alpha)| (order.evaluate(resolved), order.p0(), test, alpha));
-        let (best, p0, test, alpha) = found.find(|(best, _, _, alpha)| best.log_e >= -alpha.ln())?;
+        let (best, p0, test, alpha) = found.find(|(best, _, _, alpha)| best.log_e >= setting.brake_threshold(*alpha))?;
         let basis = Basis::Exceedance { p0, requests: best.requests, breaches: best.breaches };
         let sum = Sum { requests: best.requests, breaches: best.breaches, ..Sum::default() };
         Some(self.braked(setting, Rule::StartOrder { test }, &sum, alpha, basis))

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use super::drive::{Dice, Drive, Planned, STABLE, failed, ms, took};
+use super::drive::{Dice, Drive, Planned, STABLE, at, failed, ms, took};
 use super::{Arm, Judgement};
-use crate::domain::gate::Policy;
 use crate::domain::gate::evidence::Rule;
+use crate::domain::gate::{Policy, Verdict};
 use crate::domain::start_order::Fate;
+use crate::domain::weight::Weight;
 
 const CANARY: Arm = Arm::Canary;
 
@@ -236,6 +237,13 @@ fn two_arms_alike_pass_a_comparison_and_until_then_more_is_needed() {
     let total = judgement.gates[0].requests;
     assert!(found.is_some() && needs > 0 && needs <= 4 * (total - had), "{needs} of {total}, {had} at first");
     assert_eq!(judgement.needs(), Some(0));
+    let passed = judgement.gates[0].evidence(&"v2".parse().unwrap(), 1);
+    assert_eq!((passed.verdict, passed.verify()), (Verdict::Pass, Ok(())));
+    // At 100 % there is nothing to compare with: what was shown before stands, with what it was shown by.
+    drive.judge.epoch(2, Some(Weight::FULL));
+    drive.judge.begin_step(total + 1);
+    let alone = drive.judge.tick(at(400_000), &[]).gates.remove(0).evidence(&"v2".parse().unwrap(), 2);
+    assert_eq!((alone.verdict, alone.verify(), alone.log_e), (Verdict::Pass, Ok(()), passed.log_e));
 }
 
 #[test]
@@ -284,12 +292,12 @@ fn the_order_of_reports_does_not_matter() {
             }
             for (_, arm, seq, what) in reports {
                 match what {
-                    Told::Started(start) => judge.started(*arm, 1, *seq, super::drive::at(*start)),
+                    Told::Started(start) => judge.started(*arm, 1, *seq, at(*start)),
                     Told::Answered(latency) => judge.answered(*arm, *seq, *latency),
                     Told::Ended(fate) => judge.ended(*arm, *seq, *fate),
                 }
             }
-            let judgement = judge.tick(super::drive::at(batch * 100 + 100), &[super::drive::nothing(); 2]);
+            let judgement = judge.tick(at(batch * 100 + 100), &[super::drive::nothing(); 2]);
             seen.push(format!("{:.9?}", judgement.gates.iter().map(summary).collect::<Vec<_>>()));
         }
         seen

@@ -29,6 +29,10 @@ fn seventy_four_clean_requests_pass_a_p95_gate_and_seventy_three_do_not() {
     assert!(after.passes());
     let gate = &after.gates[0];
     assert_eq!((gate.value, gate.limit, gate.needs), (Some(0.0), Some(0.05), Some(0)));
+    for (judgement, verdict) in [(&before, Verdict::Inconclusive), (&after, Verdict::Pass)] {
+        let evidence = judgement.gates[0].evidence(&"v2".parse().unwrap(), 1);
+        assert_eq!((evidence.verdict, evidence.verify()), (verdict, Ok(())));
+    }
 }
 
 #[test]
@@ -69,6 +73,17 @@ fn a_step_begins_without_pass_evidence() {
 }
 
 #[test]
+fn a_step_passes_by_its_own_requests_alone() {
+    let mut judge = judge(&["p95 < 1s"], &Policy::default());
+    judge.begin_step(101);
+    feed(&mut judge, 1..=173, took(10));
+    let before = judge.tick(at(300), &[nothing()]);
+    assert_eq!((before.gates[0].requests, before.needs(), before.passes()), (73, Some(1), false));
+    feed(&mut judge, 174..=174, took(10));
+    assert!(judge.tick(at(301), &[nothing()]).passes());
+}
+
+#[test]
 fn a_client_that_left_neither_helps_nor_harms() {
     let mut judge = judge(&["errors < 1%", "p95 < 1s"], &Policy::default());
     feed(&mut judge, 1..=50, Fate::Excluded { after: ms(3) });
@@ -95,7 +110,10 @@ fn a_fast_version_passes_a_mean_gate_and_an_apdex_gate() {
         feed(&mut judge, 1..=needed, took(1));
         assert!(judge.tick(at(10_000), &[]).needs().unwrap() <= 1, "{text}");
         feed(&mut judge, needed + 1..=needed + 2, took(1));
-        assert!(judge.tick(at(20_000), &[]).passes(), "{text}");
+        let passed = judge.tick(at(20_000), &[]);
+        assert!(passed.passes(), "{text}");
+        let evidence = passed.gates[0].evidence(&"v2".parse().unwrap(), 1);
+        assert_eq!((evidence.verdict, evidence.verify()), (Verdict::Pass, Ok(())), "{text}");
     }
 }
 

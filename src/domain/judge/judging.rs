@@ -58,7 +58,17 @@ impl Judge {
         let confirms = policy.confirms();
         let budget = Budget::of(policy, gates.len(), steps, 0);
         let gap = if confirms { Policy::BLOCKS_PER_TOLERANCE } else { 0 };
-        let setting = Setting { canary, policy: *policy, budget, gap, is_warm: false, is_watched: false, is_alone: false };
+        let setting = Setting {
+            canary,
+            policy: *policy,
+            budget,
+            gap,
+            is_warm: false,
+            is_watched: false,
+            is_alone: false,
+            is_braked: false,
+            is_confirmed: false,
+        };
         let (judged, excess) = gates.split_at(gates.len().min(MOST_GATES));
         let lane = || Lane::new(judged.iter().map(|gate| first_due(&gate.criterion)).collect());
         Self {
@@ -195,6 +205,7 @@ impl Judge {
         if has_warmed_up {
             self.begin_trial(self.canary.next());
         }
+        (self.setting.is_braked, self.setting.is_confirmed) = (self.brake.is_some(), self.confirmed.is_some());
         self.expire(known_until);
         // The wires are still those of the warm-up in the tick that ends it, and say nothing about the normal limits.
         let by_wire = if has_warmed_up { None } else { self.wires(wires) };
@@ -206,8 +217,9 @@ impl Judge {
         // With nothing to confirm it, what brakes stays found; a test that fell back below its threshold had reached it.
         self.brake = self.brake.take().or(brake);
         self.forget();
+        let found = [self.brake.as_ref(), self.confirmed.as_ref()];
         self.cases.iter_mut().for_each(|case| case.show(self.setting.policy.beta, known_until));
-        let mut gates: Vec<_> = self.cases.iter_mut().map(|case| standing::status(case, &self.setting, self.brake.as_ref())).collect();
+        let mut gates: Vec<_> = self.cases.iter_mut().map(|case| standing::status(case, &self.setting, found)).collect();
         gates.extend(self.excess_gates.iter().map(|gate| standing::excess(gate, &self.setting)));
         let rate = self.rate.per_second(known_until);
         Judgement { brake: self.brake.clone(), confirmed: self.confirmed.clone(), gates, harm_cap: self.harm_cap(rate), rate }
@@ -252,7 +264,11 @@ impl Judge {
         let mut brake = None;
         for (case, wire) in wired.zip(wires) {
             for (test, count) in [(Test::Cumulative, wire.cumulative), (Test::Step, wire.step)] {
-                if case.wire_trips(&self.setting, test, count.requests, count.breaches) && count.breaches > least && brake.is_none() {
+                if case.wire_trips(&self.setting, test, count.requests, count.breaches)
+                    && count.breaches > least
+                    && brake.is_none()
+                    && !self.setting.is_braked
+                {
                     brake = case.of_wire(&self.setting, test, (count.requests, count.breaches, count.unanswered));
                 }
             }

@@ -34,3 +34,5 @@ mod chance_tests;
 mod drive;
 #[cfg(test)]
 mod naive_tests;
+#[cfg(test)]
+mod traps_tests;

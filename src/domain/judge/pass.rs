@@ -3,7 +3,7 @@
 //! A comparison with the stable version takes in final blocks instead. At 100 % there is no stable version to compare with:
 //! what such a gate had shown in the step before then stands.
 
-use crate::domain::gate::basis::{ArmBlock, Losses};
+use crate::domain::gate::basis::{ArmBlock, Basis, Losses};
 use crate::domain::gate::{Criterion, Gate};
 use crate::domain::judge::arms::Lane;
 use crate::domain::judge::blocks::{Key, View};
@@ -51,8 +51,8 @@ pub(super) struct Pass {
     pub total_first: u64,
     /// The weight and bets of the newest block, for what is still needed.
     newest: Option<(f64, Arc<Bets>)>,
-    /// Whether the gate had passed when the step began.
-    carried: bool,
+    /// The evidence with which the gate had passed when the step began.
+    carried: Option<(f64, Basis)>,
 }
 
 impl Pass {
@@ -70,12 +70,13 @@ impl Pass {
             total: Counts::default(),
             total_first: 1,
             newest: None,
-            carried: false,
+            carried: None,
         }
     }
 
-    /// Begins a step with request `first`, after a block.
+    /// Begins a step with request `first`, after a block; `carried` says whether the gate has passed.
     pub fn begin(&mut self, gate: &Gate, first: u64, after: Option<Key>, carried: bool) {
+        let carried = carried.then(|| self.evidence(gate, true)).and_then(|(log_e, basis)| Some((log_e, basis?)));
         *self =
             Self { resolved: self.resolved, total: self.total, total_first: self.total_first, first, after, carried, ..Self::new(gate) };
     }
@@ -146,9 +147,27 @@ impl Pass {
         }
     }
 
+    /// Returns the evidence for the gate as ln E with what it is computed from: at 100 %, where there is nothing to compare with,
+    /// that of the step before.
+    pub fn evidence(&self, gate: &Gate, alone: bool) -> (f64, Option<Basis>) {
+        if let (true, Test::Arms(..), Some((log_e, basis))) = (alone, &self.test, &self.carried)
+            && self.log_e(gate) < *log_e
+        {
+            return (*log_e, Some(basis.clone()));
+        }
+        let (losses, share) = (self.losses, terms::passing_share(gate).unwrap_or(0.999));
+        let basis = match &self.test {
+            Test::Share => Basis::Pass { p1: share, requests: losses.requests(), breaches: losses.whole },
+            Test::Lost => Basis::BoundedPass { share, losses },
+            Test::Mean(test) => Basis::MeanPass { test: test.clone() },
+            Test::Arms(pairs, test) => Basis::TwoArm { comparison: pairs.comparison(), start: (**test).clone(), blocks: Vec::new() },
+        };
+        (self.log_e(gate), Some(basis))
+    }
+
     /// Says whether the gate passes: by its evidence, or at 100 %, where there is nothing to compare with, by that of the step before.
     pub fn passes(&self, log_e: f64, threshold: f64, alone: bool) -> bool {
-        log_e >= threshold || (alone && self.carried && matches!(self.test, Test::Arms(..)))
+        log_e >= threshold || (alone && self.carried.is_some() && matches!(self.test, Test::Arms(..)))
     }
 
     /// Returns how many more requests, as good as can be hoped for, the gate needs; `None` when they never suffice.

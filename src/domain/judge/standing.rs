@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::domain::gate::basis::Basis;
 use crate::domain::gate::criterion::Slack;
 use crate::domain::gate::{Criterion, Evidence, Gate, Verdict};
 use crate::domain::judge::case::{Case, Setting};
@@ -13,17 +12,18 @@ use crate::domain::stats::exceedance::rate_upper_bound;
 use crate::domain::stats::planning::ramp_weight_cap;
 use crate::domain::weight::Weight;
 
-/// Says where a gate stands; `brake` is what brakes the rollout.
-pub(super) fn status(case: &mut Case, setting: &Setting, brake: Option<&Evidence>) -> GateStatus {
+/// Says where a gate stands; `found` is what brakes the rollout and what is confirmed.
+pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidence>; 2]) -> GateStatus {
     let threshold = -setting.policy.beta.ln();
     let (requests, breaches) = case.counted();
     let value = value(case, requests, breaches);
     let bounds = case.shown.bounds.filter(|_| value.is_some());
-    let failed = brake.is_some_and(|evidence| evidence.gate == case.gate.name());
+    let name = case.gate.name();
+    let failed = found.into_iter().flatten().any(|evidence| evidence.gate == name);
     let passes = case.passes(setting);
     let needs = if passes { Some(0) } else { case.needs(threshold) };
     let gate = &case.gate;
-    let log_e = case.pass.log_e(gate);
+    let (log_e, basis) = case.pass.evidence(gate, setting.is_alone);
     let verdict = match (failed, passes) {
         (true, _) => Verdict::Fail,
         (false, true) => Verdict::Pass,
@@ -31,7 +31,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, brake: Option<&Evidence
     };
     let (brake_log_e, brake_log_threshold) = nearest(case, setting);
     GateStatus {
-        gate: gate.name(),
+        gate: name,
         origin: gate.origin.clone(),
         verdict,
         requests,
@@ -43,7 +43,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, brake: Option<&Evidence
         upper: bounds.and_then(|bounds| bounds.upper),
         log_e,
         log_threshold: threshold,
-        basis: basis(gate, requests, breaches),
+        basis,
         brake_log_e,
         brake_log_threshold,
         confirm_log_e: case.confirm.as_ref().map_or(0.0, |confirm| confirm.highest()),
@@ -75,12 +75,6 @@ pub(super) fn excess(gate: &Gate, setting: &Setting) -> GateStatus {
         confirm_log_threshold: None,
         needs: None,
     }
-}
-
-/// Returns what the pass evidence of a step is computed from, where counts alone are enough.
-fn basis(gate: &Gate, requests: u64, breaches: u64) -> Option<Basis> {
-    let p1 = terms::passing_share(gate).filter(|_| gate.criterion.is_wired() && requests > 0)?;
-    Some(Basis::Pass { p1, requests, breaches })
 }
 
 fn value(case: &Case, requests: u64, breaches: u64) -> Option<f64> {

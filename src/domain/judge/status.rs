@@ -100,7 +100,8 @@ impl GateStatus {
         Evidence {
             gate: self.gate.clone(),
             origin: self.origin.clone(),
-            verdict: self.verdict,
+            // A breach has evidence of its own; this is the evidence for passing.
+            verdict: if self.verdict == Verdict::Pass { Verdict::Pass } else { Verdict::Inconclusive },
             rule: Rule::Pass,
             requests: self.requests,
             breaches: self.breaches,

@@ -16,12 +16,12 @@ pub enum Event {
     /// The judge spoke. `file` is the gate file's own grade of the step so far, where there is a file.
     Judged {
         /// What the sequential tests say.
-        judgement: Judgement,
+        judgement: Box<Judgement>,
         /// What the gate file says by its own arithmetic, with a sentence.
         file: Option<(Verdict, String)>,
     },
     /// A tripwire tripped.
-    Tripped(Evidence),
+    Tripped(Box<Evidence>),
     /// Nothing was judged for so long that the canary's share had expired; it gets it again with the next verdict.
     Lapsed,
     /// The operator stops it.

@@ -8,13 +8,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::error_kinds::ErrorKinds;
-use crate::domain::gate::basis::Basis;
+use crate::domain::gate::basis::{Basis, Losses};
 use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::evidence::{Estimate, Mismatch, Rule, Test, Tipping};
 use crate::domain::gate::{Evidence, Gate, Origin, Policy, Verdict};
 use crate::domain::judge::{GateStatus, Judgement};
 use crate::domain::outcome::Role;
 use crate::domain::stats::exceedance::log_e_pass;
+use crate::domain::stats::mean::MeanPass;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
@@ -60,7 +61,7 @@ fn begun() -> Rollout {
 fn judged(rollout: &mut Rollout, at: u64, gates: Vec<GateStatus>) -> Entry {
     let judgement = Judgement { gates, ..Judgement::default() };
     let now = Timestamp::ZERO + Duration::from_secs(at);
-    let effects = rollout.handle(now, Event::Judged { judgement, file: None });
+    let effects = rollout.handle(now, Event::Judged { judgement: Box::new(judgement), file: None });
     let entry = effects.iter().find_map(|effect| match effect {
         Effect::Persist { entry, .. } => Some((**entry).clone()),
         _ => None,
@@ -113,7 +114,16 @@ fn any_name() -> impl Strategy<Value = Name> {
 
 fn any_basis() -> impl Strategy<Value = Basis> {
     let counts = || (-1e300..1e300_f64, any::<u64>(), any::<u64>());
+    let losses = || any::<[u64; 3]>().prop_map(|[none, half, whole]| Losses { none, half, whole });
+    let mean = |times: Vec<u32>| {
+        let mut test = MeanPass::new(1e9);
+        times.into_iter().for_each(|time| test.add(f64::from(time)));
+        Basis::MeanPass { test: Box::new(test) }
+    };
     prop_oneof![
+        (0.0..1.0_f64, losses()).prop_map(|(share, losses)| Basis::BoundedPass { share, losses }),
+        proptest::collection::vec(any::<u32>(), 0..9).prop_map(mean),
+        proptest::collection::vec(-1e9..1e9_f64, 0..9).prop_map(|logs| Basis::Mean { logs }),
         counts().prop_map(|(p0, requests, breaches)| Basis::Exceedance { p0, requests, breaches }),
         counts().prop_map(|(p1, requests, breaches)| Basis::Pass { p1, requests, breaches }),
     ]

@@ -16,7 +16,7 @@ use crate::domain::stats::grid::{self, ApdexCounts};
 use crate::domain::stats::two_arm::{self, Comparison, Guess, TwoArm};
 use crate::domain::stats::{exceedance, gates, mean, planning, projection, quantile, special};
 
-/// The functions whose vectors other modules replay.
+/// The functions whose vectors `domain::gate::slo` replays, 16 of the 254; the other 238 are replayed here.
 const ELSEWHERE: [&str; 2] = ["criterion_limit", "parse_keptn_criterion"];
 
 /// How many vectors the repository's file holds of each function.
@@ -90,6 +90,7 @@ fn every_vector_of_the_reference_is_replayed() {
     }
     if own {
         assert!(elsewhere.keys().eq(ELSEWHERE.iter()), "what others replay changed: {elsewhere:?}");
+        assert_eq!((replayed.values().sum::<usize>(), elsewhere.values().sum::<usize>()), (238, 16));
         replayed.append(&mut elsewhere);
         assert_eq!(replayed, BTreeMap::from(COUNTS));
         assert_eq!(replayed.values().sum::<usize>(), 254);

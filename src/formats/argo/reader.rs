@@ -16,7 +16,7 @@ use crate::formats::yaml::tree::{Node, Value};
 const KINDS: [&str; 2] = ["AnalysisTemplate", "ClusterAnalysisTemplate"];
 
 /// Keys of a metric that say when and how often it is asked; here every request counts.
-const INERT: [&str; 7] =
+pub(super) const INERT: [&str; 7] =
     ["interval", "initialDelay", "count", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit", "consecutiveSuccessLimit"];
 
 /// What to do about a metric that is not the proxy's.
@@ -41,8 +41,23 @@ pub fn read(file: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
     let documents = documents::parse(file, text)?;
     let report = Report::new(file, text);
     let mut gates = Vec::new();
+    if let Some(metrics) = metrics(&documents, &report) {
+        gates.extend(metrics.into_iter().flat_map(|(node, path)| read_metric(node, path, &report).unwrap_or_default()));
+        if gates.is_empty() && !report.has_errors() {
+            let start = Place { path: "spec.metrics".to_owned(), spot: Some((1, 1)) };
+            report.error(&start, "no metric has a condition, so nothing is judged", EXAMPLES);
+        }
+    }
+    let failed = report.has_errors();
+    let notes = report.into_problems();
+    if failed { Err(notes) } else { Ok(Loaded { gates, notes }) }
+}
+
+/// Returns the metrics of the one template that are no dry runs; reports why there are none.
+pub(super) fn metrics<'n>(documents: &'n [Node], report: &'n Report<'_>) -> Option<Vec<(&'n Node, String)>> {
+    let mut metrics = None;
     let mut found = 0;
-    for document in &documents {
+    for document in documents {
         let place = place_of(document, String::new());
         if !text_of(document, "kind").is_some_and(|kind| KINDS.contains(&kind)) {
             report.note(&place, "this document is not read", "the file is read for its AnalysisTemplate");
@@ -54,23 +69,18 @@ pub fn read(file: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
             continue;
         }
         match inner(document, "spec") {
-            Some(spec) => gates = read_spec(spec, &report).unwrap_or_default(),
+            Some(spec) => metrics = metrics_of(spec, report),
             None => report.error(&place.missing("spec"), "spec is missing", "write 'spec:' with 'metrics'"),
         }
     }
     if found == 0 {
         let start = Place { path: String::new(), spot: Some((1, 1)) };
         report.error(&start, "there is no AnalysisTemplate", "name a file with a document of 'kind: AnalysisTemplate'");
-    } else if gates.is_empty() && !report.has_errors() {
-        let start = Place { path: "spec.metrics".to_owned(), spot: Some((1, 1)) };
-        report.error(&start, "no metric has a condition, so nothing is judged", EXAMPLES);
     }
-    let failed = report.has_errors();
-    let notes = report.into_problems();
-    if failed { Err(notes) } else { Ok(Loaded { gates, notes }) }
+    metrics
 }
 
-fn read_spec(node: &Node, report: &Report<'_>) -> Option<Vec<Gate>> {
+fn metrics_of<'n>(node: &'n Node, report: &'n Report<'_>) -> Option<Vec<(&'n Node, String)>> {
     let mut fields = Fields::open(node, "spec".to_owned(), report)?;
     fields.require("metrics", "write 'metrics:' with one entry for each value that is judged");
     fields.inert(&["measurementRetention", "templates"]);
@@ -86,7 +96,7 @@ fn read_spec(node: &Node, report: &Report<'_>) -> Option<Vec<Gate>> {
         report.error(&metrics.place, "metrics is empty, so nothing is judged", EXAMPLES);
     }
     let mut names = HashSet::new();
-    let mut gates = Vec::new();
+    let mut kept = Vec::new();
     for (node, path) in metrics.value {
         let name = text_of(node, "name").unwrap_or_default();
         if !names.insert(name) && !name.is_empty() {
@@ -98,10 +108,10 @@ fn read_spec(node: &Node, report: &Report<'_>) -> Option<Vec<Gate>> {
                 "take it out of dryRun",
             );
         } else {
-            gates.extend(read_metric(node, path, report).unwrap_or_default());
+            kept.push((node, path));
         }
     }
-    Some(gates)
+    Some(kept)
 }
 
 fn read_metric(node: &Node, path: String, report: &Report<'_>) -> Option<Vec<Gate>> {

@@ -69,12 +69,13 @@ fn metric(node: &Node, path: String, report: &Report<'_>) -> Option<(String, Opt
 }
 
 /// The limits of a metric.
-struct Range {
-    min: Option<(f64, Place)>,
-    max: Option<(f64, Place)>,
+pub(super) struct Range {
+    pub(super) min: Option<(f64, Place)>,
+    pub(super) max: Option<(f64, Place)>,
 }
 
-fn range(node: &Node, path: String, report: &Report<'_>) -> Option<Range> {
+/// Reads a `thresholdRange`; reports one without limits, and one that no value keeps to.
+pub(super) fn range(node: &Node, path: String, report: &Report<'_>) -> Option<Range> {
     let mut fields = Fields::open(node, path, report)?;
     let place = fields.place().clone();
     let (min, max) = (fields.text("min"), fields.text("max"));
@@ -97,7 +98,7 @@ fn range(node: &Node, path: String, report: &Report<'_>) -> Option<Range> {
 }
 
 /// The threshold of older files: the least success rate, or the longest duration.
-fn older(name: &str, text: At<String>, report: &Report<'_>) -> Option<Range> {
+pub(super) fn older(name: &str, text: At<String>, report: &Report<'_>) -> Option<Range> {
     let limit = Some((number(&text, report)?, text.place));
     Some(if name == BUILT_IN[0] { Range { min: limit, max: None } } else { Range { min: None, max: limit } })
 }

@@ -43,9 +43,20 @@ pub struct Loaded {
 pub fn read(file: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
     let documents = documents::parse(file, text)?;
     let report = Report::new(file, text);
+    let read = find(&documents, &report).and_then(|(node, path)| read_analysis(node, path, &report));
+    let failed = report.has_errors();
+    let notes = report.into_problems();
+    match read {
+        Some((gates, plan)) if !failed => Ok(Loaded { gates, plan, notes }),
+        _ => Err(notes),
+    }
+}
+
+/// Finds the analysis of the one Canary, or the analysis that stands alone; reports why there is none.
+pub(super) fn find<'n>(documents: &'n [Node], report: &Report<'_>) -> Option<(&'n Node, String)> {
     let canaries: Vec<&Node> = documents.iter().filter(|node| kind_of(node) == Some("Canary")).collect();
-    let found = match (canaries.as_slice(), documents.as_slice()) {
-        ([canary], _) => analysis_of(canary, &report),
+    match (canaries.as_slice(), documents) {
+        ([canary], _) => analysis_of(canary, report),
         ([], [alone]) if kind_of(alone).is_none() => Some(inner(alone, "analysis").unwrap_or((alone, String::new()))),
         ([], _) => {
             let start = Place { path: String::new(), spot: Some((1, 1)) };
@@ -57,13 +68,6 @@ pub fn read(file: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
             report.error(&place, "there are two Canaries", "write each into a file of its own");
             None
         }
-    };
-    let read = found.and_then(|(node, path)| read_analysis(node, path, &report));
-    let failed = report.has_errors();
-    let notes = report.into_problems();
-    match read {
-        Some((gates, plan)) if !failed => Ok(Loaded { gates, plan, notes }),
-        _ => Err(notes),
     }
 }
 

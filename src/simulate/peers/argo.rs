@@ -1,7 +1,7 @@
 //! Argo Rollouts (9f8d111d): a measurement per interval; the run fails when more than the limit have failed. An empty result
 //! is an error of the measurement and no failure.
 
-use crate::simulate::peers::run::{Check, Judge};
+use crate::simulate::peers::judge::{Check, Judge};
 
 /// Argo's state.
 #[derive(Debug)]

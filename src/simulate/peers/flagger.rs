@@ -1,7 +1,7 @@
 //! Flagger (fluxcd/flagger 15bd6ad5): a check per interval over what completed in it; failed checks add up and are never
 //! forgiven; no values is a failed check; the rollback comes on the tick after the threshold was reached.
 
-use crate::simulate::peers::run::{Check, Judge};
+use crate::simulate::peers::judge::{Check, Judge};
 
 /// Flagger's state.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 mod argo;
 mod completion;
 mod flagger;
+mod judge;
 mod kayenta;
 mod run;
 mod stream;

@@ -13,27 +13,11 @@ use crate::simulate::outcome::{Brake, Outcome};
 use crate::simulate::peers::argo::Argo;
 use crate::simulate::peers::completion::{InOrderOfCompletion, Says};
 use crate::simulate::peers::flagger::Flagger;
+use crate::simulate::peers::judge::{Check, Judge};
 use crate::simulate::peers::kayenta::Kayenta;
 use crate::simulate::peers::stream::{self, Buckets, Request, Stream};
 use crate::simulate::scenario::spec::PeerKind;
 use crate::simulate::scenario::{Scenario, Text};
-
-/// What one look at the metrics says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// There are values and they are good.
-    Good,
-    /// There are values and they are not.
-    Bad,
-    /// Nothing completed.
-    NoValues,
-}
-
-/// A controller that looks once per interval.
-pub trait Judge {
-    /// Takes one look; says whether it rolls back now.
-    fn tick(&mut self, check: Check) -> bool;
-}
 
 /// The first gate as a peer has it: a limit on a share of the requests.
 #[derive(Clone, Copy, Debug)]

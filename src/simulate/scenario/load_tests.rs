@@ -1,5 +1,5 @@
-#![cfg(test)]
 //! Claims about scenario files: what is read, what is refused, and where the error points.
+#![cfg(test)]
 
 use super::*;
 use crate::simulate::scenario::expectation::Exactly;
@@ -69,9 +69,9 @@ fn variations_lie_over_the_file_and_name_themselves() {
     assert_eq!(scenarios[1].canary.latency, crate::simulate::scenario::Latency::Constant("1s".parse().unwrap()));
     assert_eq!(scenarios[1].canary.slower, "1s".parse().unwrap(), "what a variation does not name stays");
     let unnamed = load("a.toml", &text.replace("name = \"fast\"", "")).unwrap_err();
-    assert!(unnamed[0].to_string().contains("a.toml:19:1") && unnamed[0].to_string().contains("no name"), "{}", unnamed[0]);
+    assert!(unnamed[0].to_string().contains("a.toml:18:1") && unnamed[0].to_string().contains("no name"), "{}", unnamed[0]);
     let unknown = load("a.toml", &text.replace("name = \"pareto\"", "name = \"pareto\"\nrnus = 3")).unwrap_err();
-    assert!(unknown[0].to_string().contains("a.toml:22:1") && unknown[0].to_string().contains("\"runs\""), "{}", unknown[0]);
+    assert!(unknown[0].to_string().contains("a.toml:21:1") && unknown[0].to_string().contains("\"runs\""), "{}", unknown[0]);
 }
 
 proptest::proptest! {

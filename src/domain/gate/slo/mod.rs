@@ -12,4 +12,6 @@ pub mod spec;
 pub mod strict;
 pub mod total;
 pub mod value;
+#[cfg(test)]
+mod vectors;
 pub mod written;
