@@ -167,7 +167,9 @@ fn a_canary_that_is_down_is_rolled_back_and_stable_goes_on() {
         }
         assert!(started.elapsed() < process::PATIENCE, "{refused} refused");
     }
-    assert_eq!(refused, 3, "three of three refusals suffice");
+    // While braked a probe goes to it twice a second at most.
+    let probes = 1 + 2 * usize::try_from(started.elapsed().as_secs()).unwrap();
+    assert!((3..=3 + probes).contains(&refused), "three of three refusals suffice, {refused} were seen");
     assert_eq!(proxy.terminate(), Some(0));
 
     // Nothing is lost: the next start still knows it.
