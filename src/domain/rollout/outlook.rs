@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::gate::{Criterion, Gate, Policy, Share};
+use crate::domain::judge::Budget;
 use crate::domain::rollout::plan::{Plan, Step};
 use crate::domain::stats::exceedance;
 use crate::domain::tripwire;
@@ -35,7 +36,7 @@ pub fn passing_share(gate: &Gate) -> Option<f64> {
 pub fn first_trips(gate: &Gate, gates: usize, policy: &Policy, count: usize) -> Vec<(u64, u64)> {
     let Some(share) = wired_share(gate) else { return Vec::new() };
     // An even share for each gate, half of it for the test that runs through all steps.
-    let alpha = policy.alpha_brake / (2.0 * gates.max(1) as f64);
+    let alpha = Budget::of(policy, gates, 1, 0).cumulative;
     let threshold = tripwire::log_threshold(alpha);
     let entry = |bad: u64| (bad, exceedance::breach_n_max(bad, share.ratio(), threshold));
     (1..=tripwire::TABLE_LENGTH).map(entry).filter(|(_, requests)| *requests > 0).take(count).collect()
