@@ -153,7 +153,7 @@ fn clean(c: &mut Criterion) {
             || head.clone(),
             |mut head| {
                 let clean = sanitise::request(&mut head, WireNotes::default(), &peer, &policy).expect("a clean request");
-                Outgoing::new(head, clean.framing, &peer, &policy.via)
+                Outgoing::new(head, clean.framing, &peer, &policy)
             },
             BatchSize::SmallInput,
         );

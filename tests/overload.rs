@@ -63,6 +63,7 @@ fn settings() -> Settings {
             header: seconds(30),
             keep_alive: seconds(30),
             write_stall: seconds(30),
+            connection_age: Duration::from_secs(3600),
             drain: seconds(5),
         },
         trusted: Vec::new(),

@@ -87,6 +87,7 @@ fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
     let header = read(&spec.header, default.header);
     let keep_alive = read(&spec.keep_alive, default.keep_alive);
     let write_stall = read(&spec.write_stall, default.write_stall);
+    let connection_age = read(&spec.connection_age, default.connection_age);
     let drain = match &spec.drain {
         Some(text) => values::duration(text, Duration::ZERO..=values::LONGEST, report),
         None => Some(default.drain),
@@ -98,6 +99,7 @@ fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
         header: header?,
         keep_alive: keep_alive?,
         write_stall: write_stall?,
+        connection_age: connection_age?,
         drain: drain?,
     })
 }

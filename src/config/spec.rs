@@ -31,6 +31,7 @@ pub(super) struct TimeoutsSpec {
     pub(super) header: Option<At<String>>,
     pub(super) keep_alive: Option<At<String>>,
     pub(super) write_stall: Option<At<String>>,
+    pub(super) connection_age: Option<At<String>>,
     pub(super) drain: Option<At<String>>,
 }
 
@@ -79,6 +80,7 @@ impl TimeoutsSpec {
             header: fields.text("header"),
             keep_alive: fields.text("keep_alive"),
             write_stall: fields.text("write_stall"),
+            connection_age: fields.text("connection_age"),
             drain: fields.text("drain"),
         };
         fields.close();

@@ -17,6 +17,8 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// While a client takes nothing of what is sent to it.
     pub write_stall: Duration,
+    /// How long a connection that carries many requests at once may live; it then ends after those it is at.
+    pub connection_age: Duration,
     /// From SIGTERM to the end; 0 cuts requests in flight off.
     pub drain: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Timeouts {
             header: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             write_stall: Duration::from_secs(30),
+            connection_age: Duration::from_secs(3600),
             drain: Duration::from_secs(30),
         }
     }

@@ -32,7 +32,7 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    if matches!(failure, Failure::RequestBodyInvalid | Failure::RequestBodyTimeout) {
+    if form.http1 && matches!(failure, Failure::RequestBodyInvalid | Failure::RequestBodyTimeout) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -48,7 +48,9 @@ pub fn refused(refusal: Refusal, form: Form, policy: &Policy) -> Response<Answer
     if !status.is_success() {
         proxy_status(headers, policy, token);
     }
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if form.http1 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if status.is_success() || status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }

@@ -1,4 +1,4 @@
-//! The data plane: accept, sanitise, pick, forward, measure; HTTP/1.1.
+//! The data plane: accept, sanitise, pick, forward, measure; HTTP/1 and HTTP/2 from clients.
 //!
 //! One thread per core, each with its own runtime, listener, pools and books; nothing is shared in the path of a request but
 //! the routing table and, for canary requests, the trial's counters. [`serve`] is the hot path, whole and in order.
@@ -13,6 +13,7 @@ pub mod passage;
 pub mod patrol;
 pub mod respond;
 pub mod sanitise;
+pub mod scan;
 pub mod serve;
 pub mod settings;
 pub mod upload;

@@ -2,33 +2,33 @@
 
 use bytes::Bytes;
 use http::header;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::proxy::body::Answer;
 
 /// The form in which a client is told of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// problem+json.
-    Json,
-    /// Plain text.
-    Text,
+pub struct Form {
+    /// As problem+json instead of plain text.
+    pub json: bool,
+    /// Over HTTP/1, where a connection carries one request at a time and closes by a field.
+    pub http1: bool,
 }
 
 impl Form {
     /// Reads from a request what its client accepts.
     #[must_use]
-    pub fn wanted(headers: &HeaderMap) -> Self {
-        let json = headers.get(header::ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("json")));
-        if json { Self::Json } else { Self::Text }
+    pub fn wanted(head: &http::request::Parts) -> Self {
+        let json = head.headers.get(header::ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("json")));
+        Self { json, http1: head.version <= http::Version::HTTP_11 }
     }
 }
 
 /// Makes an answer that explains itself.
 #[must_use]
 pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer> {
-    let (kind, text) = if form == Form::Json {
+    let (kind, text) = if form.json {
         let title = status.canonical_reason().unwrap_or("Error");
         let body = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
         ("application/problem+json", body.to_string())

@@ -46,9 +46,9 @@ impl Serve {
         // 1. The head was read: the request begins.
         let worker = &self.worker;
         let started = worker.clock.now();
-        let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.scan.borrow_mut().take());
+        let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.take_notes());
         let (mut head, body) = request.into_parts();
-        let form = Form::wanted(&head.headers);
+        let form = Form::wanted(&head);
         let access = self.access(&head, worker);
 
         // 2. Refuse it or clean it.
@@ -72,7 +72,8 @@ impl Serve {
 
         // 7. To the version, within one time budget.
         let upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
-        let request = Outgoing::new(head, upload.framing(clean.framing), &self.peer, &worker.policy.via);
+        let framing = upload.framing(&head, clean.framing);
+        let request = Outgoing::new(head, framing, &self.peer, &worker.policy);
         let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;
 
         // 8. The head of the answer: time, blame and class are known.

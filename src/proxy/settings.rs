@@ -37,3 +37,33 @@ pub struct Settings {
     /// The name in `Via` and `Proxy-Status`, different for every instance so that loops are told from chains.
     pub pseudonym: String,
 }
+
+/// What an HTTP/2 connection from a client may do.
+pub mod http2 {
+    use std::time::Duration;
+
+    /// Streams at once.
+    pub const STREAMS: u32 = 100;
+    /// How many bytes of a request's body may come unasked, per stream and per connection.
+    pub const STREAM_WINDOW: u32 = 64 * 1024;
+    /// See [`STREAM_WINDOW`].
+    pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
+    /// The largest frame, in bytes.
+    pub const FRAME: u32 = 16 * 1024;
+    /// The largest list of fields, in bytes as RFC 9113 section 10.5.1 counts them.
+    pub const HEADER_LIST: u32 = 16 * 1024;
+    /// The size of the table of known fields, in bytes.
+    pub const TABLE: u32 = 4096;
+    /// The most bytes of an answer that wait for a stream's window.
+    pub const SEND_BUFFER: usize = 64 * 1024;
+    /// The most streams that were reset before anybody looked at them.
+    pub const PENDING_RESETS: usize = 20;
+    /// The most streams that we reset for a client's errors (CVE-2025-8671).
+    pub const LOCAL_RESETS: usize = 100;
+    /// How often a silent client is asked whether it is still there.
+    pub const PING_INTERVAL: Duration = Duration::from_secs(20);
+    /// How long its answer may take.
+    pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How much of an answer is read at once, in bytes: what a stream without window pins.
+    pub const PIECE: usize = 16 * 1024;
+}

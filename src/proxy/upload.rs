@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{Method, Version, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -62,14 +63,16 @@ impl Upload {
         upload
     }
 
-    /// Says how the body is delimited on its way, given what its head announced.
+    /// Says how the body is delimited on its way, given its cleaned head and what that announced.
     ///
-    /// A client's body is always announced; one at hand may not be.
+    /// A body over HTTP/1 is always announced; one over HTTP/2 or at hand may not be, whatever its method.
     #[must_use]
-    pub fn framing(&self, announced: Framing) -> Framing {
+    pub fn framing(&self, head: &request::Parts, announced: Framing) -> Framing {
         match (announced, self.size_hint().exact()) {
             (Framing::None, None) => Framing::Chunked,
             (Framing::None, Some(bytes)) if bytes > 0 => Framing::Length(bytes),
+            // A method that is for bodies says that it has none (RFC 9110 section 8.6); HTTP/1 clients do so by themselves.
+            (Framing::None, Some(_)) if head.version == Version::HTTP_2 && is_for_bodies(&head.method) => Framing::Length(0),
             _ => announced,
         }
     }
@@ -83,9 +86,13 @@ impl Upload {
         self.done = true;
         self.guard.upload(Transfer::Idle);
         if let Some(line) = self.line.take() {
-            line.scan.borrow_mut().body_ends();
+            line.body_ends();
         }
     }
+}
+
+const fn is_for_bodies(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 impl Body for Upload {
@@ -103,7 +110,10 @@ impl Body for Upload {
             Poll::Pending => self.guard.upload(Transfer::Waiting),
             Poll::Ready(None) => self.finish(),
             Poll::Ready(Some(Ok(_))) if self.source.is_end_stream() => self.finish(),
-            Poll::Ready(Some(Ok(_))) => self.guard.upload(Transfer::Held),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.guard.uploaded(frame.data_ref().map_or(0, Bytes::len));
+                self.guard.upload(Transfer::Held);
+            }
             Poll::Ready(Some(Err(_))) => self.guard.break_upload(),
         }
         polled

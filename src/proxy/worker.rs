@@ -14,6 +14,7 @@ use crate::domain::split::Draw;
 use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{Limits, Patrol};
 use crate::proxy::sanitise::Policy;
+use crate::proxy::scan::{Flood, Offence};
 use crate::proxy::settings::Settings;
 use crate::proxy::upstream::Pools;
 use crate::proxy::wire::Gathered;
@@ -35,6 +36,8 @@ pub struct Counters {
     pub open: AtomicU64,
     /// Connections turned away because the worker had too many, or could not be accepted.
     pub rejected: AtomicU64,
+    /// Connections cut off for a flood of cheap frames, by kind.
+    pub floods: [AtomicU64; Flood::ALL.len()],
 }
 
 /// What a worker is made from.
@@ -156,6 +159,18 @@ impl Worker {
     /// Counts a refused request.
     pub(in crate::proxy) fn refused(&self) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was cut off.
+    pub(in crate::proxy) fn offended(&self, offence: Offence) {
+        match offence {
+            Offence::Flood(flood) => {
+                if let Some(count) = self.counters.floods.get(flood.index()) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Offence::Fragment => self.refused(),
+        }
     }
 
     /// One round: end what takes too long, close what is stale, hand over what was seen.

@@ -22,6 +22,7 @@ use crate::domain::gate::criterion::Unit;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::{Class, Role};
 use crate::domain::rollout::Phase;
+use crate::proxy::scan::Flood;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
 use crate::telemetry::metrics as m;
@@ -135,6 +136,11 @@ impl Source {
             sheet.value(&m::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
             for (definition, value) in values {
                 sheet.value(definition, &[], value);
+            }
+        }
+        if sheet.reserve(Flood::ALL.len()) {
+            for (flood, count) in Flood::ALL.iter().zip(&counters.floods) {
+                sheet.value(&m::FLOODS, &[flood.as_str()], read(count));
             }
         }
     }

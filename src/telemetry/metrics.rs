@@ -75,6 +75,11 @@ pub const REJECTED: Definition =
     counter("portcullis_connections_rejected_total", &[], "Client connections that were turned away or could not be accepted.");
 pub const REFUSED: Definition =
     counter("portcullis_requests_refused_total", &[], "Requests that were refused before a version was picked.");
+pub const FLOODS: Definition = counter(
+    "portcullis_http2_floods_total",
+    &["kind"],
+    "HTTP/2 connections that were cut off for a flood of cheap frames, by the kind of frame.",
+);
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
 pub const OMITTED: Definition =
@@ -82,7 +87,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 22] = [
+pub const ALL: [&Definition; 23] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -102,6 +107,7 @@ pub const ALL: [&Definition; 22] = [
     &ACCEPTED,
     &REJECTED,
     &REFUSED,
+    &FLOODS,
     &DROPPED,
     &OMITTED,
     &BUILD,

@@ -257,7 +257,7 @@ fn r40_r41_other_protocols_on_the_port_are_refused() {
     let old = Expect::Refused(&[400, 505]);
     Bench::new().judge(&[
         case("R-40", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".as_slice(), old),
-        case("R-40 right", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice(), old),
+        case("R-40 short", b"PRI * HTTP/1.1\r\nHost: a.test\r\n\r\n".as_slice(), old),
         case("R-41 tls", hello, old),
         case("R-41 binary", bytes, old),
     ]);

@@ -11,6 +11,8 @@ mod exchanges;
 mod faults;
 mod framing;
 mod guards;
+mod http2;
+mod http2_floods;
 mod identity;
 mod life;
 mod oracle;

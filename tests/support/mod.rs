@@ -1,6 +1,7 @@
 //! What tests on real sockets share: a strict reader, a scripted upstream, a raw client, and the real workers in this process.
 
 pub mod client;
+pub mod frames;
 pub mod message;
 pub mod proxy;
 pub mod upstream;

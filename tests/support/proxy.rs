@@ -65,6 +65,7 @@ pub fn timeouts() -> Timeouts {
         header: Duration::from_secs(2),
         keep_alive: Duration::from_secs(4),
         write_stall: Duration::from_secs(2),
+        connection_age: Duration::from_secs(3600),
         drain: Duration::from_secs(2),
     }
 }

@@ -6,6 +6,7 @@
 mod fields;
 mod forward;
 mod host;
+mod http2;
 mod outgoing;
 mod policy;
 mod request;

@@ -1,9 +1,10 @@
 //! A cleaned request as it goes to its version: written once, straight from what came and what is added to it.
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, Method, Version, header};
 
-use crate::proxy::sanitise::policy::Peer;
+use crate::proxy::sanitise::policy::{Peer, Policy};
+use crate::proxy::settings::http2;
 use crate::proxy::sanitise::request::Framing;
 
 /// The largest map of fields that is used again: an idle connection keeps it.
@@ -19,6 +20,8 @@ pub struct Outgoing {
     pub method: Method,
     /// How the body is delimited.
     pub framing: Framing,
+    /// How many bytes of its answer are read at once at most; less where many answers share a client's connection.
+    pub piece: usize,
     /// The emptied map of the request's fields, for those of the answer.
     pub spare: HeaderMap,
 }
@@ -26,7 +29,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// Writes a cleaned head: its fields, who the client is, our entry in `Via` behind those already there, and the framing.
     #[must_use]
-    pub fn new(head: Parts, framing: Framing, peer: &Peer, via: &HeaderValue) -> Self {
+    pub fn new(head: Parts, framing: Framing, peer: &Peer, policy: &Policy) -> Self {
         // An empty path is written as '/', and what stands behind it kept.
         let (path, query) = (head.uri.path(), head.uri.query());
         let mut bytes = Vec::with_capacity(320 + path.len() + query.map_or(0, str::len) + head.headers.len() * 64);
@@ -46,17 +49,18 @@ impl Outgoing {
         if !peer.trusted {
             put(&[peer.lines.as_bytes(), b"x-forwarded-host: ", host, b"\r\n"]);
         }
-        put(&[b"via: ", via.as_bytes(), b"\r\n"]);
+        put(&[b"via: ", policy.via_of(head.version).as_bytes(), b"\r\n"]);
         match framing {
             Framing::None => put(&[b"\r\n"]),
             Framing::Length(length) => put(&[b"content-length: ", length.to_string().as_bytes(), b"\r\n\r\n"]),
             Framing::Chunked => put(&[b"transfer-encoding: chunked\r\n\r\n"]),
         }
+        let piece = if head.version == Version::HTTP_2 { http2::PIECE } else { usize::MAX };
         let mut spare = head.headers;
         spare.clear();
         if spare.capacity() > MOST_SPARE {
             spare = HeaderMap::new();
         }
-        Self { bytes, method: head.method, framing, spare }
+        Self { bytes, method: head.method, framing, piece, spare }
     }
 }

@@ -25,6 +25,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Its address as a field value.
     pub text: HeaderValue,
+    /// `https` where its connection is encrypted up to here, otherwise `http`.
+    pub scheme: &'static str,
     /// The local port it connected to, as a field value.
     pub port: HeaderValue,
     /// Whether its forwarding fields are believed.
@@ -34,14 +36,24 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Describes a client by its address, ours, and the networks that are trusted.
+    /// Describes a client by its address, the port it connected to, and the networks that are trusted; not encrypted.
     #[must_use]
     pub fn new(remote: SocketAddr, local_port: u16, trusted: &[IpNet]) -> Self {
+        Self::with_scheme("http", remote, local_port, trusted)
+    }
+
+    /// Describes a client whose connection is encrypted up to here.
+    #[must_use]
+    pub fn over_tls(remote: SocketAddr, local_port: u16, trusted: &[IpNet]) -> Self {
+        Self::with_scheme("https", remote, local_port, trusted)
+    }
+
+    fn with_scheme(scheme: &'static str, remote: SocketAddr, local_port: u16, trusted: &[IpNet]) -> Self {
         let address = remote.ip().to_canonical();
         let text = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let lines = format!("x-forwarded-for: {address}\r\nx-forwarded-proto: http\r\nx-forwarded-port: {local_port}\r\n");
+        let lines = format!("x-forwarded-for: {address}\r\nx-forwarded-proto: {scheme}\r\nx-forwarded-port: {local_port}\r\n");
         let trusted = trusted.iter().any(|net| net.contains(&address));
-        Self { address, text, port: HeaderValue::from(local_port), trusted, lines: lines.into() }
+        Self { address, text, scheme, port: HeaderValue::from(local_port), trusted, lines: lines.into() }
     }
 }
 
@@ -54,6 +66,8 @@ pub struct Policy {
     pub pseudonym: String,
     /// Our entry in `Via`, such as `1.1 portcullis-1f2e`.
     pub via: HeaderValue,
+    /// Our entry in `Via` for what came by HTTP/2.
+    pub via2: HeaderValue,
 }
 
 impl Policy {
@@ -61,8 +75,16 @@ impl Policy {
     #[must_use]
     pub fn new(strict: bool, pseudonym: &str) -> Self {
         let pseudonym = if is_token(pseudonym) { pseudonym } else { "portcullis" };
-        let via = HeaderValue::try_from(format!("1.1 {pseudonym}")).unwrap_or_else(|_| HeaderValue::from_static("1.1 portcullis"));
-        Self { strict, pseudonym: pseudonym.to_owned(), via }
+        let entry = |version: &str| {
+            HeaderValue::try_from(format!("{version} {pseudonym}")).unwrap_or_else(|_| HeaderValue::from_static("1.1 portcullis"))
+        };
+        Self { strict, pseudonym: pseudonym.to_owned(), via: entry("1.1"), via2: entry("2.0") }
+    }
+
+    /// Returns our entry in `Via` for a message of this version.
+    #[must_use]
+    pub fn via_of(&self, version: http::Version) -> &HeaderValue {
+        if version == http::Version::HTTP_2 { &self.via2 } else { &self.via }
     }
 }
 

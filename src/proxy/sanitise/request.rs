@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use crate::proxy::sanitise::fields::{self, OURS, Present};
 use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::host::host_and_port;
+use crate::proxy::sanitise::http2;
 use crate::proxy::sanitise::policy::{Peer, Policy, Refusal, WireNotes, refuse};
 use crate::proxy::settings::MAX_TARGET;
 
@@ -39,6 +40,9 @@ pub struct Clean {
 /// trusted to be a request.
 pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy) -> Result<Clean, Refusal> {
     line(head, notes, policy)?;
+    if head.version == Version::HTTP_2 {
+        http2::to_http1(head)?;
+    }
     let mut present = Present::in_head(&head.headers);
     present.odd |= head.headers.keys().any(|name| name.as_str().contains('_'));
     let framing = framing(head, present)?;
@@ -62,8 +66,8 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
 
 /// Checks the method, the version and what only the bytes showed.
 fn line(head: &Parts, notes: WireNotes, policy: &Policy) -> Result<(), Refusal> {
-    if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11) {
-        return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    if !matches!(head.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
+        return refuse(505, "only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here");
     }
     if head.method == Method::CONNECT || head.method == Method::TRACE || head.method.as_str() == "TRACK" {
         return refuse(405, "CONNECT, TRACE and TRACK are not allowed");

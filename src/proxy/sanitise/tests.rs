@@ -36,7 +36,7 @@ fn policy(strict: bool) -> Policy {
 
 /// The fields of a cleaned request as its version reads them.
 pub(super) fn as_read(parts: &request::Parts, framing: Framing, peer: &Peer, policy: &Policy) -> HeaderMap {
-    let bytes = Outgoing::new(parts.clone(), framing, peer, &policy.via).bytes;
+    let bytes = Outgoing::new(parts.clone(), framing, peer, policy).bytes;
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut head = httparse::Request::new(&mut fields);
     assert_eq!(head.parse(&bytes), Ok(httparse::Status::Complete(bytes.len())), "{}", String::from_utf8_lossy(&bytes));
@@ -182,7 +182,7 @@ fn g05_g06_g07_targets_and_methods_that_do_not_belong_here_are_refused() {
     assert_eq!(status(to("GET", &long)), 414);
     assert_eq!(noted(WireNotes { fragment: true, ..WireNotes::default() }, false), Some(400));
     let mut other = head(&[]);
-    other.version = Version::HTTP_2;
+    other.version = Version::HTTP_3;
     assert_eq!(status(other), 505);
 }
 

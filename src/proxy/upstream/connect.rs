@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -27,6 +27,8 @@ pub struct Link {
     pub(super) socket: TcpStream,
     /// Bytes read and not yet used.
     pub(super) unread: Bytes,
+    /// How much is read at once at most.
+    pub(super) most: usize,
     scratch: Scratch,
 }
 
@@ -41,7 +43,8 @@ impl Link {
         if !scratch.try_reclaim(SCRATCH) && scratch.capacity() - scratch.len() < LEAST {
             scratch.reserve(SCRATCH);
         }
-        let read = ready!(pin!(self.socket.read_buf(&mut *scratch)).poll(cx))?;
+        let most = self.most.min(SCRATCH);
+        let read = ready!(pin!(self.socket.read_buf(&mut (&mut *scratch).limit(most))).poll(cx))?;
         let fresh = scratch.split().freeze();
         self.unread = if self.unread.is_empty() { fresh } else { [self.unread.as_ref(), &fresh].concat().into() };
         Poll::Ready(Ok(read))
@@ -79,7 +82,7 @@ pub async fn connect(endpoint: SocketAddr, limit: Duration, scratch: &Scratch) -
     };
     // Without it small writes may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    Ok(Link { socket, unread: Bytes::new(), scratch: Rc::clone(scratch) })
+    Ok(Link { socket, unread: Bytes::new(), most: SCRATCH, scratch: Rc::clone(scratch) })
 }
 
 fn failure_of(error: &Error) -> Failure {

@@ -104,7 +104,8 @@ pub struct Exchange {
 
 impl Exchange {
     /// Prepares a request for a connection; nothing is sent before it is polled.
-    pub fn new(link: Link, request: Outgoing, upload: Upload) -> Self {
+    pub fn new(mut link: Link, request: Outgoing, upload: Upload) -> Self {
+        link.most = request.piece;
         let chunked = request.framing == Framing::Chunked;
         let bodyless = upload.is_end_stream();
         Self {
@@ -127,7 +128,8 @@ impl Exchange {
     }
 
     /// Begins the same request again over another connection; only where [`Exchange::may_move`] allows it.
-    pub fn move_to(&mut self, link: Link) {
+    pub fn move_to(&mut self, mut link: Link) {
+        link.most = self.link.most;
         self.link = link;
         if self.written {
             // Without a body the front is the head still, whatever was written of it.
@@ -252,13 +254,12 @@ mod tests {
     use std::net::TcpListener;
     use std::time::Duration;
 
-    use http::HeaderValue;
     use http_body_util::Full;
 
     use super::*;
     use crate::domain::timeouts::Timeouts;
     use crate::proxy::patrol::{Limits, Patrol};
-    use crate::proxy::sanitise::Peer;
+    use crate::proxy::sanitise::{Peer, Policy};
     use crate::proxy::upload::Source;
     use crate::proxy::upstream::connect::{Scratch, connect};
 
@@ -275,7 +276,7 @@ mod tests {
         let upload = Upload::new(Source::Whole(Full::new(Bytes::from_static(b"hello"))), guard, None);
         let request = http::Request::post("/t").body(()).unwrap().into_parts().0;
         let peer = Peer::new(([192, 0, 2, 7], 4711).into(), 8080, &["192.0.2.0/24".parse().unwrap()]);
-        let request = Outgoing::new(request, Framing::Length(5), &peer, &HeaderValue::from_static("1.1 x"));
+        let request = Outgoing::new(request, Framing::Length(5), &peer, &Policy::new(false, "x"));
         let mut exchange = Exchange::new(link, request, upload);
         let ended = poll_fn(|cx| exchange.poll_head(cx)).await;
         assert_eq!((ended.err(), exchange.may_move(false)), (Some(Failure::ConnectionTerminated), true));

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http_body_util::Full;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +21,7 @@ use crate::domain::outcome::Failure;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
 use crate::proxy::patrol::{Limits, Patrol, RequestGuard, Ticket};
-use crate::proxy::sanitise::{Framing, Outgoing, Peer};
+use crate::proxy::sanitise::{Framing, Outgoing, Peer, Policy};
 use crate::proxy::upload::{Source, Upload};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -36,7 +35,7 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 fn request(method: &str, framing: Framing) -> Outgoing {
     let head = http::Request::builder().method(method).uri("/x").body(()).unwrap().into_parts().0;
     let peer = Peer::new(([192, 0, 2, 7], 4711).into(), 8080, &["192.0.2.0/24".parse().unwrap()]);
-    Outgoing::new(head, framing, &peer, &HeaderValue::from_static("1.1 x"))
+    Outgoing::new(head, framing, &peer, &Policy::new(false, "x"))
 }
 
 fn guarded() -> (Rc<Patrol>, Rc<RequestGuard>, Ticket) {

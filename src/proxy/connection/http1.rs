@@ -1,0 +1,43 @@
+//! Serves HTTP/1.0 and HTTP/1.1 over one connection.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1::{Builder, Connection};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use crate::proxy::connection::held::{Busy, Held};
+use crate::proxy::connection::drive::{Driven, drive};
+use crate::proxy::patrol::ConnectionGuard;
+use crate::proxy::serve::Serve;
+use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
+use crate::proxy::wire::Wire;
+use crate::proxy::worker::Worker;
+
+/// Serves requests to the connection's end.
+pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let serve = serve.clone();
+        let busy = Busy::new(&guard);
+        async move {
+            let response = serve.handle(request.map(Into::into)).await;
+            Ok::<_, Infallible>(response.map(|answer| Held::new(answer, None, busy)))
+        }
+    });
+    let mut builder = Builder::new();
+    // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
+    builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
+    drive(builder.serve_connection(TokioIo::new(wire), service), None, worker).await
+}
+
+impl<S> Driven for Connection<TokioIo<Wire>, S>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Held>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn begin_farewell(self: std::pin::Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

@@ -1,0 +1,84 @@
+//! Serves HTTP/2 over one connection.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2::{Builder, Connection};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use crate::proxy::connection::held::{Busy, Held};
+use crate::proxy::connection::drive::{Driven, drive};
+use crate::proxy::patrol::{ConnectionGuard, StreamGuard, Ticket};
+use crate::proxy::serve::Serve;
+use crate::proxy::settings::http2;
+use crate::proxy::wire::Wire;
+use crate::proxy::worker::Worker;
+
+/// Serves requests to the connection's end.
+pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
+    let streams = Streams::default();
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let serve = serve.clone();
+        let busy = Busy::new(&guard);
+        let (stream, ticket) = worker.patrol.stream();
+        *streams.next.borrow_mut() = Some((Rc::clone(&stream), ticket));
+        async move {
+            let response = serve.handle(request.map(Into::into)).await;
+            Ok::<_, Infallible>(response.map(|answer| Held::new(answer, Some(stream), busy)))
+        }
+    });
+    let mut builder = Builder::new(streams.clone());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(http2::STREAMS)
+        .initial_stream_window_size(http2::STREAM_WINDOW)
+        .initial_connection_window_size(http2::CONNECTION_WINDOW)
+        .max_frame_size(http2::FRAME)
+        .max_header_list_size(http2::HEADER_LIST)
+        .header_table_size(http2::TABLE)
+        .max_send_buf_size(http2::SEND_BUFFER)
+        .max_pending_accept_reset_streams(http2::PENDING_RESETS)
+        .max_local_error_reset_streams(http2::LOCAL_RESETS)
+        .keep_alive_interval(http2::PING_INTERVAL)
+        .keep_alive_timeout(http2::PING_TIMEOUT);
+    let connection = builder.serve_connection(TokioIo::new(wire), service);
+    drive(connection, Some(&guard), worker).await
+}
+
+/// Runs each stream as a task of its own, under patrol.
+///
+/// hyper calls the service and hands over the stream's task in one step, so that what the service left here belongs to it.
+#[derive(Clone, Default)]
+struct Streams {
+    next: Rc<RefCell<Option<(Rc<StreamGuard>, Ticket)>>>,
+}
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let watch = self.next.borrow_mut().take();
+        tokio::task::spawn_local(async move {
+            let mut stream = pin!(stream);
+            let Some((guard, _ticket)) = watch else { return stream.await };
+            // Dropping a stream resets it.
+            poll_fn(|cx| if guard.poll_stalled(cx) { Poll::Ready(()) } else { stream.as_mut().poll(cx) }).await;
+        });
+    }
+}
+
+impl<S> Driven for Connection<TokioIo<Wire>, S, Streams>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Held>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: 'static,
+{
+    fn begin_farewell(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

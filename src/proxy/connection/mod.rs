@@ -1,0 +1,11 @@
+//! One client connection: let in, told by its first bytes or by TLS what it speaks, served by hyper, and ended.
+
+mod admitted;
+mod drive;
+mod held;
+mod http1;
+mod http2;
+mod serve;
+
+pub use admitted::Admitted;
+pub use serve::serve;

@@ -1,0 +1,60 @@
+//! A connection from its first byte to its end.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::proxy::connection::admitted::Admitted;
+use crate::proxy::connection::{http1, http2};
+use crate::proxy::sanitise::Peer;
+use crate::proxy::serve::Serve;
+use crate::proxy::wire::{Line, Protocol, Socket, Wire};
+use crate::proxy::worker::Worker;
+
+/// Serves one connection to its end.
+pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>) {
+    let Admitted { socket, remote, guard, hold } = admitted;
+    // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
+    let _ = socket.set_nodelay(true);
+    let line = Rc::new(Line::new(worker.gathered.clone(), Rc::clone(&guard)));
+    let peer = Rc::new(Peer::new(remote, port, &worker.settings.trusted));
+    let mut wire = Wire::new(Socket::Tcp(socket), Rc::clone(&line));
+    // What the client has sent when the drain begins is still served, and only after a turn does the runtime know of it.
+    let drained = async {
+        poll_fn(|_| if worker.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
+        tokio::task::yield_now().await;
+    };
+    let first = tokio::select! {
+        biased;
+        first = poll_fn(|cx| wire.poll_protocol(cx)) => first,
+        () = drained => Ok(None),
+    };
+    let protocol = match first {
+        Ok(Some(protocol)) => protocol,
+        Ok(None) => return,
+        Err(error) => return tracing::debug!(%remote, %error, "a client connection ended before it said what it speaks"),
+    };
+    let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line)));
+    let ended = match protocol {
+        Protocol::Http1 => http1::serve(wire, serve, guard, &worker).await,
+        // Larger by far, and so not a part of every connection's task.
+        Protocol::Http2 => Box::pin(http2::serve(wire, serve, guard, &worker)).await,
+    };
+    if let Some(offence) = line.offence() {
+        worker.offended(offence);
+        tracing::warn!(%remote, ?offence, "a client was cut off");
+    } else if let Err(error) = ended {
+        if error.is_parse() || is_of_protocol(&error) {
+            // Not even a request: hyper has answered it.
+            worker.refused();
+        }
+        tracing::debug!(%remote, %error, "a client connection ended");
+    }
+    drop(hold);
+}
+
+/// Says whether a client broke the rules of HTTP/2 so that its connection had to end.
+fn is_of_protocol(error: &hyper::Error) -> bool {
+    let of_http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    of_http2.is_some_and(|error| error.is_library() && !error.is_io())
+}

@@ -1,0 +1,200 @@
+//! One client connection under patrol: what it waits for, and since when.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use crate::proxy::patrol::limits::{LINGER, Limits};
+
+/// What a client connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// The first byte of the next request.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The answer; requests have their own guard.
+    Answer,
+    /// That the client closes too, after we have ended sending.
+    Farewell,
+}
+
+/// A request is called off at once when its client does so within so many rounds.
+const AT_ONCE: u32 = 10;
+
+/// How many requests a client may call off at once, beyond which they must be fewer than those it lets us answer.
+const MOST_CALLED_OFF: u32 = 100;
+
+/// One client connection under patrol.
+#[derive(Debug)]
+pub struct ConnectionGuard {
+    round: Rc<Cell<u32>>,
+    awaits: Cell<Awaits>,
+    fresh: Cell<bool>,
+    since: Cell<u32>,
+    /// How many requests are being answered, were answered, and were called off as soon as they had begun.
+    busy: Cell<u32>,
+    served: Cell<u32>,
+    called_off: Cell<u32>,
+    /// Since when a head is coming that has not ended, on a connection that carries others meanwhile.
+    head_since: Cell<Option<u32>>,
+    /// When it is to end after the requests it is at, for having been open for long.
+    retires: u32,
+    write_blocked: Cell<Option<u32>>,
+    expired: Cell<Option<Awaits>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl ConnectionGuard {
+    /// Begins the watch of a connection that was opened in this round and retires at that one.
+    pub(super) fn new(round: &Rc<Cell<u32>>, retires: u32) -> Self {
+        Self {
+            round: Rc::clone(round),
+            awaits: Cell::new(Awaits::Request),
+            fresh: Cell::new(true),
+            since: Cell::new(round.get()),
+            busy: Cell::new(0),
+            served: Cell::new(0),
+            called_off: Cell::new(0),
+            head_since: Cell::new(None),
+            retires,
+            write_blocked: Cell::new(None),
+            expired: Cell::new(None),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// Notes that a request has begun, and returns the round; time is the request's own until as many have ended.
+    pub fn begin_request(&self) -> u32 {
+        self.busy.set(self.busy.get() + 1);
+        self.awaits(Awaits::Answer);
+        self.round.get()
+    }
+
+    /// Notes that a request that began in this round has ended, and whether its answer had begun.
+    pub fn end_request(&self, began: u32, answered: bool) {
+        self.busy.set(self.busy.get().saturating_sub(1));
+        if self.busy.get() == 0 {
+            self.awaits(Awaits::Request);
+        }
+        if answered {
+            self.served.set(self.served.get().saturating_add(1));
+        } else if self.round.get().wrapping_sub(began) <= AT_ONCE {
+            self.called_off.set(self.called_off.get().saturating_add(1));
+        }
+    }
+
+    /// Says whether the client calls off most of its requests as soon as they have begun (CVE-2023-44487).
+    #[must_use]
+    pub fn is_fickle(&self) -> bool {
+        self.called_off.get() > MOST_CALLED_OFF && self.called_off.get() > self.served.get()
+    }
+
+    /// Returns the number of the patrol's round.
+    #[must_use]
+    pub fn round(&self) -> u32 {
+        self.round.get()
+    }
+
+    /// Notes that the connection has shown which protocol it speaks: it is waited for as for one that has sent a request.
+    pub fn known(&self) {
+        self.fresh.set(false);
+        self.since.set(self.round.get());
+        self.awaits.set(Awaits::Request);
+    }
+
+    /// Notes whether a head has begun that has not ended, beside whatever else goes on.
+    pub fn head_open(&self, open: bool) {
+        match (open, self.head_since.get()) {
+            (true, None) => self.head_since.set(Some(self.round.get())),
+            (false, Some(_)) => self.head_since.set(None),
+            _ => {}
+        }
+    }
+
+    /// Says whether the connection has been open for so long that it should end when it can.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        // Rounds are compared as times on a circle.
+        self.round.get().wrapping_sub(self.retires) < u32::MAX / 2
+    }
+
+    /// Wakes whoever drives the connection.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Notes what the connection waits for from now on.
+    pub fn awaits(&self, what: Awaits) {
+        if self.awaits.get() != what {
+            self.awaits.set(what);
+            self.since.set(self.round.get());
+            if what == Awaits::Answer {
+                self.fresh.set(false);
+            }
+        }
+    }
+
+    /// Returns what the connection waits for.
+    #[must_use]
+    pub fn awaited(&self) -> Awaits {
+        self.awaits.get()
+    }
+
+    /// Notes whether the socket takes no more.
+    pub fn write_blocked(&self, blocked: bool) {
+        match (blocked, self.write_blocked.get()) {
+            (true, None) => self.write_blocked.set(Some(self.round.get())),
+            (false, Some(_)) => self.write_blocked.set(None),
+            _ => {}
+        }
+    }
+
+    /// Says whether the socket did not take all that was written to it so far.
+    #[must_use]
+    pub fn is_write_blocked(&self) -> bool {
+        self.write_blocked.get().is_some()
+    }
+
+    /// Returns what was waited for too long, and otherwise wakes the caller when that happens.
+    pub fn poll_expired(&self, cx: &Context<'_>) -> Option<Awaits> {
+        if self.expired.get().is_none() {
+            let mut waker = self.waker.borrow_mut();
+            match waker.as_mut() {
+                Some(known) => known.clone_from(cx.waker()),
+                None => *waker = Some(cx.waker().clone()),
+            }
+        }
+        self.expired.get()
+    }
+
+    /// Returns why it was ended, if it was.
+    #[cfg(test)]
+    pub(super) const fn expired(&self) -> Option<Awaits> {
+        self.expired.get()
+    }
+
+    pub(super) fn inspect(&self, round: u32, limits: &Limits) {
+        let waited = round.wrapping_sub(self.since.get());
+        let stalled = self.write_blocked.get().is_some_and(|since| round.wrapping_sub(since) > limits.write_stall);
+        let late = match self.awaits.get() {
+            Awaits::Request if self.fresh.get() => waited > limits.header,
+            Awaits::Request => waited > limits.keep_alive,
+            Awaits::Head => waited > limits.header,
+            Awaits::Answer => false,
+            Awaits::Farewell => waited > LINGER,
+        };
+        let late = late || self.head_since.get().is_some_and(|since| round.wrapping_sub(since) > limits.header);
+        if round == self.retires {
+            self.wake();
+        }
+        if (late || stalled) && self.expired.get().is_none() {
+            self.expired.set(Some(if stalled { Awaits::Answer } else { self.awaits.get() }));
+            if let Some(waker) = self.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! How many rounds things may take.
+
+use std::time::Duration;
+
+use crate::domain::timeouts::Timeouts;
+
+/// The time between two rounds.
+pub const ROUND: Duration = Duration::from_millis(100);
+
+/// How many rounds a connection that we closed waits for the client to stop sending, so that it can read our last answer.
+pub(super) const LINGER: u32 = 10;
+
+/// The least a client must send of its body in each round in which it is waited for, on average after the grace, in bytes:
+/// 1 KiB/s.
+pub(super) const LEAST_UPLOAD: u64 = 1024 * ROUND.as_millis() as u64 / 1000;
+
+/// The longest a client may owe its body before it must keep a rate.
+const UPLOAD_GRACE: Duration = Duration::from_secs(10);
+
+/// Limits in rounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub(super) response: u32,
+    pub(super) body_idle: u32,
+    pub(super) header: u32,
+    pub(super) keep_alive: u32,
+    pub(super) write_stall: u32,
+    /// How long a client may owe its body before it must keep a rate.
+    pub(super) upload_grace: u32,
+    pub(super) age: u32,
+}
+
+impl Limits {
+    /// Converts time-outs into rounds, rounded up.
+    #[must_use]
+    pub fn new(timeouts: &Timeouts) -> Self {
+        let rounds = |d: Duration| u32::try_from(d.as_millis().div_ceil(ROUND.as_millis())).unwrap_or(u32::MAX);
+        Self {
+            response: rounds(timeouts.response),
+            body_idle: rounds(timeouts.body_idle),
+            header: rounds(timeouts.header),
+            keep_alive: rounds(timeouts.keep_alive),
+            write_stall: rounds(timeouts.write_stall),
+            upload_grace: rounds(timeouts.body_idle.min(UPLOAD_GRACE)),
+            age: rounds(timeouts.connection_age),
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Looks at HTTP/2 frames as they pass (RFC 9113 section 4.1): a header block that does not end, and floods of cheap frames.
+//!
+//! The parser bounds what a connection may pin in memory, but not how much work a client makes us do with frames that ask for
+//! nothing. Each cheap kind has a budget that grows with time and with the requests and bodies that the client really sends.
+
+use crate::proxy::scan::paths::PathScan;
+
+/// Why a connection must end although its parser finds nothing wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// Too much of something cheap.
+    Flood(Flood),
+    /// A path with a fragment.
+    Fragment,
+}
+
+impl Offence {
+    /// Returns the code of the GOAWAY that tells of it (RFC 9113 section 7): `ENHANCE_YOUR_CALM` or `PROTOCOL_ERROR`.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Flood(_) => 0x0b,
+            Self::Fragment => 0x01,
+        }
+    }
+}
+
+/// What a client sent too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// PING (CVE-2019-9512).
+    Ping,
+    /// SETTINGS (CVE-2019-9515).
+    Settings,
+    /// DATA without data (CVE-2019-9518).
+    EmptyData,
+    /// PRIORITY (CVE-2019-9513).
+    Priority,
+    /// WINDOW_UPDATE of a few bytes (CVE-2019-9511).
+    Window,
+    /// RST_STREAM (CVE-2023-44487).
+    Reset,
+    /// CONTINUATION within one header block (CVE-2024-27316).
+    Continuation,
+    /// Frames of unknown kinds.
+    Unknown,
+}
+
+impl Flood {
+    /// Every kind, in the order of its index.
+    pub const ALL: [Self; 8] =
+        [Self::Ping, Self::Settings, Self::EmptyData, Self::Priority, Self::Window, Self::Reset, Self::Continuation, Self::Unknown];
+
+    /// Returns the position in [`Flood::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Returns the label used in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Settings => "settings",
+            Self::EmptyData => "empty_data",
+            Self::Priority => "priority",
+            Self::Window => "window_update",
+            Self::Reset => "rst_stream",
+            Self::Continuation => "continuation",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// How many of them a connection may have sent at its start; two seconds give back a tenth.
+    const fn burst(self) -> u32 {
+        match self {
+            Self::Settings | Self::EmptyData | Self::Unknown => 100,
+            Self::Priority | Self::Reset => 200,
+            Self::Ping | Self::Window => 1000,
+            Self::Continuation => 20,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Data,
+    Headers,
+    Priority,
+    Reset,
+    Settings,
+    PushPromise,
+    Ping,
+    GoAway,
+    Window,
+    Continuation,
+    Unknown,
+}
+
+use Kind::{Continuation, Data, GoAway, Headers, Ping, Priority, PushPromise, Reset, Settings, Unknown, Window};
+
+const KINDS: [Kind; 10] = [Data, Headers, Priority, Reset, Settings, PushPromise, Ping, GoAway, Window, Continuation];
+
+/// The length of the connection preface, and of a frame's head, in bytes.
+const PREFACE: usize = 24;
+const HEAD: usize = 9;
+
+/// A WINDOW_UPDATE of fewer bytes is cheap.
+const LEAST_WINDOW: u32 = 1024;
+
+const ACK: u8 = 0x1;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const WITH_PRIORITY: u8 = 0x20;
+
+/// The most of a block that is looked at: more than the parser takes.
+const MOST_FIELDS: usize = 64 * 1024;
+
+/// What was seen of a connection's frames.
+#[derive(Debug)]
+pub struct FrameScan {
+    /// What is left of the preface.
+    preface: usize,
+    head: [u8; HEAD],
+    /// How much of the head is there.
+    got: usize,
+    /// How much of the payload is still to come.
+    payload: usize,
+    /// The first bytes of the payload, of those kinds whose payload says something here.
+    start: [u8; 4],
+    /// How often each kind was sent beyond what was given back.
+    spent: [u32; Flood::ALL.len()],
+    /// In which of the patrol's rounds something was last given back.
+    refilled: u32,
+    /// A header block has begun and not ended.
+    block: bool,
+    /// What there is of it, with the padding and priority of its first frame still to be taken off.
+    fields: Vec<u8>,
+    paths: PathScan,
+}
+
+impl FrameScan {
+    /// Begins before the preface, in this round of the patrol.
+    #[must_use]
+    pub const fn new(round: u32) -> Self {
+        Self {
+            preface: PREFACE,
+            head: [0; HEAD],
+            got: 0,
+            payload: 0,
+            start: [0; 4],
+            spent: [0; Flood::ALL.len()],
+            refilled: round,
+            block: false,
+            fields: Vec::new(),
+            paths: PathScan::new(),
+        }
+    }
+
+    /// Takes in bytes as they were read in this round of the patrol.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the connection must end; nothing after it is looked at.
+    pub fn feed(&mut self, bytes: &[u8], round: u32) -> Result<(), Offence> {
+        self.refill(round);
+        let skipped = self.preface.min(bytes.len());
+        self.preface -= skipped;
+        let mut bytes = bytes.get(skipped..).unwrap_or_default();
+        while !bytes.is_empty() {
+            if self.got < HEAD {
+                let taken = (HEAD - self.got).min(bytes.len());
+                let (now, rest) = bytes.split_at(taken);
+                for (to, from) in self.head.iter_mut().skip(self.got).zip(now) {
+                    *to = *from;
+                }
+                self.got += taken;
+                bytes = rest;
+                if self.got < HEAD {
+                    break;
+                }
+                self.payload = self.length();
+                self.block |= self.kind() == Headers;
+            }
+            let done = self.length() - self.payload;
+            let taken = self.payload.min(bytes.len());
+            let (now, rest) = bytes.split_at(taken);
+            for (to, from) in self.start.iter_mut().skip(done).zip(now) {
+                *to = *from;
+            }
+            if self.block && self.fields.len() < MOST_FIELDS {
+                self.fields.extend_from_slice(now);
+            }
+            self.payload -= taken;
+            bytes = rest;
+            if self.payload == 0 {
+                self.got = 0;
+                self.whole()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether a header block has begun and not ended.
+    #[must_use]
+    pub const fn is_in_block(&self) -> bool {
+        self.block
+    }
+
+    const fn length(&self) -> usize {
+        let [a, b, c, ..] = self.head;
+        (a as usize) << 16 | (b as usize) << 8 | c as usize
+    }
+
+    fn kind(&self) -> Kind {
+        let [_, _, _, kind, ..] = self.head;
+        KINDS.get(usize::from(kind)).copied().unwrap_or(Unknown)
+    }
+
+    const fn flag(&self, flag: u8) -> bool {
+        let [_, _, _, _, flags, ..] = self.head;
+        flags & flag != 0
+    }
+
+    /// Judges a frame that is there in full.
+    fn whole(&mut self) -> Result<(), Offence> {
+        match self.kind() {
+            Headers => {
+                self.spare(Flood::Continuation, u32::MAX);
+                self.earn();
+                self.unwrap_fields();
+                return self.block_goes_on();
+            }
+            Continuation => {
+                self.spend(Flood::Continuation)?;
+                return self.block_goes_on();
+            }
+            Data if self.length() == 0 && !self.flag(END_STREAM) => return self.spend(Flood::EmptyData),
+            Data => self.earn(),
+            Priority => return self.spend(Flood::Priority),
+            Reset => return self.spend(Flood::Reset),
+            Settings if !self.flag(ACK) => return self.spend(Flood::Settings),
+            Ping if !self.flag(ACK) => return self.spend(Flood::Ping),
+            Window if u32::from_be_bytes(self.start) < LEAST_WINDOW => return self.spend(Flood::Window),
+            Unknown => return self.spend(Flood::Unknown),
+            // What a client may not send at all is the parser's to refuse.
+            Settings | Ping | Window | PushPromise | GoAway => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the padding and the priority off the first piece of a block (RFC 9113 section 6.2).
+    fn unwrap_fields(&mut self) {
+        let padding = if self.flag(PADDED) { self.fields.first().copied() } else { None };
+        let before = usize::from(padding.is_some()) + if self.flag(WITH_PRIORITY) { 5 } else { 0 };
+        let end = self.fields.len().saturating_sub(usize::from(padding.unwrap_or(0)));
+        self.fields.truncate(end);
+        self.fields.drain(..before.min(end));
+    }
+
+    /// Looks into a block once it is whole.
+    fn block_goes_on(&mut self) -> Result<(), Offence> {
+        if self.block && self.flag(END_HEADERS) {
+            self.block = false;
+            let fields = std::mem::take(&mut self.fields);
+            if self.paths.has_fragment(&fields) {
+                return Err(Offence::Fragment);
+            }
+        }
+        Ok(())
+    }
+
+    /// A request or a piece of a body pays for what usually goes with it.
+    fn earn(&mut self) {
+        for flood in [Flood::Ping, Flood::Priority, Flood::Window, Flood::Reset] {
+            self.spare(flood, 2);
+        }
+    }
+
+    fn spend(&mut self, flood: Flood) -> Result<(), Offence> {
+        let Some(spent) = self.spent.get_mut(flood.index()) else { return Ok(()) };
+        *spent += 1;
+        if *spent > flood.burst() { Err(Offence::Flood(flood)) } else { Ok(()) }
+    }
+
+    fn spare(&mut self, flood: Flood, count: u32) {
+        if let Some(spent) = self.spent.get_mut(flood.index()) {
+            *spent = spent.saturating_sub(count);
+        }
+    }
+
+    /// Gives back what time gives back: a twentieth of each budget per second, in whole seconds.
+    fn refill(&mut self, round: u32) {
+        let seconds = round.wrapping_sub(self.refilled) / 10;
+        if seconds > 0 {
+            self.refilled = round;
+            for flood in Flood::ALL {
+                if flood != Flood::Continuation {
+                    self.spare(flood, seconds.saturating_mul(flood.burst().div_ceil(20)));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRI: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    /// Feeds frames after the preface, in pieces of this size; returns the flood and how many frames passed before it.
+    fn feed(frames: &[Vec<u8>], pieces: usize) -> (FrameScan, Option<(Offence, usize)>) {
+        let mut scan = FrameScan::new(0);
+        PRI.chunks(pieces).for_each(|piece| scan.feed(piece, 0).unwrap());
+        for (passed, frame) in frames.iter().enumerate() {
+            for piece in frame.chunks(pieces) {
+                if let Err(offence) = scan.feed(piece, 0) {
+                    return (scan, Some((offence, passed)));
+                }
+            }
+        }
+        (scan, None)
+    }
+
+    #[test]
+    fn each_cheap_kind_has_an_end_however_it_arrives() {
+        for (flood, frame) in [
+            (Flood::Ping, frame(6, 0, &[0; 8])),
+            (Flood::Settings, frame(4, 0, &[])),
+            (Flood::EmptyData, frame(0, 0, &[])),
+            (Flood::Priority, frame(2, 0, &[0; 5])),
+            (Flood::Window, frame(8, 0, &[0, 0, 0, 1])),
+            (Flood::Reset, frame(3, 0, &[0; 4])),
+            (Flood::Continuation, frame(9, 0, b"x")),
+            (Flood::Unknown, frame(0x42, 0, b"xyz")),
+        ] {
+            let frames = vec![frame; 2000];
+            for pieces in [1, 2, 7, 1000] {
+                let (_, ended) = feed(&frames, pieces);
+                assert_eq!(ended, Some((Offence::Flood(flood), flood.burst() as usize)), "in pieces of {pieces}");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_of_the_client_and_real_work_are_no_flood() {
+        let mut frames = Vec::new();
+        for _ in 0..5000 {
+            frames.extend([frame(6, 1, &[0; 8]), frame(4, 1, &[]), frame(8, 0, &[0, 1, 0, 0])]);
+            frames.extend([frame(1, 4, b"head"), frame(0, 0, b"data"), frame(0, 1, b""), frame(3, 0, &[0; 4]), frame(6, 0, &[0; 8])]);
+        }
+        assert_eq!(feed(&frames, 1000).1, None);
+    }
+
+    #[test]
+    fn time_gives_back() {
+        let mut scan = FrameScan::new(u32::MAX - 3);
+        scan.feed(PRI, u32::MAX - 3).unwrap();
+        let settings = frame(4, 0, &[]);
+        let mut round = u32::MAX - 3;
+        // Five per second are paid for, for ever.
+        for _ in 0..1000 {
+            (0..5).for_each(|_| scan.feed(&settings, round).unwrap());
+            round = round.wrapping_add(10);
+        }
+        assert!((0..101).any(|_| scan.feed(&settings, round).is_err()));
+    }
+
+    #[test]
+    fn a_block_is_open_from_the_head_of_its_first_frame_to_its_end() {
+        let open = |frames: &[Vec<u8>]| feed(frames, 3).0.is_in_block();
+        assert!(!open(&[frame(1, 4, b"whole")]));
+        assert!(open(&[frame(1, 0, b"begun")]));
+        assert!(open(&[frame(1, 0, b"begun"), frame(9, 0, b"more")]));
+        assert!(!open(&[frame(1, 0, b"begun"), frame(9, 4, b"end")]));
+        let mut scan = FrameScan::new(0);
+        scan.feed(PRI, 0).unwrap();
+        scan.feed(&frame(1, 4, b"cut here")[..12], 0).unwrap();
+        assert!(scan.is_in_block());
+    }
+
+    #[test]
+    fn a_fragment_is_found_in_whatever_frames_the_block_comes() {
+        let block = b"\x82\x04\x04/t#f";
+        let padded = [&[3], &block[..], &[0; 3]].concat();
+        let with_priority = [&[0; 5], &block[..]].concat();
+        let both = [&[3, 0, 0, 0, 0, 9], &block[..], &[0; 3]].concat();
+        for frames in [
+            vec![frame(1, 4, block)],
+            vec![frame(1, 0, &block[..3]), frame(9, 0, &block[3..6]), frame(9, 4, &block[6..])],
+            vec![frame(1, 4 | 8, &padded)],
+            vec![frame(1, 4 | 0x20, &with_priority)],
+            vec![frame(1, 4 | 8 | 0x20, &both)],
+        ] {
+            for pieces in [1, 3, 100] {
+                let end = frames.len() - 1;
+                assert_eq!(feed(&frames, pieces).1, Some((Offence::Fragment, end)), "in pieces of {pieces}");
+            }
+        }
+        assert_eq!(feed(&[frame(1, 4, b"\x82\x04\x03/tf"), frame(0, 0, block)], 2).1, None);
+    }
+}

@@ -1,0 +1,223 @@
+//! Looks into header blocks for a path with a fragment, which the parser cuts off without a word (RFC 9113 section 8.3.1 allows
+//! none).
+//!
+//! It walks the representations of HPACK (RFC 7541 section 6) without decoding them. Of the dynamic table it must know only
+//! which entries are paths: their values were looked at when they came.
+
+use std::collections::VecDeque;
+
+/// The most entries a table of 4 KiB can have (RFC 7541 section 4.1), which is what we let clients use.
+const MOST_ENTRIES: usize = 4096 / 32;
+
+/// The entries of the static table whose name is `:path`, and how many there are of all (RFC 7541 appendix A).
+const PATHS: [usize; 2] = [4, 5];
+const STATIC: usize = 61;
+
+/// `:path`, as it is and Huffman-coded.
+const NAME: &[u8] = b":path";
+const NAME_CODED: &[u8] = &[0xb9, 0x58, 0xd3, 0x3f];
+
+/// How many symbols have codes of how many bits (RFC 7541 appendix B); the codes are canonical, so that this says where they lie.
+const CODES: [(u32, u64); 21] = [
+    (5, 10),
+    (6, 26),
+    (7, 32),
+    (8, 6),
+    (10, 5),
+    (11, 3),
+    (12, 2),
+    (13, 6),
+    (14, 2),
+    (15, 3),
+    (19, 3),
+    (20, 8),
+    (21, 13),
+    (22, 26),
+    (23, 29),
+    (24, 12),
+    (25, 4),
+    (26, 15),
+    (27, 19),
+    (28, 29),
+    (30, 4),
+];
+
+/// Which of a connection's known entries are paths; the newest first.
+#[derive(Debug)]
+pub struct PathScan {
+    known: VecDeque<bool>,
+}
+
+/// A text as it stands in a block.
+struct Text<'a> {
+    bytes: &'a [u8],
+    coded: bool,
+}
+
+impl PathScan {
+    /// Begins a connection.
+    pub const fn new() -> Self {
+        Self { known: VecDeque::new() }
+    }
+
+    /// Looks through a whole block, and says whether it has a path with a fragment. Of what is malformed the rest is left to the
+    /// parser, which ends the connection.
+    pub fn has_fragment(&mut self, block: &[u8]) -> bool {
+        let (mut rest, mut found) = (block, false);
+        while let Some(first) = rest.first().copied() {
+            let (bits, kept) = match first {
+                0x80.. => (7, false),
+                0x40..0x80 => (6, true),
+                0x20..0x40 => (5, false),
+                _ => (4, false),
+            };
+            let Some(index) = integer(&mut rest, bits) else { return found };
+            if matches!(first, 0x80.. | 0x20..0x40) {
+                continue;
+            }
+            let is_path = if index == 0 {
+                let Some(name) = text(&mut rest) else { return found };
+                name.bytes == if name.coded { NAME_CODED } else { NAME }
+            } else {
+                PATHS.contains(&index) || (index > STATIC && self.known.get(index - STATIC - 1) == Some(&true))
+            };
+            let Some(value) = text(&mut rest) else { return found };
+            found |= is_path && value.has_hash();
+            if kept {
+                self.known.truncate(MOST_ENTRIES - 1);
+                self.known.push_front(is_path);
+            }
+        }
+        found
+    }
+}
+
+impl Text<'_> {
+    fn has_hash(&self) -> bool {
+        if !self.coded {
+            return self.bytes.contains(&b'#');
+        }
+        let (mut window, mut bits) = (0_u64, 0_u32);
+        let mut bytes = self.bytes.iter();
+        loop {
+            while bits <= 32
+                && let Some(byte) = bytes.next()
+            {
+                window |= u64::from(*byte) << (56 - bits);
+                bits += 8;
+            }
+            match code_length(window >> 32) {
+                Some(length) if length <= bits => {
+                    if length == 12 && window >> 52 == 0xffa {
+                        return true;
+                    }
+                    window <<= length;
+                    bits -= length;
+                }
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// Returns how many bits the code has that these 32 bits begin with.
+fn code_length(bits: u64) -> Option<u32> {
+    let mut end = 0_u64;
+    CODES.iter().find_map(|(length, count)| {
+        end += count << (32 - length);
+        (bits < end).then_some(*length)
+    })
+}
+
+/// Reads an integer with a prefix of so many bits (RFC 7541 section 5.1).
+fn integer(bytes: &mut &[u8], bits: u32) -> Option<usize> {
+    let mask = (1_usize << bits) - 1;
+    let (first, mut rest) = bytes.split_first()?;
+    let mut value = usize::from(*first) & mask;
+    if value == mask {
+        let mut shift = 0;
+        loop {
+            let (byte, after) = rest.split_first()?;
+            rest = after;
+            value += usize::from(byte & 0x7f).checked_shl(shift).filter(|_| shift <= 21)?;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    *bytes = rest;
+    Some(value)
+}
+
+/// Reads a text (RFC 7541 section 5.2).
+fn text<'a>(bytes: &mut &'a [u8]) -> Option<Text<'a>> {
+    let coded = bytes.first()? & 0x80 != 0;
+    let length = integer(bytes, 7)?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(Text { bytes: text, coded })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/t#f`, Huffman-coded.
+    const CODED: [u8; 4] = [0x61, 0x3f, 0xf5, 0x2f];
+
+    fn found(blocks: &[&[&[u8]]]) -> Vec<bool> {
+        let mut scan = PathScan::new();
+        blocks.iter().map(|block| scan.has_fragment(&block.concat())).collect()
+    }
+
+    #[test]
+    fn finds_a_fragment_however_the_path_is_written() {
+        for name in [&[0x04_u8][..], &[0x05], &[0x14], &[0x44], b"\x00\x05:path", b"\x10\x05:path", b"\x00\x84\xb9\x58\xd3\x3f"] {
+            assert_eq!(found(&[&[name, b"\x04/t#f"]]), [true], "{name:?}");
+            assert_eq!(found(&[&[name, b"\x84", &CODED]]), [true], "{name:?}");
+            assert_eq!(found(&[&[name, b"\x03/tf"]]), [false], "{name:?}");
+            assert_eq!(found(&[&[b"\x82\x86", name, b"\x03/tf\x44\x02/#"]]), [true], "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_from_the_table_is_known() {
+        let keep_path: &[u8] = b"\x44\x02/a";
+        let keep_other: &[u8] = b"\x40\x01x\x01y";
+        // The newest entry is 62.
+        assert_eq!(found(&[&[keep_path, keep_other], &[b"\x0f\x30\x02/#"]]), [false, true]);
+        assert_eq!(found(&[&[keep_path, keep_other], &[b"\x0f\x2f\x02/#"]]), [false, false]);
+        // Its value was looked at when it came.
+        assert_eq!(found(&[&[b"\x44\x02/#"], &[b"\xbe"]]), [true, false]);
+    }
+
+    #[test]
+    fn other_fields_may_have_a_hash() {
+        assert_eq!(found(&[&[b"\x00\x01x\x01#\x0f\x24\x01#\x20\x3f\xe1\x1f"]]), [false]);
+    }
+
+    #[test]
+    fn codes_are_walked_as_the_standard_writes_them() {
+        // RFC 7541 appendix C.4.1 and C.6.1; none has a '#', and each ends with its padding.
+        for coded in [
+            &[0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff][..],
+            &[0xd0, 0x7a, 0xbe, 0x94, 0x10, 0x54, 0xd4, 0x44, 0xa8, 0x20, 0x05, 0x95, 0x04, 0x0b, 0x81, 0x66, 0xe0, 0x82, 0xa6],
+        ] {
+            assert!(!Text { bytes: coded, coded: true }.has_hash());
+        }
+        assert!(Text { bytes: &CODED, coded: true }.has_hash());
+        assert_eq!(CODES.iter().map(|(length, count)| count << (32 - length)).sum::<u64>(), 1 << 32, "the codes are complete");
+    }
+
+    #[test]
+    fn what_is_cut_or_too_large_ends_the_walk() {
+        let mut block = b"\x00\x05:path\x84".to_vec();
+        block.extend(CODED);
+        for end in 0..block.len() {
+            assert!(!PathScan::new().has_fragment(&block[..end]));
+        }
+        assert!(!PathScan::new().has_fragment(b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
+        assert!(!PathScan::new().has_fragment(b"\xff"));
+    }
+}

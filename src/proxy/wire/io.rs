@@ -1,0 +1,218 @@
+//! Reads and writes for hyper: tells the patrol what happens, shows the bytes to the scan, and says farewell.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::proxy::patrol::Awaits;
+use crate::proxy::scan::Offence;
+use crate::proxy::wire::line::Line;
+use crate::proxy::wire::preface::Protocol;
+use crate::proxy::wire::socket::Socket;
+
+/// The answer to a head that did not arrive in time, sent by hand because no request exists yet.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// GOAWAY with a code, sent by hand because the parser knows of no offence. It names the last stream as 2^31-1: which ones were
+/// looked at is not known here.
+const fn goaway(code: u8) -> [u8; 17] {
+    [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, code]
+}
+
+/// How many bytes of an unwanted upload are thrown away before its connection is reset.
+const MAX_DISCARDED: usize = 256 * 1024;
+
+/// The client's socket.
+pub struct Wire {
+    socket: Socket,
+    line: Rc<Line>,
+    /// What was read to tell the protocol, and how much of it was taken.
+    ahead: Vec<u8>,
+    taken: usize,
+    /// The last write was not taken whole: what follows it stands in the middle of something.
+    mid_write: bool,
+    /// How much was thrown away since we ended sending; `None` before that.
+    discarded: Option<usize>,
+    /// The client has been told that it offends.
+    told: bool,
+}
+
+impl Wire {
+    /// Wraps a socket.
+    #[must_use]
+    pub const fn new(socket: Socket, line: Rc<Line>) -> Self {
+        Self { socket, line, ahead: Vec::new(), taken: 0, mid_write: false, discarded: None, told: false }
+    }
+
+    /// Reads as much as tells which protocol the client speaks, and keeps it to be read again; `None` when it leaves before.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the socket does, or when the client takes too long.
+    pub fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Protocol>>> {
+        loop {
+            if let Some(protocol) = Protocol::of(&self.ahead) {
+                self.line.speaks(protocol);
+                return Poll::Ready(Ok(Some(protocol)));
+            }
+            let mut room = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut buf = ReadBuf::uninit(&mut room);
+            match Pin::new(&mut self.socket).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(())) => {
+                    self.line.guard.awaits(Awaits::Head);
+                    self.ahead.extend_from_slice(buf.filled());
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    return match self.line.guard.poll_expired(cx) {
+                        Some(awaited) => Poll::Ready(Err(self.late(cx, awaited))),
+                        None => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+
+    fn late(&mut self, cx: &mut Context<'_>, awaited: Awaits) -> io::Error {
+        // Never into the middle of an earlier answer that the client is slow to take.
+        if awaited == Awaits::Head && !self.mid_write && !self.line.is_multiplexed() {
+            // Best effort: the client was too slow, and the connection closes in any case.
+            let _ = Pin::new(&mut self.socket).poll_write(cx, TOO_LATE);
+            let _ = Pin::new(&mut self.socket).poll_flush(cx);
+        }
+        io::Error::new(io::ErrorKind::TimedOut, "the client took too long")
+    }
+
+    /// Takes what was read ahead, or reads.
+    fn poll_take(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(cx, buf);
+        }
+        let left = self.ahead.get(self.taken..).unwrap_or_default();
+        let taken = left.len().min(buf.remaining());
+        buf.put_slice(left.get(..taken).unwrap_or_default());
+        self.taken += taken;
+        if self.taken >= self.ahead.len() {
+            self.ahead = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, cx: &mut Context<'_>, asked: usize, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.mid_write = !matches!(result, Poll::Ready(Ok(count)) if count == asked);
+        self.line.guard.write_blocked(result.is_pending());
+        if result.is_pending()
+            && let Some(awaited) = self.line.guard.poll_expired(cx)
+        {
+            return Poll::Ready(Err(self.late(cx, awaited)));
+        }
+        result
+    }
+
+    /// Tells a client that it offends and closes, once it has had a chance to read that.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>, offence: Offence) -> Poll<io::Error> {
+        if !self.told && !self.mid_write {
+            let _ = Pin::new(&mut self.socket).poll_write(cx, &goaway(offence.code()));
+            let _ = Pin::new(&mut self.socket).poll_flush(cx);
+        }
+        self.told = true;
+        // Whatever becomes of it, the connection ends.
+        let _ = ready!(self.poll_farewell(cx));
+        Poll::Ready(io::Error::other("the client sends what no client may"))
+    }
+
+    /// Ends sending, and throws away what the client still sends for a moment: closing with bytes unread would reset the
+    /// connection, and the client might lose the answer (RFC 9112 section 9.6).
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.discarded.is_none() {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            if !self.line.is_mid_message() {
+                return Poll::Ready(Ok(()));
+            }
+            self.line.guard.awaits(Awaits::Farewell);
+        }
+        let discarded = self.discarded.get_or_insert(0);
+        let mut scrap = [std::mem::MaybeUninit::uninit(); 4096];
+        while *discarded < MAX_DISCARDED {
+            let mut buf = ReadBuf::uninit(&mut scrap);
+            match Pin::new(&mut self.socket).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => *discarded += buf.filled().len(),
+                Poll::Ready(_) => break,
+                Poll::Pending if self.line.guard.poll_expired(cx).is_none() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(offence) = this.line.offence() {
+            return this.poll_goodbye(cx, offence).map(Err);
+        }
+        let before = buf.filled().len();
+        let read = this.poll_take(cx, buf);
+        match &read {
+            Poll::Ready(Ok(())) => {
+                this.line.saw(buf.filled().get(before..).unwrap_or(&[]));
+                if let Some(offence) = this.line.offence() {
+                    buf.set_filled(before);
+                    return this.poll_goodbye(cx, offence).map(Err);
+                }
+                // A head that never ends is late however many bytes still come.
+                if this.line.is_multiplexed()
+                    && let Some(awaited) = this.line.guard.poll_expired(cx)
+                {
+                    return Poll::Ready(Err(this.late(cx, awaited)));
+                }
+            }
+            Poll::Pending => {
+                if let Some(awaited) = this.line.guard.poll_expired(cx) {
+                    return Poll::Ready(Err(this.late(cx, awaited)));
+                }
+            }
+            Poll::Ready(Err(_)) => {}
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.wrote(cx, buf.len(), result)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Self { socket, line, .. } = &mut *self;
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let result = match line.gathered.gather(bufs) {
+            Some(whole) => Pin::new(socket).poll_write(cx, &whole),
+            None => Pin::new(socket).poll_write_vectored(cx, bufs),
+        };
+        self.wrote(cx, asked, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        // What TLS has encrypted waits here and not in a write.
+        if flushed.is_pending() {
+            ready!(self.wrote(cx, 0, Poll::Pending))?;
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_farewell(cx)
+    }
+}
