@@ -20,9 +20,10 @@ use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::Board;
 use crate::domain::gate::live::{self, Measured};
 use crate::domain::gate::perfspec::{Answer, Answers, strict};
+use crate::proxy::certificates::{self, Certificates};
 use crate::proxy::listener;
 use crate::proxy::settings as data_plane;
-use crate::proxy::worker::{Counters, Parts};
+use crate::proxy::worker::{Counters, DoorSetup, Parts};
 use crate::seam::access::{self, AccessSender};
 use crate::seam::clock::Clock;
 use crate::seam::report;
@@ -54,6 +55,9 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// A certificate cannot be used any more, although it could when the configuration was read.
+    #[error("{0}")]
+    Certificates(String),
     /// A thread or runtime could not be made, or a worker stopped.
     #[error("cannot run: {0}")]
     Run(#[from] io::Error),
@@ -71,7 +75,7 @@ impl AppError {
                 _ => "check the address".to_owned(),
             }),
             Self::AccessLog { .. } => Some("choose a writable file, 'stdout' or 'off'".to_owned()),
-            Self::State(_) | Self::Run(_) => None,
+            Self::State(_) | Self::Certificates(_) | Self::Run(_) => None,
         }
     }
 }
@@ -94,17 +98,21 @@ pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), Ap
     for warning in &opened.warnings {
         tracing::warn!("{warning}");
     }
-    let mut listeners = bind_all(&settings.listen, settings.workers)?;
+    let addresses: Vec<SocketAddr> = settings.listen.iter().map(|listen| listen.address).collect();
+    let mut listeners = bind_all(&addresses, settings.workers)?;
     let admin = bind_plain(settings.admin)?;
     let addresses = Addresses {
         listen: listeners.first().map_or_else(Vec::new, |of_worker| of_worker.iter().filter_map(|l| l.local_addr().ok()).collect()),
         admin: admin.local_addr()?,
     };
     let (access, log) = access_log(&settings.access_log)?;
-    let plane = Plane::start(settings, Arc::new(opened.store), &mut listeners, access, log.as_ref())?;
+    let (certificates, doors) = doors(&settings.listen)?;
+    let plane = Plane::start(settings, doors, Arc::new(opened.store), &mut listeners, access, log.as_ref())?;
     let admin = plane.admin(admin, addresses.admin.ip().is_loopback())?;
     ready(&addresses);
-    let stopped = wait_for_stop(&plane.failed);
+    let (refresh, asked) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("certificates".to_owned()).spawn(move || certificates::watch(certificates, &asked))?;
+    let stopped = wait_for_stop(&plane.failed, &refresh);
     plane.drain(admin);
     if let Some(log) = log
         && !log.finish(LOG_PATIENCE)
@@ -112,6 +120,21 @@ pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), Ap
         tracing::warn!("the last lines of the access log were not written in time");
     }
     stopped
+}
+
+/// Makes what is particular to each listener, and reads the certificates of those that have some.
+fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec<DoorSetup>), AppError> {
+    let (mut certificates, mut doors) = (Vec::new(), Vec::new());
+    for one in listen {
+        let mut door = DoorSetup { tls: None, proxies: one.proxies.clone() };
+        if let Some(files) = one.tls.clone() {
+            let loaded = Certificates::load(files).map_err(|problem| AppError::Certificates(problem.to_string()))?;
+            door.tls = Some(loaded.slot());
+            certificates.push(loaded);
+        }
+        doors.push(door);
+    }
+    Ok((certificates, doors))
 }
 
 /// How long the last lines of the access log may take at the end.
@@ -148,6 +171,7 @@ struct Plane {
 impl Plane {
     fn start(
         settings: &Settings,
+        doors: Vec<DoorSetup>,
         store: Arc<ServiceStore>,
         listeners: &mut Vec<Vec<TcpListener>>,
         access: Option<AccessSender>,
@@ -177,6 +201,7 @@ impl Plane {
             clock,
             counters: Arc::clone(&counters),
             drain: draining,
+            doors,
         };
         let mut workers = Vec::new();
         for (index, own) in std::mem::take(listeners).into_iter().enumerate() {
@@ -292,19 +317,24 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Waits for SIGTERM, SIGINT or a worker's end; a second signal ends the process at once.
-fn wait_for_stop(failed: &watch::Receiver<bool>) -> Result<(), AppError> {
+/// Waits for SIGTERM, SIGINT or a worker's end; a second signal ends the process at once. SIGHUP asks for a refresh.
+fn wait_for_stop(failed: &watch::Receiver<bool>, refresh: &std::sync::mpsc::Sender<()>) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut failed = failed.clone();
     let outcome = runtime.block_on(async {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        tokio::select! {
-            _ = term.recv() => Ok(()),
-            _ = int.recv() => Ok(()),
-            broken = failed.wait_for(|failed| *failed) => match broken {
-                Ok(_) => Err(AppError::Run(io::Error::other("a worker stopped"))),
-                Err(_) => Ok(()),
-            },
+        let mut hup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = term.recv() => return Ok(()),
+                _ = int.recv() => return Ok(()),
+                // Its thread lives as long as the sender.
+                _ = hup.recv() => drop(refresh.send(())),
+                broken = failed.wait_for(|failed| *failed) => return match broken {
+                    Ok(_) => Err(AppError::Run(io::Error::other("a worker stopped"))),
+                    Err(_) => Ok(()),
+                },
+            }
         }
     });
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {

@@ -44,6 +44,7 @@ impl Plane {
             clock,
             counters: Arc::new(Counters::default()),
             drain: draining,
+            doors: Vec::new(),
         };
         let (mut addresses, mut threads) = (Vec::new(), Vec::new());
         for index in 0..workers {

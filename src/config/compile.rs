@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::check;
 use crate::config::service;
-use crate::config::settings::{AccessLog, Settings};
+use crate::config::settings::{AccessLog, Listen, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
@@ -21,7 +21,14 @@ const MOST_WORKERS: u16 = 1024;
 /// Compiles a configuration; `None` where something could not be compiled, which was reported. `base` is the folder
 /// of the file, to which paths in it are relative.
 pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, report: &Report<'_>) -> Option<Settings> {
-    let listen = listen(spec, report);
+    let written = spec.listen.as_ref().map_or(&[][..], |list| &list.value);
+    if let Some(list) = &spec.listen
+        && list.value.is_empty()
+    {
+        report.error(&list.place, "there is no address to listen on", "write an address with a port, such as 127.0.0.1:8080");
+    }
+    let listeners: Vec<_> = written.iter().filter_map(|one| Some((one, one.address(report)?))).collect();
+    let listen: Vec<(SocketAddr, &Place)> = listeners.iter().map(|(_, address)| *address).collect();
     let admin = spec.admin.as_ref().map_or(Some(DEFAULT_ADMIN), |text| values::address(text, report));
     if let Some(admin) = admin {
         check::listeners(&listen, admin, spec.admin.as_ref().map(|text| &text.place), report);
@@ -40,8 +47,8 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         check::service(written, compiled.as_ref(), &listen, report);
         services.extend(compiled);
     }
-    let listen: Vec<SocketAddr> = listen.into_iter().map(|(address, _)| address).collect();
-    let state = state(spec, base, *listen.first()?, around, report);
+    let listen: Vec<Listen> = listeners.iter().map(|(one, (address, _))| one.compile(*address, base, report)).collect();
+    let state = state(spec, base, listen.first()?.address, around, report);
     Some(Settings {
         listen,
         admin: admin?,
@@ -53,14 +60,6 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         timeouts: timeouts?,
         services,
     })
-}
-
-fn listen<'s>(spec: &'s Spec, report: &Report<'_>) -> Vec<(SocketAddr, &'s Place)> {
-    let Some(list) = &spec.listen else { return Vec::new() };
-    if list.value.is_empty() {
-        report.error(&list.place, "there is no address to listen on", "write an address with a port, such as 127.0.0.1:8080");
-    }
-    list.value.iter().filter_map(|text| Some((values::address(text, report)?, &text.place))).collect()
 }
 
 fn access_log(text: &At<String>, base: &Path, report: &Report<'_>) -> Option<AccessLog> {

@@ -1,6 +1,7 @@
 //! A configuration made of flags instead of a file, or a file with some of its values replaced by flags.
 
 use crate::config::service_spec::{GateFilesSpec, GateSpec, PlanSpec, RampSpec, ServiceSpec, VersionSpec};
+use crate::config::listen::ListenSpec;
 use crate::config::spec::Spec;
 use crate::formats::yaml::place::{At, Place, Report};
 
@@ -75,7 +76,7 @@ impl Flags {
 
     fn replace(&self, spec: &mut Spec) {
         if !self.listen.is_empty() {
-            let listen = self.listen.iter().filter_map(|text| flag("--listen", Some(text))).collect();
+            let listen = self.listen.iter().filter_map(|text| flag("--listen", Some(text))).map(ListenSpec::plain).collect();
             spec.listen = Some(At::new(listen, Place::flag("--listen")));
         }
         for (name, given, value) in [

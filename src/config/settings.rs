@@ -10,12 +10,13 @@ use crate::domain::gate::{Gate, Policy};
 use crate::domain::rollout::Schedule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::{Name, Version};
+use crate::formats::tls::TlsFiles;
 
 /// Everything a proxy needs to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where traffic comes in; at least one, port 0 stands for any free port.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// Where the API and the metrics are; never one of `listen`.
     pub admin: SocketAddr,
     /// The folder of the state and the journal.
@@ -32,6 +33,17 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What is proxied; at least one, names and hosts are unique.
     pub services: Vec<Service>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its certificates; `None` where it speaks without encryption.
+    pub tls: Option<TlsFiles>,
+    /// The networks whose connections begin with a PROXY header, which is believed.
+    pub proxies: Vec<IpNet>,
 }
 
 /// Where the access log goes.

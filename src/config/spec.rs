@@ -3,6 +3,7 @@
 //! What is missing or of the wrong kind is reported here, so a later step takes `None` for "already reported or
 //! not wanted" and adds nothing.
 
+use crate::config::listen::ListenSpec;
 use crate::config::service_spec::ServiceSpec;
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Place, Report};
@@ -11,7 +12,7 @@ use crate::formats::yaml::tree::{Node, Value};
 /// A whole configuration.
 #[derive(Debug, Default)]
 pub(super) struct Spec {
-    pub(super) listen: Option<At<Vec<At<String>>>>,
+    pub(super) listen: Option<At<Vec<ListenSpec>>>,
     pub(super) admin: Option<At<String>>,
     pub(super) state: Option<At<String>>,
     pub(super) workers: Option<At<String>>,
@@ -45,7 +46,7 @@ impl Spec {
         }
         let Some(mut fields) = Fields::open(root, String::new(), report) else { return Self::default() };
         let spec = Self {
-            listen: fields.one_or_more("listen"),
+            listen: ListenSpec::read_all(&mut fields, report),
             admin: fields.text("admin"),
             state: fields.text("state"),
             workers: fields.text("workers"),

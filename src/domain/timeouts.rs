@@ -11,7 +11,7 @@ pub struct Timeouts {
     pub response: Duration,
     /// Between two pieces of a body, in either direction.
     pub body_idle: Duration,
-    /// From the first byte of a request head to its last.
+    /// From the first byte of a request head to its last; also for a TLS handshake.
     pub header: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,

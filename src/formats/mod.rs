@@ -10,4 +10,5 @@ pub mod metric_values;
 pub mod perfspec;
 pub mod problem;
 pub mod slo;
+pub mod tls;
 pub mod yaml;

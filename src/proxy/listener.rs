@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
-use crate::proxy::connection::{self, Admitted};
+use crate::proxy::connection::{self, Admitted, Door};
 use crate::proxy::patrol;
-use crate::proxy::worker::{Parts, Worker};
+use crate::proxy::worker::{DoorSetup, Parts, Worker};
 
 /// Runs a worker on the calling thread until it has drained.
 ///
@@ -25,10 +25,13 @@ pub fn run(index: usize, listeners: Vec<TcpListener>, parts: &Parts) -> io::Resu
         tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
         let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
         let mut accepting = Vec::new();
-        for listener in listeners {
+        for (index, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            accepting.push(tokio::task::spawn_local(accept(listener, Rc::clone(&worker), parts.drain.clone())));
+            let port = listener.local_addr().map_or(0, |a| a.port());
+            let DoorSetup { tls, proxies } = parts.doors.get(index).cloned().unwrap_or_default();
+            let door = Rc::new(Door { port, tls, proxies });
+            accepting.push(tokio::task::spawn_local(accept(listener, door, Rc::clone(&worker), parts.drain.clone())));
         }
         for task in accepting {
             // A panic there is a bug that the process reports by itself; the others drain all the same.
@@ -50,14 +53,13 @@ async fn ticks(worker: Rc<Worker>) {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
-    let port = listener.local_addr().map_or(0, |a| a.port());
+async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             biased;
             _ = drain.wait_for(|draining| *draining) => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, remote)) => admit(socket, remote, port, &worker),
+                Ok((socket, remote)) => admit(socket, remote, &door, &worker),
                 Err(error) => {
                     worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%error, "a connection could not be accepted");
@@ -74,19 +76,19 @@ async fn accept(listener: tokio::net::TcpListener, worker: Rc<Worker>, mut drain
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((socket, remote)) = listener.accept() {
         if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(socket)) {
-            admit(socket, remote, port, &worker);
+            admit(socket, remote, &door, &worker);
         }
     }
 }
 
-fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, port: u16, worker: &Rc<Worker>) {
+fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, door: &Rc<Door>, worker: &Rc<Worker>) {
     if worker.patrol.connections() >= worker.settings.connections {
         worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
         return;
     }
     worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let admitted = Admitted::new(socket, remote, worker);
-    tokio::task::spawn_local(connection::serve(admitted, port, Rc::clone(worker)));
+    tokio::task::spawn_local(connection::serve(admitted, Rc::clone(door), Rc::clone(worker)));
 }
 
 /// Waits until every connection is closed, at most for the drain time.

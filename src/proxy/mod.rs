@@ -4,6 +4,7 @@
 //! the routing table and, for canary requests, the trial's counters. [`serve`] is the hot path, whole and in order.
 
 pub mod body;
+pub mod certificates;
 pub mod client;
 pub mod connection;
 pub mod deadline;

@@ -18,6 +18,8 @@ pub const MAX_VALUE: usize = 16 * 1024;
 pub const MAX_INFORMATIONAL: u32 = 16;
 /// The longest an idle upstream connection is kept; below the keep-alive of common servers.
 pub const POOL_IDLE: Duration = Duration::from_secs(3);
+/// How many TLS handshakes may go on at once per worker; others wait.
+pub const MOST_HANDSHAKES: usize = 256;
 /// The most idle connections per worker and endpoint.
 pub const POOL_SIZE: usize = 64;
 

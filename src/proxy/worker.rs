@@ -5,17 +5,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ipnet::IpNet;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::domain::outcome::Role;
 use crate::domain::split::Draw;
 use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{Limits, Patrol};
+use crate::proxy::certificates::TlsSlot;
 use crate::proxy::sanitise::Policy;
 use crate::proxy::scan::{Flood, Offence};
-use crate::proxy::settings::Settings;
+use crate::proxy::settings::{MOST_HANDSHAKES, Settings};
 use crate::proxy::upstream::Pools;
 use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
@@ -36,6 +38,8 @@ pub struct Counters {
     pub open: AtomicU64,
     /// Connections turned away because the worker had too many, or could not be accepted.
     pub rejected: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
     /// Connections cut off for a flood of cheap frames, by kind.
     pub floods: [AtomicU64; Flood::ALL.len()],
 }
@@ -57,6 +61,17 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// Turns true when the process drains.
     pub drain: watch::Receiver<bool>,
+    /// What is particular to each listener, in their order; nothing where there is no entry.
+    pub doors: Vec<DoorSetup>,
+}
+
+/// What is particular to a listener.
+#[derive(Clone, Default)]
+pub struct DoorSetup {
+    /// How it is encrypted, if it is.
+    pub tls: Option<TlsSlot>,
+    /// The networks whose connections begin with a PROXY header.
+    pub proxies: Vec<IpNet>,
 }
 
 /// Everything one worker owns. Single-threaded; nothing in it is shared but what [`Parts`] names.
@@ -69,6 +84,8 @@ pub struct Worker {
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
     pub(in crate::proxy) access: Option<AccessSender>,
     pub(in crate::proxy) counters: Arc<Counters>,
+    /// The TLS handshakes that may go on at once.
+    pub(in crate::proxy) handshakes: Semaphore,
     /// Told when the drain time is over and the remaining connections must go.
     pub(in crate::proxy) cut: Notify,
     /// Where small writes to clients are gathered.
@@ -100,6 +117,7 @@ impl Worker {
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
+            handshakes: Semaphore::new(MOST_HANDSHAKES),
             cut: Notify::new(),
             gathered: Gathered::default(),
             draining: Cell::new(false),

@@ -129,6 +129,7 @@ impl Source {
             (&m::ACCEPTED, read(&counters.accepted)),
             (&m::REJECTED, read(&counters.rejected)),
             (&m::REFUSED, read(&counters.refused)),
+            (&m::HANDSHAKES_FAILED, read(&counters.handshakes_failed)),
             (&m::DROPPED, dropped.map_or(0.0, read)),
             (&m::DECISION_AGE, age as f64 / 1e9),
         ];

@@ -1,6 +1,7 @@
 //! Claims about the exposition: exact figures, bounded series, only labels from configuration.
 
 use super::*;
+use crate::proxy::scan::Flood;
 use crate::control::status::RolloutStatus;
 use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
@@ -182,6 +183,8 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     for (count, value) in [(&counters.open, 1), (&counters.accepted, 5), (&counters.rejected, 2), (&counters.refused, 3)] {
         count.store(value, Ordering::Relaxed);
     }
+    counters.handshakes_failed.store(4, Ordering::Relaxed);
+    counters.floods[0].store(6, Ordering::Relaxed);
     let text = text(&figures);
     let expected = [
         (r#"portcullis_gate_requests{service="carts",gate="p95 < 1 s"}"#, 20.0),
@@ -205,6 +208,8 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         ("portcullis_connections_accepted_total", 5.0),
         ("portcullis_connections_rejected_total", 2.0),
         ("portcullis_requests_refused_total", 3.0),
+        ("portcullis_tls_handshakes_failed_total", 4.0),
+        (r#"portcullis_http2_floods_total{kind="ping"}"#, 6.0),
         ("portcullis_access_log_dropped_total", 9.0),
         ("portcullis_series_omitted", 0.0),
         (concat!("portcullis_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
@@ -241,7 +246,7 @@ fn labels_are_those_of_the_house_and_none_comes_from_a_request() {
         let Some((labels, _)) = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')) else { continue };
         for pair in labels.split("\",") {
             let name = pair.split('=').next().unwrap();
-            assert!(["service", "version", "role", "class", "gate", "phase", "test", "verdict", "le"].contains(&name), "{line}");
+            assert!(["service", "version", "role", "class", "gate", "phase", "test", "verdict", "kind", "le"].contains(&name), "{line}");
         }
     }
 }
@@ -261,8 +266,8 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     assert_eq!(omitted as usize % VERSION_SERIES, 0, "a version is left out as a whole");
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
-    // Besides: seven of the process, the rollbacks, two weights, and how many were left out.
-    let others = 7 + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
+    // Besides: eight of the process and its floods, the rollbacks, two weights, and how many were left out.
+    let others = 8 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
     assert_eq!(series(&text) + omitted as usize, 247 * VERSION_SERIES + others);
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#), Some(1.0));
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.1",role="stable",class="2xx"}"#), Some(0.0));

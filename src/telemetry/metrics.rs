@@ -75,6 +75,8 @@ pub const REJECTED: Definition =
     counter("portcullis_connections_rejected_total", &[], "Client connections that were turned away or could not be accepted.");
 pub const REFUSED: Definition =
     counter("portcullis_requests_refused_total", &[], "Requests that were refused before a version was picked.");
+pub const HANDSHAKES_FAILED: Definition =
+    counter("portcullis_tls_handshakes_failed_total", &[], "TLS handshakes with clients that failed.");
 pub const FLOODS: Definition = counter(
     "portcullis_http2_floods_total",
     &["kind"],
@@ -87,7 +89,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 23] = [
+pub const ALL: [&Definition; 24] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -107,6 +109,7 @@ pub const ALL: [&Definition; 23] = [
     &ACCEPTED,
     &REJECTED,
     &REFUSED,
+    &HANDSHAKES_FAILED,
     &FLOODS,
     &DROPPED,
     &OMITTED,

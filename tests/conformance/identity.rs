@@ -1,7 +1,7 @@
 //! H-01 to H-11: hop-by-hop fields and fields that say who somebody is.
 
-use crate::oracle::{BAD, Bench, Expect, ONE, case, get};
-use crate::support::client::Client;
+use crate::oracle::{BAD, Bench, Expect, ONE, case, get, telling};
+use crate::support::client::{Client, End};
 use crate::support::message::Message;
 use crate::support::proxy;
 use crate::support::upstream::Upstream;
@@ -129,4 +129,30 @@ fn h11_limits_hold_for_chains_and_cookies_too() {
         case("H-11 name", get(format!("{}: a\r\n", "x".repeat(70_000))), Expect::Refused(&[431, 400])),
         case("bad", get(": a\r\n"), BAD),
     ]);
+}
+
+#[test]
+fn the_client_is_who_the_proxy_header_of_a_trusted_peer_says() {
+    let upstream = telling();
+    let proxy = proxy::to([upstream.address]).proxied().start();
+    let request = b"GET /t HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
+    let mut client = Client::connect(proxy.address);
+    client.send([&b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 8443\r\n"[..], request].concat());
+    assert_eq!(client.answers(1, &[])[0].status(), 200);
+    let seen = upstream.requests();
+    assert_eq!((seen[0].one("x-forwarded-for"), seen[0].one("x-forwarded-port")), ("192.0.2.7", "8443"));
+    let mut other = Client::connect(proxy.address);
+    other.send(request);
+    assert_ne!(other.read_to_end(crate::support::PATIENCE), End::Open);
+    assert_eq!((upstream.requests().len(), proxy.refused()), (1, 1), "without the header nothing is passed on");
+}
+
+#[test]
+fn a_proxy_header_from_anybody_else_is_no_request() {
+    let upstream = telling();
+    let proxy = proxy::to([upstream.address]).start();
+    let mut client = Client::connect(proxy.address);
+    client.send(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 8443\r\nGET /t HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_ne!(client.read_to_end(crate::support::PATIENCE), End::Open);
+    assert!(upstream.requests().is_empty());
 }

@@ -207,6 +207,7 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
         clock: Clock::start(),
         counters: Arc::default(),
         drain: draining,
+        doors: Vec::new(),
     };
     runtime.block_on(async {
         let worker = Worker::new(0, &parts);

@@ -7,6 +7,7 @@
 mod support;
 
 mod chunked;
+mod encrypted;
 mod exchanges;
 mod faults;
 mod framing;

@@ -134,6 +134,7 @@ impl Desk {
             clock: self.clock,
             counters: Arc::clone(&self.counters),
             drain: self.draining.clone(),
+            doors: Vec::new(),
         }
     }
 

@@ -14,9 +14,10 @@ use portcullis::domain::time::Timestamp;
 use portcullis::domain::timeouts::Timeouts;
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
+use portcullis::proxy::certificates::TlsSlot;
 use portcullis::proxy::listener;
 use portcullis::proxy::settings::Settings;
-use portcullis::proxy::worker::{Counters, Parts};
+use portcullis::proxy::worker::{Counters, DoorSetup, Parts};
 use portcullis::seam::access::{self, AccessReceiver};
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report};
@@ -54,6 +55,7 @@ pub struct Setup {
     stable: Vec<SocketAddr>,
     hosts: Vec<String>,
     canary: Option<Canary>,
+    door: DoorSetup,
 }
 
 /// Short time-outs for tests; still long enough for a busy machine.
@@ -84,13 +86,25 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         connections: 1_000,
         pseudonym: "gate-1".to_owned(),
     };
-    Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None }
+    Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None, door: DoorSetup::default() }
 }
 
 impl Setup {
     /// Changes the settings.
     pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
+        self
+    }
+
+    /// Encrypts the listener.
+    pub fn tls(mut self, slot: TlsSlot) -> Self {
+        self.door.tls = Some(slot);
+        self
+    }
+
+    /// Expects a PROXY header from loopback peers.
+    pub fn proxied(mut self) -> Self {
+        self.door.proxies.push(IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST)));
         self
     }
 
@@ -149,6 +163,7 @@ impl Setup {
             clock: Clock::start(),
             counters: Arc::clone(&counters),
             drain: draining,
+            doors: vec![self.door],
         };
         let first = listener((Ipv4Addr::LOCALHOST, 0).into());
         let address = first.local_addr().unwrap();

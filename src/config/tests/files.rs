@@ -18,7 +18,7 @@ fn the_example_holds_every_key_and_its_defaults() {
     let Loaded { settings, notes } =
         load(Some(&path), &Flags::default(), &around()).unwrap_or_else(|problems| panic!("{}", shown(&problems)));
     assert_eq!(notes, []);
-    assert_eq!(settings.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(settings.listen, [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new() }]);
     assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(settings.state, Path::new("/var/lib/portcullis"));
     assert_eq!(settings.workers, 2);
@@ -219,5 +219,34 @@ fn the_seeds_gate_files_become_gates() {
         assert_eq!(count(&gates("")), (0, 1, 1), "{name}");
         assert_eq!(count(&gates("    derive_tripwire: false\n")), (0, 1, 0), "{name}");
         assert_eq!(count(&gates("    gates: [errors < 1%]\n")), (1, 1, 1), "{name}");
+    }
+}
+
+#[test]
+fn a_listener_may_have_certificates_and_trusted_proxies() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(folder.path().join("cert.pem"), certificate.pem()).unwrap();
+    fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let text = |listen: &str| format!("listen: {listen}\nservices: [{{name: a, stable: {{version: v1, endpoints: ['127.0.0.1:1']}}}}]\n");
+    let load = |listen: &str| load_text("p.yaml", &text(listen), folder.path(), &around());
+    let tls = "{address: '127.0.0.1:8443', tls: {certificates: [{chain: cert.pem, key: key.pem}]}, proxy_protocol: [10.0.0.0/8]}";
+    for listen in [tls.to_owned(), format!("[127.0.0.1:8080, {tls}]")] {
+        let listen = load(&listen).unwrap().settings.listen;
+        let last = listen.last().unwrap();
+        assert_eq!((last.address.port(), last.proxies.len()), (8443, 1));
+        assert_eq!(last.tls.as_ref().unwrap().certificates[0].chain, folder.path().join("cert.pem"));
+    }
+    for (listen, wanted) in [
+        ("{tls: {certificates: []}}", "address is missing"),
+        ("{address: '127.0.0.1:1', tls: {}}", "certificates is missing"),
+        ("{address: '127.0.0.1:1', tls: {certificates: [{chain: none.pem, key: key.pem}]}}", "none.pem"),
+        ("{address: '127.0.0.1:1', tls: {certificates: [{chain: cert.pem}]}}", "key is missing"),
+        ("{address: '127.0.0.1:1', tls: {certificates: [{chain: cert.pem, key: cert.pem}]}}", "private key"),
+        ("{address: '127.0.0.1:1', proxy_protocol: [x]}", "\"x\""),
+    ] {
+        let problems = load(listen).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(wanted)), "{listen}: {problems:?}");
     }
 }

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ipnet::IpNet;
 use tokio::net::TcpStream;
 
+use crate::proxy::certificates::TlsSlot;
 use crate::proxy::patrol::{ConnectionGuard, Ticket};
 use crate::proxy::worker::{Counters, Worker};
 
@@ -16,6 +18,16 @@ pub struct Admitted {
     pub(super) remote: SocketAddr,
     pub(super) guard: Rc<ConnectionGuard>,
     pub(super) hold: Hold,
+}
+
+/// What all connections of a listener have in common.
+pub struct Door {
+    /// Its port.
+    pub port: u16,
+    /// How it is encrypted, if it is.
+    pub tls: Option<TlsSlot>,
+    /// The networks whose connections begin with a PROXY header.
+    pub proxies: Vec<IpNet>,
 }
 
 /// What keeps a connection counted and under patrol.

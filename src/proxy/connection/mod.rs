@@ -5,7 +5,9 @@ mod drive;
 mod held;
 mod http1;
 mod http2;
+mod proxied;
+mod secure;
 mod serve;
 
-pub use admitted::Admitted;
+pub use admitted::{Admitted, Door};
 pub use serve::serve;

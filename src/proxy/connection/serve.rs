@@ -2,9 +2,12 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use crate::proxy::connection::admitted::Admitted;
+use crate::proxy::connection::admitted::{Admitted, Door};
+use crate::proxy::connection::proxied::{self, Proxied};
+use crate::proxy::connection::secure::shake_hands;
 use crate::proxy::connection::{http1, http2};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
@@ -12,13 +15,35 @@ use crate::proxy::wire::{Line, Protocol, Socket, Wire};
 use crate::proxy::worker::Worker;
 
 /// Serves one connection to its end.
-pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>) {
-    let Admitted { socket, remote, guard, hold } = admitted;
+pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
+    let Admitted { mut socket, mut remote, guard, hold } = admitted;
+    let mut port = door.port;
     // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
+    if door.proxies.iter().any(|net| net.contains(&remote.ip().to_canonical())) {
+        match tokio::time::timeout(worker.settings.timeouts.header, proxied::read(&mut socket)).await {
+            Ok(Ok(Proxied::For { client, local })) => (remote, port) = (client, local.port()),
+            Ok(Ok(Proxied::Own)) => {}
+            Ok(Err(_)) | Err(_) => {
+                worker.refused();
+                return tracing::warn!(%remote, "a connection without the PROXY header that its network is to send");
+            }
+        }
+    }
     let line = Rc::new(Line::new(worker.gathered.clone(), Rc::clone(&guard)));
-    let peer = Rc::new(Peer::new(remote, port, &worker.settings.trusted));
-    let mut wire = Wire::new(Socket::Tcp(socket), Rc::clone(&line));
+    let (socket, agreed) = match &door.tls {
+        None => (Socket::Tcp(socket), None),
+        Some(slot) => match Box::pin(shake_hands(socket, slot, &worker)).await {
+            Ok((socket, protocol)) => (socket, Some(protocol)),
+            Err(error) => {
+                worker.counters.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+                return tracing::debug!(%remote, %error, "a TLS handshake failed");
+            }
+        },
+    };
+    let describe = if agreed.is_some() { Peer::over_tls } else { Peer::new };
+    let peer = Rc::new(describe(remote, port, &worker.settings.trusted));
+    let mut wire = Wire::new(socket, Rc::clone(&line));
     // What the client has sent when the drain begins is still served, and only after a turn does the runtime know of it.
     let drained = async {
         poll_fn(|_| if worker.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
@@ -26,7 +51,7 @@ pub async fn serve(admitted: Admitted, port: u16, worker: Rc<Worker>) {
     };
     let first = tokio::select! {
         biased;
-        first = poll_fn(|cx| wire.poll_protocol(cx)) => first,
+        first = poll_fn(|cx| wire.poll_protocol(agreed, cx)) => first,
         () = drained => Ok(None),
     };
     let protocol = match first {

@@ -46,7 +46,7 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
     let mut present = Present::in_head(&head.headers);
     present.odd |= head.headers.keys().any(|name| name.as_str().contains('_'));
     let framing = framing(head, present)?;
-    let host = target_and_host(head)?;
+    let host = target_and_host(head, peer.scheme)?;
     if present.expect {
         expectation(&head.headers)?;
     }
@@ -114,7 +114,7 @@ fn framing(head: &Parts, present: Present) -> Result<Framing, Refusal> {
 }
 
 /// Brings the target into origin form (or `*`), makes Host agree with it and returns the host for routing.
-fn target_and_host(head: &mut Parts) -> Result<String, Refusal> {
+fn target_and_host(head: &mut Parts, scheme: &str) -> Result<String, Refusal> {
     if head.uri.path_and_query().map_or(0, |p| p.as_str().len()) > MAX_TARGET {
         return refuse(414, "the request target is longer than 8 KiB");
     }
@@ -132,7 +132,7 @@ fn target_and_host(head: &mut Parts) -> Result<String, Refusal> {
     };
     let mut host = parsed.canonical();
     match (head.uri.scheme_str(), head.uri.authority()) {
-        (Some("http"), Some(named)) => {
+        (Some(given), Some(named)) if given == "http" || given == scheme => {
             let Some(of_target) = host_and_port(named.as_str()) else {
                 return refuse(400, "the target's authority is not a host with an optional port");
             };

@@ -47,14 +47,15 @@ impl Wire {
         Self { socket, line, ahead: Vec::new(), taken: 0, mid_write: false, discarded: None, told: false }
     }
 
-    /// Reads as much as tells which protocol the client speaks, and keeps it to be read again; `None` when it leaves before.
+    /// Reads as much as tells which protocol the client speaks unless that was agreed on, and keeps it to be read again; `None`
+    /// when it leaves before.
     ///
     /// # Errors
     ///
     /// Fails when the socket does, or when the client takes too long.
-    pub fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Protocol>>> {
+    pub fn poll_protocol(&mut self, agreed: Option<Protocol>, cx: &mut Context<'_>) -> Poll<io::Result<Option<Protocol>>> {
         loop {
-            if let Some(protocol) = Protocol::of(&self.ahead) {
+            if let Some(protocol) = agreed.or_else(|| Protocol::of(&self.ahead)) {
                 self.line.speaks(protocol);
                 return Poll::Ready(Ok(Some(protocol)));
             }

@@ -1,0 +1,84 @@
+//! Keeps the certificates of the listeners current: reads their files again and again, and swaps what has changed.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+
+use crate::formats::problem::Problem;
+use crate::formats::tls::{self, TlsFiles};
+
+/// The configuration that new connections of a listener are encrypted with.
+pub type TlsSlot = Arc<ArcSwap<ServerConfig>>;
+
+/// How often the files are looked at without being asked to.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// A listener's files and what was made of them.
+#[derive(Debug)]
+pub struct Certificates {
+    files: TlsFiles,
+    slot: TlsSlot,
+    /// Of the contents that were last tried, good or bad.
+    tried: u64,
+}
+
+impl Certificates {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first file that cannot be used, and how to mend it.
+    pub fn load(files: TlsFiles) -> Result<Self, Box<Problem>> {
+        let tried = digest(&files);
+        let slot = Arc::new(ArcSwap::from_pointee(tls::server(&files)?));
+        Ok(Self { files, slot, tried })
+    }
+
+    /// Returns where the current configuration is found.
+    #[must_use]
+    pub fn slot(&self) -> TlsSlot {
+        Arc::clone(&self.slot)
+    }
+
+    /// Reads the files again if their contents have changed; says whether new ones are in use.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first file that cannot be used; what was in use stays so.
+    pub fn refresh(&mut self) -> Result<bool, Box<Problem>> {
+        let now = digest(&self.files);
+        if now == self.tried {
+            return Ok(false);
+        }
+        self.tried = now;
+        self.slot.store(Arc::new(tls::server(&self.files)?));
+        Ok(true)
+    }
+}
+
+/// Sums up the contents of the files; one that cannot be read counts as such.
+fn digest(files: &TlsFiles) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for path in files.paths() {
+        std::fs::read(path).map_err(|error| error.kind()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Refreshes every few seconds and whenever asked to, until nobody can ask any more.
+pub fn watch(mut all: Vec<Certificates>, asked: &Receiver<()>) {
+    while !matches!(asked.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
+        for certificates in &mut all {
+            match certificates.refresh() {
+                Ok(true) => tracing::info!("new certificates are in use"),
+                Ok(false) => {}
+                Err(problem) => tracing::error!("the certificates in use stay: {problem}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! TLS with clients: what is spoken, which certificate is shown, who must show one, and how certificates are replaced.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use portcullis::formats::tls::{CertificateFiles, TlsFiles};
+use portcullis::proxy::certificates::Certificates;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tempfile::TempDir;
+
+use crate::oracle::telling;
+use crate::support::client::{Client, End};
+use crate::support::frames::{self, Event, block, frame, headers};
+use crate::support::proxy::{self, Proxy};
+use crate::support::upstream::Upstream;
+use crate::support::{PATIENCE, eventually};
+
+/// An authority made for one test, and what it has signed.
+struct Authority {
+    folder: TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let authority = Self { folder: TempDir::new().unwrap(), issuer };
+        fs::write(authority.file("ca.pem"), authority.issuer.pem()).unwrap();
+        authority
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Signs a certificate for this name and writes it, over an older one if there is one.
+    fn sign(&self, stem: &str, name: &str) -> CertificateFiles {
+        let key = KeyPair::generate().unwrap();
+        let signed = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let files = CertificateFiles { chain: self.file(&format!("{stem}.pem")), key: self.file(&format!("{stem}.key")) };
+        fs::write(&files.chain, signed.pem()).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+
+    /// A client that trusts this authority, speaks these protocols and shows this certificate.
+    fn client(&self, protocols: &[&str], shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let mut config = match shows {
+            None => builder.with_no_client_auth(),
+            Some(files) => {
+                let chain = CertificateDer::pem_file_iter(&files.chain).unwrap().map(Result::unwrap).collect();
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&files.key).unwrap()).unwrap()
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+fn connect(to: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Stream {
+    let socket = TcpStream::connect(to).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let connection = ClientConnection::new(Arc::clone(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+    StreamOwned::new(connection, socket)
+}
+
+fn ask(stream: &mut Stream, host: &str) -> std::io::Result<String> {
+    stream.write_all(format!("GET /t HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
+    let (mut got, mut buffer) = (Vec::new(), [0; 1024]);
+    while !String::from_utf8_lossy(&got).ends_with("GET /t") {
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        got.extend_from_slice(&buffer[..count]);
+    }
+    Ok(String::from_utf8_lossy(&got).into_owned())
+}
+
+fn start(upstream: &Upstream, certificates: &Certificates) -> Proxy {
+    proxy::to([upstream.address]).tls(certificates.slot()).start()
+}
+
+#[test]
+fn http1_and_http2_are_spoken_as_agreed_and_the_upstream_learns_of_https() {
+    let authority = Authority::new();
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
+    let proxy = start(&upstream, &certificates);
+    for protocols in [&["http/1.1"][..], &[]] {
+        let mut stream = connect(proxy.address, &authority.client(protocols, None), "a.test");
+        assert!(ask(&mut stream, "a.test").unwrap().starts_with("HTTP/1.1 200"));
+    }
+    let mut stream = connect(proxy.address, &authority.client(&["h2", "http/1.1"], None), "a.test");
+    let get = [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/t")];
+    stream.write_all(&[frames::PREFACE, &frame(frames::SETTINGS, 0, 0, b""), &headers(1, &block(&get), true)].concat()).unwrap();
+    let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
+    while !frames::read(&got).iter().any(|event| matches!(event, Event::Data(1, _, true))) {
+        let count = stream.read(&mut buffer).unwrap();
+        got.extend_from_slice(&buffer[..count]);
+    }
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+    assert!(frames::read(&got).contains(&Event::Status(1, 200)));
+    let requests = upstream.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|request| request.one("x-forwarded-proto") == "https"));
+}
+
+#[test]
+fn the_certificate_is_the_one_for_the_name_or_the_first() {
+    let authority = Authority::new();
+    let certificates = ["a.test", "b.test", "*.c.test"].map(|name| authority.sign(name.trim_start_matches("*."), name)).to_vec();
+    let (upstream, certificates) = (telling(), Certificates::load(TlsFiles { certificates, client_ca: None }).unwrap());
+    let proxy = start(&upstream, &certificates);
+    let client = authority.client(&[], None);
+    for name in ["a.test", "b.test", "x.c.test"] {
+        // rustls verifies that the certificate is for the name.
+        assert!(ask(&mut connect(proxy.address, &client, name), name).is_ok(), "{name}");
+    }
+    for name in ["x.y.c.test", "other.test"] {
+        let error = ask(&mut connect(proxy.address, &client, name), name).unwrap_err().to_string();
+        assert!(error.contains("a.test"), "the first certificate is shown: {error}");
+    }
+}
+
+#[test]
+fn who_must_show_a_certificate_and_does_not_gets_nowhere() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: Some(authority.file("ca.pem")) };
+    let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
+    let proxy = start(&upstream, &certificates);
+    let (own, foreign) = (authority.sign("client", "client.test"), stranger.sign("client", "client.test"));
+    assert!(ask(&mut connect(proxy.address, &authority.client(&[], Some(&own)), "a.test"), "a.test").is_ok());
+    for shown in [None, Some(&foreign)] {
+        assert!(ask(&mut connect(proxy.address, &authority.client(&[], shown), "a.test"), "a.test").is_err());
+    }
+    assert_eq!(upstream.requests().len(), 1);
+    eventually("both are counted", || (proxy.counters.handshakes_failed.load(Ordering::Relaxed) == 2).then_some(()));
+}
+
+#[test]
+fn new_certificates_are_for_new_connections_and_bad_ones_for_none() {
+    let authority = Authority::new();
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let (upstream, mut certificates) = (telling(), Certificates::load(files).unwrap());
+    let proxy = start(&upstream, &certificates);
+    let client = authority.client(&[], None);
+    let shown = || {
+        let mut stream = connect(proxy.address, &client, "a.test");
+        ask(&mut stream, "a.test").unwrap();
+        stream.conn.peer_certificates().unwrap()[0].clone()
+    };
+    let mut old = connect(proxy.address, &client, "a.test");
+    ask(&mut old, "a.test").unwrap();
+    let first = shown();
+    assert!(!certificates.refresh().unwrap(), "nothing has changed");
+    authority.sign("a", "a.test");
+    assert!(certificates.refresh().unwrap());
+    let second = shown();
+    assert_ne!(first, second);
+    assert!(ask(&mut old, "a.test").is_ok(), "who is connected stays so");
+    fs::write(authority.file("a.key"), "no key").unwrap();
+    let problem = certificates.refresh().unwrap_err().to_string();
+    assert!(problem.contains("a.key"), "{problem}");
+    assert!(!certificates.refresh().unwrap(), "it is complained about once");
+    assert_eq!(shown(), second);
+}
+
+#[test]
+fn what_is_no_tls_is_closed_and_so_is_who_says_nothing() {
+    let authority = Authority::new();
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
+    let brief = |s: &mut portcullis::proxy::settings::Settings| s.timeouts.header = std::time::Duration::from_millis(300);
+    let proxy = proxy::to([upstream.address]).tls(certificates.slot()).with(brief).start();
+    for bytes in [&b"GET /t HTTP/1.1\r\nHost: a.test\r\n\r\n"[..], b"", b"\x16\x03\x01\x02\x00", frames::PREFACE] {
+        let mut client = Client::connect(proxy.address);
+        client.send(bytes);
+        assert_ne!(client.read_to_end(PATIENCE), End::Open, "{bytes:?}");
+    }
+    assert!(upstream.requests().is_empty());
+    eventually("all are counted", || (proxy.counters.handshakes_failed.load(Ordering::Relaxed) == 4).then_some(()));
+}
