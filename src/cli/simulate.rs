@@ -30,11 +30,11 @@ pub struct SimulateArgs {
     #[arg(value_name = "SCENARIO", required_unless_present_any = ["aa", "replay"])]
     pub scenarios: Vec<PathBuf>,
     /// Run the healthy experiment: a canary exactly at the limit of each gate, rolled back how often?
-    #[arg(long, conflicts_with = "replay")]
+    #[arg(long)]
     pub aa: bool,
-    /// Replay the canary's requests of FILE, an access log of Portcullis, through the gates.
-    #[arg(long, value_name = "FILE", requires = "gates", conflicts_with = "scenarios")]
-    pub replay: Option<PathBuf>,
+    /// What a replay is to read.
+    #[command(flatten)]
+    pub replay: replay::ReplayArgs,
     /// The gates of --replay and --aa, such as 'p95 < 1s'; --aa takes p95 < 1s and errors < 1% without them.
     #[arg(long, value_name = "GATE", num_args = 1..)]
     pub gates: Vec<Criterion>,
@@ -44,7 +44,7 @@ pub struct SimulateArgs {
     /// How many runs of each scenario; as many as its file says without this.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: Option<u32>,
-    /// The seed of the first run; the others follow.
+    /// The seed of the first run, the others follow; of a replay, the seed of the order inside the intervals of a .hlog.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
     /// How many threads; one per core without this.
@@ -78,8 +78,8 @@ pub fn run(args: &SimulateArgs) -> ExitCode {
 }
 
 fn simulate(args: &SimulateArgs) -> Result<bool, Stop> {
-    if let Some(file) = &args.replay {
-        return replay::replay(file, &args.gates, args.alpha, args.json.as_deref());
+    if let Some(file) = &args.replay.replay {
+        return replay::replay(file, &args.replay, (&args.gates, args.alpha, args.seed), args.json.as_deref());
     }
     let mut scenarios = read(&args.scenarios)?;
     if args.aa {

@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod analysis;
 pub mod argo;
 pub mod flagger;
+pub mod hlog;
 pub mod json;
 pub mod kind;
 pub mod metric_values;
