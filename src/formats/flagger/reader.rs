@@ -10,7 +10,7 @@ use crate::formats::yaml::place::{Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
 
 /// Keys of an analysis that say nothing about a gate or a plan.
-const INERT: [&str; 11] = [
+pub(super) const INERT: [&str; 11] = [
     "threshold",
     "iterations",
     "mirror",
