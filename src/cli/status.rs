@@ -149,7 +149,17 @@ fn missing(rollout: &RolloutStatus) -> String {
             };
             format!("needs {} more clean {requests}, {about}", evidence::thousands(needs))
         }
-        (None, _) => "no number of clean requests would suffice as things are".to_owned(),
+        (None, _) => match rollout.gates.iter().filter_map(|gate| gate.awaits_stable).max() {
+            Some(0) => "for the first comparison with the stable version; how many requests are needed is not known yet".to_owned(),
+            Some(more) => {
+                let requests = if more == 1 { "request" } else { "requests" };
+                format!(
+                    "for {} more {requests} of the stable version to compare with; how many are needed is not known yet",
+                    evidence::thousands(more)
+                )
+            }
+            None => "no number of clean requests would suffice as things are".to_owned(),
+        },
     }
 }
 

@@ -91,6 +91,16 @@ impl Baseline {
         (breaches as f64 + GUESS_WORTH * guess) / (requests as f64 + GUESS_WORTH)
     }
 
+    /// Returns how many more requests of the stable version must be known before anything is compared: a quantile must be one of
+    /// enough requests, a share begins with a guess.
+    pub fn awaits(&self) -> u64 {
+        let [newer, older] = &self.latencies;
+        match self.share {
+            Some(_) => ENOUGH.saturating_sub(newer.len() + older.len()),
+            None => u64::from(self.counts().requests == 0),
+        }
+    }
+
     /// Returns the stable version's share of breaches as counted, `None` without requests.
     pub fn share(&self) -> Option<f64> {
         let counts = self.counts();

@@ -276,9 +276,10 @@ impl Rollout {
     }
 
     fn inconclusive(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
-        let missing = match judgement.needs() {
-            Some(needs) => format!("{needs} more clean requests are needed"),
-            None => "no number of requests would suffice as things are".to_owned(),
+        let missing = match (judgement.needs(), judgement.awaits_stable()) {
+            (Some(needs), _) => format!("{needs} more clean requests are needed"),
+            (None, Some(_)) => "there was too little of the stable version to compare with".to_owned(),
+            (None, None) => "no number of requests would suffice as things are".to_owned(),
         };
         let what =
             format!("the evidence at {} suffices neither way after {}: {missing}", self.record.weight, time::human(self.policy.max_bake));
