@@ -32,6 +32,9 @@ pub struct ReplayArgs {
     /// Replay the intervals of an interval log that have this tag; those without a tag without this.
     #[arg(long, value_name = "TAG", requires = "replay")]
     pub tag: Option<String>,
+    /// The same for the interval log of --stable, which may be the same file.
+    #[arg(long, value_name = "TAG", requires = "stable")]
+    pub stable_tag: Option<String>,
 }
 
 /// Replays a log and says whether no gate would have fired.
@@ -51,10 +54,10 @@ pub(super) fn replay(
         return Err(Stop::Failed(format!("error: alpha is {alpha}\n  hint: give --alpha a number above 0 and below 1")));
     }
     let output = json.map(|path| open(path).map(|file| (path, file))).transpose()?;
-    let reading = |role, stream| Reading { args, role, chance: Chance::new(seed, stream), notes: Vec::new() };
-    let (mut log, mut notes) = reading(Role::Canary, Stream::Canary).read(path)?;
+    let reading = |role, tag, stream| Reading { unit: args.unit, tag, role, chance: Chance::new(seed, stream), notes: Vec::new() };
+    let (mut log, mut notes) = reading(Role::Canary, args.tag.as_deref(), Stream::Canary).read(path)?;
     if let Some(other) = &args.stable {
-        let (stable, more) = reading(Role::Stable, Stream::Stable).read(other)?;
+        let (stable, more) = reading(Role::Stable, args.stable_tag.as_deref(), Stream::Stable).read(other)?;
         notes.extend(more);
         if let Some((by, later)) = log.compare_with(stable.as_stable()) {
             let (other, path) = (other.display(), path.display());
@@ -102,7 +105,8 @@ fn tell(gate: &Replayed) -> String {
 
 /// What is needed to read one log.
 struct Reading<'a> {
-    args: &'a ReplayArgs,
+    unit: Unit,
+    tag: Option<&'a str>,
     role: Role,
     chance: Chance,
     notes: Vec<String>,
@@ -118,7 +122,7 @@ impl Reading<'_> {
         let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
         let of_intervals = Reader::knows(reader.fill_buf().map_err(unreadable)?);
         let (mut log, mut bytes, mut number) = (Log::default(), Vec::new(), 0);
-        let mut intervals = Intervals { reader: Reader::new(self.args.unit), ..Intervals::default() };
+        let mut intervals = Intervals { reader: Reader::new(self.unit), ..Intervals::default() };
         loop {
             bytes.clear();
             number += 1;
@@ -161,7 +165,7 @@ struct Intervals {
 impl Intervals {
     fn take(&mut self, line: &str, reading: &mut Reading<'_>, log: &mut Log) -> Result<bool, String> {
         let Some(interval) = self.reader.read_line(line)? else { return Ok(true) };
-        if interval.tag != reading.args.tag {
+        if interval.tag.as_deref() != reading.tag {
             self.left_out.insert(interval.tag.unwrap_or_else(|| "no tag".to_owned()));
             return Ok(true);
         }
@@ -174,11 +178,14 @@ impl Intervals {
     fn tell(&self, name: &str, reading: &mut Reading<'_>) -> Result<(), Stop> {
         let left_out = self.left_out.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         if self.taken == 0 {
-            let wanted = reading.args.tag.as_ref().map_or("without a tag".to_owned(), |tag| format!("with the tag {tag}"));
+            let wanted = reading.tag.map_or("without a tag".to_owned(), |tag| format!("with the tag {tag}"));
             let (has, hint) = if left_out.is_empty() {
                 (String::new(), "give a log that HistogramLogWriter wrote")
             } else {
-                (format!(", only some with {left_out}"), "name one of the tags with --tag, or leave --tag out for those without one")
+                (
+                    format!(", only some with {left_out}"),
+                    "name one of the tags with --tag (--stable-tag for the other log), or leave it out for intervals without one",
+                )
             };
             return Err(Stop::Failed(format!("error: {name} has no interval {wanted}{has}\n  hint: {hint}")));
         }
@@ -186,7 +193,7 @@ impl Intervals {
         reading.notes.push(format!(
             "{name} has {taken} intervals of HdrHistogram, read as {} (--unit); the slowest request took {}; the order of the requests \
              inside an interval is unknown and drawn by --seed; in doubt about a time no gate fires and none passes; there are no failures in it",
-            reading.args.unit,
+            reading.unit,
             human(std::time::Duration::from_nanos(*longest_ns))
         ));
         if !left_out.is_empty() {
@@ -195,3 +202,7 @@ impl Intervals {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;
