@@ -67,8 +67,9 @@ pub(super) fn analysis(text: &At<String>, base: &Path, report: &Report<'_>) -> O
             let queries: HashMap<String, String> =
                 loaded.templates.into_iter().map(|template| (template.reference.name, template.query)).collect();
             let mut compiled = foreign_slo::analysis(&loaded.definition, &|name| queries.get(name).cloned());
-            // Each objective names its template once, in this order.
-            let marks = content.lines().enumerate().filter_map(|(line, text)| Some((line + 1, text.find("analysisValueTemplateRef")?)));
+            // Each objective names its template once, in this order; comments are none.
+            let lines = content.lines().enumerate().filter(|(_, text)| !text.trim_start().starts_with('#'));
+            let marks = lines.filter_map(|(line, text)| Some((line + 1, text.find("analysisValueTemplateRef")?)));
             let places = marks.map(|(line, at)| (line, at + 1)).collect::<Vec<_>>();
             let figures = std::mem::take(&mut compiled.figures);
             let gates = told(compiled, &name, &content, &places, report);

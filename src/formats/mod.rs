@@ -10,5 +10,6 @@ pub mod kind;
 pub mod metric_values;
 pub mod perfspec;
 pub mod problem;
+pub mod rigour;
 pub mod slo;
 pub mod yaml;

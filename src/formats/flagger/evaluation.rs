@@ -32,12 +32,7 @@ pub fn read_ranges(file: &str, text: &str) -> Result<Evaluated, Vec<Problem>> {
     let documents = documents::parse(file, text)?;
     let report = Report::new(file, text);
     let metrics = reader::find(&documents, &report).and_then(|(node, path)| analysis(node, path, &report));
-    let failed = report.has_errors();
-    let notes = report.into_problems();
-    match metrics {
-        Some(metrics) if !failed => Ok(Evaluated { metrics, notes }),
-        _ => Err(notes),
-    }
+    report.close(metrics).map(|(metrics, notes)| Evaluated { metrics, notes })
 }
 
 fn analysis(node: &Node, path: String, report: &Report<'_>) -> Option<Vec<Metric>> {
