@@ -150,13 +150,10 @@ fn missing(rollout: &RolloutStatus) -> String {
             format!("needs {} more clean {requests}, {about}", evidence::thousands(needs))
         }
         (None, _) => match rollout.gates.iter().filter_map(|gate| gate.awaits_stable).max() {
-            Some(0) => "for the first comparison with the stable version; how many requests are needed is not known yet".to_owned(),
             Some(more) => {
                 let requests = if more == 1 { "request" } else { "requests" };
-                format!(
-                    "for {} more {requests} of the stable version to compare with; how many are needed is not known yet",
-                    evidence::thousands(more)
-                )
+                let more = evidence::thousands(more);
+                format!("for up to {more} more {requests} of the stable version; how many clean ones are needed is not known before")
             }
             None => "no number of clean requests would suffice as things are".to_owned(),
         },

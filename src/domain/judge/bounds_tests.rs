@@ -3,7 +3,7 @@
 
 use crate::domain::gate::{Policy, Verdict};
 use crate::domain::judge::Arm;
-use crate::domain::judge::drive::{Dice, Drive, Planned, STABLE, took};
+use crate::domain::judge::drive::{Dice, Drive, Planned, STABLE, failed, took};
 
 const CANARY: Arm = Arm::Canary;
 
@@ -88,24 +88,26 @@ fn what_is_in_flight_counts_against_each_bound() {
 }
 
 #[test]
-fn a_comparison_says_how_many_requests_of_stable_it_waits_for_before_it_begins() {
-    for (gate, first) in [("p95 <= stable * 1.5", 20), ("errors <= stable * 2", 1)] {
-        let mut drive = Drive::new(&[gate], &Policy::default());
+fn a_comparison_says_how_many_requests_of_stable_it_waits_for_before_it_can_tell() {
+    // A quantile takes 20 requests to be known; of 59, or 2 995, the first bad one is to be expected.
+    for (gate, first) in [("p95 <= stable * 1.5", 20 + 59), ("errors <= stable * 2", 1 + 2_995)] {
+        let (mut drive, mut dice) = (Drive::new(&[gate], &Policy::default()), Dice(5));
         let before = drive.tick(100).gates[0].clone();
         assert_eq!((before.needs, before.awaits_stable), (None, Some(first)), "{gate}: nothing is known of stable");
-        for request in 0..400 {
-            drive.request(if request % 10 == 0 { CANARY } else { STABLE }, 200 + request * 20, 20);
+        for request in 0..600 {
+            let arm = if request % 10 == 0 { CANARY } else { STABLE };
+            let after = 10 + dice.next() % 90;
+            let fate = if arm == STABLE && dice.throws(0.03) { failed(after) } else { took(after) };
+            drive.plan(Planned { arm, generation: 1, at: 200 + request * 20, after: Some(after), fate });
         }
-        let (mut known, mut before) = (false, first);
-        drive.run(9_000, 100, |judgement| {
+        let (mut waited, mut known) = (0, false);
+        drive.run(13_000, 100, |judgement| {
             let status = &judgement.gates[0];
-            match status.awaits_stable {
-                Some(more) => assert!(more <= before && !known && status.needs.is_none(), "{gate}: {status:?}"),
-                None => assert!(status.needs.is_some(), "{gate}: {status:?}"),
-            }
-            (known, before) = (known || status.awaits_stable.is_none(), status.awaits_stable.unwrap_or(0));
+            assert_eq!(status.awaits_stable.is_some(), status.needs.is_none(), "{gate}: {status:?}");
+            waited += u64::from(!known && status.needs.is_none());
+            known |= status.needs.is_some();
             false
         });
-        assert!(known, "{gate} never began");
+        assert!(known && waited > 2, "{gate}: waited {waited} ticks");
     }
 }

@@ -4,7 +4,7 @@ use crate::domain::gate::basis::{Basis, Losses};
 use crate::domain::gate::evidence::{Estimate, Evidence, Rule, Test, Tipping};
 use crate::domain::gate::{Criterion, Gate, Origin, Policy, Verdict};
 use crate::domain::judge::arms::{Request, Stage};
-use crate::domain::judge::baseline::Baseline;
+use crate::domain::judge::baseline::{self, Baseline};
 use crate::domain::judge::blocks::{Key, Tally, View};
 use crate::domain::judge::bounds;
 use crate::domain::judge::brake::{Brake, Mean};
@@ -355,11 +355,14 @@ impl Case {
         (needed < u64::MAX).then(|| needed.saturating_sub(requests))
     }
 
-    /// Returns how many more requests of the stable version must be seen before the gate compares anything; `None` once it does,
-    /// where it never compares, and where there is no stable version beside the canary.
-    pub fn awaits_stable(&self, setting: &Setting) -> Option<u64> {
-        let baseline = self.baseline.as_ref().filter(|_| !setting.is_alone && self.pass.is_untouched())?;
-        Some(baseline.awaits())
+    /// Returns how many more requests of the stable version may have to be seen before it can be said what the gate `needs`: until
+    /// the comparison has begun, and until the stable version has shown a bad request or so many good ones that more are in vain.
+    pub fn awaits_stable(&self, setting: &Setting, needs: Option<u64>) -> Option<u64> {
+        let baseline = self.baseline.as_ref().filter(|_| needs.is_none() && !setting.is_alone)?;
+        let stable = self.pass.stable;
+        let enough = baseline::telling(terms::guess(&self.gate.criterion));
+        let is_known = self.pass.has_begun() && (stable.breaches > 0 || stable.requests >= enough);
+        (!is_known).then(|| baseline.awaits() + enough.saturating_sub(stable.requests))
     }
 
     /// Says whether the gate has its pass evidence.

@@ -202,9 +202,9 @@ impl Pass {
         }
     }
 
-    /// Says whether nothing was compared yet.
-    pub const fn is_untouched(&self) -> bool {
-        self.newest.is_none()
+    /// Says whether the arms were compared at all.
+    pub const fn has_begun(&self) -> bool {
+        self.newest.is_some()
     }
 
     /// Returns the mean latency of the step in nanoseconds, those without an answer counting as long as they had been out; `None`

@@ -49,7 +49,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidenc
         confirm_log_e: case.confirm.as_ref().map_or(0.0, |confirm| confirm.highest()),
         confirm_log_threshold: case.confirm.as_ref().map(|_| -setting.budget.confirm.ln()),
         needs,
-        awaits_stable: if passes { None } else { case.awaits_stable(setting) },
+        awaits_stable: case.awaits_stable(setting, needs),
     }
 }
 

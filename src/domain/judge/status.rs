@@ -80,8 +80,8 @@ pub struct GateStatus {
     /// How many more requests, as good as the best that can be hoped for, the gate needs to pass; `None` when they never suffice,
     /// or when `awaits_stable` says that this is not known yet.
     pub needs: Option<u64>,
-    /// How many more requests of the stable version must be seen before anything can be compared with it; `None` when that is
-    /// so, and for gates that do not compare.
+    /// How many more requests of the stable version may have to be seen before `needs` can be known; `None` where it is known, and
+    /// where the stable version is so good that no number suffices.
     #[serde(default)]
     pub awaits_stable: Option<u64>,
 }
@@ -150,8 +150,8 @@ impl Judgement {
         self.brake.is_none() && self.confirmed.is_none() && !self.gates.is_empty() && self.gates.iter().all(|g| g.verdict == Verdict::Pass)
     }
 
-    /// Returns how many more requests of the stable version must be seen before it can be said what is needed; `None` when that
-    /// can be said.
+    /// Returns how many more requests of the stable version may have to be seen before it can be said what is needed; `None` when
+    /// that can be said.
     #[must_use]
     pub fn awaits_stable(&self) -> Option<u64> {
         self.gates.iter().filter_map(|gate| gate.awaits_stable).max()
