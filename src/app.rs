@@ -327,3 +327,7 @@ fn wait_for_stop(failed: &watch::Receiver<bool>) -> Result<(), AppError> {
     })?;
     outcome
 }
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

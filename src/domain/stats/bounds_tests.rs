@@ -26,10 +26,10 @@ fn the_bounds_on_a_mean_loss_hold_at_all_times_together() {
         let mut uppers = 0;
         let lowers = misses(|chance| {
             let (mut counts, mut above, mut below) = ([(0.0, 0), (0.5, 0), (1.0, 0)], false, false);
-            for request in 1..=400 {
+            for request in 1..=400_u64 {
                 let draw = chance.next();
                 counts[if draw < 0.05 { 2 } else { usize::from(draw < 0.25) }].1 += 1;
-                if request % 25 == 0 || request < 15 {
+                if request.is_power_of_two() || request % 100 == 0 {
                     above |= loss_lower_bound(&counts, &grid, ALPHA) > 0.15;
                     below |= loss_upper_bound(&counts, &mirror, ALPHA) < 0.15;
                 }
@@ -56,7 +56,7 @@ fn the_bounds_on_a_mean_hold_at_all_times_together() {
                 let latency = if slow { 50.0 * (1.0 - chance.next()).powf(-1.0 / 1.5) } else { 10.0 };
                 breach.add(latency);
                 pass.add(latency);
-                if request % 25 == 0 || request < 15 {
+                if request.is_power_of_two() || request % 100 == 0 {
                     above |= breach.lower_bound(request, ALPHA) > 24.0;
                     below |= pass.upper_bound(request, ALPHA) < truth;
                 }
