@@ -8,5 +8,7 @@
 
 #[path = "simulation/files.rs"]
 mod files;
+#[path = "simulation/invariants.rs"]
+mod invariants;
 #[path = "simulation/spread.rs"]
 mod spread;
