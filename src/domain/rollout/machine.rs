@@ -139,7 +139,6 @@ impl Rollout {
     }
 
     /// Does the same and says whether every invariant of the step holds, in release builds too.
-    #[must_use]
     pub fn handle_checked(&mut self, now: Timestamp, event: &Event) -> (Vec<Effect>, Result<(), Broken>) {
         let before = self.clone();
         let effects = self.react(now, event);

@@ -32,7 +32,9 @@ pub struct Witness {
     told: (u64, Weight),
     /// The generation of the last raise that was given.
     raised: u64,
-    /// The generation of a lowering that is not durable, and whether writing was tried since the last tick.
+    /// The generation written last.
+    saved: u64,
+    /// The generation that was given before it was written, and whether writing was tried since the last tick.
     unsaved: Option<u64>,
     tried: bool,
     /// When the canary's share was last given or confirmed by reports.
@@ -155,7 +157,8 @@ impl Witness {
         hold("I7", weight == Weight::ZERO || (weight >= share && (!again || is_first)), || format!("{share} became {weight}"))?;
         if weight > share {
             (self.raised, self.sharing) = (generation, self.rollout);
-        } else {
+        }
+        if weight < share || generation > self.saved {
             (self.unsaved, self.tried) = (Some(generation), false);
         }
         if weight > share || matches!(arming, Arming::NextStep | Arming::Watch | Arming::Fresh { .. }) {
@@ -185,8 +188,8 @@ impl Witness {
                 format!("{} was written over {}", after.phase.as_str(), before.phase.as_str())
             })?;
         }
-        let saved = after.map_or(0, |record| record.generation);
-        self.unsaved = self.unsaved.filter(|generation| *generation > saved);
+        self.saved = after.map_or(0, |record| record.generation);
+        self.unsaved = self.unsaved.filter(|generation| *generation > self.saved);
         Ok(())
     }
 

@@ -79,6 +79,7 @@ fn begun() -> Witness {
     let mut witness = Witness::default();
     let (before, after) = (record(Phase::Progressing, "0%", 1), record(Phase::Progressing, "10%", 2));
     witness.stepped(&before, &Event::Begin, &[persist(2, "10%", Phase::Progressing, None)], &before, &plan()).unwrap();
+    witness.wrote(None, &state(after.clone())).unwrap();
     witness.stepped(&before, &Event::Persisted, &[publish(2, "10%", FRESH)], &after, &plan()).unwrap();
     witness.refreshed(second(10));
     for number in 0..3 {
