@@ -14,6 +14,7 @@ use crate::simulate::aa;
 use crate::simulate::report::Report;
 use crate::simulate::run;
 use crate::simulate::scenario::{self, Scenario};
+use crate::simulate::world;
 
 /// The exit code when a file has errors (`EX_CONFIG` of sysexits).
 const BAD_FILE: u8 = 78;
@@ -90,6 +91,7 @@ fn simulate(args: &SimulateArgs) -> Result<bool, Stop> {
     let runs_of = |scenario: &Scenario| args.runs.map_or(scenario.runs.0, |runs| runs as usize);
     let total: usize = scenarios.iter().map(|(_, scenario)| runs_of(scenario)).sum();
     let bar = bar(total as u64);
+    name_the_seed_of_a_panic();
     let mut reports = Vec::new();
     for (name, scenario) in &scenarios {
         bar.set_message(name.clone());
@@ -142,6 +144,17 @@ fn read(files: &[PathBuf]) -> Result<Vec<(String, Scenario)>, Stop> {
         }
     }
     if problems.is_empty() { Ok(scenarios) } else { Err(Stop::BadFile(problems)) }
+}
+
+/// Lets a panic name its run before it ends the process, so that the run can be played again.
+fn name_the_seed_of_a_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some(seed) = world::seed_in_progress() {
+            say(&format!("error: the run of seed {seed} panicked\n  hint: the same file with --seed {seed} --runs 1 plays it again"));
+        }
+        usual(panic);
+    }));
 }
 
 /// A progress bar on stderr, shown only where that is a terminal.

@@ -37,6 +37,10 @@ pub trait Shell {
     fn rolled_back(&mut self, service: &Name);
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
+    /// Lets the machine take in one event; a shell that watches checks the step on the way.
+    fn step(&mut self, rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
+        rollout.handle(now, event)
+    }
 }
 
 /// What is to be published.
@@ -187,7 +191,7 @@ impl Service {
         while let Some(event) = events.pop_front() {
             let Some(active) = &mut self.active else { return };
             let before = active.machine.record().phase;
-            let effects = active.machine.handle(now, event);
+            let effects = shell.step(&mut active.machine, now, event);
             if before != Phase::RolledBack && active.machine.record().phase == Phase::RolledBack {
                 shell.rolled_back(&self.setup.name);
             }
