@@ -1,4 +1,5 @@
 //! What the fuzz targets claim of the readers holds for their seeds, whole, cut short and damaged, without a fuzzer.
+#![cfg(test)]
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 mod claims;
 
 use claims::{CLAIMS, Claim};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 /// In how many places, spread evenly, a seed is cut and damaged.
 const PLACES: usize = 60;
@@ -73,5 +76,31 @@ fn what_is_claimed_of_one_reader_holds_for_the_seeds_of_the_others() {
         for (name, text) in seeds(target) {
             CLAIMS.iter().for_each(|(_, holds)| claim(*holds, &name, &text));
         }
+    }
+}
+
+/// One change of a text: from one place to another stands what is in its stead.
+fn any_edit() -> impl Strategy<Value = (Index, usize, String)> {
+    let token =
+        select(vec!["p95", "errors", "stable", "spec", "pass", "- ", "{", "}", "[", "]", "|", "&a", "*a", "1e400", "-1", "%", "\t"]);
+    (any::<Index>(), 0..20_usize, prop_oneof![token.prop_map(str::to_owned), "\\PC{0,5}", "[0-9.eE+-]{0,12}"])
+}
+
+proptest! {
+    // PROPTEST_CASES asks for more.
+    #[test]
+    fn what_is_claimed_holds_for_seeds_that_are_changed_at_random(
+        target in any::<Index>(), seed in any::<Index>(), edits in prop::collection::vec(any_edit(), 1..6),
+    ) {
+        let (target, holds) = CLAIMS[target.index(CLAIMS.len())];
+        let seeds = seeds(target);
+        let (name, text) = &seeds[seed.index(seeds.len())];
+        let mut text: Vec<char> = text.chars().collect();
+        for (place, length, instead) in edits {
+            let from = place.index(text.len() + 1);
+            let to = (from + length).min(text.len());
+            text.splice(from..to, instead.chars());
+        }
+        claim(holds, name, &text.into_iter().collect::<String>());
     }
 }
