@@ -62,11 +62,13 @@ impl Shell for World {
     }
 }
 
+/// How many breaches in a row trip any wire, whatever was good before.
+const BREACHES_ENOUGH: usize = 1_000;
+
 /// Breaches a trial until it trips.
 fn trip(trial: &crate::seam::tripwire::Trial) {
-    while !trial.is_tripped() {
-        trial.breach(0, trial.begin(), 0, false);
-    }
+    let tripped = (0..BREACHES_ENOUGH).any(|_| trial.breach(0, trial.begin(), 0, false));
+    assert!(tripped, "the trial is not armed");
 }
 
 struct Desk {
