@@ -18,6 +18,8 @@ use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::setup::{Grader, ServiceSetup};
 use crate::control::status::Board;
+use crate::domain::gate::Verdict;
+use crate::domain::gate::graded::joined;
 use crate::domain::gate::live::{self, Measured};
 use crate::domain::gate::perfspec::{Answer, Answers, strict};
 use crate::proxy::certificates::{self, Certificates};
@@ -256,19 +258,27 @@ fn setup(service: &config::Service) -> ServiceSetup {
         schedule: service.schedule.clone(),
         gates: service.gates.clone(),
         policy: service.policy,
-        grader: service.perfspec.as_ref().map(|file| grader(file.spec.clone())),
+        grader: grader(service),
     }
 }
 
-/// Makes the grader of a gate file: its own arithmetic over the proxy's own measurements.
-fn grader(spec: crate::domain::gate::perfspec::Spec) -> Grader {
-    let indicators = live::indicators(&spec).unwrap_or_default();
-    Arc::new(move |measured: &Measured<'_>| {
-        let answer = |indicator| Answer::Values(builtin::values(indicator, measured));
-        let answers: Answers = indicators.iter().map(|i| (i.id.clone(), answer(i))).collect();
-        let report = strict::evaluate(&spec, &answers);
-        (report.verdict, report.reasons.join("; "))
-    })
+/// Makes the grader of the gate files: their own arithmetic over the proxy's own measurements; `None` where no file grades.
+fn grader(service: &config::Service) -> Option<Grader> {
+    let perfspec = service.perfspec.as_ref().map(|file| (file.spec.clone(), live::indicators(&file.spec).unwrap_or_default()));
+    let graded = service.graded.clone();
+    if perfspec.is_none() && graded.is_empty() {
+        return None;
+    }
+    Some(Arc::new(move |canary: &Measured<'_>, stable: Option<&Measured<'_>>| {
+        let by_perfspec = perfspec.as_ref().map(|(spec, indicators)| {
+            let answer = |indicator| Answer::Values(builtin::values(indicator, canary));
+            let answers: Answers = indicators.iter().map(|i| (i.id.clone(), answer(i))).collect();
+            let report = strict::evaluate(spec, &answers);
+            (report.verdict, report.reasons.join("; "))
+        });
+        let grades = by_perfspec.into_iter().chain(graded.iter().map(|file| file.grade(canary, stable))).collect();
+        joined(grades).unwrap_or_else(|| (Verdict::Inconclusive, "no file grades".to_owned()))
+    }))
 }
 
 fn data_plane_settings(settings: &Settings) -> data_plane::Settings {
@@ -347,3 +357,7 @@ fn wait_for_stop(failed: &watch::Receiver<bool>, refresh: &std::sync::mpsc::Send
     })?;
     outcome
 }
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

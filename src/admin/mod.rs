@@ -37,7 +37,7 @@
 //! - A gate: `gate`, `origin`, `verdict`, `requests` and `breaches` since the step began, `unit` (`share`, `nanoseconds` or `score`) of
 //!   `value`, `limit`, `lower` and `upper` (bounds that hold at all times together), the pass evidence `log_e` with `log_threshold` and its
 //!   `basis`, the brake evidence `brake_log_e` with `brake_log_threshold`, the confirming evidence `confirm_log_e` with
-//!   `confirm_log_threshold`, `needs`.
+//!   `confirm_log_threshold`, `needs`, and `awaits_stable` (requests of stable that may have to be seen before `needs` is known).
 //! - An entry of the journal: `service`, `rollout`, `at` (RFC 3339), `stable`, `canary`, `actor`, `phase`, `owner`, `from`, `to`,
 //!   `generation`, `reason`, `evidence`, and with a raise, a watch or a promotion the evidence of all `gates`.
 //! - Evidence: `gate`, `origin`, `verdict`, `rule`, `requests`, `breaches`, `unanswered`, `stable_requests`, `stable_breaches`, `log_e`,

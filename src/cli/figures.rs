@@ -25,10 +25,15 @@ pub fn quantity(unit: Unit, value: f64) -> String {
     }
 }
 
-/// Writes the bounds on a value, of which either may be unknown: ` (0.1% to 3%)`; nothing when both are.
+/// Writes the bounds on a value, of which either may be unknown: ` (0.1% to 3%)`; nothing when both are. A mean has no upper bound;
+/// one that is given counts each request up to ten times the limit.
 #[must_use]
 pub fn bounds(unit: Unit, lower: Option<f64>, upper: Option<f64>) -> String {
     match (lower, upper) {
+        (Some(lower), Some(upper)) if unit == Unit::Nanoseconds => {
+            format!(" ({} to {}, each request counting up to 10 times the limit)", quantity(unit, lower), quantity(unit, upper))
+        }
+        (Some(lower), None) if unit == Unit::Nanoseconds => format!(" (at least {}, no upper bound)", quantity(unit, lower)),
         (Some(lower), Some(upper)) => format!(" ({} to {})", quantity(unit, lower), quantity(unit, upper)),
         (Some(lower), None) => format!(" (at least {})", quantity(unit, lower)),
         (None, Some(upper)) => format!(" (at most {})", quantity(unit, upper)),
@@ -100,6 +105,8 @@ mod tests {
         assert_eq!(odds(7.979), "1 in 2,900");
         assert_eq!(bounds(Unit::Share, Some(0.0), Some(0.037)), " (0% to 3.7%)");
         assert_eq!(bounds(Unit::Nanoseconds, None, Some(2e9)), " (at most 2 s)");
+        assert_eq!(bounds(Unit::Nanoseconds, Some(1e9), None), " (at least 1 s, no upper bound)");
+        assert_eq!(bounds(Unit::Nanoseconds, Some(1e9), Some(2e9)), " (1 s to 2 s, each request counting up to 10 times the limit)");
         assert_eq!(bounds(Unit::Score, None, None), "");
     }
 

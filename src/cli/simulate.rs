@@ -14,6 +14,7 @@ use crate::simulate::aa;
 use crate::simulate::report::Report;
 use crate::simulate::run;
 use crate::simulate::scenario::{self, Scenario};
+use crate::simulate::world;
 
 /// The exit code when a file has errors (`EX_CONFIG` of sysexits).
 const BAD_FILE: u8 = 78;
@@ -30,11 +31,11 @@ pub struct SimulateArgs {
     #[arg(value_name = "SCENARIO", required_unless_present_any = ["aa", "replay"])]
     pub scenarios: Vec<PathBuf>,
     /// Run the healthy experiment: a canary exactly at the limit of each gate, rolled back how often?
-    #[arg(long, conflicts_with = "replay")]
+    #[arg(long)]
     pub aa: bool,
-    /// Replay the canary's requests of FILE, an access log of Portcullis, through the gates.
-    #[arg(long, value_name = "FILE", requires = "gates", conflicts_with = "scenarios")]
-    pub replay: Option<PathBuf>,
+    /// What a replay is to read.
+    #[command(flatten)]
+    pub replay: replay::ReplayArgs,
     /// The gates of --replay and --aa, such as 'p95 < 1s'; --aa takes p95 < 1s and errors < 1% without them.
     #[arg(long, value_name = "GATE", num_args = 1..)]
     pub gates: Vec<Criterion>,
@@ -44,7 +45,7 @@ pub struct SimulateArgs {
     /// How many runs of each scenario; as many as its file says without this.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: Option<u32>,
-    /// The seed of the first run; the others follow.
+    /// The seed of the first run, the others follow; of a replay, the seed of the order inside the intervals of a .hlog.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
     /// How many threads; one per core without this.
@@ -78,8 +79,8 @@ pub fn run(args: &SimulateArgs) -> ExitCode {
 }
 
 fn simulate(args: &SimulateArgs) -> Result<bool, Stop> {
-    if let Some(file) = &args.replay {
-        return replay::replay(file, &args.gates, args.alpha, args.json.as_deref());
+    if let Some(file) = &args.replay.replay {
+        return replay::replay(file, &args.replay, (&args.gates, args.alpha, args.seed), args.json.as_deref());
     }
     let mut scenarios = read(&args.scenarios)?;
     if args.aa {
@@ -90,6 +91,7 @@ fn simulate(args: &SimulateArgs) -> Result<bool, Stop> {
     let runs_of = |scenario: &Scenario| args.runs.map_or(scenario.runs.0, |runs| runs as usize);
     let total: usize = scenarios.iter().map(|(_, scenario)| runs_of(scenario)).sum();
     let bar = bar(total as u64);
+    name_the_seed_of_a_panic();
     let mut reports = Vec::new();
     for (name, scenario) in &scenarios {
         bar.set_message(name.clone());
@@ -142,6 +144,17 @@ fn read(files: &[PathBuf]) -> Result<Vec<(String, Scenario)>, Stop> {
         }
     }
     if problems.is_empty() { Ok(scenarios) } else { Err(Stop::BadFile(problems)) }
+}
+
+/// Lets a panic name its run before it ends the process, so that the run can be played again.
+fn name_the_seed_of_a_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some(seed) = world::seed_in_progress() {
+            say(&format!("error: the run of seed {seed} panicked\n  hint: the same file with --seed {seed} --runs 1 plays it again"));
+        }
+        usual(panic);
+    }));
 }
 
 /// A progress bar on stderr, shown only where that is a terminal.

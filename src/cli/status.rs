@@ -149,7 +149,14 @@ fn missing(rollout: &RolloutStatus) -> String {
             };
             format!("needs {} more clean {requests}, {about}", evidence::thousands(needs))
         }
-        (None, _) => "no number of clean requests would suffice as things are".to_owned(),
+        (None, _) => match rollout.gates.iter().filter_map(|gate| gate.awaits_stable).max() {
+            Some(more) => {
+                let requests = if more == 1 { "request" } else { "requests" };
+                let more = evidence::thousands(more);
+                format!("for up to {more} more {requests} of the stable version; how many clean ones are needed is not known before")
+            }
+            None => "no number of clean requests would suffice as things are".to_owned(),
+        },
     }
 }
 

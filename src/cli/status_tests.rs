@@ -31,6 +31,7 @@ fn latency(verdict: Verdict) -> GateStatus {
         confirm_log_e: 0.0,
         confirm_log_threshold: Some(1_000_f64.ln()),
         needs: Some(41),
+        awaits_stable: None,
     }
 }
 
@@ -153,4 +154,15 @@ fn what_the_controller_shows_is_read_back_as_it_was() {
     let status = shown(rollout(Phase::Braked));
     let read: ServiceStatus = serde_json::from_str(&serde_json::to_string(&status).unwrap()).unwrap();
     assert_eq!(read, status);
+}
+
+#[test]
+fn a_comparison_that_has_not_begun_says_what_it_waits_for() {
+    let relative = |awaits_stable| {
+        let gate = GateStatus { awaits_stable, needs: None, ..latency(Verdict::Inconclusive) };
+        waits(&RolloutStatus { gates: vec![gate], needs: None, held_seconds: None, ..rollout(Phase::Progressing) }).unwrap()
+    };
+    let expected = "for up to 1,200 more requests of the stable version; how many clean ones are needed is not known before";
+    assert_eq!(relative(Some(1_200)), expected);
+    assert!(relative(None).contains("no number of clean requests"), "{}", relative(None));
 }

@@ -9,6 +9,7 @@ use crate::config::service_spec::GateFilesSpec;
 use crate::config::settings::Perfspec;
 use crate::config::slo_files;
 use crate::config::values::located;
+use crate::domain::gate::graded::Graded;
 use crate::domain::gate::{Gate, live};
 use crate::domain::rollout::Schedule;
 use crate::formats::problem::Problem;
@@ -22,6 +23,8 @@ pub(super) struct GateFiles {
     pub(super) gates: Vec<Placed>,
     /// The perfspec the canary is graded by.
     pub(super) perfspec: Option<Perfspec>,
+    /// The other files the canary is graded by.
+    pub(super) graded: Vec<Graded>,
     /// How the canary's share grows, where a file says that.
     pub(super) schedule: Option<Schedule>,
 }
@@ -39,10 +42,10 @@ pub(super) fn read(spec: &GateFilesSpec, base: &Path, report: &Report<'_>) -> Ga
     if let Some(spec) = &spec.slo
         && let Some(text) = &spec.file
     {
-        files.add(slo_files::slo(spec, text, base, report).unwrap_or_default(), text);
+        files.take(slo_files::slo(spec, text, base, report), text);
     }
     if let Some(text) = &spec.analysis {
-        files.add(slo_files::analysis(text, base, report).unwrap_or_default(), text);
+        files.take(slo_files::analysis(text, base, report), text);
     }
     if let Some(text) = &spec.flagger
         && let Some((name, content)) = content("Canary", text, base, report)
@@ -65,6 +68,13 @@ pub(super) fn read(spec: &GateFilesSpec, base: &Path, report: &Report<'_>) -> Ga
 }
 
 impl GateFiles {
+    /// Takes in a file that has gates and grades.
+    fn take(&mut self, read: Option<slo_files::Read>, text: &At<String>) {
+        let (gates, graded) = read.unwrap_or_default();
+        self.add(gates, text);
+        self.graded.extend(graded);
+    }
+
     /// Adds the gates of a file; what is there already, word for word, is not asked twice.
     fn add(&mut self, gates: Vec<Gate>, text: &At<String>) {
         let mut seen: HashSet<Gate> = self.gates.iter().map(|placed| placed.gate.clone()).collect();

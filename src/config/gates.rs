@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use crate::config::service_spec::{GateSpec, ServiceSpec};
 use crate::domain::gate::overlap::{self, MOST, MOST_WIRED};
 use crate::domain::gate::{Criterion, Gate, Policy};
-use crate::domain::rollout::outlook;
 use crate::domain::time;
 use crate::domain::timeouts::Timeouts;
 use crate::formats::yaml::place::{At, Place, Report};
@@ -55,7 +54,7 @@ fn read(spec: &GateSpec, report: &Report<'_>) -> Option<Gate> {
         report.error(&text.place, "without a margin no number of requests shows that a version is as good as stable", hint);
         return None;
     }
-    if outlook::passing_share(&gate).is_some_and(|share| share >= 1.0) {
+    if gate.passing_share().is_some_and(|share| share >= 1.0) {
         let message = format!("with a margin of {}% every version passes the gate '{}'", gate.margin, gate.criterion);
         report.error(&text.place, message, "write a smaller margin, such as 50%");
         return None;

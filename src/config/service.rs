@@ -45,6 +45,7 @@ pub(super) fn compile(
         canary: canary.flatten(),
         gates: placed.into_iter().map(|placed| placed.gate).collect(),
         perfspec: files.perfspec,
+        graded: files.graded,
         policy: policy?,
         schedule: schedule?,
         expected_traffic: expected_traffic.flatten(),

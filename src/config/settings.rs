@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
 use crate::domain::gate::{Gate, Policy};
 use crate::domain::rollout::Schedule;
@@ -72,6 +73,8 @@ pub struct Service {
     pub gates: Vec<Gate>,
     /// The perfspec the canary is graded by.
     pub perfspec: Option<Perfspec>,
+    /// The `slo.yaml` and the Analysis definition the canary is graded by, with a perfspec where there is one.
+    pub graded: Vec<Graded>,
     /// How a canary is judged.
     pub policy: Policy,
     /// How the canary's share grows.

@@ -7,6 +7,7 @@ use crate::config::named::content;
 use crate::config::service_spec::SloSpec;
 use crate::domain::gate::Gate;
 use crate::domain::gate::foreign_slo::{self, Compiled, Remark};
+use crate::domain::gate::graded::{Arithmetic, Graded};
 use crate::domain::gate::slo::release::Lighthouse;
 use crate::domain::gate::slo::spec::Spec;
 use crate::formats::problem::Problem;
@@ -18,8 +19,11 @@ use crate::formats::{analysis as analysis_file, slo as slo_file};
 /// The most remarks on objectives that are shown.
 const MOST_TOLD: usize = 200;
 
-/// Reads the gates of an `slo.yaml`; `None` after reporting why there are none.
-pub(super) fn slo(spec: &SloSpec, text: &At<String>, base: &Path, report: &Report<'_>) -> Option<Vec<Gate>> {
+/// The gates of a file, and the file as it grades each step; `None` where it judges nothing.
+pub(super) type Read = (Vec<Gate>, Option<Graded>);
+
+/// Reads an `slo.yaml`; `None` after reporting why that is in vain.
+pub(super) fn slo(spec: &SloSpec, text: &At<String>, base: &Path, report: &Report<'_>) -> Option<Read> {
     let release = spec.compat.as_ref().map_or(Some(None), |text| compat(text, report));
     let slis = spec.sli.as_ref().map(|text| read_sli(text, base, report));
     let (name, content) = content("slo.yaml", text, base, report)?;
@@ -47,22 +51,30 @@ pub(super) fn slo(spec: &SloSpec, text: &At<String>, base: &Path, report: &Repor
     };
     let slis = slis?;
     let query = |sli: &str| slis.as_ref().and_then(|slis| slis.query(sli)).map(str::to_owned);
-    Some(told(foreign_slo::slo(&read, &query), &name, &content, &slo_places(&name, &content), report))
+    let mut compiled = foreign_slo::slo(&read, &query);
+    let figures = std::mem::take(&mut compiled.figures);
+    let gates = told(compiled, &name, &content, &slo_places(&name, &content), report);
+    let grades = read.judges();
+    Some((gates, grades.then_some(Graded { arithmetic: Arithmetic::Slo(read), figures })))
 }
 
-/// Reads the gates of an Analysis definition; `None` after reporting why there are none.
-pub(super) fn analysis(text: &At<String>, base: &Path, report: &Report<'_>) -> Option<Vec<Gate>> {
+/// Reads an Analysis definition; `None` after reporting why that is in vain.
+pub(super) fn analysis(text: &At<String>, base: &Path, report: &Report<'_>) -> Option<Read> {
     let (name, content) = content("Analysis definition", text, base, report)?;
     match analysis_file::read(&name, &content) {
         Ok(loaded) => {
             report.extend(loaded.notes);
             let queries: HashMap<String, String> =
                 loaded.templates.into_iter().map(|template| (template.reference.name, template.query)).collect();
-            let compiled = foreign_slo::analysis(&loaded.definition, &|name| queries.get(name).cloned());
-            // Each objective names its template once, in this order.
-            let marks = content.lines().enumerate().filter_map(|(line, text)| Some((line + 1, text.find("analysisValueTemplateRef")?)));
+            let mut compiled = foreign_slo::analysis(&loaded.definition, &|name| queries.get(name).cloned());
+            // Each objective names its template once, in this order; comments are none.
+            let lines = content.lines().enumerate().filter(|(_, text)| !text.trim_start().starts_with('#'));
+            let marks = lines.filter_map(|(line, text)| Some((line + 1, text.find("analysisValueTemplateRef")?)));
             let places = marks.map(|(line, at)| (line, at + 1)).collect::<Vec<_>>();
-            Some(told(compiled, &name, &content, &places, report))
+            let figures = std::mem::take(&mut compiled.figures);
+            let gates = told(compiled, &name, &content, &places, report);
+            let grades = loaded.definition.objectives.iter().any(|objective| !objective.target.is_empty());
+            Some((gates, grades.then_some(Graded { arithmetic: Arithmetic::Analysis(loaded.definition), figures })))
         }
         Err(problems) => {
             report.extend(problems);

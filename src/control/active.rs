@@ -13,7 +13,8 @@ use crate::domain::gate::criterion::Timing;
 use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Criterion, Gate};
 use crate::domain::judge::{Arm, Judge, Judgement};
-use crate::domain::observation::Window;
+use crate::domain::observation::{Observation, Window};
+use crate::domain::outcome::Role;
 use crate::domain::rollout::{Arming, Phase, Record, Rollout, ServiceState};
 use crate::domain::start_order::Fate;
 use crate::domain::time::Timestamp;
@@ -32,12 +33,16 @@ pub(super) struct Active {
     pub(super) canary: Arc<Version>,
     armoury: Armoury,
     /// What was seen of the canary in the current or last step.
-    pub(super) step_window: Window,
+    step_window: Window,
+    /// What was seen of stable at the same time, or in the step before as long as nothing was.
+    stable_window: Window,
+    /// Whether `stable_window` is that of the same step.
+    is_stable_fresh: bool,
     /// The generations of that step: its own and that of its probes.
     pub(super) step_generations: BTreeSet<u64>,
     /// The generations of probes.
     pub(super) probes: BTreeSet<u64>,
-    /// Whether `file` says what `step_window` holds.
+    /// Whether `file` says what the windows hold.
     pub(super) is_graded: bool,
     pub(super) judgement: Judgement,
     pub(super) file: Option<FileStatus>,
@@ -97,6 +102,8 @@ impl Active {
             armoury,
             canary: Arc::new(canary),
             step_window: Window::default(),
+            stable_window: Window::default(),
+            is_stable_fresh: false,
             step_generations: BTreeSet::new(),
             probes: BTreeSet::new(),
             is_graded: false,
@@ -153,6 +160,24 @@ impl Active {
     pub(super) fn restart_step(&mut self, first: u64) {
         self.judge.begin_step(first);
         self.step_window = Window::default();
+        self.is_stable_fresh = false;
+        self.is_graded = false;
+    }
+
+    /// Takes in what a worker saw of a version. An answer counts for the step that asked, also when it comes after the end. At
+    /// 100 % nothing is seen of stable beside the canary: what was seen of it in the step before then stands.
+    pub(super) fn observe(&mut self, generation: u64, observation: &Observation) {
+        if !self.step_generations.contains(&generation) {
+            return;
+        }
+        if observation.role == Role::Canary {
+            self.step_window.merge(observation);
+        } else {
+            if !std::mem::replace(&mut self.is_stable_fresh, true) {
+                self.stable_window = Window::default();
+            }
+            self.stable_window.merge(observation);
+        }
         self.is_graded = false;
     }
 
@@ -217,15 +242,18 @@ impl Active {
         if std::mem::replace(&mut self.is_graded, true) {
             return;
         }
-        let window = &self.step_window;
-        let quantile = |q: f64| window.response_time.value_at_quantile(q) as f64 * 1e3;
-        let measured = Measured {
-            key: self.canary.name.as_str(),
+        let (canary, stable) = (&self.step_window, &self.stable_window);
+        let quantiles = [canary, stable].map(|window| |q: f64| window.response_time.value_at_quantile(q) as f64 * 1e3);
+        let [of_canary, of_stable] = &quantiles;
+        let measured = |key, window: &Window, quantile| Measured {
+            key,
             count: window.response_time.len(),
             mean_ns: window.mean_response_time_ns().unwrap_or(f64::NAN),
-            quantile: &quantile,
+            quantile,
+            classes: window.classes,
         };
-        let (verdict, reason) = grade(&measured);
+        let compared = (stable.ended() > 0).then(|| measured("stable", stable, of_stable));
+        let (verdict, reason) = grade(&measured(self.canary.name.as_str(), canary, of_canary), compared.as_ref());
         self.file = Some(FileStatus { verdict, reason });
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use crate::domain::gate::{Criterion, Gate, Policy, Share};
 use crate::domain::judge::Budget;
@@ -83,10 +82,7 @@ impl Armoury {
 
     /// Returns the shares allowed by the gates that have a wire, in the order of the wires.
     fn shares(&self) -> impl Iterator<Item = Share> + '_ {
-        self.gates.iter().filter_map(|gate| match gate.criterion {
-            Criterion::Latency { share, .. } | Criterion::Errors { share, .. } => Some(share),
-            _ => None,
-        })
+        self.gates.iter().filter(|gate| gate.criterion.is_wired()).filter_map(|gate| gate.criterion.share())
     }
 }
 
@@ -98,17 +94,6 @@ fn watch(criterion: &Criterion) -> Option<Watch> {
         Criterion::Errors { kinds, .. } => Some(Watch::Errors(kinds)),
         _ => None,
     }
-}
-
-/// Returns after how long a bad request is known to be one at the latest: the longest limit of the gates, the outcome
-/// deadline where only errors are judged.
-pub(super) fn reveal(gates: &[Gate], policy: &Policy) -> Duration {
-    let limit = |gate: &Gate| match gate.criterion {
-        Criterion::Latency { limit, .. } | Criterion::Mean { limit, .. } => Some(limit),
-        Criterion::Apdex { satisfied, .. } => Some(satisfied * 4),
-        Criterion::Errors { .. } | Criterion::RelativeErrors { .. } | Criterion::RelativeLatency { .. } => None,
-    };
-    gates.iter().filter_map(limit).max().unwrap_or(policy.outcome_deadline)
 }
 
 /// How many tables are remembered; a configuration with its halvings and steps has far fewer.

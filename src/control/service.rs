@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::control::active::{Active, bare_status};
-use crate::control::arming::reveal;
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::control::traffic::Traffic;
@@ -13,6 +12,7 @@ use crate::domain::gate::evidence::Test;
 use crate::domain::judge::{Arm, Count, WireCount};
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
+use crate::domain::rollout::outlook;
 use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollout, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
@@ -37,6 +37,10 @@ pub trait Shell {
     fn rolled_back(&mut self, service: &Name);
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
+    /// Lets the machine take in one event; a shell that watches checks the step on the way.
+    fn step(&mut self, rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
+        rollout.handle(now, event)
+    }
 }
 
 /// What is to be published.
@@ -157,7 +161,7 @@ impl Service {
             self.waiting = Some(canary);
             return;
         }
-        let reveal = reveal(&self.setup.gates, &self.setup.policy);
+        let reveal = outlook::reveal(&self.setup.gates, &self.setup.policy);
         let plan = match self.setup.schedule.plan(self.traffic.rate(), reveal) {
             Ok(plan) => plan,
             Err(why) => return shell.notify(&self.setup.name, format!("the rollout does not begin: {why}"), true),
@@ -187,7 +191,7 @@ impl Service {
         while let Some(event) = events.pop_front() {
             let Some(active) = &mut self.active else { return };
             let before = active.machine.record().phase;
-            let effects = active.machine.handle(now, event);
+            let effects = shell.step(&mut active.machine, now, event);
             if before != Phase::RolledBack && active.machine.record().phase == Phase::RolledBack {
                 shell.rolled_back(&self.setup.name);
             }
@@ -262,13 +266,7 @@ impl Service {
     pub fn observe(&mut self, seen: &Seen<'_>) {
         self.traffic.count(seen.observations);
         let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == seen.rollout) else { return };
-        for observation in seen.observations.iter().filter(|o| o.role == Role::Canary) {
-            // An answer counts for the step that asked, also when it comes after the end.
-            if active.step_generations.contains(&seen.generation) {
-                active.step_window.merge(observation);
-                active.is_graded = false;
-            }
-        }
+        seen.observations.iter().for_each(|observation| active.observe(seen.generation, observation));
         for mark in seen.marks {
             active.take(seen.generation, *mark);
         }

@@ -62,11 +62,13 @@ impl Shell for World {
     }
 }
 
+/// How many breaches in a row trip any wire, whatever was good before.
+const BREACHES_ENOUGH: usize = 1_000;
+
 /// Breaches a trial until it trips.
 fn trip(trial: &crate::seam::tripwire::Trial) {
-    while !trial.is_tripped() {
-        trial.breach(0, trial.begin(), 0, false);
-    }
+    let tripped = (0..BREACHES_ENOUGH).any(|_| trial.breach(0, trial.begin(), 0, false));
+    assert!(tripped, "the trial is not armed");
 }
 
 struct Desk {
@@ -94,7 +96,10 @@ impl Desk {
             schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 10, 10 * SECOND).unwrap()),
             gates: vec![gate],
             policy,
-            grader: Some(Arc::new(move |measured| (grade, format!("{} requests", measured.count)))),
+            grader: Some(Arc::new(move |measured, stable| {
+                let stable = stable.map_or_else(String::new, |stable| format!(" against {} failed of stable", stable.classes[4]));
+                (grade, format!("{} requests{stable}", measured.count))
+            })),
         };
         let state = ServiceState {
             owner: version("v1"),
@@ -266,6 +271,33 @@ fn late_answers_of_a_step_are_graded_after_the_end() {
     desk.answer(step + 1, 1);
     desk.tick();
     assert_eq!(desk.service.status(desk.world.now).rollout.unwrap().file.unwrap().reason, "12 requests");
+}
+
+#[test]
+fn a_step_is_graded_against_stable_of_the_same_step_and_at_the_end_of_the_one_before() {
+    let mut desk = Desk::begin(World::default());
+    let of_stable = |desk: &mut Desk, failed: u64| {
+        let mut seen = Observation::new(Role::Stable);
+        (seen.failed, seen.classes[4]) = (failed, failed);
+        let (rollout, generation) = (desk.record().id, desk.epoch().generation);
+        desk.service.observe(&Seen { rollout, generation, worker: 0, observations: &[seen], marks: &[], stable_marks: &[] });
+    };
+    let graded = |desk: &mut Desk| {
+        desk.tick();
+        desk.service.status(desk.world.now).rollout.unwrap().file.unwrap().reason
+    };
+    of_stable(&mut desk, 3);
+    of_stable(&mut desk, 2);
+    desk.answer_enough();
+    assert_eq!(graded(&mut desk), "100 requests against 5 failed of stable");
+    desk.pass(11 * SECOND);
+    assert_eq!(
+        (desk.percent(), graded(&mut desk).as_str()),
+        (100, "0 requests against 5 failed of stable"),
+        "nothing of stable is seen now"
+    );
+    of_stable(&mut desk, 7);
+    assert_eq!(graded(&mut desk), "0 requests against 7 failed of stable");
 }
 
 #[test]

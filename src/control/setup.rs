@@ -14,8 +14,9 @@ pub const VALIDITY: Duration = Duration::from_secs(2);
 /// The time between two ticks.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// Grades a step by a gate file's own arithmetic and says why in one sentence.
-pub type Grader = Arc<dyn Fn(&Measured<'_>) -> (Verdict, String) + Send + Sync>;
+/// Grades a step by the own arithmetic of the gate files and says why in one sentence: what was measured of the canary, and of
+/// the stable version of the same time where that had requests.
+pub type Grader = Arc<dyn Fn(&Measured<'_>, Option<&Measured<'_>>) -> (Verdict, String) + Send + Sync>;
 
 /// One service as configured.
 #[derive(Clone)]
@@ -34,6 +35,6 @@ pub struct ServiceSetup {
     pub gates: Vec<Gate>,
     /// How the canary is judged.
     pub policy: Policy,
-    /// Grades a step by the service's gate file.
+    /// Grades a step by the service's gate files.
     pub grader: Option<Grader>,
 }

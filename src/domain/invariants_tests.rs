@@ -45,6 +45,7 @@ fn judgement(verdict: Verdict) -> Judgement {
         confirm_log_e: 0.0,
         confirm_log_threshold: None,
         needs: Some(0),
+        awaits_stable: None,
     };
     Judgement { brake: (verdict == Verdict::Fail).then(evidence), gates: vec![gate], ..Judgement::default() }
 }

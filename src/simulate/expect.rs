@@ -125,7 +125,8 @@ fn check_figure(what: &'static str, figure: Figure, mut values: Vec<f64>, exact:
     }
     if let Some(wanted) = figure.mean.map(|quantity| quantity.0) {
         let (mean, error) = mean_and_error(&values);
-        let bounds = if exact { (mean, mean) } else { (mean - Z * error, mean + Z * error) };
+        let doubt = student(values.len()) * error;
+        let bounds = if exact { (mean, mean) } else { (mean - doubt, mean + doubt) };
         checked.push(near("mean", wanted, mean, bounds));
     }
     if let Some(bound) = figure.median_at_most.map(|quantity| quantity.0) {
@@ -143,8 +144,28 @@ fn check_figure(what: &'static str, figure: Figure, mut values: Vec<f64>, exact:
     }
 }
 
-/// The two-sided 99.9 % point of the normal distribution.
-const Z: f64 = 3.29;
+/// How many standard errors the mean of at least so many values is off with 0.1 %: the two-sided points of Student's
+/// distribution for one value less, the last one that of the normal distribution.
+const STUDENT: [(usize, f64); 14] = [
+    (2, 636.6),
+    (3, 31.60),
+    (4, 12.92),
+    (5, 8.61),
+    (6, 6.87),
+    (7, 5.96),
+    (8, 5.41),
+    (9, 5.04),
+    (11, 4.59),
+    (13, 4.32),
+    (16, 4.07),
+    (21, 3.85),
+    (31, 3.65),
+    (1_000, 3.30),
+];
+
+fn student(values: usize) -> f64 {
+    STUDENT.iter().rev().find(|(least, _)| values >= *least).map_or(f64::INFINITY, |(_, factor)| *factor)
+}
 
 /// Returns the mean of at least one value and its standard error, infinite for a single value.
 fn mean_and_error(values: &[f64]) -> (f64, f64) {
@@ -226,6 +247,13 @@ mod tests {
         };
         assert!(holds(50.0, true) && holds(46.0, true) && !holds(40.0, true));
         assert!(holds(40.0, false) && !holds(25.0, false));
+        let mean = |values: &[f64]| {
+            let mut checked = Vec::new();
+            let figure = Figure { mean: Some(Quantity(50.0)), ..Figure::default() };
+            check_figure("x", figure, values.to_vec(), false, &mut checked);
+            checked[0].holds
+        };
+        assert!(mean(&[10.0, 11.0]) && !mean(&[10.0, 11.0, 10.0, 11.0, 10.0, 11.0]), "two values that are alike say little");
         let mut checked = Vec::new();
         check_figure("x", Figure { every: Some(Quantity(3.0)), ..Figure::default() }, vec![3.0, 4.0], true, &mut checked);
         assert!(!checked[0].holds);

@@ -11,7 +11,6 @@ pub mod outcome;
 pub mod peers;
 pub mod replay;
 pub mod report;
-
 pub mod run;
 pub mod scenario;
 pub mod traffic;

@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn each_figure_comes_in_the_unit_of_its_query() {
-        let measured = Measured { key: "0.8.2", count: 4, mean_ns: 1.003e9, quantile: &|q| q * 1e9 };
+        let measured = Measured { key: "0.8.2", count: 4, mean_ns: 1.003e9, quantile: &|q| q * 1e9, classes: [0; 7] };
         for (aggregate, unit, value) in [
             (Aggregate::Mean, Unit::Microseconds, 1_003_000.0),
             (Aggregate::Mean, Unit::Seconds, 1.003),
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn without_requests_there_is_no_value_but_a_count_of_none() {
-        let nothing = Measured { key: "v2", count: 0, mean_ns: f64::NAN, quantile: &|_| f64::NAN };
+        let nothing = Measured { key: "v2", count: 0, mean_ns: f64::NAN, quantile: &|_| f64::NAN, classes: [0; 7] };
         assert_eq!(values(&indicator(Aggregate::Mean, Unit::Seconds), &nothing), []);
         assert_eq!(values(&indicator(Aggregate::Count, Unit::Requests), &nothing), [SourceResult::number("v2", 0.0)]);
     }

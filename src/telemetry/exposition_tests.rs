@@ -35,6 +35,7 @@ fn gate(name: &str) -> GateStatus {
         confirm_log_e: 0.0,
         confirm_log_threshold: None,
         needs: Some(80),
+        awaits_stable: None,
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) fn gate(verdict: &Verdict) -> GateStatus {
         confirm_log_e: 0.0,
         confirm_log_threshold: None,
         needs: None,
+        awaits_stable: None,
     }
 }
 

@@ -130,6 +130,31 @@ fn what_is_wrong_with_a_file_is_shown_in_its_own_lines() {
 }
 
 #[test]
+fn a_file_grades_by_what_the_proxy_measures_and_says_what_is_missing() {
+    let graded = |files: &[(&str, &str)], rest: &str| good(files, rest).settings.services[0].graded.clone();
+    let slo = graded(&[("slo.yaml", SLO)], "    slo: slo.yaml\n");
+    assert!(slo.len() == 1 && slo[0].figures.keys().eq(["response_time_p95"]), "{slo:?}");
+    let both = graded(&[("slo.yaml", SLO), ("a.yaml", ANALYSIS)], "    slo: slo.yaml\n    analysis: a.yaml\n");
+    assert!(both.len() == 2 && both[1].figures.keys().eq(["p95"]), "{both:?}");
+
+    let weighted = |weight: u32| {
+        let cpu = format!(
+            "  - sli: cpu_usage\n    weight: {weight}\n    pass: [{{criteria: ['<50']}}]\n  - sli: memory\n    pass: [{{criteria: ['<50']}}]\n"
+        );
+        let p95 = "    pass:\n      - criteria: ['<600', '<=+10%']\n    weight: 20\n";
+        SLO.replace("    pass:\n      - criteria: ['<600', '<=+10%']\n", &format!("{p95}{cpu}"))
+    };
+    let notes = shown(&good(&[("slo.yaml", &weighted(1))], "    slo: slo.yaml\n").notes);
+    for part in
+        ["slo.yaml:7:5 (objectives[1])", "\"cpu_usage\" cannot fail", "counts as missing when a step is graded", "\"memory\" cannot fail"]
+    {
+        assert!(notes.contains(part), "{part} is missing in\n{notes}");
+    }
+    let problems = shown(&load_with(&[("slo.yaml", &weighted(2))], "    slo: slo.yaml\n").unwrap_err());
+    assert!(problems.contains("none of \"cpu_usage\", \"memory\"") && problems.contains("makes them informational"), "{problems}");
+}
+
+#[test]
 fn ten_thousand_objectives_are_refused_in_linear_time() {
     let objective = "  - {sli: response_time_p95, pass: [{criteria: ['<600', '>=0', '<=+10%']}]}\n";
     let slo = format!("objectives:\n{}total_score: {{pass: 90%}}\n", objective.repeat(10_000));

@@ -63,6 +63,12 @@ impl Losses {
         self.none + self.half + self.whole
     }
 
+    /// Returns the mean loss; 0 without requests.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        if self.requests() == 0 { 0.0 } else { (self.half as f64 / 2.0 + self.whole as f64) / self.requests() as f64 }
+    }
+
     /// Returns the losses with their counts.
     #[must_use]
     pub const fn counts(self) -> [(f64, u64); 3] {
@@ -117,6 +123,9 @@ pub enum Basis {
     Mean {
         /// The sums.
         logs: Vec<f64>,
+        /// Over how many requests, and over how many of the warm-up, which are allowed more.
+        #[serde(default)]
+        requests: [u64; 2],
     },
     /// Losses against the mean loss that is allowed, and losses of a warm-up against the looser one.
     Bounded {
@@ -194,7 +203,7 @@ impl Basis {
                     Ok::<f64, ParameterError>(test.close(&bets, block.canary, block.stable))
                 })?
             }
-            Self::Mean { logs } => log_e_of_mean(logs),
+            Self::Mean { logs, .. } => log_e_of_mean(logs),
             Self::Bounded { loss, losses, warm_loss, warm } => log_e_of_losses((*loss, *losses), (*warm_loss, *warm))?,
         })
     }

@@ -32,7 +32,7 @@ fn each_basis_survives_being_written_and_read() {
         Basis::ChainedMean { start: ChainedMean::new(5).unwrap(), blocks: vec![MeanBlock { index: 3, ratio: 2.5 }] },
         Basis::ChangePoint { start: ChangepointGrid::new(0.05).unwrap(), blocks: vec![Counts::new(7, 5)] },
         Basis::TwoArm { comparison, start: TwoArm::new(comparison, Guess::of(0.05)).unwrap(), blocks: vec![arms] },
-        Basis::Mean { logs: vec![1.0; LAMBDAS.len()] },
+        Basis::Mean { logs: vec![1.0; LAMBDAS.len()], requests: [9, 1] },
         Basis::Bounded { loss: 0.1, losses: Losses { none: 1, half: 2, whole: 3 }, warm_loss: 0.6, warm: Losses::default() },
     ];
     for basis in all {

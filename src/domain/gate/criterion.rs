@@ -145,6 +145,17 @@ impl Criterion {
         matches!(self, Self::Latency { .. } | Self::Errors { .. })
     }
 
+    /// Returns the share of requests that may be bad, for an Apdex the mean loss that is allowed; `None` for a mean, and for
+    /// what depends on the stable version's share alone.
+    #[must_use]
+    pub const fn share(&self) -> Option<Share> {
+        match self {
+            Self::Latency { share, .. } | Self::Errors { share, .. } | Self::RelativeLatency { share, .. } => Some(*share),
+            Self::Apdex { loss, .. } => Some(*loss),
+            Self::RelativeErrors { .. } | Self::Mean { .. } => None,
+        }
+    }
+
     /// Returns what its value and its limit are measured in.
     #[must_use]
     pub const fn unit(&self) -> Unit {
@@ -228,6 +239,19 @@ impl Gate {
     #[must_use]
     pub const fn new(criterion: Criterion, origin: Origin) -> Self {
         Self { criterion, origin, margin: criterion.default_margin() }
+    }
+
+    /// Returns how many times what the limit allows a passing version is shown to be below.
+    #[must_use]
+    pub fn margin_factor(&self) -> f64 {
+        1.0 + f64::from(self.margin) / 100.0
+    }
+
+    /// Returns the share of bad requests, or the mean loss, below which a canary must be shown to be to pass: what the gate
+    /// allows, with its margin. From 1 on every version passes. `None` for means and for what is compared with stable.
+    #[must_use]
+    pub fn passing_share(&self) -> Option<f64> {
+        self.criterion.share().filter(|_| !self.criterion.is_relative()).map(|share| share.ratio() * self.margin_factor())
     }
 
     /// Returns a short name, unique among the gates of one rollout that differ, for metrics and the API.

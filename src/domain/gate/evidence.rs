@@ -63,10 +63,11 @@ pub enum Rule {
 pub struct Estimate {
     /// The share of breaches, the mean in nanoseconds, or the Apdex score.
     pub value: f64,
-    /// The anytime-valid lower bound; `None` where the theory gives none.
+    /// The anytime-valid lower bound; `None` where it was not recorded.
     #[serde(default)]
     pub lower: Option<f64>,
-    /// The anytime-valid upper bound; `None` where the theory gives none.
+    /// The anytime-valid upper bound; `None` for a mean, which has none: one rare huge latency can always hide. With a pass it is
+    /// that of the latencies counted up to ten times the limit, as the pass test counts them.
     #[serde(default)]
     pub upper: Option<f64>,
 }

@@ -1,12 +1,15 @@
 //! Compiles an `slo.yaml` or an Analysis definition into the gates of a live rollout.
 //!
-//! An objective becomes gates at the limit from which it fails the evaluation by itself, all others having full points.
+//! An objective becomes gates at the limit from which it fails the evaluation by itself, all others having full points. What no
+//! gate asks is left to the file's own grade at the end of a step, for which the figures that the proxy measures are named.
+
+use std::collections::BTreeMap;
 
 use crate::domain::gate::analysis::spec::{Definition, Operator as Fulfilled};
 use crate::domain::gate::criterion::{Gate, Origin};
 use crate::domain::gate::foreign::{self, Bound};
 use crate::domain::gate::slo::criterion::{Criterion, EXAMPLES, Operator};
-use crate::domain::gate::slo::live;
+use crate::domain::gate::slo::live::{self, Figure, Measured};
 use crate::domain::gate::slo::release::Lighthouse;
 use crate::domain::gate::slo::spec::{Aggregate, Clause, Comparison, Include, Objective, Sets, Spec, TotalScore};
 use crate::domain::gate::slo::written::{CriteriaSet, Objective as Written, Slo};
@@ -27,6 +30,8 @@ pub struct Remark {
 pub struct Compiled {
     /// The gates, in the order of the objectives.
     pub gates: Vec<Gate>,
+    /// The figure of each objective that the proxy measures, by the name under which the file's arithmetic asks for it.
+    pub figures: BTreeMap<String, Measured>,
     /// Errors, which have a hint, and notes.
     pub remarks: Vec<Remark>,
 }
@@ -38,6 +43,51 @@ impl Compiled {
 
     fn error(&mut self, index: usize, message: String, hint: impl Into<String>) {
         self.remarks.push(Remark { index, message, hint: Some(hint.into()) });
+    }
+
+    /// Notes which figure answers an objective when a step is graded; returns why none does.
+    fn measure(&mut self, name: &str, key: &str, query: Option<&str>) -> Result<(), String> {
+        match live::recognise(name, query) {
+            Ok(Measured { figure: Figure::Throughput | Figure::Requests, .. }) => {
+                Err("the number of requests depends on the clients, not on the version alone".to_owned())
+            }
+            Ok(measured) => {
+                self.figures.insert(key.to_owned(), measured);
+                Ok(())
+            }
+            Err(error) => Err(error.reason),
+        }
+    }
+
+    /// Says what becomes of an objective that cannot fail the evaluation by itself, and notes it where the proxy does not measure it.
+    fn leave(&mut self, what: &str, (index, name): (usize, &str), measured: Result<(), String>, missing: &mut Vec<usize>) {
+        match measured {
+            Ok(()) => self.note(
+                index,
+                format!("the objective \"{name}\" cannot fail the {what} by itself, so no gate comes of it; the grade counts it"),
+            ),
+            Err(reason) => {
+                missing.push(index);
+                let counts = format!("it counts as missing when a step is graded, its points being open, because {reason}");
+                self.note(index, format!("the objective \"{name}\" cannot fail the {what} by itself, so no gate comes of it; {counts}"));
+            }
+        }
+    }
+
+    /// Refuses a file whose grade could never be known, because too many points are those of objectives that are missing.
+    fn refuse_endless(&mut self, names: &[&str], missing: &[usize], is_enough: bool) {
+        if let (Some(first), false) = (missing.first(), is_enough) {
+            let names =
+                missing.iter().filter_map(|index| names.get(*index)).map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "the proxy measures none of {names}, and without their points no step is ever graded, so nothing could be promoted"
+            );
+            self.error(
+                *first,
+                message,
+                "take their pass criteria out, which makes them informational, or judge the file with 'portcullis evaluate'",
+            );
+        }
     }
 
     /// Adds the gate of one comparison that must hold.
@@ -63,14 +113,17 @@ impl Compiled {
 pub fn slo(spec: &Spec, query: &dyn Fn(&str) -> Option<String>) -> Compiled {
     let mut compiled = Compiled::default();
     let weights: f64 = spec.objectives.iter().filter(|one| !one.is_informational()).map(|one| f64::from(one.weight)).sum();
+    let mut missing = Vec::new();
     for (index, objective) in spec.objectives.iter().enumerate() {
         let name = &objective.sli;
         if objective.is_informational() {
             compiled.note(index, format!("the objective \"{name}\" has no pass criteria, so no gate comes of it"));
             continue;
         }
+        let query = query(name);
+        let measured = compiled.measure(name, name, query.as_deref());
         let Some(sets) = failing_sets(spec, objective, weights) else {
-            compiled.note(index, format!("the objective \"{name}\" cannot fail the evaluation by itself, so no gate comes of it"));
+            compiled.leave("evaluation", (index, name), measured, &mut missing);
             continue;
         };
         let [set] = sets.as_slice() else {
@@ -78,11 +131,13 @@ pub fn slo(spec: &Spec, query: &dyn Fn(&str) -> Option<String>) -> Compiled {
             compiled.error(index, format!("the objective \"{name}\" offers a choice of criteria, which no gate has"), hint);
             continue;
         };
-        let query = query(name);
         for clause in set {
             compiled.add(index, name, query.as_deref(), clause.criterion.operator, bound(&clause.criterion));
         }
     }
+    let open: f64 = missing.iter().filter_map(|index| spec.objectives.get(*index)).map(|one| f64::from(one.weight)).sum();
+    let names: Vec<&str> = spec.objectives.iter().map(|one| one.sli.as_str()).collect();
+    compiled.refuse_endless(&names, &missing, missing.is_empty() || is_enough(spec, weights, open));
     compiled
 }
 
@@ -127,14 +182,18 @@ pub fn released(file: &Slo, release: Lighthouse) -> Result<Spec, Remark> {
 
 /// Returns the criteria that must hold lest the objective fail the evaluation; `None` when it cannot.
 fn failing_sets<'s>(spec: &Spec, objective: &'s Objective, weights: f64) -> Option<&'s Sets> {
-    let needed = spec.total.warning.unwrap_or(spec.total.pass);
-    let enough = |lost: f64| 100.0 * (weights - lost) / weights >= needed;
+    let enough = |lost: f64| is_enough(spec, weights, lost);
     let weight = f64::from(objective.weight);
     if enough(weight) && !objective.key {
         return None;
     }
     let forgiven = !objective.warning.is_empty() && enough(weight / 2.0);
     Some(if forgiven { &objective.warning } else { &objective.pass })
+}
+
+/// Says whether a score is no failure although so many points are lost.
+fn is_enough(spec: &Spec, weights: f64, lost: f64) -> bool {
+    100.0 * (weights - lost) / weights >= spec.total.warning.unwrap_or(spec.total.pass)
 }
 
 const fn bound(criterion: &Criterion) -> Bound {
@@ -153,25 +212,30 @@ pub fn analysis(definition: &Definition, query: &dyn Fn(&str) -> Option<String>)
     let weights: f64 = definition.objectives.iter().map(|one| one.weight as f64).sum();
     let total = definition.total_score;
     let needed = total.pass_percentage.min(total.warning_percentage) as f64;
+    let enough = |lost: f64| weights > 0.0 && 100.0 * (weights - lost) / weights >= needed;
+    let mut missing = Vec::new();
     for (index, objective) in definition.objectives.iter().enumerate() {
         let name = &objective.reference.name;
         let weight = objective.weight as f64;
-        let enough = |lost: f64| weights > 0.0 && 100.0 * (weights - lost) / weights >= needed;
         if objective.target.is_empty() {
             compiled.note(index, format!("the objective \"{name}\" has no target, so no gate comes of it"));
             continue;
         }
+        let query = query(name);
+        let measured = compiled.measure(name, &objective.reference.value_key(), query.as_deref());
         let warns = objective.target.warning.as_ref().filter(|_| !enough(weight / 2.0));
         let fails = objective.target.failure.as_ref().filter(|_| warns.is_some() || !enough(weight) || objective.key_objective);
         if warns.is_none() && fails.is_none() {
-            compiled.note(index, format!("the objective \"{name}\" cannot fail the analysis by itself, so no gate comes of it"));
+            compiled.leave("analysis", (index, name), measured, &mut missing);
             continue;
         }
-        let query = query(name);
         for (operator, value) in strictest(warns.into_iter().chain(fails).flat_map(negated).collect()) {
             compiled.add(index, name, query.as_deref(), operator, Bound::Fixed(value));
         }
     }
+    let open: f64 = missing.iter().filter_map(|index| definition.objectives.get(*index)).map(|one| one.weight as f64).sum();
+    let names: Vec<&str> = definition.objectives.iter().map(|one| one.reference.name.as_str()).collect();
+    compiled.refuse_endless(&names, &missing, missing.is_empty() || enough(open));
     compiled
 }
 
@@ -199,122 +263,5 @@ fn negated(broken: &Fulfilled) -> Vec<(Operator, f64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::gate::analysis::quantity::Quantity;
-    use crate::domain::gate::analysis::spec::{Objective as Judged, Reference, Target, TotalScore as Needed};
-
-    fn sets(texts: &[&[&str]]) -> Sets {
-        let clause = |text: &&str| Clause { text: (*text).to_owned(), criterion: Criterion::parse_strictly(text).unwrap() };
-        texts.iter().map(|set| set.iter().map(clause).collect()).collect()
-    }
-
-    fn objective(sli: &str, pass: &[&[&str]], warning: &[&[&str]], weight: u32) -> Objective {
-        let (pass, warning) = (sets(pass), sets(warning));
-        Objective { sli: sli.into(), display_name: String::new(), pass, warning, weight, key: false, baseline_optional: false }
-    }
-
-    fn spec(objectives: Vec<Objective>, pass: f64, warning: Option<f64>) -> Spec {
-        let comparison = Comparison { count: 1, include: Include::All, aggregate: Aggregate::Average };
-        Spec { filter: Vec::new(), comparison, objectives, total: TotalScore { pass, warning } }
-    }
-
-    fn names(compiled: &Compiled) -> Vec<String> {
-        compiled.gates.iter().map(Gate::name).collect()
-    }
-
-    #[test]
-    fn fixed_limits_and_relative_ones_become_gates() {
-        let compiled = slo(
-            &spec(
-                vec![
-                    objective("response_time_p95", &[&["<600", "<=+10%"]], &[&["<800"]], 1),
-                    objective("error_rate", &[&["<0.01"]], &[], 1),
-                    objective("throughput", &[], &[], 1),
-                ],
-                90.0,
-                Some(75.0),
-            ),
-            &|_| None,
-        );
-        let errors = "error_rate: errors(5xx, 4xx, connect, reset, timeout, invalid) < 1%";
-        assert_eq!(
-            names(&compiled),
-            ["response_time_p95: p95 < 800 ms", errors],
-            "half of two points is 75 %, so the warning limit decides"
-        );
-        let notes: Vec<&str> = compiled.remarks.iter().map(|remark| remark.message.as_str()).collect();
-        assert!(notes.len() == 2 && notes[0].contains("4xx") && notes[1].contains("no pass criteria"), "{notes:?}");
-
-        let strict = slo(&spec(vec![objective("response_time_p50", &[&["<600", "<=+10%"]], &[&["<800"]], 1)], 90.0, None), &|_| None);
-        assert_eq!(names(&strict), ["response_time_p50: p50 < 600 ms", "response_time_p50: p50 <= stable * 1.1"]);
-        assert!(strict.remarks[0].message.contains("the same moment") && strict.remarks[0].hint.is_none());
-    }
-
-    #[test]
-    fn a_release_reads_percent_signs_its_own_way() {
-        let file = |criterion: &str| Slo {
-            objectives: vec![Written {
-                sli: "error_rate".into(),
-                display_name: String::new(),
-                pass: Some(vec![CriteriaSet { criteria: Some(vec![criterion.to_owned()]) }]),
-                warning: None,
-                weight: 1,
-                key_sli: false,
-            }],
-            total_score: Some(crate::domain::gate::slo::written::TotalScore { pass: "90%".into(), warning: String::new() }),
-            ..Slo::default()
-        };
-        let names = |criterion: &str, release| names(&slo(&released(&file(criterion), release).unwrap(), &|_| None));
-        let kinds = "5xx, 4xx, connect, reset, timeout, invalid";
-        assert_eq!(names("<=10%", Lighthouse::V1), [format!("error_rate: errors({kinds}) <= stable * 1.1")]);
-        assert_eq!(names("<=0.1%", Lighthouse::V0_6_0), [format!("error_rate: errors({kinds}) < 10%")]);
-        assert_eq!(released(&file("nonsense"), Lighthouse::V1).unwrap_err().index, 0);
-        let without = Slo { total_score: None, ..file("<1") };
-        assert_eq!(released(&without, Lighthouse::V1).unwrap_err().index, 1);
-    }
-
-    #[test]
-    fn what_cannot_be_judged_live_is_an_error_and_what_cannot_fail_a_note() {
-        let one = |sli: &str, pass: &[&[&str]]| slo(&spec(vec![objective(sli, pass, &[], 1)], 90.0, None), &|_| None);
-        for (sli, pass, part) in [
-            ("cpu", &[&["<1"][..]][..], "well-known"),
-            ("throughput", &[&["<1"][..]], "clients"),
-            ("response_time_p95", &[&[">1"][..]], "slower version"),
-            ("response_time_p95", &[&["<1"][..], &["<2"][..]], "choice"),
-            ("error_rate", &[&["=0"][..]], "exactly so"),
-        ] {
-            let compiled = one(sli, pass);
-            assert!(compiled.gates.is_empty() && compiled.remarks.len() == 1, "{sli}: {compiled:?}");
-            assert!(compiled.remarks[0].message.contains(part) && compiled.remarks[0].hint.is_some(), "{compiled:?}");
-        }
-        let light =
-            spec(vec![objective("response_time_p95", &[&["<1"]], &[], 1), objective("response_time_p50", &[&["<1"]], &[], 99)], 90.0, None);
-        let compiled = slo(&light, &|_| None);
-        assert_eq!(names(&compiled), ["response_time_p50: p50 < 1 ms"]);
-        assert!(compiled.remarks[0].message.contains("cannot fail the evaluation by itself"));
-    }
-
-    #[test]
-    fn targets_of_an_analysis_are_turned_around() {
-        let limit = |text: &str| Quantity::parse(text).unwrap();
-        let judged = |failure: Option<Fulfilled>, warning: Option<Fulfilled>| Definition {
-            objectives: vec![Judged {
-                reference: Reference { name: "p95".into(), namespace: String::new() },
-                target: Target { failure, warning },
-                weight: 1,
-                key_objective: false,
-            }],
-            total_score: Needed { pass_percentage: 90, warning_percentage: 75 },
-        };
-        let query = |_: &str| Some("histogram_quantile(0.95,sum(rate(http_response_time_milliseconds_bucket[1m]))by(le))".to_owned());
-        let gates = |failure, warning| names(&analysis(&judged(failure, warning), &query));
-        let above = |text: &str| Some(Fulfilled::GreaterThan(limit(text)));
-        assert_eq!(gates(above("600"), None), ["p95: p95 < 600 ms"]);
-        assert_eq!(gates(above("600"), above("300")), ["p95: p95 < 300 ms"]);
-        assert_eq!(gates(above("600"), Some(Fulfilled::InRange(limit("300"), limit("500")))), ["p95: p95 < 300 ms"]);
-        assert_eq!(gates(Some(Fulfilled::NotInRange(limit("0"), limit("600"))), None), ["p95: p95 < 600 ms"]);
-        assert!(gates(Some(Fulfilled::LessThan(limit("600"))), None).is_empty(), "a fast version does no harm");
-        assert!(gates(None, None).is_empty());
-    }
-}
+#[path = "foreign_slo_tests.rs"]
+mod tests;

@@ -238,6 +238,8 @@ pub struct Measured<'a> {
     /// Returns the response time in nanoseconds at a quantile from 0 (fastest) to 1 (slowest); not called when `count`
     /// is 0.
     pub quantile: &'a dyn Fn(f64) -> f64,
+    /// The ended requests by class, in the order of [`crate::domain::outcome::Class::ALL`].
+    pub classes: [u64; 7],
 }
 
 #[cfg(test)]

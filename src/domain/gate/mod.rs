@@ -6,6 +6,7 @@ pub mod criterion;
 pub mod evidence;
 pub mod foreign;
 pub mod foreign_slo;
+pub mod graded;
 pub mod language;
 #[cfg(test)]
 mod language_tests;

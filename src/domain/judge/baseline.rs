@@ -17,11 +17,16 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// Without so many requests of the stable version nothing is known of it.
 const ENOUGH: u64 = 20;
 
-/// The chance that the bound on the stable version's share fails.
+/// The chance that the bound on the stable version's share fails, and that of a surprise that is not reckoned with.
 const DOUBT: f64 = 0.05;
 
 /// How many requests a guess of the stable version's share is worth; affects how soon a test decides, never its validity.
 const GUESS_WORTH: f64 = 20.0;
+
+/// Returns after how many requests without a bad one a share as large as this is unlikely.
+pub(super) fn telling(share: f64) -> u64 {
+    (DOUBT.ln() / (-share).ln_1p()).ceil().max(1.0) as u64
+}
 
 /// The stable version of the last half minute to minute.
 #[derive(Clone, Debug)]
@@ -89,6 +94,16 @@ impl Baseline {
     pub fn rate(&self, guess: f64) -> f64 {
         let Counts { requests, breaches } = self.counts();
         (breaches as f64 + GUESS_WORTH * guess) / (requests as f64 + GUESS_WORTH)
+    }
+
+    /// Returns how many more requests of the stable version must be known before anything is compared: a quantile must be one of
+    /// enough requests, a share begins with a guess.
+    pub fn awaits(&self) -> u64 {
+        let [newer, older] = &self.latencies;
+        match self.share {
+            Some(_) => ENOUGH.saturating_sub(newer.len() + older.len()),
+            None => u64::from(self.counts().requests == 0),
+        }
     }
 
     /// Returns the stable version's share of breaches as counted, `None` without requests.

@@ -136,6 +136,12 @@ impl Tally {
         Losses { none: self.requests - self.halves - self.bad(), half: self.halves, whole: self.bad() }
     }
 
+    /// Returns the same with what is in flight losing all.
+    pub const fn classes_at_most(&self) -> Losses {
+        let Losses { none, half, whole } = self.classes();
+        Losses { none: none - (self.in_flight() - self.pending), half: half - self.pending, whole: whole + self.in_flight() }
+    }
+
     /// Returns the mean latency in nanoseconds, what is in flight having taken until `known_until`; 0 without requests.
     pub fn average(&self, start: Timestamp, known_until: Timestamp) -> f64 {
         let since = nanos(known_until.since(start)) as f64;

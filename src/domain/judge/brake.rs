@@ -22,9 +22,13 @@ pub(super) struct Found {
     pub basis: Basis,
 }
 
+/// What the bets of the breach test of a mean have won.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mean {
-    logs: [f64; LAMBDAS.len()],
+pub(super) struct Mean {
+    /// The sums of ln (1 − λ + λ L/limit), one for each λ.
+    pub logs: [f64; LAMBDAS.len()],
+    /// Over how many requests, and over how many of the warm-up.
+    pub requests: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +96,7 @@ impl Brake {
                 let limit = terms::mean_limit(criterion);
                 let step = |mean: &mut Mean, view: &View<'_>| mean.take(view, limit, known_until);
                 let (log_e, best) = furthest(mean, last, open, step, |mean| log_e_of_mean(&mean.logs));
-                (log_e, Found { rule: Rule::Mean, basis: Basis::Mean { logs: best.logs.to_vec() } })
+                (log_e, Found { rule: Rule::Mean, basis: Basis::Mean { logs: best.logs.to_vec(), requests: best.requests } })
             }
             Test::Lost(lost) => {
                 let loss = terms::share(criterion)?;
@@ -160,8 +164,10 @@ fn furthest<T: Copy>(
 
 impl Mean {
     /// What is in flight has taken at least as long as the block's latest request.
-    fn take(&mut self, view: &View<'_>, limit: f64, known_until: Timestamp) {
+    pub fn take(&mut self, view: &View<'_>, limit: f64, known_until: Timestamp) {
         let tally = &view.cell.canary;
+        let [normal, warm] = &mut self.requests;
+        *(if view.cell.frozen.warm { warm } else { normal }) += tally.requests;
         let out = nanos(known_until.since(view.start)).saturating_sub(tally.latest) as f64 / (limit * view.cell.frozen.null);
         for ((sum, log), lambda) in self.logs.iter_mut().zip(tally.logs).zip(LAMBDAS) {
             *sum += log;

@@ -1,12 +1,13 @@
 //! The case of one gate: its tests, what they have taken in, and where they stand.
 
-use crate::domain::gate::basis::Basis;
+use crate::domain::gate::basis::{Basis, Losses};
 use crate::domain::gate::evidence::{Estimate, Evidence, Rule, Test, Tipping};
 use crate::domain::gate::{Criterion, Gate, Origin, Policy, Verdict};
 use crate::domain::judge::arms::{Request, Stage};
-use crate::domain::judge::baseline::Baseline;
+use crate::domain::judge::baseline::{self, Baseline};
 use crate::domain::judge::blocks::{Key, Tally, View};
-use crate::domain::judge::brake::Brake;
+use crate::domain::judge::bounds;
+use crate::domain::judge::brake::{Brake, Mean};
 use crate::domain::judge::budget::Budget;
 use crate::domain::judge::confirm::Confirm;
 use crate::domain::judge::order::Order;
@@ -58,17 +59,25 @@ struct Seen {
     stable: Tally,
     /// The sum of the canary's latencies in nanoseconds, what is in flight having taken until now.
     sum: f64,
+    /// For a mean, what its bets have won.
+    means: Mean,
 }
 
 impl Seen {
-    fn add(&mut self, view: &View<'_>, known_until: Timestamp) {
+    fn add(&mut self, view: &View<'_>, known_until: Timestamp, criterion: &Criterion) {
         let (canary, stable) = (&view.cell.canary, &view.cell.stable);
+        if matches!(criterion, Criterion::Mean { .. }) {
+            self.means.take(view, terms::mean_limit(criterion), known_until);
+        }
         self.sum += canary.average(view.start, known_until) * canary.requests as f64;
         (self.canary, self.stable) = (self.canary.and(canary), self.stable.and(stable));
     }
 
     fn sum(&self, criterion: &Criterion) -> Sum {
         let is_mean = matches!(criterion, Criterion::Mean { .. });
+        // The losses of a mean are nanoseconds and those of a comparison no classes.
+        let is_apdex = matches!(criterion, Criterion::Apdex { .. });
+        let classes = |classes: fn(&Tally) -> Losses| if is_apdex { classes(&self.canary) } else { Losses::default() };
         let bad = |tally: &Tally| if is_mean { 0 } else { tally.bad() + tally.halves };
         Sum {
             requests: self.canary.requests,
@@ -77,6 +86,9 @@ impl Seen {
             stable_requests: self.stable.requests,
             stable_breaches: bad(&self.stable),
             mean: if is_mean { self.sum / self.canary.requests.max(1) as f64 } else { self.canary.losses().share() },
+            means: self.means,
+            losses: classes(Tally::classes),
+            losses_at_most: classes(Tally::classes_at_most),
         }
     }
 }
@@ -213,9 +225,9 @@ impl Case {
             self.next = view.key.0 + 1;
         }
         for view in last.iter().filter(|view| !view.cell.frozen.out) {
-            self.seen.add(view, known_until);
+            self.seen.add(view, known_until, &self.gate.criterion);
             if Some(view.key) > self.after {
-                self.seen_since.add(view, known_until);
+                self.seen_since.add(view, known_until, &self.gate.criterion);
             }
         }
         self.pass.fold(last);
@@ -298,13 +310,14 @@ impl Case {
 
     fn evidence(&self, rule: Rule, sum: &Sum, alpha: f64, basis: Basis) -> Evidence {
         let log_e = basis.log_e().unwrap_or_default();
+        let estimate = bounds::of_breach(&self.gate, sum, &basis, alpha);
         Evidence {
             requests: sum.requests,
             breaches: sum.breaches,
             unanswered: sum.unanswered,
             stable_requests: sum.stable_requests,
             stable_breaches: sum.stable_breaches,
-            estimate: terms::estimate(&self.gate, sum.requests, sum.breaches, sum.mean, alpha),
+            estimate,
             tipped_by: self.tipped.iter().map(|(tipping, _)| *tipping).collect(),
             generation: self.tipped.last().map(|(_, generation)| *generation),
             ..Evidence::new(&self.gate, Verdict::Fail, rule).reaching(log_e, alpha, basis)
@@ -323,7 +336,7 @@ impl Case {
         let counts = self.counted();
         let is_old = self.shown.counts.is_none_or(|shown| shown.0 > counts.0) || known_until.since(self.shown.at) >= SHOWN_FOR;
         if self.shown.counts != Some(counts) && is_old {
-            let bounds = terms::estimate(&self.gate, counts.0, counts.1, 0.0, beta);
+            let bounds = bounds::of_step(&self.gate, &self.pass, counts, beta);
             (self.shown.counts, self.shown.at, self.shown.bounds) = (Some(counts), known_until, bounds);
         }
     }
@@ -342,6 +355,16 @@ impl Case {
         (needed < u64::MAX).then(|| needed.saturating_sub(requests))
     }
 
+    /// Returns how many more requests of the stable version may have to be seen before it can be said what the gate `needs`: until
+    /// the comparison has begun, and until the stable version has shown a bad request or so many good ones that more are in vain.
+    pub fn awaits_stable(&self, setting: &Setting, needs: Option<u64>) -> Option<u64> {
+        let baseline = self.baseline.as_ref().filter(|_| needs.is_none() && !setting.is_alone)?;
+        let stable = self.pass.stable;
+        let enough = baseline::telling(terms::guess(&self.gate.criterion));
+        let is_known = self.pass.has_begun() && (stable.breaches > 0 || stable.requests >= enough);
+        (!is_known).then(|| baseline.awaits() + enough.saturating_sub(stable.requests))
+    }
+
     /// Says whether the gate has its pass evidence.
     pub fn passes(&self, setting: &Setting) -> bool {
         let threshold = -setting.policy.beta.ln();
@@ -350,6 +373,6 @@ impl Case {
 }
 
 fn sum(mut seen: Seen, open: &[View<'_>], after: Option<Key>, known_until: Timestamp, criterion: &Criterion) -> Sum {
-    open.iter().filter(|view| Some(view.key) > after && !view.cell.frozen.out).for_each(|view| seen.add(view, known_until));
+    open.iter().filter(|view| Some(view.key) > after && !view.cell.frozen.out).for_each(|view| seen.add(view, known_until, criterion));
     seen.sum(criterion)
 }

@@ -56,6 +56,21 @@ fn a_request_in_flight_holds_the_prefix_until_its_limit_and_then_counts_as_a_bre
 }
 
 #[test]
+fn a_request_that_takes_exactly_the_limit_is_a_good_one() {
+    let longer = |fate: fn(Duration) -> Fate| {
+        let mut judge = judge(&["p95 < 1s"], &Policy::default());
+        feed(&mut judge, 1..=80, fate(ms(1_000)));
+        let exactly = judge.tick(at(2_000), &[nothing()]).gates.remove(0);
+        feed(&mut judge, 81..=82, fate(ms(1_000) + Duration::from_nanos(1)));
+        let over = judge.tick(at(3_000), &[nothing()]).gates.remove(0);
+        (exactly.breaches, over.breaches)
+    };
+    let measured = |taken| Fate::Measured { latency: taken, duration: taken, errors: ErrorKinds::NONE, unanswered: false };
+    assert_eq!(longer(measured), (0, 2));
+    assert_eq!(longer(|after| Fate::Excluded { after }), (0, 2), "a client that leaves at the limit has seen no breach");
+}
+
+#[test]
 fn a_fast_refusal_is_a_breach_of_a_latency_gate() {
     let mut judge = judge(&["p95 < 1s"], &Policy::default());
     feed(&mut judge, 1..=200, NO_ANSWER);

@@ -5,6 +5,7 @@
 pub mod arms;
 mod baseline;
 mod blocks;
+mod bounds;
 mod brake;
 pub mod budget;
 mod case;

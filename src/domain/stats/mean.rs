@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::stats::bounds::{Bet, largest_rejected};
 use crate::domain::stats::grid::{ALTERNATIVES, OddsGrid, PerAlternative, odds_grid};
 use crate::domain::stats::parameter::{self, ParameterError};
 use crate::domain::stats::special::log_sum_exp;
@@ -47,6 +48,36 @@ impl MeanBreach {
     pub fn log_e(&self) -> f64 {
         log_sum_exp(self.logs) - (LAMBDAS.len() as f64).ln()
     }
+
+    /// Returns the anytime-valid lower bound on the mean in nanoseconds after `requests` requests: see [`mean_lower_bound`].
+    #[must_use]
+    pub fn lower_bound(&self, requests: u64, alpha: f64) -> f64 {
+        mean_lower_bound(&self.logs, &[(requests, 1.0)], self.limit, alpha)
+    }
+}
+
+/// Returns the anytime-valid lower bound on a mean, from the sums of ln (1 − λ + λ L/(a limit)), one for each λ.
+///
+/// The chance that the mean is ever below it is at most `alpha`, with tails of any weight; it lies above the limit exactly
+/// when the breach test decides. `requests` are how many were summed up, each group with its a, how many times the limit it was
+/// allowed. 0 when nothing is rejected. There is no upper bound: one rare huge latency can always hide (Bahadur and Savage 1956).
+#[must_use]
+pub fn mean_lower_bound(logs: &[f64], requests: &[(u64, f64)], limit: f64, alpha: f64) -> f64 {
+    if !(limit > 0.0 && limit.is_finite()) {
+        return 0.0;
+    }
+    let count: u64 = requests.iter().map(|(count, _)| count).sum();
+    // In multiples of the limit the size of a bet is λ / (1 − λ).
+    let bets: Vec<Bet> = logs
+        .iter()
+        .zip(LAMBDAS)
+        .map(|(log, lambda)| Bet {
+            won: log - count as f64 * (-lambda).ln_1p() - (LAMBDAS.len() as f64).ln(),
+            size: lambda / (1.0 - lambda),
+        })
+        .collect();
+    let scaled: Vec<(u64, f64)> = requests.iter().map(|(count, allowed)| (*count, 1.0 / allowed)).collect();
+    limit * largest_rejected(&bets, &scaled, alpha, f64::MAX.sqrt())
 }
 
 /// Returns ln E of the breach test of a mean of at most `limit` after these latencies, in the same unit.
@@ -101,6 +132,23 @@ impl MeanPass {
     #[must_use]
     pub fn log_e(&self) -> f64 {
         self.grid.as_ref().map_or(0.0, |grid| grid.mix(&self.logs))
+    }
+
+    /// Returns the anytime-valid upper bound in nanoseconds on the mean of the latencies, each counted up to the cap, after
+    /// `requests` requests: it lies below the limit exactly when the test decides. The cap when nothing is rejected.
+    #[must_use]
+    pub fn upper_bound(&self, requests: u64, alpha: f64) -> f64 {
+        let Some(grid) = &self.grid else { return f64::INFINITY };
+        let bets: Vec<Bet> = self
+            .logs
+            .iter()
+            .zip(grid.alternatives())
+            .map(|(log, bet)| {
+                let size = bet.omega - 1.0;
+                Bet { won: bet.weight.ln() + log + requests as f64 * (size * grid.p0()).ln_1p(), size }
+            })
+            .collect();
+        self.cap * (1.0 - largest_rejected(&bets, &[(requests, 1.0)], alpha, 1.0))
     }
 
     /// Returns how many further requests of this latency the test needs to reach `log_threshold`; `None` when they never suffice.

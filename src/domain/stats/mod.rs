@@ -4,6 +4,7 @@
 //! every stopping time under its null, so by Ville's inequality P(ever E ≥ 1/α) ≤ α, whatever the stopping.
 
 pub mod binomial;
+pub mod bounds;
 pub mod censored;
 pub mod chained;
 pub mod chained_mean;

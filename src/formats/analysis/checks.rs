@@ -6,6 +6,7 @@ use crate::domain::gate::analysis::reach;
 use crate::domain::gate::analysis::spec::{Definition, Objective, Outcome};
 use crate::domain::gate::slo::reach::domain_of;
 use crate::formats::perfspec::reader::nearest;
+use crate::formats::rigour::Rigour;
 use crate::formats::yaml::place::{Place, Report};
 
 /// Where the parts of a file stand.
@@ -17,24 +18,6 @@ pub struct Places {
     pub each: Vec<(Place, Place)>,
     /// `totalScore`.
     pub total: Place,
-}
-
-/// What a gate that cannot say anything is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rigour {
-    /// Worth a note: the file loads.
-    Load,
-    /// An error: the operator asked whether the file is any good.
-    Check,
-}
-
-impl Rigour {
-    fn tell(self, report: &Report<'_>, place: &Place, message: String, hint: &str) {
-        match self {
-            Self::Load => report.note(place, message, hint),
-            Self::Check => report.error(place, message, hint),
-        }
-    }
 }
 
 /// Reports everything that is wrong with a well-formed file or worth knowing about it. `templates` are the names of

@@ -2,9 +2,10 @@
 
 use crate::domain::gate::analysis::quantity::{self, Quantity};
 use crate::domain::gate::analysis::spec::{Definition, Objective, Operator, Reference, Target, TotalScore};
-use crate::formats::analysis::checks::{self, Places, Rigour};
+use crate::formats::analysis::checks::{self, Places};
 use crate::formats::analysis::documents;
 use crate::formats::problem::Problem;
+use crate::formats::rigour::Rigour;
 use crate::formats::yaml::fields::{Fields, place_of};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -77,12 +78,7 @@ fn read_as(file: &str, text: &str, rigour: Rigour) -> Result<Loaded, Vec<Problem
         let names: Vec<&str> = templates.iter().map(|template: &Template| template.reference.name.as_str()).collect();
         checks::all(&report, definition, places, &names, rigour);
     }
-    let failed = report.has_errors();
-    let problems = report.into_problems();
-    match found {
-        Some((definition, _)) if !failed => Ok(Loaded { definition, templates, notes: problems }),
-        _ => Err(problems),
-    }
+    report.close(found).map(|((definition, _), notes)| Loaded { definition, templates, notes })
 }
 
 /// Reads what every document has; the keys below `metadata` belong to Kubernetes and are not looked at.

@@ -40,9 +40,7 @@ pub fn read_conditions(file: &str, text: &str) -> Result<Evaluated, Vec<Problem>
         let place = place_of(template, "spec.metrics".to_owned());
         report.error(&place, "no metric has a condition, so nothing is judged", EXAMPLES);
     }
-    let failed = report.has_errors();
-    let notes = report.into_problems();
-    if failed { Err(notes) } else { Ok(Evaluated { metrics, notes }) }
+    report.close(Some(metrics)).map(|(metrics, notes)| Evaluated { metrics, notes })
 }
 
 fn metric(node: &Node, path: String, report: &Report<'_>) -> Option<Metric> {

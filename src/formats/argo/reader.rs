@@ -48,9 +48,7 @@ pub fn read(file: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
             report.error(&start, "no metric has a condition, so nothing is judged", EXAMPLES);
         }
     }
-    let failed = report.has_errors();
-    let notes = report.into_problems();
-    if failed { Err(notes) } else { Ok(Loaded { gates, notes }) }
+    report.close(Some(gates)).map(|(gates, notes)| Loaded { gates, notes })
 }
 
 /// Returns the metrics of the one template that are no dry runs; reports why there are none.

@@ -10,24 +10,8 @@ use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{Place, Report};
 use crate::formats::yaml::tree::Node;
 
-/// Keys of an analysis that say how the rollout goes on, and nothing of its metrics.
-const OTHERS: [&str; 15] = [
-    "interval",
-    "threshold",
-    "iterations",
-    "maxWeight",
-    "stepWeight",
-    "stepWeights",
-    "mirror",
-    "mirrorWeight",
-    "match",
-    "sessionAffinity",
-    "webhooks",
-    "alerts",
-    "stepWeightPromotion",
-    "primaryReadyThreshold",
-    "canaryReadyThreshold",
-];
+/// Keys of an analysis that make a plan, which no value is graded by.
+const PLAN: [&str; 4] = ["interval", "stepWeight", "stepWeights", "maxWeight"];
 
 /// Metrics that can be graded.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,18 +32,13 @@ pub fn read_ranges(file: &str, text: &str) -> Result<Evaluated, Vec<Problem>> {
     let documents = documents::parse(file, text)?;
     let report = Report::new(file, text);
     let metrics = reader::find(&documents, &report).and_then(|(node, path)| analysis(node, path, &report));
-    let failed = report.has_errors();
-    let notes = report.into_problems();
-    match metrics {
-        Some(metrics) if !failed => Ok(Evaluated { metrics, notes }),
-        _ => Err(notes),
-    }
+    report.close(metrics).map(|(metrics, notes)| Evaluated { metrics, notes })
 }
 
 fn analysis(node: &Node, path: String, report: &Report<'_>) -> Option<Vec<Metric>> {
     let mut fields = Fields::open(node, path, report)?;
     fields.require("metrics", "write 'metrics:' with one entry for each value that is judged");
-    for key in OTHERS {
+    for key in PLAN.into_iter().chain(reader::INERT) {
         fields.peek(key);
     }
     let written = fields.list("metrics");

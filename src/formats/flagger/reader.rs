@@ -10,7 +10,7 @@ use crate::formats::yaml::place::{Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
 
 /// Keys of an analysis that say nothing about a gate or a plan.
-const INERT: [&str; 11] = [
+pub(super) const INERT: [&str; 11] = [
     "threshold",
     "iterations",
     "mirror",
@@ -44,12 +44,7 @@ pub fn read(file: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
     let documents = documents::parse(file, text)?;
     let report = Report::new(file, text);
     let read = find(&documents, &report).and_then(|(node, path)| read_analysis(node, path, &report));
-    let failed = report.has_errors();
-    let notes = report.into_problems();
-    match read {
-        Some((gates, plan)) if !failed => Ok(Loaded { gates, plan, notes }),
-        _ => Err(notes),
-    }
+    report.close(read).map(|((gates, plan), notes)| Loaded { gates, plan, notes })
 }
 
 /// Finds the analysis of the one Canary, or the analysis that stands alone; reports why there is none.

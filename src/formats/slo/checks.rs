@@ -7,30 +7,13 @@ use crate::domain::gate::slo::provider;
 use crate::domain::gate::slo::reach::{self, Always};
 use crate::domain::gate::slo::spec::{Clause, Objective, Spec};
 use crate::formats::perfspec::reader::nearest;
+use crate::formats::rigour::Rigour;
 use crate::formats::slo::places::{ObjectivePlaces, Places};
 use crate::formats::slo::sli::Slis;
-use crate::formats::yaml::place::{Place, Report};
+use crate::formats::yaml::place::Report;
 
 /// The most names that are looked through for one that is alike.
 const MAX_ALIKE: usize = 200;
-
-/// What a gate that cannot say anything is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rigour {
-    /// Worth a note: the file loads.
-    Load,
-    /// An error: the operator asked whether the file is any good.
-    Check,
-}
-
-impl Rigour {
-    fn tell(self, report: &Report<'_>, place: &Place, message: String, hint: &str) {
-        match self {
-            Self::Load => report.note(place, message, hint),
-            Self::Check => report.error(place, message, hint),
-        }
-    }
-}
 
 /// Reports everything that is wrong with a well-formed file or worth knowing about it.
 pub fn all(report: &Report<'_>, spec: &Spec, places: &Places, slis: Option<&Slis>, rigour: Rigour) {

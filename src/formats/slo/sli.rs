@@ -59,12 +59,7 @@ pub fn read_sli(file: &str, text: &str) -> Result<Slis, Vec<Problem>> {
     let root = tree::parse(file, text, Limits::GATES).map_err(|problem| vec![*problem])?;
     let report = Report::new(file, text);
     let queries = read_indicators(&root, &report);
-    let failed = report.has_errors();
-    let problems = report.into_problems();
-    match queries {
-        Some(queries) if !failed => Ok(Slis { notes: problems, ..Slis::new(file, queries) }),
-        _ => Err(problems),
-    }
+    report.close(queries).map(|(queries, notes)| Slis { notes, ..Slis::new(file, queries) })
 }
 
 fn read_indicators(root: &Node, report: &Report<'_>) -> Option<Vec<(String, String)>> {

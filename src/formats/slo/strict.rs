@@ -3,7 +3,8 @@
 use crate::domain::gate::slo::criterion::Criterion;
 use crate::domain::gate::slo::spec::{Aggregate, Clause, Comparison, Include, Objective, Sets, Spec, TotalScore};
 use crate::formats::problem::Problem;
-use crate::formats::slo::checks::{self, Rigour};
+use crate::formats::rigour::Rigour;
+use crate::formats::slo::checks;
 use crate::formats::slo::places::{ObjectivePlaces, Places};
 use crate::formats::slo::sli::Slis;
 use crate::formats::yaml::fields::{Fields, place_of};
@@ -56,12 +57,7 @@ fn read_as(file: &str, text: &str, slis: Option<&Slis>, rigour: Rigour) -> Resul
     {
         checks::all(&report, spec, places, slis, rigour);
     }
-    let failed = report.has_errors();
-    let problems = report.into_problems();
-    match found {
-        Some((spec, _)) if !failed => Ok(Loaded { spec, notes: problems }),
-        _ => Err(problems),
-    }
+    report.close(found).map(|((spec, _), notes)| Loaded { spec, notes })
 }
 
 fn read_spec(root: &Node, report: &Report<'_>) -> Option<(Spec, Places)> {
@@ -123,16 +119,13 @@ fn read_comparison(node: &Node, path: String, report: &Report<'_>) -> Option<Com
     let include = word(fields.text("include_result_with_score"), &Include::NAMES);
     let aggregate = word(fields.text("aggregate_function"), &Aggregate::NAMES);
     let number = fields.text("number_of_comparison_results");
+    let place = fields.place().clone();
     fields.close();
     let several = match &compare_with {
         Some(Some(found)) => found.value == "several_results",
         Some(None) => {
             let hint = "write 'compare_with: single_result' or 'compare_with: several_results'";
-            report.error(
-                &Place { path: format!("{}.compare_with", "comparison"), ..place_of(node, String::new()) },
-                "compare_with is missing",
-                hint,
-            );
+            report.error(&place.missing("compare_with"), "compare_with is missing", hint);
             false
         }
         None => false,

@@ -104,6 +104,20 @@ impl<'a> Report<'a> {
         self.problems.borrow().iter().any(Problem::is_error)
     }
 
+    /// Returns what was read with what its reader should know.
+    ///
+    /// # Errors
+    ///
+    /// Returns every problem, where there is an error among them or nothing was read.
+    pub fn close<T>(self, read: Option<T>) -> Result<(T, Vec<Problem>), Vec<Problem>> {
+        let failed = self.has_errors();
+        let problems = self.into_problems();
+        match read {
+            Some(read) if !failed => Ok((read, problems)),
+            _ => Err(problems),
+        }
+    }
+
     /// Returns the problems in the order of the file, flags first, those of one place in the order they were found.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();

@@ -12,6 +12,7 @@ use crate::domain::outcome::Role;
 use crate::domain::rollout::{Event, Phase, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
+use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
 use crate::seam::table::Epoch;
 use crate::simulate::scenario::{Ramping, Scenario, Text};
@@ -140,6 +141,15 @@ impl Control {
         self.desk.now = now;
         let known_until = self.known.iter().copied().min().unwrap_or(now);
         self.service.tick(now, known_until, &mut self.desk);
+        if self.desk.is_dead() {
+            return;
+        }
+        if self.service.progressing().is_some() {
+            self.desk.witness.refreshed(known_until);
+        }
+        let in_force = self.epoch().canary.as_ref().is_some_and(|canary| canary.trial.is_tripped());
+        let held = self.desk.witness.ticked(in_force);
+        self.desk.demand(held);
     }
 
     /// Carries out what an operator asks, as the controller would.
@@ -180,7 +190,11 @@ impl Control {
             let _ = crate::control::service::Shell::persist(&mut self.desk, &self.setup.name, &start.state, entry);
         }
         self.service = Service::new(self.setup.clone(), start.state);
-        self.desk.published = Some(Arc::clone(self.service.epoch()));
+        let epoch = Arc::clone(self.service.epoch());
+        let given = epoch.canary.as_ref().map_or(Weight::ZERO, |canary| canary.weight);
+        let held = self.desk.witness.restarted(epoch.generation, given);
+        self.desk.demand(held);
+        self.desk.published = Some(epoch);
         self.known.fill(now);
     }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::control::service::Shell;
 use crate::domain::invariants;
-use crate::domain::rollout::{Entry, Phase, ServiceState};
+use crate::domain::rollout::{Effect, Entry, Event, Phase, Rollout, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
 use crate::seam::table::Epoch;
 use crate::simulate::chance::{Chance, Stream};
+use crate::simulate::world::witness::Witness;
 
 /// The surroundings of a service in a run.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Desk {
     pub begun: Option<Timestamp>,
     /// When a canary first got everything.
     pub full: Option<Timestamp>,
+    /// Who watches what happens.
+    pub witness: Witness,
     /// The first invariant that did not hold.
     pub broken: Option<String>,
     writes_fail: f64,
@@ -45,6 +48,7 @@ impl Desk {
             lowered: (0, Timestamp::ZERO),
             begun: None,
             full: None,
+            witness: Witness::default(),
             broken: None,
             writes_fail,
             chance: Chance::new(seed ^ 0xd15c, Stream::Chaos),
@@ -79,8 +83,11 @@ impl Desk {
         true
     }
 
-    /// I11 before the fact: were the process killed now, no restart could find less than what is published.
+    /// I6 and I11 before the fact: were the process killed now, no restart could find less than what is published.
     fn nothing_beyond_what_is_durable(&mut self, epoch: &Epoch) {
+        let owner = &epoch.stable.name;
+        let owns = self.durable.as_ref().is_none_or(|state| state.owner.name == *owner || state.configured == *owner);
+        self.claim(owns, || format!("I6: {owner} was given everything before that was durable"));
         let record = self.durable.as_ref().and_then(|state| state.rollout.clone());
         if record.as_ref().is_some_and(|record| record.phase == Phase::Promoted && record.id == epoch.rollout) {
             return;
@@ -119,6 +126,7 @@ impl Shell for Desk {
             self.full = self.full.or(Some(self.now));
         }
         self.nothing_beyond_what_is_durable(&epoch);
+        self.witness.refreshed(self.now);
         self.published = Some(epoch);
     }
 
@@ -126,9 +134,12 @@ impl Shell for Desk {
         if !self.lives() {
             return Err("the process is dead".to_owned());
         }
+        self.witness.tries();
         if self.chance.happens(self.writes_fail) {
             return Err("the disk is full".to_owned());
         }
+        let held = self.witness.wrote(self.durable.as_ref(), state);
+        self.demand(held);
         self.durable = Some(state.clone());
         Ok(())
     }
@@ -141,5 +152,14 @@ impl Shell for Desk {
 
     fn notify(&mut self, _: &Name, sentence: String, _: bool) {
         self.claim(!sentence.is_empty(), || "people were told nothing".to_owned());
+    }
+
+    fn step(&mut self, rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
+        let before = rollout.record().clone();
+        let (effects, held) = rollout.handle_checked(now, &event);
+        self.demand(held);
+        let held = self.witness.stepped(&before, &event, &effects, rollout.record(), rollout.plan());
+        self.demand(held);
+        effects
     }
 }

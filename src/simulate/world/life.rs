@@ -1,11 +1,13 @@
 //! The life of a run: what happens next, whose turn it is, and what came of it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::gate::Criterion;
 use crate::domain::invariants;
 use crate::domain::outcome::Role;
+use crate::domain::rollout::Phase;
 use crate::domain::time::Timestamp;
 use crate::domain::weight::Weight;
 use crate::seam::table::Epoch;
@@ -66,14 +68,28 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     life.ledger.close(life.control.phase(), times, broken)
 }
 
-/// Runs a scenario once and turns a panic into a broken run that names its seed.
+thread_local! {
+    /// The seed of the run that this thread is in.
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Returns the seed of the run that this thread is in.
+#[must_use]
+pub fn seed_in_progress() -> Option<u64> {
+    SEED.get()
+}
+
+/// Runs a scenario once and turns a panic into a broken run that names its seed. Where a panic ends the process, as in a
+/// release build, [`seed_in_progress`] tells a panic hook what to name.
 #[must_use]
 pub fn run_for_seed(scenario: &Scenario, seed: u64) -> Outcome {
+    SEED.set(Some(seed));
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(scenario, seed)));
+    SEED.set(None);
     caught.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let broken = format!("panicked: {}", said.unwrap_or_default());
-        Ledger::new(None).close(crate::domain::rollout::Phase::Progressing, Times::default(), Some(broken))
+        Ledger::new(None).close(Phase::Progressing, Times::default(), Some(broken))
     })
 }
 
@@ -134,6 +150,7 @@ impl Life {
         if at > end {
             return false;
         }
+        self.control.desk.claim(at >= self.now, || format!("I22: {at} comes after {}", self.now));
         self.now = at;
         self.control.desk.now = at;
         match which {
@@ -177,11 +194,16 @@ impl Life {
         self.plane.begin(worker, &epoch, role, manner, self.now);
     }
 
-    /// I2 and I12 at the pick.
+    /// I2, I12 and I14 at the pick.
     fn check_pick(&mut self, epoch: &Epoch, role: Role) {
-        let tripped =
-            epoch.canary.as_ref().is_some_and(|canary| canary.trial.is_tripped()) || (role == Role::Canary && self.control.is_over());
-        self.control.desk.demand(invariants::i2_i12_a_canary_pick_is_allowed(tripped, epoch.valid_until(), self.now, role));
+        let canary = epoch.canary.as_ref().filter(|_| role == Role::Canary);
+        let tripped = epoch.canary.as_ref().is_some_and(|canary| canary.trial.is_tripped()) || (canary.is_some() && self.control.is_over());
+        let desk = &mut self.control.desk;
+        desk.demand(invariants::i2_i12_a_canary_pick_is_allowed(tripped, epoch.valid_until(), self.now, role));
+        if let Some(canary) = canary {
+            let held = desk.witness.picked((epoch.generation, epoch.is_probing()), canary.trial.started(), self.now);
+            desk.demand(held);
+        }
     }
 
     fn go_on(&mut self) {

@@ -10,5 +10,6 @@ mod flight;
 mod ledger;
 mod life;
 mod plane;
+mod witness;
 
-pub use life::{run, run_for_seed};
+pub use life::{run, run_for_seed, seed_in_progress};

@@ -1,0 +1,155 @@
+//! What is claimed of each reader whatever it is handed. The fuzz targets and the ordinary tests call the same functions.
+//!
+//! Each claims more than that nothing panics: what is refused is refused with an error that says something.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use portcullis::config::{Surroundings, load_text};
+use portcullis::domain::gate::Criterion;
+use portcullis::domain::gate::analysis::strict as analysis_strict;
+use portcullis::domain::gate::slo::live;
+use portcullis::domain::gate::slo::strict as slo_strict;
+use portcullis::domain::gate::verdict::Verdict;
+use portcullis::formats::problem::Problem;
+use portcullis::formats::{access_log, analysis as analyses, argo as argos, flagger as flaggers, kind, metric_values, slo as slos};
+use portcullis::simulate::scenario;
+
+/// A claim about any text.
+pub type Claim = fn(&str);
+
+/// The claims by the names of their targets.
+pub const CLAIMS: [(&str, Claim); 11] = [
+    ("access_log", access_log),
+    ("analysis", analysis),
+    ("argo", argo),
+    ("config", config),
+    ("flagger", flagger),
+    ("gate_language", gate_language),
+    ("kind", kind_of_file),
+    ("perfspec", perfspec),
+    ("scenario", scenario),
+    ("sli", sli),
+    ("slo", slo),
+];
+
+/// Claims that a refusal has a reason and everything that is told has words.
+fn refused<T>(read: Result<T, Vec<Problem>>) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(problems) => {
+            assert!(problems.iter().any(Problem::is_error), "refused without an error");
+            assert!(problems.iter().all(|problem| !problem.to_string().is_empty()));
+            None
+        }
+    }
+}
+
+/// A line of the access log: what is read began no later than it was written; what is refused says why.
+pub fn access_log(text: &str) {
+    match access_log::read_line(text) {
+        Ok(Some(read)) => assert!(read.started_ns() <= read.written_ns),
+        Ok(None) => {}
+        Err(why) => assert!(!why.is_empty()),
+    }
+}
+
+/// An AnalysisDefinition: what is read passes nothing without values, unless it asks for nothing.
+pub fn analysis(text: &str) {
+    if let Some(loaded) = refused(analyses::read("f", text)) {
+        let report = analysis_strict::evaluate(&loaded.definition, &BTreeMap::new());
+        assert!(report.verdict != Verdict::Pass || loaded.definition.total_score.pass_percentage == 0, "{report:?}");
+    }
+    refused(analyses::read_keptn("f", text));
+    refused(analyses::read_values("f", text, None));
+}
+
+/// An AnalysisTemplate, as gates and as the conditions on given values.
+pub fn argo(text: &str) {
+    refused(argos::read("f", text));
+    refused(argos::read_conditions("f", text));
+}
+
+/// A configuration; files that it names are looked for where there are none.
+pub fn config(text: &str) {
+    let around = Surroundings { cores: 2, variable: &|_| None, resolve: &|_| Err(io::Error::other("no names here")) };
+    refused(load_text("c.yaml", text, Path::new("/nowhere"), &around));
+}
+
+/// A Canary, as gates with a plan and as the ranges of given values.
+pub fn flagger(text: &str) {
+    refused(flaggers::read("f", text));
+    refused(flaggers::read_ranges("f", text));
+}
+
+/// A gate: what is read is written as it can be read; a refusal has a place in the text and a way out.
+pub fn gate_language(text: &str) {
+    match text.parse::<Criterion>() {
+        Ok(criterion) => assert_eq!(criterion.to_string().parse(), Ok(criterion)),
+        Err(error) => {
+            assert!((1..=text.chars().count() + 1).contains(&error.column()), "{error}");
+            assert!(!error.hint().is_empty(), "{error}");
+        }
+    }
+}
+
+/// Any file: its kind is told or it is said why not. Measured values are what is read where no kind is asked for.
+pub fn kind_of_file(text: &str) {
+    if let Err(why) = kind::recognise("f", text) {
+        assert!(why.problem.is_error() && !why.problem.to_string().is_empty());
+    }
+    refused(metric_values::read("f", text, None));
+    refused(metric_values::read("f", text, Some(&["request-duration"])));
+}
+
+/// A perfspec; the lenient reader takes everything.
+pub fn perfspec(text: &str) {
+    use portcullis::formats::perfspec;
+    if let Some(loaded) = refused(perfspec::load("p.json", text)) {
+        refused(perfspec::load_values("v.json", text, &loaded.spec));
+    }
+    refused(perfspec::load_live("p.json", text));
+    refused(perfspec::load_values_keptn("v.json", text));
+    let _ = perfspec::load_keptn(text);
+}
+
+/// A file of scenarios: what is read is at least one, each with a name.
+pub fn scenario(text: &str) {
+    if let Some(scenarios) = refused(scenario::load("s.toml", text)) {
+        assert!(!scenarios.is_empty());
+    }
+}
+
+/// A file of indicators: each query of what is read can be looked at.
+pub fn sli(text: &str) {
+    for read in [slos::read_sli("f", text), slos::read_sli_keptn("f", text)] {
+        if let Some(indicators) = refused(read) {
+            for name in indicators.names() {
+                let _ = live::recognise(name, indicators.query(name));
+            }
+        }
+    }
+    refused(slos::read_pair(("f", "objectives: []"), ("g", text)));
+    let _ = slos::read_pair_keptn("objectives: []", text);
+}
+
+/// A file of objectives: what is read passes nothing without values, unless it asks for nothing, and says why.
+pub fn slo(text: &str) {
+    let checked = slos::check("f", text, None);
+    match refused(slos::read("f", text)) {
+        Some(loaded) => {
+            let report = slo_strict::evaluate(&loaded.spec, &slo_strict::Readings::default(), &[]);
+            assert!(report.verdict != Verdict::Pass || loaded.spec.total.pass <= 0.0, "{report:?}");
+            assert!(!report.reasons.is_empty());
+        }
+        None => assert!(checked.iter().any(Problem::is_error), "check accepts what read refuses"),
+    }
+    if let Err(why) = slos::read_keptn(text) {
+        assert!(!why.is_empty());
+    }
+    refused(slos::read_earlier("f", text));
+    refused(slos::read_values("f", text, ["a"].into_iter()));
+    refused(slos::read_pair(("f", text), ("g", "indicators: []")));
+    let _ = slos::read_pair_keptn(text, "indicators: []");
+}
