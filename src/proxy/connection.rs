@@ -20,10 +20,11 @@ use tokio::net::TcpStream;
 use crate::proxy::body::Answer;
 use crate::proxy::patrol::{Awaits, ConnectionGuard, Ticket};
 use crate::proxy::sanitise::Peer;
+use crate::proxy::scan::HeadScan;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
 use crate::proxy::upload::BoxError;
-use crate::proxy::wire::{HeadScan, Line, Wire};
+use crate::proxy::wire::{Line, Wire};
 use crate::proxy::worker::{Counters, Worker};
 
 /// A connection that was let in: counted, and under patrol from its first moment.

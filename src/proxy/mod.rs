@@ -13,9 +13,12 @@ pub mod passage;
 pub mod patrol;
 pub mod respond;
 pub mod sanitise;
+pub mod scan;
 pub mod serve;
 pub mod settings;
 pub mod upload;
 pub mod upstream;
 pub mod wire;
 pub mod worker;
+
+mod chunks;

@@ -8,9 +8,9 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::chunks::{Chunks, Step};
 use super::head::{self, Delimiter};
 use crate::domain::outcome::Failure;
+use crate::proxy::chunks::{Chunks, Step};
 use crate::proxy::sanitise;
 
 /// A final answer as it was understood: status, fields, body.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::SizeHint;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::upstream::chunks::{Chunks, Step};
+use crate::proxy::chunks::{Chunks, Step};
 use crate::proxy::upstream::exchange::Exchange;
 use crate::proxy::upstream::head::Delimiter;
 use crate::proxy::upstream::pool::Pool;
