@@ -6,7 +6,9 @@
 #[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
 mod support;
 
+mod charges;
 mod chunked;
+mod cuts;
 mod exchanges;
 mod faults;
 mod framing;
