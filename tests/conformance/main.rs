@@ -6,8 +6,13 @@
 #[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
 mod support;
 
+#[path = "../support/process.rs"]
+#[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
+mod process;
+
 mod charges;
 mod chunked;
+mod corpora;
 mod cuts;
 mod exchanges;
 mod faults;
