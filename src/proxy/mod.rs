@@ -21,3 +21,5 @@ pub mod upload;
 pub mod upstream;
 pub mod wire;
 pub mod worker;
+
+mod chunks;

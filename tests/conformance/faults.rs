@@ -13,8 +13,8 @@ use crate::support::proxy::{self, Proxy};
 use crate::support::upstream::{GOOD, Upstream};
 
 /// How the upstream ends after its bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
     /// It waits for the next request.
     Wait,
     /// It closes.
@@ -35,7 +35,7 @@ enum Want {
 }
 
 /// An upstream whose first connection answers with these bytes and all later ones well.
-fn once(answer: impl Into<Vec<u8>>, then: Then) -> Upstream {
+pub fn once(answer: impl Into<Vec<u8>>, then: Then) -> Upstream {
     let answer = answer.into();
     Upstream::start(move |peer| {
         if peer.index == 0 {
@@ -71,11 +71,13 @@ fn check(id: &str, answer: impl Into<Vec<u8>>, then: Then, want: Want) {
     assert_eq!(window.failed, u64::from(!matches!(want, Want::Pass(..))), "{id}: only a failure of the version is charged");
 }
 
-fn with(fields: &str, body: &str) -> String {
+/// An answer of 200 with these fields and this body.
+pub fn with(fields: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}")
 }
 
-fn closed_port() -> SocketAddr {
+/// An address on which nothing listens.
+pub fn closed_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
@@ -103,9 +105,9 @@ fn f01_a_refused_connection_goes_to_the_next_endpoint_or_is_a_502() {
     assert_eq!((nobody.ended(1).failed, failure(&nobody)), (1, Failure::ConnectionRefused));
 }
 
-#[test]
-fn f02_a_connection_that_is_not_accepted_in_time_is_a_504() {
-    // A listener with a full backlog: the kernel drops further attempts, so that they hang.
+/// A listener with a full backlog: the kernel drops further attempts, so that they hang. It is full as long as what is returned
+/// is kept.
+pub fn full_backlog() -> (SocketAddr, Box<dyn std::any::Any>) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(0).unwrap();
@@ -115,10 +117,34 @@ fn f02_a_connection_that_is_not_accepted_in_time_is_a_504() {
         held.push(one);
         assert!(held.len() < 100, "the backlog is never full");
     }
+    (address, Box::new((socket, held)))
+}
+
+#[test]
+fn f02_a_connection_that_is_not_accepted_in_time_is_a_504() {
+    let (address, _held) = full_backlog();
     let proxy = proxy::to([address]).with(|s| s.timeouts.connect = Duration::from_millis(300)).start();
     let answer = Client::connect(proxy.address).ask(get(""));
     assert_eq!((answer.status(), answer.one("proxy-status")), (504, "gate-1; error=connection_timeout"));
     assert_eq!((proxy.ended(1).failed, failure(&proxy)), (1, Failure::ConnectionTimeout));
+}
+
+#[test]
+fn f03_an_unreachable_network_goes_to_the_next_endpoint_or_is_a_502() {
+    let upstream = telling();
+    let proxy = proxy::to([unreachable(), upstream.address]).start();
+    for _ in 0..4 {
+        assert_eq!(Client::connect(proxy.address).ask(get("")).body, b"GET /t");
+    }
+    let nobody = proxy::to([unreachable()]).start();
+    let answer = Client::connect(nobody.address).ask(get(""));
+    assert_eq!((answer.status(), answer.one("proxy-status")), (502, "gate-1; error=connection_refused"));
+    assert_eq!((nobody.ended(1).failed, failure(&nobody)), (1, Failure::ConnectionRefused));
+}
+
+/// The broadcast address of the loopback network, where the kernel lets no connection go: the same error as a router's ICMP.
+pub fn unreachable() -> SocketAddr {
+    SocketAddr::from(([127, 255, 255, 255], 80))
 }
 
 #[test]
@@ -139,7 +165,7 @@ fn f04_a_version_that_never_answers_is_a_504_with_the_time_waited_as_its_latency
 }
 
 /// An upstream whose first connection answers one request and closes when it has read the second.
-fn dying() -> Upstream {
+pub fn dying() -> Upstream {
     Upstream::start(|peer| {
         peer.request();
         peer.send(GOOD);

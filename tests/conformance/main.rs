@@ -6,7 +6,14 @@
 #[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
 mod support;
 
+#[path = "../support/process.rs"]
+#[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
+mod process;
+
+mod charges;
 mod chunked;
+mod corpora;
+mod cuts;
 mod encrypted;
 mod exchanges;
 mod faults;

@@ -122,7 +122,9 @@ fn a_broken_upload_is_charged_to_the_client_and_to_no_version() {
     let upstream = telling();
     let proxy = proxy::to([]).canary([upstream.address], &WIRES, &EVERY).start();
     let mut client = Client::connect(proxy.address);
-    client.send(post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\nZZ\r\n"));
+    client.send(post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n"));
+    upstream.wait("the first chunk", |seen| seen.iter().any(|s| s.bytes.ends_with(b"hello\r\n")));
+    client.send("ZZ\r\n");
     assert_eq!((client.read_to_end(PATIENCE), read_answers(&client.received, &[], true)[0].status()), (End::Closed, 400));
     let window = proxy.canary_ended(1);
     assert_eq!((window.decided, window.answered, window.failed, window.response_time.len()), (1, 0, 1, 0));

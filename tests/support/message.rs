@@ -32,6 +32,34 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
+/// Says whether a text is a host with an optional port.
+fn is_host(text: &str) -> bool {
+    let end = text.strip_prefix('[').and_then(|rest| rest.find(']')).map_or_else(|| text.find(':'), |end| Some(end + 2));
+    let (host, port) = text.split_at(end.unwrap_or(text.len()));
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&b));
+    let ported = |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    address.map_or(named, |address| address.parse::<std::net::Ipv6Addr>().is_ok())
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(ported))
+}
+
+/// Fields that mean something before a body and nothing behind it.
+const NO_TRAILERS: [&str; 13] = [
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "forwarded",
+    "content-encoding",
+    "content-type",
+    "content-range",
+    "te",
+    "trailer",
+    "connection",
+];
+
 fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|w| w == needle)
 }
@@ -117,6 +145,10 @@ impl Message {
             lines.push(line);
         }
         self.add_fields(&lines, true);
+        let forbidden: Vec<String> = self.trailers.iter().map(|(n, _)| n.clone()).filter(|n| NO_TRAILERS.contains(&n.as_str())).collect();
+        if !forbidden.is_empty() {
+            self.flag(format!("trailers {forbidden:?}"));
+        }
         Some(at)
     }
 
@@ -171,8 +203,10 @@ impl Message {
     fn read(bytes: &[u8], side: Side, to_head: bool, closed: bool) -> (Self, &[u8]) {
         let mut message = Self::default();
         let Some(end) = position(bytes, b"\r\n\r\n") else {
-            if bytes.iter().enumerate().any(|(i, b)| *b == b'\n' && (i == 0 || bytes[i - 1] != b'\r')) {
-                message.flag("bare LF in the head");
+            // A CR at the end may be half of a line's end that is still to come.
+            let so_far = text(bytes.strip_suffix(b"\r").unwrap_or(bytes));
+            if so_far.replace("\r\n", "").contains(['\r', '\n', '\0']) {
+                message.flag("bare CR, bare LF or NUL in the head");
             }
             return (message, &[]);
         };
@@ -193,7 +227,7 @@ impl Message {
         let bodyless = side == Side::Answer && (to_head || (100..200).contains(&status) || status == 204 || status == 304);
         if side == Side::Request {
             message.check_request();
-        } else if message.line[0] != "HTTP/1.1" && message.line[0] != "HTTP/1.0" {
+        } else if !matches!(message.line[0].as_str(), "HTTP/1.1" | "HTTP/1.0") || message.line[1].len() != 3 || status < 100 {
             message.flag(format!("bad status line {:?}", message.line));
         }
         let rest = message.read_body(&bytes[end + 4..], side, bodyless, closed);
@@ -212,9 +246,9 @@ impl Message {
         if !(target.starts_with('/') || target == "*" && method == "OPTIONS") {
             self.flag(format!("target {target:?}"));
         }
-        let hosts = self.all("host").len();
-        if hosts != 1 {
-            self.flag(format!("{hosts} Host fields"));
+        let hosts: Vec<String> = self.all("host").into_iter().map(str::to_owned).collect();
+        if !matches!(&hosts[..], [host] if is_host(host)) {
+            self.flag(format!("Host {hosts:?}"));
         }
         for name in
             ["connection", "keep-alive", "proxy-connection", "trailer", "upgrade", "http2-settings", "proxy-authorization", "expect"]

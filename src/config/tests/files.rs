@@ -230,7 +230,7 @@ fn a_listener_may_have_certificates_and_trusted_proxies() {
     fs::write(folder.path().join("cert.pem"), certificate.pem()).unwrap();
     fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
     let text = |listen: &str| format!("listen: {listen}\nservices: [{{name: a, stable: {{version: v1, endpoints: ['127.0.0.1:1']}}}}]\n");
-    let load = |listen: &str| load_text("p.yaml", &text(listen), folder.path(), &around());
+    let load = |listen: &str| load_in(folder.path(), text(listen), &Flags::default());
     let tls = "{address: '127.0.0.1:8443', tls: {certificates: [{chain: cert.pem, key: key.pem}]}, proxy_protocol: [10.0.0.0/8]}";
     for listen in [tls.to_owned(), format!("[127.0.0.1:8080, {tls}]")] {
         let listen = load(&listen).unwrap().settings.listen;

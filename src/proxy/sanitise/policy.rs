@@ -16,6 +16,8 @@ pub struct WireNotes {
     pub bare_lf: bool,
     /// The head had both Content-Length and Transfer-Encoding.
     pub two_framings: bool,
+    /// The chunked body behind the head is malformed, as far as it came along.
+    pub malformed: bool,
 }
 
 /// The client of a connection.

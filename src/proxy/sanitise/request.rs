@@ -75,6 +75,9 @@ fn line(head: &Parts, notes: WireNotes, policy: &Policy) -> Result<(), Refusal> 
     if head.method.as_str().len() > 32 {
         return refuse(400, "the method is longer than 32 bytes");
     }
+    if notes.malformed {
+        return refuse(400, "the chunked body is malformed");
+    }
     if notes.fragment {
         return refuse(400, "the request target has a fragment");
     }

@@ -181,6 +181,7 @@ fn g05_g06_g07_targets_and_methods_that_do_not_belong_here_are_refused() {
     let long = format!("/{}", "a".repeat(8 * 1024));
     assert_eq!(status(to("GET", &long)), 414);
     assert_eq!(noted(WireNotes { fragment: true, ..WireNotes::default() }, false), Some(400));
+    assert_eq!(noted(WireNotes { malformed: true, ..WireNotes::default() }, false), Some(400));
     let mut other = head(&[]);
     other.version = Version::HTTP_3;
     assert_eq!(status(other), 505);

@@ -29,6 +29,8 @@ pub struct Link {
     pub(super) unread: Bytes,
     /// How much is read at once at most.
     pub(super) most: usize,
+    /// The last answer had no content by rule, but its sender may think otherwise: a body may be on its way.
+    pub(super) doubtful: bool,
     scratch: Scratch,
 }
 
@@ -58,9 +60,10 @@ impl Link {
     /// Says whether an idle connection is fit for a request: open, and silent as it must be.
     ///
     /// For a request that may be repeated, what the runtime knows suffices and costs no system call. For any other the kernel
-    /// is asked, because the runtime may not know yet that the connection has ended, and the request would be lost.
+    /// is asked, because the runtime may not know yet that the connection has ended, and the request would be lost. It is asked
+    /// too when the last answer's body may have come late, because that would be taken for the next answer.
     pub(super) fn is_fit(&self, repeatable: bool) -> bool {
-        let heard = if repeatable {
+        let heard = if repeatable && !self.doubtful {
             self.socket.try_read(&mut [0])
         } else {
             socket2::SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()])
@@ -82,7 +85,7 @@ pub async fn connect(endpoint: SocketAddr, limit: Duration, scratch: &Scratch) -
     };
     // Without it small writes may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    Ok(Link { socket, unread: Bytes::new(), most: SCRATCH, scratch: Rc::clone(scratch) })
+    Ok(Link { socket, unread: Bytes::new(), most: SCRATCH, doubtful: false, scratch: Rc::clone(scratch) })
 }
 
 fn failure_of(error: &Error) -> Failure {
@@ -110,12 +113,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // From the last await of each turn on the runtime learns nothing.
         for end in [|_: &mut std::net::TcpStream| (), |peer: &mut std::net::TcpStream| peer.write_all(b"HTTP/1.1 200 OK").unwrap()] {
-            let link = connect(address, Duration::from_secs(5), &Scratch::default()).await.unwrap();
+            let mut link = connect(address, Duration::from_secs(5), &Scratch::default()).await.unwrap();
             let mut peer = listener.accept().unwrap().0;
             assert!(link.is_fit(false));
             end(&mut peer);
             drop(peer);
             assert!(!link.is_fit(false));
+            link.doubtful = true;
+            assert!(!link.is_fit(true));
         }
     }
 }

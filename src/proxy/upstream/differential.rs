@@ -8,9 +8,9 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::chunks::{Chunks, Step};
 use super::head::{self, Delimiter};
 use crate::domain::outcome::Failure;
+use crate::proxy::chunks::{Chunks, Step};
 use crate::proxy::sanitise;
 
 /// A final answer as it was understood: status, fields, body.
@@ -96,6 +96,7 @@ fn ours(bytes: &[u8], bodyless: bool) -> Option<Understood> {
     let headers = head.headers.clone();
     sanitise::response(&mut head, &HeaderValue::from_static("1.1 x")).ok()?;
     let body = match delimiter {
+        Delimiter::Nothing => Vec::new(),
         Delimiter::Length(bytes) => unread.get(..usize::try_from(bytes).ok()?)?.to_vec(),
         Delimiter::Close => unread.to_vec(),
         Delimiter::Chunks => {

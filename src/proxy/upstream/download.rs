@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::SizeHint;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::upstream::chunks::{Chunks, Step};
+use crate::proxy::chunks::{Chunks, Step};
 use crate::proxy::upstream::exchange::Exchange;
 use crate::proxy::upstream::head::Delimiter;
 use crate::proxy::upstream::pool::Pool;
@@ -23,15 +24,17 @@ enum Decoder {
 pub struct Download {
     exchange: Exchange,
     decoder: Decoder,
-    keep: bool,
+    keep: Option<Duration>,
     pool: Rc<Pool>,
     endpoint: usize,
 }
 
 impl Download {
-    /// Begins after the head. `keep` says whether the endpoint keeps the connection open.
-    pub fn new(exchange: Exchange, delimiter: Delimiter, keep: bool, pool: Rc<Pool>, endpoint: usize) -> Self {
+    /// Begins after the head. `keep` says how long the connection may rest in the pool afterwards.
+    pub fn new(mut exchange: Exchange, delimiter: Delimiter, keep: Option<Duration>, pool: Rc<Pool>, endpoint: usize) -> Self {
+        exchange.link.doubtful = delimiter == Delimiter::Nothing;
         let decoder = match delimiter {
+            Delimiter::Nothing => Decoder::Length(0),
             Delimiter::Length(bytes) => Decoder::Length(bytes),
             Delimiter::Chunks => Decoder::Chunks(Chunks::new()),
             Delimiter::Close => Decoder::Close,
@@ -99,9 +102,12 @@ impl Download {
     /// Bytes behind the answer belong to no request of ours, so such a connection is never used again.
     pub fn finish(mut self) {
         let whole = self.is_end_stream() && !matches!(self.decoder, Decoder::Closed) && self.exchange.is_sent();
-        if whole && self.keep && self.exchange.link.unread.is_empty() {
+        if whole
+            && let Some(rest) = self.keep
+            && self.exchange.link.unread.is_empty()
+        {
             self.exchange.link.forget();
-            self.pool.give_back(self.endpoint, self.exchange.link);
+            self.pool.give_back(self.endpoint, self.exchange.link, rest);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The head of an answer: read by httparse; how its body is delimited, and whether its connection carries another one.
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, response};
 
 use crate::domain::outcome::Failure;
-use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
+use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD, POOL_IDLE};
 
 /// Reads a response's head off the front of `unread` into the empty map `headers`; `None` when it is not there in full.
 ///
@@ -41,6 +42,8 @@ pub fn read_response(unread: &mut Bytes, headers: &mut HeaderMap) -> Result<Opti
 /// How a response's body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delimiter {
+    /// There is none, by the rules for the method or the status.
+    Nothing,
     /// By this many bytes.
     Length(u64),
     /// By chunks.
@@ -61,7 +64,7 @@ pub fn delimiter(head: &response::Parts, framing: &Framing<'_>, bodyless: bool) 
         Some(length) => Some(number(length).ok_or(Failure::ResponseInvalid)?),
     };
     if bodyless || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Ok(Delimiter::Length(0));
+        return Ok(Delimiter::Nothing);
     }
     match (framing.coding, length) {
         (Some(coding), _) => {
@@ -85,6 +88,7 @@ pub struct Framing<'a> {
     connection: Option<&'a HeaderValue>,
     /// There is more than one Connection.
     reconnected: bool,
+    keep_alive: Option<&'a HeaderValue>,
 }
 
 impl<'a> Framing<'a> {
@@ -96,6 +100,7 @@ impl<'a> Framing<'a> {
                 header::TRANSFER_ENCODING => framing.recoded = framing.coding.replace(value).is_some(),
                 header::CONTENT_LENGTH => framing.differing |= framing.length.replace(value).is_some_and(|other| other != value),
                 header::CONNECTION => framing.reconnected = framing.connection.replace(value).is_some(),
+                _ if name.as_str() == "keep-alive" => framing.keep_alive = Some(value),
                 _ => {}
             }
         }
@@ -109,11 +114,31 @@ fn number(value: &HeaderValue) -> Option<u64> {
     text.parse().ok()
 }
 
+/// Returns how long the connection may rest in the pool after this response, if it may at all.
+///
+/// An endpoint that tells after what time it closes an idle connection (draft-thomson-hybi-http-timeout-03 section 2: `timeout`
+/// in seconds) is believed, and left a second before.
+pub fn rest(head: &response::Parts, framing: &Framing<'_>) -> Option<Duration> {
+    if !keeps_alive(head, framing) {
+        return None;
+    }
+    let hint = framing.keep_alive.and_then(timeout).map(|seconds| Duration::from_secs(seconds.saturating_sub(1)));
+    hint.map_or(Some(POOL_IDLE), |hint| (!hint.is_zero()).then(|| hint.min(POOL_IDLE)))
+}
+
+/// Reads the parameter `timeout`; `None` when it is absent or no number.
+fn timeout(keep_alive: &HeaderValue) -> Option<u64> {
+    let parameters = keep_alive.to_str().ok()?.split(',').filter_map(|parameter| parameter.split_once('='));
+    let named =
+        |(name, value): (&str, &str)| name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().trim_matches('"').parse().ok());
+    parameters.filter_map(named).next()?
+}
+
 /// Says whether the endpoint keeps the connection open after this response, and both sides agree on where it ends.
 ///
 /// An answer with two framings, or without content but with a framing, is passed on as RFC 9112 section 6.3 reads it; its
 /// sender may have meant the other reading, and sent or left unsent a body accordingly.
-pub fn keeps_alive(head: &response::Parts, framing: &Framing<'_>) -> bool {
+fn keeps_alive(head: &response::Parts, framing: &Framing<'_>) -> bool {
     let clear = is_clear(head.status, framing);
     // By far the most common cases first.
     match framing.connection {
@@ -193,7 +218,7 @@ mod tests {
         };
         assert_eq!(of("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", false), Ok(Delimiter::Chunks));
         assert_eq!(of("Content-Length: 5\r\nContent-Length: 5\r\n", false), Ok(Delimiter::Length(5)));
-        assert_eq!(of("Content-Length: 5\r\n", true), Ok(Delimiter::Length(0)));
+        assert_eq!(of("Content-Length: 5\r\n", true), Ok(Delimiter::Nothing));
         assert_eq!(of("", false), Ok(Delimiter::Close));
         for bad in [
             "Content-Length: 5\r\nContent-Length: 6\r\n",
@@ -223,6 +248,24 @@ mod tests {
         assert!(!kept("HTTP/1.0 200 OK\r\n\r\n"));
         assert!(kept("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"));
         assert!(kept("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_connection_rests_until_a_second_before_the_endpoint_closes_it() {
+        let rests = |fields: &str| {
+            let head = read(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n").as_bytes()).unwrap().unwrap();
+            rest(&head, &Framing::of(&head))
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for none in ["", "Keep-Alive: max=5\r\n", "Keep-Alive: timeout\r\n", "Keep-Alive: timeout=soon\r\n", "Keep-Alive: timeout=-1\r\n"] {
+            assert_eq!(rests(none), Some(POOL_IDLE), "{none}");
+        }
+        assert_eq!(rests("Keep-Alive: timeout=5, max=100\r\n"), seconds(3));
+        assert_eq!(rests("Keep-Alive: timeout=18446744073709551615\r\n"), seconds(3));
+        assert_eq!(rests("keep-alive: max=1 , TIMEOUT = \"2\"\r\n"), seconds(1));
+        for at_once in ["Keep-Alive: timeout=1\r\n", "Keep-Alive: timeout=0\r\n", "Keep-Alive: timeout=9\r\nConnection: close\r\n"] {
+            assert_eq!(rests(at_once), None, "{at_once}");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! There is no task and no channel between a request and its upstream socket: the request's own future writes, reads and
 //! decodes. Heads are parsed by httparse; what is ambiguous is refused and charged to the version.
 
-mod chunks;
 mod connect;
 mod download;
 mod exchange;

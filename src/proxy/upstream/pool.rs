@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::version::Version;
 use crate::proxy::patrol::ROUND;
@@ -12,12 +13,14 @@ use crate::proxy::upstream::connect::{Link, Scratch};
 
 struct Idle {
     link: Link,
-    /// How many sweeps it has been idle for.
+    /// After how many more sweeps it is stale.
     sweeps: u32,
 }
 
-/// How many sweeps make a connection stale: one comes with every round of the patrol.
-const STALE: u32 = (POOL_IDLE.as_millis() / ROUND.as_millis()) as u32;
+/// Returns how many sweeps make a connection stale after this time: one comes with every round of the patrol.
+const fn sweeps(rest: Duration) -> u32 {
+    (rest.as_millis() / ROUND.as_millis()) as u32
+}
 
 struct Endpoint {
     address: SocketAddr,
@@ -64,20 +67,21 @@ impl Pool {
         None
     }
 
-    /// Takes a connection back after a whole exchange.
-    pub fn give_back(&self, endpoint: usize, link: Link) {
+    /// Takes a connection back after a whole exchange; it may rest here for so long, [`POOL_IDLE`] at most.
+    pub fn give_back(&self, endpoint: usize, link: Link, rest: Duration) {
         let Some(endpoint) = self.endpoints.get(endpoint) else { return };
         let mut idle = endpoint.idle.borrow_mut();
         if idle.len() < POOL_SIZE {
-            idle.push(Idle { link, sweeps: 0 });
+            idle.push(Idle { link, sweeps: sweeps(rest.min(POOL_IDLE)) });
         }
     }
 
     fn sweep(&self) {
         for endpoint in &self.endpoints {
             endpoint.idle.borrow_mut().retain_mut(|entry| {
-                entry.sweeps += 1;
-                entry.sweeps <= STALE && entry.link.is_fit(true)
+                let stale = entry.sweeps == 0;
+                entry.sweeps = entry.sweeps.saturating_sub(1);
+                !stale && entry.link.is_fit(true)
             });
         }
     }

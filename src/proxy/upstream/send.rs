@@ -58,7 +58,7 @@ pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc
     }
     let head = got?;
     let framing = head::Framing::of(&head);
-    let (delimiter, keep) = (head::delimiter(&head, &framing, bodyless)?, head::keeps_alive(&head, &framing));
+    let (delimiter, keep) = (head::delimiter(&head, &framing, bodyless)?, head::rest(&head, &framing));
     Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) })
 }
 

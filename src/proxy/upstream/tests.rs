@@ -152,7 +152,7 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         let head = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap();
         assert_eq!(head.status, 200);
         drop(head);
-        let mut body = Download::new(exchange, Delimiter::Chunks, true, Rc::clone(&pool), 0);
+        let mut body = Download::new(exchange, Delimiter::Chunks, Some(LIMIT), Rc::clone(&pool), 0);
         assert_eq!(poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap(), "a");
         assert!(poll_fn(|cx| Poll::Ready(body.poll_data(cx).is_pending())).await);
         assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "a stream that waits for more holds nothing");
@@ -215,7 +215,7 @@ fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
         let (_patrol, guard, _ticket) = guarded();
         let ((_first, one), (second, two)) = (listen().await, listen().await);
         let pool = pool_of(vec![one, two]);
-        pool.give_back(1, connect(two, LIMIT, pool.scratch()).await.unwrap());
+        pool.give_back(1, connect(two, LIMIT, pool.scratch()).await.unwrap(), LIMIT);
         let mut peer = second.accept().await.unwrap().0;
         guard.expire(Failure::ResponseTimeout);
         let sent = send(&pool, request("POST", Framing::None), upload("", &guard), &guard, LIMIT).await;
@@ -235,7 +235,7 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
         let pool = pool_of(vec![one, two]);
         let link = connect(one, LIMIT, pool.scratch()).await.unwrap();
         let mut peer = first.accept().await.unwrap().0;
-        pool.give_back(0, link);
+        pool.give_back(0, link, LIMIT);
         drop(first);
         let answering = async {
             read_until(&mut peer, "\r\n\r\n").await;

@@ -36,6 +36,8 @@ pub struct Wire {
     mid_write: bool,
     /// How much was thrown away since we ended sending; `None` before that.
     discarded: Option<usize>,
+    /// What comes next is no chunked body, though it should be.
+    malformed: bool,
     /// The client has been told that it offends.
     told: bool,
 }
@@ -44,7 +46,7 @@ impl Wire {
     /// Wraps a socket.
     #[must_use]
     pub const fn new(socket: Socket, line: Rc<Line>) -> Self {
-        Self { socket, line, ahead: Vec::new(), taken: 0, mid_write: false, discarded: None, told: false }
+        Self { socket, line, ahead: Vec::new(), taken: 0, mid_write: false, discarded: None, malformed: false, told: false }
     }
 
     /// Reads as much as tells which protocol the client speaks unless that was agreed on, and keeps it to be read again; `None`
@@ -151,17 +153,29 @@ impl Wire {
     }
 }
 
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a chunked body is malformed")
+}
+
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if let Some(offence) = this.line.offence() {
             return this.poll_goodbye(cx, offence).map(Err);
         }
+        if this.malformed {
+            return Poll::Ready(Err(malformed()));
+        }
         let before = buf.filled().len();
         let read = this.poll_take(cx, buf);
         match &read {
             Poll::Ready(Ok(())) => {
-                this.line.saw(buf.filled().get(before..).unwrap_or(&[]));
+                if let Err(good) = this.line.saw(buf.filled().get(before..).unwrap_or(&[])) {
+                    // What comes before it, such as a whole request, has its turn first. No byte at all would be taken for the end.
+                    this.malformed = true;
+                    buf.set_filled(before + good);
+                    return if good == 0 { Poll::Ready(Err(malformed())) } else { read };
+                }
                 if let Some(offence) = this.line.offence() {
                     buf.set_filled(before);
                     return this.poll_goodbye(cx, offence).map(Err);

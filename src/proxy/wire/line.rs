@@ -56,23 +56,24 @@ impl Line {
         }
     }
 
-    /// Looks at bytes as they were read.
-    pub(super) fn saw(&self, fresh: &[u8]) {
+    /// Looks at bytes as they were read; the error says how many of them come before a chunked body that is none.
+    pub(super) fn saw(&self, fresh: &[u8]) -> Result<(), usize> {
         if fresh.is_empty() {
-            return;
+            return Ok(());
         }
         match &mut *self.scan.borrow_mut() {
             Scan::Heads(heads) => {
                 if self.guard.awaited() != Awaits::Answer {
                     self.guard.awaits(Awaits::Head);
                 }
-                heads.feed(fresh);
+                heads.feed(fresh)
             }
             Scan::Frames(frames) => {
                 let fed = frames.feed(fresh, self.guard.round());
                 self.guard.head_open(frames.is_in_block());
                 let fed = if self.guard.is_fickle() { Err(Offence::Flood(Flood::Reset)) } else { fed };
                 self.offence.set(fed.err());
+                Ok(())
             }
         }
     }

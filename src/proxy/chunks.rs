@@ -41,7 +41,7 @@ enum State {
 }
 
 /// The state of decoding one body.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunks {
     state: State,
     dropped: usize,
@@ -58,15 +58,41 @@ impl Chunks {
         self.state == State::Over
     }
 
+    /// Passes over what is there; returns how many of the bytes belong to the body, all of them unless it is over.
+    ///
+    /// # Errors
+    ///
+    /// Returns how many bytes come before the one that is malformed.
+    pub fn pass(&mut self, bytes: &[u8]) -> Result<usize, usize> {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at)
+            && !self.is_over()
+        {
+            if let State::Data { left } = self.state {
+                at += self.take(left, bytes.len() - at);
+            } else {
+                self.state = self.next(*byte).map_err(|Malformed| at)?;
+                at += 1;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Takes as much of a chunk's data as is there; returns how much that is.
+    fn take(&mut self, left: u64, there: usize) -> usize {
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(there);
+        let left = left - length as u64;
+        self.state = if left == 0 { State::DataReturn } else { State::Data { left } };
+        length
+    }
+
     /// Decodes what is there.
     pub fn step(&mut self, bytes: &mut Bytes) -> Result<Step, Malformed> {
         loop {
             match self.state {
                 State::Over => return Ok(Step::End),
                 State::Data { left } if !bytes.is_empty() => {
-                    let length = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                    let left = left - length as u64;
-                    self.state = if left == 0 { State::DataReturn } else { State::Data { left } };
+                    let length = self.take(left, bytes.len());
                     return Ok(Step::Data(bytes.split_to(length)));
                 }
                 _ => {}
@@ -159,6 +185,8 @@ mod tests {
         }
     }
 
+    const TOKENS: [&[u8]; 10] = [b"0", b"1", b"5", b"\r\n", b"\n", b"hello", b"\r\n0\r\n\r\n", b";a", b"A: b", b"\0"];
+
     #[test]
     fn decodes_whatever_the_pieces() {
         let bytes = b"5;a=b\r\nhello\r\n1 \r\n \r\nA\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\nrest";
@@ -231,6 +259,31 @@ mod tests {
             }
             bytes.extend_from_slice(b"0\r\n\r\n");
             prop_assert_eq!(decode(&bytes, size), Ok(Some((pieces.concat(), 0))));
+        }
+
+        #[test]
+        fn passing_over_agrees_with_decoding(
+            tokens in prop::collection::vec(prop::sample::select(&TOKENS[..]), 0..30), size in 1_usize..20,
+        ) {
+            let bytes = tokens.concat();
+            let mut chunks = Chunks::new();
+            let mut passed = Ok(0);
+            for piece in bytes.chunks(size) {
+                match (passed, chunks.pass(piece)) {
+                    (Ok(so_far), Ok(more)) => passed = Ok(so_far + more),
+                    (Ok(so_far), Err(good)) => passed = Err(so_far + good),
+                    (Err(_), _) => break,
+                }
+            }
+            match decode(&bytes, size) {
+                Err(Malformed) => {
+                    let good = passed.unwrap_err();
+                    prop_assert!(decode(&bytes[..good], size).is_ok(), "what comes before is sound");
+                    prop_assert_eq!(decode(&bytes[..=good], size), Err(Malformed));
+                }
+                Ok(None) => prop_assert_eq!((passed, chunks.is_over()), (Ok(bytes.len()), false)),
+                Ok(Some((_, rest))) => prop_assert_eq!((passed, chunks.is_over()), (Ok(bytes.len() - rest), true)),
+            }
         }
 
         #[test]
