@@ -1,7 +1,7 @@
 //! A configuration made of flags instead of a file, or a file with some of its values replaced by flags.
 
-use crate::config::service_spec::{GateFilesSpec, GateSpec, PlanSpec, RampSpec, ServiceSpec, VersionSpec};
 use crate::config::listen::ListenSpec;
+use crate::config::service_spec::{GateFilesSpec, GateSpec, PlanSpec, RampSpec, ServiceSpec, VersionSpec};
 use crate::config::spec::Spec;
 use crate::formats::yaml::place::{At, Place, Report};
 

@@ -96,10 +96,9 @@ impl TlsSpec {
     fn compile(&self, base: &Path, report: &Report<'_>) -> Option<TlsFiles> {
         let mut files = TlsFiles { certificates: Vec::new(), client_ca: self.client_ca.as_ref().map(|ca| values::located(ca, base)) };
         for (chain, key) in &self.certificates {
-            files.certificates.push(CertificateFiles {
-                chain: values::located(chain.as_ref()?, base),
-                key: values::located(key.as_ref()?, base),
-            });
+            files
+                .certificates
+                .push(CertificateFiles { chain: values::located(chain.as_ref()?, base), key: values::located(key.as_ref()?, base) });
         }
         match tls::server(&files) {
             Ok(_) => Some(files),

@@ -51,7 +51,8 @@ pub fn server(files: &TlsFiles) -> Result<ServerConfig, Box<Problem>> {
         certificates.named.push(Named::read(pair, &provider)?);
     }
     let first = files.certificates.first().map_or_else(PathBuf::new, |pair| pair.chain.clone());
-    let unusable = |error: &dyn std::fmt::Display| problem(&first, format!("TLS cannot be served: {error}"), "see that the files are right");
+    let unusable =
+        |error: &dyn std::fmt::Display| problem(&first, format!("TLS cannot be served: {error}"), "see that the files are right");
     if certificates.named.is_empty() {
         return Err(unusable(&"there is no certificate"));
     }
@@ -102,8 +103,9 @@ impl ResolvesServerCert for Certificates {
 impl Named {
     fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Self, Box<Problem>> {
         let chain = certificates(&files.chain)?;
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|error| problem(&files.key, format!("there is no usable private key: {error}"), "write a PEM file with a private key"))?;
+        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
+            problem(&files.key, format!("there is no usable private key: {error}"), "write a PEM file with a private key")
+        })?;
         let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 problem(&files.key, "the key is not the certificate's".to_owned(), "write the key the certificate was made for")
@@ -112,8 +114,9 @@ impl Named {
         })?;
         let (mut exact, mut below) = (Vec::new(), Vec::new());
         if let Some(own) = certified.cert.first() {
-            let parsed = webpki::EndEntityCert::try_from(own)
-                .map_err(|error| problem(&files.chain, format!("the first certificate cannot be used: {error}"), "put the server's own certificate first"))?;
+            let parsed = webpki::EndEntityCert::try_from(own).map_err(|error| {
+                problem(&files.chain, format!("the first certificate cannot be used: {error}"), "put the server's own certificate first")
+            })?;
             for name in parsed.valid_dns_names() {
                 let name = name.to_ascii_lowercase();
                 match name.strip_prefix('*') {

@@ -12,9 +12,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::domain::outcome::Role;
 use crate::domain::split::Draw;
+use crate::proxy::certificates::TlsSlot;
 use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{Limits, Patrol};
-use crate::proxy::certificates::TlsSlot;
 use crate::proxy::sanitise::Policy;
 use crate::proxy::scan::{Flood, Offence};
 use crate::proxy::settings::{MOST_HANDSHAKES, Settings};
@@ -187,7 +187,7 @@ impl Worker {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Offence::Fragment => self.refused(),
+            Offence::Fragment | Offence::Preface => self.refused(),
         }
     }
 

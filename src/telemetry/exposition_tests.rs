@@ -1,7 +1,6 @@
 //! Claims about the exposition: exact figures, bounded series, only labels from configuration.
 
 use super::*;
-use crate::proxy::scan::Flood;
 use crate::control::status::RolloutStatus;
 use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
@@ -10,6 +9,7 @@ use crate::domain::observation::Observation;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::version::Version;
 use crate::domain::weight::Weight;
+use crate::proxy::scan::Flood;
 
 fn version(name: &str) -> Version {
     Version { name: name.parse().unwrap(), endpoints: vec!["127.0.0.1:1".parse().unwrap()] }

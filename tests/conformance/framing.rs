@@ -256,7 +256,6 @@ fn r40_r41_other_protocols_on_the_port_are_refused() {
     let hello = [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], &[0; 40]].concat();
     let old = Expect::Refused(&[400, 505]);
     Bench::new().judge(&[
-        case("R-40", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".as_slice(), old),
         case("R-40 short", b"PRI * HTTP/1.1\r\nHost: a.test\r\n\r\n".as_slice(), old),
         case("R-41 tls", hello, old),
         case("R-41 binary", bytes, old),

@@ -232,7 +232,8 @@ fn many_requests_at_once_each_get_their_own_answer() {
     let done = |events: &[Event]| streams.iter().all(|s| events.iter().any(|e| matches!(e, Event::Data(n, _, true) if n == s)));
     let (_, events) = frames::read_until(&mut client, done);
     assert!(done(&events), "{events:?}");
-    let lengths = events.iter().filter_map(|e| if let Event::Data(s, length, _) = e { (*length > 0).then_some((*s, *length)) } else { None });
+    let lengths =
+        events.iter().filter_map(|e| if let Event::Data(s, length, _) = e { (*length > 0).then_some((*s, *length)) } else { None });
     for (stream, length) in lengths {
         assert_eq!(length, format!("GET /{stream}").len());
     }
@@ -258,4 +259,14 @@ fn a_drain_lets_the_requests_in_flight_end_and_says_goodbye() {
     answer.send(()).unwrap();
     let (_, events) = frames::read_until(&mut client, |events| events.contains(&Event::Data(1, 2, true)) || events.len() > 20);
     assert!(events.contains(&Event::Status(1, 200)), "{events:?}");
+}
+
+#[test]
+fn r40_a_preface_that_goes_on_wrongly_is_told_goodbye_and_counted() {
+    let bench = Bench::new();
+    let mut client = Client::connect(bench.proxy.address);
+    client.send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
+    assert_ne!(client.read_to_end(crate::support::PATIENCE), crate::support::client::End::Open);
+    assert!(frames::read(&client.received).contains(&Event::GoAway(1)), "{:?}", client.received);
+    crate::support::eventually("it is counted", || (bench.proxy.refused() == 1).then_some(()));
 }

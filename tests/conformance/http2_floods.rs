@@ -59,7 +59,11 @@ fn floods_of_cheap_frames_end_with_enhance_your_calm() {
         ("B-11 unknown", vec![], Box::new(|_| frame(0x42, 0, 0, b"abc"))),
         ("B-12 RST", open, Box::new(|_| frame(RST_STREAM, 0, 1, [0, 0, 0, 8]))),
         ("B-04 empty CONTINUATION", frame(HEADERS, 0, 1, block(&GET)), Box::new(|_| frame(CONTINUATION, 0, 1, b""))),
-        ("B-01 rapid reset", vec![], Box::new(|i| [headers(i * 2 + 1, &block(&GET), true), frame(RST_STREAM, 0, i * 2 + 1, [0, 0, 0, 8])].concat())),
+        (
+            "B-01 rapid reset",
+            vec![],
+            Box::new(|i| [headers(i * 2 + 1, &block(&GET), true), frame(RST_STREAM, 0, i * 2 + 1, [0, 0, 0, 8])].concat()),
+        ),
     ];
     for (id, first, bytes) in cases {
         let (sent, told, end) = flood(&bench, &first, bytes);

@@ -8,8 +8,8 @@ use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::connection::drive::{Driven, drive};
+use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::patrol::ConnectionGuard;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};

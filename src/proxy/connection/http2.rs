@@ -13,8 +13,8 @@ use hyper::server::conn::http2::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::connection::drive::{Driven, drive};
+use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::patrol::{ConnectionGuard, StreamGuard, Ticket};
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::http2;

@@ -24,7 +24,13 @@ impl Patrol {
     /// Makes a patrol with nothing to watch.
     #[must_use]
     pub fn new(limits: Limits) -> Rc<Self> {
-        Rc::new(Self { round: Rc::default(), limits, requests: RefCell::default(), connections: RefCell::default(), streams: RefCell::default() })
+        Rc::new(Self {
+            round: Rc::default(),
+            limits,
+            requests: RefCell::default(),
+            connections: RefCell::default(),
+            streams: RefCell::default(),
+        })
     }
 
     /// Takes a request under patrol until the ticket is dropped.

@@ -19,7 +19,8 @@ pub fn complete(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue) {
     let chain = [known.join(&b", "[..]).as_slice(), peer.text.as_bytes()].join(if known.is_empty() { &b""[..] } else { &b", "[..] });
     let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| peer.text.clone());
     headers.insert(X_FORWARDED_FOR, chain);
-    for (name, value) in [(X_FORWARDED_PROTO, &HeaderValue::from_static(peer.scheme)), (X_FORWARDED_HOST, host), (X_FORWARDED_PORT, &peer.port)]
+    for (name, value) in
+        [(X_FORWARDED_PROTO, &HeaderValue::from_static(peer.scheme)), (X_FORWARDED_HOST, host), (X_FORWARDED_PORT, &peer.port)]
     {
         headers.entry(name).or_insert_with(|| value.clone());
     }

@@ -4,8 +4,8 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version, header};
 
 use crate::proxy::sanitise::policy::{Peer, Policy};
-use crate::proxy::settings::http2;
 use crate::proxy::sanitise::request::Framing;
+use crate::proxy::settings::http2;
 
 /// The largest map of fields that is used again: an idle connection keeps it.
 const MOST_SPARE: usize = 24;

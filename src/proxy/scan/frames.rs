@@ -12,6 +12,8 @@ pub enum Offence {
     Flood(Flood),
     /// A path with a fragment.
     Fragment,
+    /// A preface that begins like HTTP/2's and goes on otherwise; the parser would close without a word.
+    Preface,
 }
 
 impl Offence {
@@ -20,7 +22,7 @@ impl Offence {
     pub const fn code(self) -> u8 {
         match self {
             Self::Flood(_) => 0x0b,
-            Self::Fragment => 0x01,
+            Self::Fragment | Self::Preface => 0x01,
         }
     }
 }
@@ -102,8 +104,10 @@ use Kind::{Continuation, Data, GoAway, Headers, Ping, Priority, PushPromise, Res
 
 const KINDS: [Kind; 10] = [Data, Headers, Priority, Reset, Settings, PushPromise, Ping, GoAway, Window, Continuation];
 
-/// The length of the connection preface, and of a frame's head, in bytes.
-const PREFACE: usize = 24;
+/// What a connection begins with (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The length of a frame's head, in bytes.
 const HEAD: usize = 9;
 
 /// A WINDOW_UPDATE of fewer bytes is cheap.
@@ -121,8 +125,8 @@ const MOST_FIELDS: usize = 64 * 1024;
 /// What was seen of a connection's frames.
 #[derive(Debug)]
 pub struct FrameScan {
-    /// What is left of the preface.
-    preface: usize,
+    /// What is still to come of the preface.
+    preface: &'static [u8],
     head: [u8; HEAD],
     /// How much of the head is there.
     got: usize,
@@ -166,9 +170,8 @@ impl FrameScan {
     /// Returns why the connection must end; nothing after it is looked at.
     pub fn feed(&mut self, bytes: &[u8], round: u32) -> Result<(), Offence> {
         self.refill(round);
-        let skipped = self.preface.min(bytes.len());
-        self.preface -= skipped;
-        let mut bytes = bytes.get(skipped..).unwrap_or_default();
+        let (first, mut bytes) = bytes.split_at(self.preface.len().min(bytes.len()));
+        self.preface = self.preface.strip_prefix(first).ok_or(Offence::Preface)?;
         while !bytes.is_empty() {
             if self.got < HEAD {
                 let taken = (HEAD - self.got).min(bytes.len());
@@ -309,8 +312,6 @@ impl FrameScan {
 mod tests {
     use super::*;
 
-    const PRI: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
@@ -319,7 +320,7 @@ mod tests {
     /// Feeds frames after the preface, in pieces of this size; returns the flood and how many frames passed before it.
     fn feed(frames: &[Vec<u8>], pieces: usize) -> (FrameScan, Option<(Offence, usize)>) {
         let mut scan = FrameScan::new(0);
-        PRI.chunks(pieces).for_each(|piece| scan.feed(piece, 0).unwrap());
+        PREFACE.chunks(pieces).for_each(|piece| scan.feed(piece, 0).unwrap());
         for (passed, frame) in frames.iter().enumerate() {
             for piece in frame.chunks(pieces) {
                 if let Err(offence) = scan.feed(piece, 0) {
@@ -363,7 +364,7 @@ mod tests {
     #[test]
     fn time_gives_back() {
         let mut scan = FrameScan::new(u32::MAX - 3);
-        scan.feed(PRI, u32::MAX - 3).unwrap();
+        scan.feed(PREFACE, u32::MAX - 3).unwrap();
         let settings = frame(4, 0, &[]);
         let mut round = u32::MAX - 3;
         // Five per second are paid for, for ever.
@@ -382,7 +383,7 @@ mod tests {
         assert!(open(&[frame(1, 0, b"begun"), frame(9, 0, b"more")]));
         assert!(!open(&[frame(1, 0, b"begun"), frame(9, 4, b"end")]));
         let mut scan = FrameScan::new(0);
-        scan.feed(PRI, 0).unwrap();
+        scan.feed(PREFACE, 0).unwrap();
         scan.feed(&frame(1, 4, b"cut here")[..12], 0).unwrap();
         assert!(scan.is_in_block());
     }
@@ -406,5 +407,17 @@ mod tests {
             }
         }
         assert_eq!(feed(&[frame(1, 4, b"\x82\x04\x03/tf"), frame(0, 0, block)], 2).1, None);
+    }
+
+    #[test]
+    fn a_preface_that_goes_on_wrongly_is_noticed_at_its_first_wrong_byte() {
+        for at in 0..PREFACE.len() {
+            let mut bytes = PREFACE.to_vec();
+            bytes[at] ^= 1;
+            let mut scan = FrameScan::new(0);
+            assert_eq!(scan.feed(&bytes[..at], 0), Ok(()));
+            assert_eq!(scan.feed(&bytes[at..=at], 0), Err(Offence::Preface));
+            assert_eq!(FrameScan::new(0).feed(&bytes, 0), Err(Offence::Preface));
+        }
     }
 }
