@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use portcullis::domain::timeouts::Timeouts;
-use portcullis::proxy::settings::{MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, POOL_IDLE, POOL_SIZE};
+use portcullis::proxy::settings::{
+    LEAST_UPLOAD, MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, MOST_HANDSHAKES, POOL_IDLE, POOL_SIZE, UPLOAD_GRACE,
+    http2,
+};
 
 const README: &str = include_str!("../README.md");
 
@@ -21,7 +24,7 @@ fn seconds(time: Duration) -> String {
 
 #[test]
 fn the_readme_tells_the_defaults_of_the_data_plane() {
-    let Timeouts { connect, response, body_idle, header, keep_alive, write_stall, drain } = Timeouts::default();
+    let Timeouts { connect, response, body_idle, header, keep_alive, write_stall, connection_age, drain } = Timeouts::default();
     let rows = [
         format!(
             "| head of a request | {} in all (431), {MAX_FIELDS} fields, {} for the target (414), {} for one field |",
@@ -41,6 +44,22 @@ fn the_readme_tells_the_defaults_of_the_data_plane() {
             seconds(body_idle),
             seconds(write_stall)
         ),
+        format!(
+            "| least rate of an upload, after {} of waiting for it | {}/s (408); gRPC messages may rest |",
+            seconds(UPLOAD_GRACE),
+            kib(LEAST_UPLOAD as usize)
+        ),
+        format!(
+            "| HTTP/2 from clients | {} streams at once, {} per frame, {} for the fields, windows of {} and {}, {} of an answer waiting; {} a connection |",
+            http2::STREAMS,
+            kib(http2::FRAME as usize),
+            kib(http2::HEADER_LIST as usize),
+            kib(http2::STREAM_WINDOW as usize),
+            kib(http2::CONNECTION_WINDOW as usize),
+            kib(http2::SEND_BUFFER),
+            seconds(connection_age)
+        ),
+        format!("| TLS handshakes at once | {MOST_HANDSHAKES} per worker |"),
         format!("| drain after SIGTERM | {} |", seconds(drain)),
         format!("| idle upstream connections | {POOL_SIZE} per worker and endpoint, for {} each |", seconds(POOL_IDLE)),
     ];

@@ -21,8 +21,15 @@ pub(super) struct ListenSpec {
 #[derive(Debug)]
 struct TlsSpec {
     place: Place,
-    certificates: Vec<(Option<At<String>>, Option<At<String>>)>,
+    certificates: Vec<PairSpec>,
     client_ca: Option<At<String>>,
+}
+
+/// A certificate and its key as written.
+#[derive(Debug)]
+struct PairSpec {
+    chain: Option<At<String>>,
+    key: Option<At<String>>,
 }
 
 impl ListenSpec {
@@ -84,9 +91,9 @@ impl TlsSpec {
         Some(spec)
     }
 
-    fn read_pair(node: &Node, path: String, report: &Report<'_>) -> Option<(Option<At<String>>, Option<At<String>>)> {
+    fn read_pair(node: &Node, path: String, report: &Report<'_>) -> Option<PairSpec> {
         let mut fields = Fields::open(node, path, report)?;
-        let pair = (fields.text("chain"), fields.text("key"));
+        let pair = PairSpec { chain: fields.text("chain"), key: fields.text("key") };
         fields.require("chain", "name the file with the certificate and those that lead to an authority");
         fields.require("key", "name the file with the certificate's private key");
         fields.close();
@@ -95,10 +102,9 @@ impl TlsSpec {
 
     fn compile(&self, base: &Path, report: &Report<'_>) -> Option<TlsFiles> {
         let mut files = TlsFiles { certificates: Vec::new(), client_ca: self.client_ca.as_ref().map(|ca| values::located(ca, base)) };
-        for (chain, key) in &self.certificates {
-            files
-                .certificates
-                .push(CertificateFiles { chain: values::located(chain.as_ref()?, base), key: values::located(key.as_ref()?, base) });
+        for PairSpec { chain, key } in &self.certificates {
+            let (chain, key) = (values::located(chain.as_ref()?, base), values::located(key.as_ref()?, base));
+            files.certificates.push(CertificateFiles { chain, key });
         }
         match tls::server(&files) {
             Ok(_) => Some(files),

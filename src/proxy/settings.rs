@@ -18,6 +18,10 @@ pub const MAX_VALUE: usize = 16 * 1024;
 pub const MAX_INFORMATIONAL: u32 = 16;
 /// The longest an idle upstream connection is kept; below the keep-alive of common servers.
 pub const POOL_IDLE: Duration = Duration::from_secs(3);
+/// The least a client must send of its body while it is waited for, on average after the grace, in bytes per second.
+pub const LEAST_UPLOAD: u64 = 1024;
+/// The longest a client may owe its body before it must keep a rate.
+pub const UPLOAD_GRACE: Duration = Duration::from_secs(10);
 /// How many TLS handshakes may go on at once per worker; others wait.
 pub const MOST_HANDSHAKES: usize = 256;
 /// The most idle connections per worker and endpoint.

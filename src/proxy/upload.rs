@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Version, request};
+use http::{Method, Version, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -65,9 +65,13 @@ impl Upload {
 
     /// Says how the body is delimited on its way, given its cleaned head and what that announced.
     ///
-    /// A body over HTTP/1 is always announced; one over HTTP/2 or at hand may not be, whatever its method.
+    /// A body over HTTP/1 is always announced; one over HTTP/2 or at hand may not be, whatever its method. One of gRPC messages
+    /// need not keep a rate from here on.
     #[must_use]
     pub fn framing(&self, head: &request::Parts, announced: Framing) -> Framing {
+        if !self.done && head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+            self.guard.streams();
+        }
         match (announced, self.size_hint().exact()) {
             (Framing::None, None) => Framing::Chunked,
             (Framing::None, Some(bytes)) if bytes > 0 => Framing::Length(bytes),

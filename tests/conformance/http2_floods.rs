@@ -46,11 +46,14 @@ fn ended(client: &Client) -> bool {
     ended
 }
 
+/// What is sent again and again, given how often it was sent.
+type Frames = Box<dyn Fn(u32) -> Vec<u8>>;
+
 #[test]
 fn floods_of_cheap_frames_end_with_enhance_your_calm() {
     let bench = Bench::new();
     let open = headers(1, &block(&POST), false);
-    let cases: [(&str, Vec<u8>, Box<dyn Fn(u32) -> Vec<u8>>); 9] = [
+    let cases: [(&str, Vec<u8>, Frames); 9] = [
         ("B-06 PING", vec![], Box::new(|_| frame(PING, 0, 0, [0; 8]))),
         ("B-07 SETTINGS", vec![], Box::new(|_| frame(SETTINGS, 0, 0, b""))),
         ("B-08 empty DATA", open.clone(), Box::new(|_| frame(DATA, 0, 1, b""))),

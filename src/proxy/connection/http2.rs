@@ -57,8 +57,10 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
 /// hyper calls the service and hands over the stream's task in one step, so that what the service left here belongs to it.
 #[derive(Clone, Default)]
 struct Streams {
-    next: Rc<RefCell<Option<(Rc<StreamGuard>, Ticket)>>>,
+    next: Rc<RefCell<Option<Watch>>>,
 }
+
+type Watch = (Rc<StreamGuard>, Ticket);
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::timeouts::Timeouts;
+use crate::proxy::settings::{LEAST_UPLOAD, UPLOAD_GRACE};
 
 /// The time between two rounds.
 pub const ROUND: Duration = Duration::from_millis(100);
@@ -10,12 +11,8 @@ pub const ROUND: Duration = Duration::from_millis(100);
 /// How many rounds a connection that we closed waits for the client to stop sending, so that it can read our last answer.
 pub(super) const LINGER: u32 = 10;
 
-/// The least a client must send of its body in each round in which it is waited for, on average after the grace, in bytes:
-/// 1 KiB/s.
-pub(super) const LEAST_UPLOAD: u64 = 1024 * ROUND.as_millis() as u64 / 1000;
-
-/// The longest a client may owe its body before it must keep a rate.
-const UPLOAD_GRACE: Duration = Duration::from_secs(10);
+/// The same for a round.
+pub(super) const LEAST_PER_ROUND: u64 = LEAST_UPLOAD * ROUND.as_millis() as u64 / 1000;
 
 /// Limits in rounds.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use crate::domain::outcome::Failure;
-use crate::proxy::patrol::limits::{LEAST_UPLOAD, Limits};
+use crate::proxy::patrol::limits::{LEAST_PER_ROUND, Limits};
 
 /// Where the transfer of a body stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl RequestGuard {
         if !self.answered.get() && self.upload.get() == Transfer::Waiting {
             let owed = self.owed_rounds.get().saturating_add(1);
             self.owed_rounds.set(owed);
-            if !self.streams.get() && self.uploaded.get() < u64::from(owed.saturating_sub(limits.upload_grace)) * LEAST_UPLOAD {
+            if !self.streams.get() && self.uploaded.get() < u64::from(owed.saturating_sub(limits.upload_grace)) * LEAST_PER_ROUND {
                 self.expire(Failure::RequestBodyTimeout);
             }
         }

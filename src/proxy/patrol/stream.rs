@@ -43,10 +43,11 @@ impl StreamGuard {
 
     pub(super) fn inspect(&self, round: u32, limits: &Limits) {
         let late = self.held_since.get().is_some_and(|since| round.wrapping_sub(since) > limits.write_stall);
-        if late && !self.stalled.replace(true) {
-            if let Some(waker) = self.waker.borrow_mut().take() {
-                waker.wake();
-            }
+        if late
+            && !self.stalled.replace(true)
+            && let Some(waker) = self.waker.borrow_mut().take()
+        {
+            waker.wake();
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The parser bounds what a connection may pin in memory, but not how much work a client makes us do with frames that ask for
 //! nothing. Each cheap kind has a budget that grows with time and with the requests and bodies that the client really sends.
 
+use crate::proxy::scan::floods::{Budget, Flood};
 use crate::proxy::scan::paths::PathScan;
 
 /// Why a connection must end although its parser finds nothing wrong.
@@ -23,64 +24,6 @@ impl Offence {
         match self {
             Self::Flood(_) => 0x0b,
             Self::Fragment | Self::Preface => 0x01,
-        }
-    }
-}
-
-/// What a client sent too much of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flood {
-    /// PING (CVE-2019-9512).
-    Ping,
-    /// SETTINGS (CVE-2019-9515).
-    Settings,
-    /// DATA without data (CVE-2019-9518).
-    EmptyData,
-    /// PRIORITY (CVE-2019-9513).
-    Priority,
-    /// WINDOW_UPDATE of a few bytes (CVE-2019-9511).
-    Window,
-    /// RST_STREAM (CVE-2023-44487).
-    Reset,
-    /// CONTINUATION within one header block (CVE-2024-27316).
-    Continuation,
-    /// Frames of unknown kinds.
-    Unknown,
-}
-
-impl Flood {
-    /// Every kind, in the order of its index.
-    pub const ALL: [Self; 8] =
-        [Self::Ping, Self::Settings, Self::EmptyData, Self::Priority, Self::Window, Self::Reset, Self::Continuation, Self::Unknown];
-
-    /// Returns the position in [`Flood::ALL`].
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// Returns the label used in metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ping => "ping",
-            Self::Settings => "settings",
-            Self::EmptyData => "empty_data",
-            Self::Priority => "priority",
-            Self::Window => "window_update",
-            Self::Reset => "rst_stream",
-            Self::Continuation => "continuation",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// How many of them a connection may have sent at its start; two seconds give back a tenth.
-    const fn burst(self) -> u32 {
-        match self {
-            Self::Settings | Self::EmptyData | Self::Unknown => 100,
-            Self::Priority | Self::Reset => 200,
-            Self::Ping | Self::Window => 1000,
-            Self::Continuation => 20,
         }
     }
 }
@@ -134,10 +77,7 @@ pub struct FrameScan {
     payload: usize,
     /// The first bytes of the payload, of those kinds whose payload says something here.
     start: [u8; 4],
-    /// How often each kind was sent beyond what was given back.
-    spent: [u32; Flood::ALL.len()],
-    /// In which of the patrol's rounds something was last given back.
-    refilled: u32,
+    budget: Budget,
     /// A header block has begun and not ended.
     block: bool,
     /// What there is of it, with the padding and priority of its first frame still to be taken off.
@@ -155,8 +95,7 @@ impl FrameScan {
             got: 0,
             payload: 0,
             start: [0; 4],
-            spent: [0; Flood::ALL.len()],
-            refilled: round,
+            budget: Budget::new(round),
             block: false,
             fields: Vec::new(),
             paths: PathScan::new(),
@@ -169,7 +108,7 @@ impl FrameScan {
     ///
     /// Returns why the connection must end; nothing after it is looked at.
     pub fn feed(&mut self, bytes: &[u8], round: u32) -> Result<(), Offence> {
-        self.refill(round);
+        self.budget.refill(round);
         let (first, mut bytes) = bytes.split_at(self.preface.len().min(bytes.len()));
         self.preface = self.preface.strip_prefix(first).ok_or(Offence::Preface)?;
         while !bytes.is_empty() {
@@ -231,23 +170,23 @@ impl FrameScan {
     fn whole(&mut self) -> Result<(), Offence> {
         match self.kind() {
             Headers => {
-                self.spare(Flood::Continuation, u32::MAX);
-                self.earn();
+                self.budget.spare(Flood::Continuation, u32::MAX);
+                self.budget.earn();
                 self.unwrap_fields();
                 return self.block_goes_on();
             }
             Continuation => {
-                self.spend(Flood::Continuation)?;
+                self.budget.spend(Flood::Continuation).map_err(Offence::Flood)?;
                 return self.block_goes_on();
             }
-            Data if self.length() == 0 && !self.flag(END_STREAM) => return self.spend(Flood::EmptyData),
-            Data => self.earn(),
-            Priority => return self.spend(Flood::Priority),
-            Reset => return self.spend(Flood::Reset),
-            Settings if !self.flag(ACK) => return self.spend(Flood::Settings),
-            Ping if !self.flag(ACK) => return self.spend(Flood::Ping),
-            Window if u32::from_be_bytes(self.start) < LEAST_WINDOW => return self.spend(Flood::Window),
-            Unknown => return self.spend(Flood::Unknown),
+            Data if self.length() == 0 && !self.flag(END_STREAM) => return self.budget.spend(Flood::EmptyData).map_err(Offence::Flood),
+            Data => self.budget.earn(),
+            Priority => return self.budget.spend(Flood::Priority).map_err(Offence::Flood),
+            Reset => return self.budget.spend(Flood::Reset).map_err(Offence::Flood),
+            Settings if !self.flag(ACK) => return self.budget.spend(Flood::Settings).map_err(Offence::Flood),
+            Ping if !self.flag(ACK) => return self.budget.spend(Flood::Ping).map_err(Offence::Flood),
+            Window if u32::from_be_bytes(self.start) < LEAST_WINDOW => return self.budget.spend(Flood::Window).map_err(Offence::Flood),
+            Unknown => return self.budget.spend(Flood::Unknown).map_err(Offence::Flood),
             // What a client may not send at all is the parser's to refuse.
             Settings | Ping | Window | PushPromise | GoAway => {}
         }
@@ -273,38 +212,6 @@ impl FrameScan {
             }
         }
         Ok(())
-    }
-
-    /// A request or a piece of a body pays for what usually goes with it.
-    fn earn(&mut self) {
-        for flood in [Flood::Ping, Flood::Priority, Flood::Window, Flood::Reset] {
-            self.spare(flood, 2);
-        }
-    }
-
-    fn spend(&mut self, flood: Flood) -> Result<(), Offence> {
-        let Some(spent) = self.spent.get_mut(flood.index()) else { return Ok(()) };
-        *spent += 1;
-        if *spent > flood.burst() { Err(Offence::Flood(flood)) } else { Ok(()) }
-    }
-
-    fn spare(&mut self, flood: Flood, count: u32) {
-        if let Some(spent) = self.spent.get_mut(flood.index()) {
-            *spent = spent.saturating_sub(count);
-        }
-    }
-
-    /// Gives back what time gives back: a twentieth of each budget per second, in whole seconds.
-    fn refill(&mut self, round: u32) {
-        let seconds = round.wrapping_sub(self.refilled) / 10;
-        if seconds > 0 {
-            self.refilled = round;
-            for flood in Flood::ALL {
-                if flood != Flood::Continuation {
-                    self.spare(flood, seconds.saturating_mul(flood.burst().div_ceil(20)));
-                }
-            }
-        }
     }
 }
 
