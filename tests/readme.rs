@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use portcullis::domain::timeouts::Timeouts;
 use portcullis::proxy::settings::{
-    LEAST_UPLOAD, MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, MOST_HANDSHAKES, POOL_IDLE, POOL_SIZE, UPLOAD_GRACE,
-    http2,
+    LEAST_UPLOAD, MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, POOL_IDLE, POOL_SIZE, UPLOAD_GRACE, http2,
 };
 
 const README: &str = include_str!("../README.md");
@@ -59,7 +58,6 @@ fn the_readme_tells_the_defaults_of_the_data_plane() {
             kib(http2::SEND_BUFFER),
             seconds(connection_age)
         ),
-        format!("| TLS handshakes at once | {MOST_HANDSHAKES} per worker |"),
         format!("| drain after SIGTERM | {} |", seconds(drain)),
         format!("| idle upstream connections | {POOL_SIZE} per worker and endpoint, for {} each |", seconds(POOL_IDLE)),
     ];

@@ -24,7 +24,7 @@ pub struct Certificates {
     files: TlsFiles,
     slot: TlsSlot,
     /// Of the contents that were last tried, good or bad.
-    tried: u64,
+    tried: Option<u64>,
 }
 
 impl Certificates {
@@ -34,7 +34,7 @@ impl Certificates {
     ///
     /// Returns the first file that cannot be used, and how to mend it.
     pub fn load(files: TlsFiles) -> Result<Self, Box<Problem>> {
-        let tried = digest(&files);
+        let tried = Some(digest(&files));
         let slot = Arc::new(ArcSwap::from_pointee(tls::server(&files)?));
         Ok(Self { files, slot, tried })
     }
@@ -45,13 +45,18 @@ impl Certificates {
         Arc::clone(&self.slot)
     }
 
+    /// Lets the next refresh read the files whatever is in them.
+    pub fn forget(&mut self) {
+        self.tried = None;
+    }
+
     /// Reads the files again if their contents have changed; says whether new ones are in use.
     ///
     /// # Errors
     ///
     /// Returns the first file that cannot be used; what was in use stays so.
     pub fn refresh(&mut self) -> Result<bool, Box<Problem>> {
-        let now = digest(&self.files);
+        let now = Some(digest(&self.files));
         if now == self.tried {
             return Ok(false);
         }
@@ -72,8 +77,16 @@ fn digest(files: &TlsFiles) -> u64 {
 
 /// Refreshes every few seconds and whenever asked to, until nobody can ask any more.
 pub fn watch(mut all: Vec<Certificates>, asked: &Receiver<()>) {
-    while !matches!(asked.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
+    loop {
+        let forced = match asked.recv_timeout(PERIOD) {
+            Ok(()) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         for certificates in &mut all {
+            if forced {
+                certificates.forget();
+            }
             match certificates.refresh() {
                 Ok(true) => tracing::info!("new certificates are in use"),
                 Ok(false) => {}

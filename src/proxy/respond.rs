@@ -14,6 +14,8 @@ pub struct Form {
     pub json: bool,
     /// Over HTTP/1, where a connection carries one request at a time and closes by a field.
     pub http1: bool,
+    /// To HEAD, and so without a body; over HTTP/1 hyper sees to that.
+    pub bodyless: bool,
 }
 
 impl Form {
@@ -21,7 +23,8 @@ impl Form {
     #[must_use]
     pub fn wanted(head: &http::request::Parts) -> Self {
         let json = head.headers.get(header::ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("json")));
-        Self { json, http1: head.version <= http::Version::HTTP_11 }
+        let http1 = head.version <= http::Version::HTTP_11;
+        Self { json, http1, bodyless: !http1 && head.method == http::Method::HEAD }
     }
 }
 
@@ -35,7 +38,12 @@ pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer>
     } else {
         ("text/plain; charset=utf-8", format!("{} {detail}\n", status.as_u16()))
     };
-    let mut response = Response::new(Answer::Local(Full::new(Bytes::from(text))));
+    let length = text.len();
+    let body = if form.bodyless { Bytes::new() } else { Bytes::from(text) };
+    let mut response = Response::new(Answer::Local(Full::new(body)));
+    if form.bodyless {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -41,6 +41,16 @@ impl Serve {
         Self { worker, peer, line }
     }
 
+    /// Refuses a request when the worker has as many in flight as it may have connections: each takes one to a version.
+    ///
+    /// Over HTTP/1 the connections themselves bound them.
+    #[must_use]
+    pub fn refuse_if_full<B>(&self, request: &Request<B>) -> Option<Response<Answer>> {
+        let full = self.worker.patrol.requests() >= self.worker.settings.connections;
+        let form = Form { json: false, http1: false, bodyless: request.method() == http::Method::HEAD };
+        full.then(|| self.refuse(Refusal { status: 503, reason: "the proxy has as many requests in flight as it may" }, form, None))
+    }
+
     /// Takes one request from its head to its answer's head; the answer's body carries the measurement on.
     pub async fn handle(self, request: Request<Source>) -> Response<Answer> {
         // 1. The head was read: the request begins.
@@ -71,7 +81,7 @@ impl Serve {
         let mut passage = Passage::new(sample, access, &clean);
 
         // 7. To the version, within one time budget.
-        let upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
+        let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
         let framing = upload.framing(&head, clean.framing);
         let request = Outgoing::new(head, framing, &self.peer, &worker.policy);
         let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;

@@ -22,8 +22,6 @@ pub const POOL_IDLE: Duration = Duration::from_secs(3);
 pub const LEAST_UPLOAD: u64 = 1024;
 /// The longest a client may owe its body before it must keep a rate.
 pub const UPLOAD_GRACE: Duration = Duration::from_secs(10);
-/// How many TLS handshakes may go on at once per worker; others wait.
-pub const MOST_HANDSHAKES: usize = 256;
 /// The most idle connections per worker and endpoint.
 pub const POOL_SIZE: usize = 64;
 
@@ -50,10 +48,10 @@ pub mod http2 {
 
     /// Streams at once.
     pub const STREAMS: u32 = 100;
-    /// How many bytes of a request's body may come unasked, per stream and per connection.
+    /// How many bytes of a request's body may come unasked.
     pub const STREAM_WINDOW: u32 = 64 * 1024;
-    /// See [`STREAM_WINDOW`].
-    pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
+    /// The same for all requests of a connection: no upload waits because a version does not read others.
+    pub const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
     /// The largest frame, in bytes.
     pub const FRAME: u32 = 16 * 1024;
     /// The largest list of fields, in bytes as RFC 9113 section 10.5.1 counts them.

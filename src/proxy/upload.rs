@@ -48,13 +48,17 @@ pub struct Upload {
     guard: Rc<RequestGuard>,
     line: Option<Rc<Line>>,
     done: bool,
+    /// Comes over HTTP/2.
+    multiplexed: bool,
+    /// How many bytes of an announced length are still to come.
+    left: Option<u64>,
 }
 
 impl Upload {
     /// Wraps a request's body. `line` is the client's connection, told when the body is over.
     #[must_use]
     pub fn new(source: Source, guard: Rc<RequestGuard>, line: Option<Rc<Line>>) -> Self {
-        let mut upload = Self { done: source.is_end_stream(), source, guard, line };
+        let mut upload = Self { done: source.is_end_stream(), source, guard, line, multiplexed: false, left: None };
         if upload.done {
             upload.finish();
         } else {
@@ -68,16 +72,30 @@ impl Upload {
     /// A body over HTTP/1 is always announced; one over HTTP/2 or at hand may not be, whatever its method. One of gRPC messages
     /// need not keep a rate from here on.
     #[must_use]
-    pub fn framing(&self, head: &request::Parts, announced: Framing) -> Framing {
+    pub fn framing(&mut self, head: &request::Parts, announced: Framing) -> Framing {
+        self.multiplexed = head.version == Version::HTTP_2;
         if !self.done && head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
             self.guard.streams();
         }
-        match (announced, self.size_hint().exact()) {
+        let framing = match (announced, self.size_hint().exact()) {
             (Framing::None, None) => Framing::Chunked,
             (Framing::None, Some(bytes)) if bytes > 0 => Framing::Length(bytes),
             // A method that is for bodies says that it has none (RFC 9110 section 8.6); HTTP/1 clients do so by themselves.
             (Framing::None, Some(_)) if head.version == Version::HTTP_2 && is_for_bodies(&head.method) => Framing::Length(0),
             _ => announced,
+        };
+        self.left = if let Framing::Length(bytes) = framing { Some(bytes) } else { None };
+        framing
+    }
+
+    /// Says whether a body that has ended was cut: an HTTP/2 client that resets a stream without an error looks like one that has
+    /// sent all of it, and hyper does the same to every stream of a client that answers no PING.
+    fn is_cut(&self, data: Option<&Bytes>) -> bool {
+        match (data, self.left) {
+            (Some(data), Some(left)) => data.len() as u64 > left,
+            (None, Some(left)) if left > 0 => true,
+            (None, _) => self.multiplexed && !self.source.is_end_stream(),
+            (Some(_), None) => false,
         }
     }
 
@@ -108,15 +126,24 @@ impl Body for Upload {
             Source::Client(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
             Source::Whole(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
         };
+        let polled = match polled {
+            Poll::Ready(None) if self.is_cut(None) => Poll::Ready(Some(Err("the body is cut".into()))),
+            Poll::Ready(Some(Ok(frame))) if self.is_cut(frame.data_ref()) => Poll::Ready(Some(Err("the body has another length".into()))),
+            other => other,
+        };
         // Trailers are not passed on; nothing comes after them.
         let polled = polled.map(|frame| frame.filter(|frame| frame.as_ref().map_or(true, Frame::is_data)));
         match &polled {
             Poll::Pending => self.guard.upload(Transfer::Waiting),
             Poll::Ready(None) => self.finish(),
-            Poll::Ready(Some(Ok(_))) if self.source.is_end_stream() => self.finish(),
             Poll::Ready(Some(Ok(frame))) => {
-                self.guard.uploaded(frame.data_ref().map_or(0, Bytes::len));
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.left = self.left.map(|left| left.saturating_sub(bytes as u64));
+                self.guard.uploaded(bytes);
                 self.guard.upload(Transfer::Held);
+                if self.source.is_end_stream() {
+                    self.finish();
+                }
             }
             Poll::Ready(Some(Err(_))) => self.guard.break_upload(),
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ipnet::IpNet;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::domain::outcome::Role;
 use crate::domain::split::Draw;
@@ -17,7 +17,7 @@ use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{Limits, Patrol};
 use crate::proxy::sanitise::Policy;
 use crate::proxy::scan::{Flood, Offence};
-use crate::proxy::settings::{MOST_HANDSHAKES, Settings};
+use crate::proxy::settings::Settings;
 use crate::proxy::upstream::Pools;
 use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
@@ -84,8 +84,6 @@ pub struct Worker {
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
     pub(in crate::proxy) access: Option<AccessSender>,
     pub(in crate::proxy) counters: Arc<Counters>,
-    /// The TLS handshakes that may go on at once.
-    pub(in crate::proxy) handshakes: Semaphore,
     /// Told when the drain time is over and the remaining connections must go.
     pub(in crate::proxy) cut: Notify,
     /// Where small writes to clients are gathered.
@@ -117,7 +115,6 @@ impl Worker {
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
-            handshakes: Semaphore::new(MOST_HANDSHAKES),
             cut: Notify::new(),
             gathered: Gathered::default(),
             draining: Cell::new(false),

@@ -197,3 +197,30 @@ fn what_is_no_tls_is_closed_and_so_is_who_says_nothing() {
     assert!(upstream.requests().is_empty());
     eventually("all are counted", || (proxy.counters.handshakes_failed.load(Ordering::Relaxed) == 4).then_some(()));
 }
+
+#[test]
+fn a_large_answer_that_was_taken_leaves_no_stall_behind() {
+    const LARGE: usize = 16 << 20;
+    let authority = Authority::new();
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let stall = std::time::Duration::from_millis(400);
+    let upstream = Upstream::start(move |peer| {
+        while let Some(request) = peer.request() {
+            let body = if request.target() == "/large" { vec![b'x'; LARGE] } else { b"GET /t".to_vec() };
+            // The second answer takes longer than a stalled write may.
+            std::thread::park_timeout(if request.target() == "/large" { std::time::Duration::ZERO } else { stall * 3 });
+            if !peer.send(&[format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()) {
+                return;
+            }
+        }
+    });
+    let certificates = Certificates::load(files).unwrap();
+    let proxy = proxy::to([upstream.address]).tls(certificates.slot()).with(|s| s.timeouts.write_stall = stall).start();
+    let mut stream = connect(proxy.address, &authority.client(&[], None), "a.test");
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    let (mut got, mut buffer) = (0, vec![0; 65_536]);
+    while got < LARGE {
+        got += stream.read(&mut buffer).unwrap();
+    }
+    while ask(&mut stream, "a.test").unwrap().is_empty() {}
+}

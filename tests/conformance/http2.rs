@@ -7,6 +7,7 @@ use crate::support::client::Client;
 use crate::support::frames::{self, DATA, END_STREAM, Event, block, frame, headers};
 use crate::support::message::Message;
 use crate::support::proxy;
+use crate::support::upstream::{Seen, Upstream};
 
 /// What must become of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -243,7 +244,7 @@ fn many_requests_at_once_each_get_their_own_answer() {
 fn a_drain_lets_the_requests_in_flight_end_and_says_goodbye() {
     let (answer, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
-    let upstream = crate::support::upstream::Upstream::start(move |peer| {
+    let upstream = Upstream::start(move |peer| {
         while peer.request().is_some() {
             let _ = held.lock().unwrap().recv_timeout(Duration::from_secs(10));
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -269,4 +270,57 @@ fn r40_a_preface_that_goes_on_wrongly_is_told_goodbye_and_counted() {
     assert_ne!(client.read_to_end(crate::support::PATIENCE), crate::support::client::End::Open);
     assert!(frames::read(&client.received).contains(&Event::GoAway(1)), "{:?}", client.received);
     crate::support::eventually("it is counted", || (bench.proxy.refused() == 1).then_some(()));
+}
+
+#[test]
+fn an_upload_that_its_client_resets_without_an_error_never_looks_complete() {
+    for length in [None, Some("9")] {
+        let bench = Bench::new();
+        let mut client = frames::connect(bench.proxy.address);
+        let fields = length.map_or_else(post, |length| more(post(), &[("content-length", length)]));
+        client.send([headers(1, &block(&fields), false), frame(DATA, 0, 1, b"hello")].concat());
+        let begun = |seen: &[Seen]| seen.iter().any(|s| s.bytes.ends_with(b"hello") || s.bytes.ends_with(b"hello\r\n"));
+        bench.upstream.wait("some of it arrives", begun);
+        client.send(frame(frames::RST_STREAM, 0, 1, [0, 0, 0, 0]));
+        let seen = bench.upstream.wait("the version's connection is closed", |seen| seen.iter().all(|s| s.closed));
+        assert!(seen.iter().flat_map(|s| s.requests()).all(|request| !request.complete), "{seen:?}");
+        let window = bench.proxy.ended(1);
+        assert_eq!((window.failed + window.aborted, window.answered), (1, 0));
+    }
+}
+
+#[test]
+fn an_answer_made_here_to_head_has_no_body() {
+    let upstream = Upstream::good();
+    let proxy = proxy::to([upstream.address]).for_hosts(&["b.test"]).start();
+    let mut client = frames::connect(proxy.address);
+    client.send(headers(1, &block(&put(":method", "HEAD")), true));
+    client.send(headers(3, &block(&put(":authority", "b.test")), true));
+    let over = |events: &[Event]| events.iter().any(|e| matches!(e, Event::Data(3, _, true)));
+    let (_, events) = frames::read_until(&mut client, over);
+    assert!(events.contains(&Event::Status(1, 404)) && over(&events), "{events:?}");
+    assert!(events.iter().all(|e| !matches!(e, Event::Data(1, 1.., _))), "{events:?}");
+}
+
+#[test]
+fn an_idle_connection_is_told_before_it_ends() {
+    let bench = Bench::with(|setup| setup.with(|s| s.timeouts.keep_alive = Duration::from_millis(300)));
+    let mut client = frames::connect(bench.proxy.address);
+    client.send(headers(1, &block(&get()), true));
+    let (end, events) = frames::read_until(&mut client, |_| false);
+    assert!(events.contains(&Event::Status(1, 200)) && events.contains(&Event::GoAway(0)), "{events:?}");
+    assert_ne!(end, crate::support::client::End::Open);
+}
+
+#[test]
+fn a_worker_with_all_its_requests_in_flight_says_so_and_to_others_nothing_happens() {
+    let hung = Upstream::start(|peer| while peer.request().is_some() {});
+    let proxy = proxy::to([hung.address]).with(|s| s.connections = 3).start();
+    let mut client = frames::connect(proxy.address);
+    for stream in [1, 3, 5, 7] {
+        client.send(headers(stream, &block(&get()), true));
+    }
+    let (_, events) = frames::read_until(&mut client, |events| events.iter().any(|e| matches!(e, Event::Data(_, _, true))));
+    assert!(events.contains(&Event::Status(7, 503)), "{events:?}");
+    assert_eq!(proxy.refused(), 1);
 }

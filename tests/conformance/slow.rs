@@ -56,6 +56,39 @@ fn s03_a_body_that_stalls_is_a_408_and_charged_to_the_client() {
     assert_eq!((window.failed, window.response_time.len()), (1, 0));
 }
 
+/// Sends a byte of the body whenever 50 ms brought no answer, at most so many.
+fn drip(client: &mut Client, most: usize) -> usize {
+    (0..most)
+        .find(|_| {
+            client.send("x");
+            client.read_to_end(Duration::from_millis(50)) != End::Open
+        })
+        .unwrap_or(most)
+}
+
+#[test]
+fn s03_a_body_that_drips_is_a_408_too() {
+    let bench = Bench::with(|setup| setup.with(|s| s.timeouts.body_idle = LIMIT));
+    let start = Instant::now();
+    let mut client = Client::connect(bench.proxy.address);
+    client.send(post("Content-Length: 1000\r\n", ""));
+    drip(&mut client, 1_000);
+    assert_eq!(read_answers(&client.received, &[], true)[0].status(), 408);
+    assert!(took(start), "{:?}", start.elapsed());
+    let window = bench.proxy.ended(1);
+    assert_eq!((window.failed, window.response_time.len()), (1, 0));
+}
+
+#[test]
+fn s03_a_stream_of_grpc_messages_may_drip() {
+    let bench = Bench::with(|setup| setup.with(|s| s.timeouts.body_idle = LIMIT));
+    let mut client = Client::connect(bench.proxy.address);
+    client.send(post("Content-Length: 20\r\nContent-Type: application/grpc\r\n", ""));
+    assert_eq!(drip(&mut client, 19), 19, "{:?}", String::from_utf8_lossy(&client.received));
+    client.send("x");
+    assert_eq!(client.answers(1, &[])[0].status(), 200);
+}
+
 #[test]
 fn s03_a_body_that_stalls_after_an_early_head_is_charged_to_the_client_too() {
     let upstream = Upstream::start(|peer| {

@@ -30,7 +30,10 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         let (stream, ticket) = worker.patrol.stream();
         *streams.next.borrow_mut() = Some((Rc::clone(&stream), ticket));
         async move {
-            let response = serve.handle(request.map(Into::into)).await;
+            let response = match serve.refuse_if_full(&request) {
+                Some(response) => response,
+                None => serve.handle(request.map(Into::into)).await,
+            };
             Ok::<_, Infallible>(response.map(|answer| Held::new(answer, Some(stream), busy)))
         }
     });

@@ -16,11 +16,8 @@ use crate::proxy::worker::Worker;
 /// Fails when the client does not speak TLS as it should, shows no good certificate where one is asked for, takes longer than
 /// for a head, or when the worker's drain time ends.
 pub async fn shake_hands(socket: TcpStream, slot: &TlsSlot, worker: &Worker) -> io::Result<(Socket, Protocol)> {
-    let shaking = async {
-        // Never closed, so that there is always one to come.
-        let _turn = worker.handshakes.acquire().await;
-        TlsAcceptor::from(slot.load_full()).accept(socket).await
-    };
+    // How many go on at once is bounded by the connections alone: a place in a queue could be held by whoever says nothing.
+    let shaking = TlsAcceptor::from(slot.load_full()).accept(socket);
     let stream = tokio::select! {
         shaken = tokio::time::timeout(worker.settings.timeouts.header, shaking) => shaken??,
         () = worker.cut.notified() => return Err(io::ErrorKind::Interrupted.into()),

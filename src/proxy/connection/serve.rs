@@ -26,7 +26,7 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
             Ok(Ok(Proxied::Own)) => {}
             Ok(Err(_)) | Err(_) => {
                 worker.refused();
-                return tracing::warn!(%remote, "a connection without the PROXY header that its network is to send");
+                return tracing::debug!(%remote, "a connection without the PROXY header that its network is to send");
             }
         }
     }

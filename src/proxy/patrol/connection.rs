@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use crate::proxy::patrol::limits::{LINGER, Limits};
+use crate::proxy::patrol::limits::{LAST_WORDS, LINGER, Limits};
 
 /// What a client connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub struct ConnectionGuard {
     /// Since when a head is coming that has not ended, on a connection that carries others meanwhile.
     head_since: Cell<Option<u32>>,
     /// When it is to end after the requests it is at, for having been open for long.
-    retires: u32,
+    retires: Cell<u32>,
+    multiplexes: Cell<bool>,
     write_blocked: Cell<Option<u32>>,
     expired: Cell<Option<Awaits>>,
     waker: RefCell<Option<Waker>>,
@@ -57,7 +58,8 @@ impl ConnectionGuard {
             served: Cell::new(0),
             called_off: Cell::new(0),
             head_since: Cell::new(None),
-            retires,
+            retires: Cell::new(retires),
+            multiplexes: Cell::new(false),
             write_blocked: Cell::new(None),
             expired: Cell::new(None),
             waker: RefCell::new(None),
@@ -96,8 +98,10 @@ impl ConnectionGuard {
         self.round.get()
     }
 
-    /// Notes that the connection has shown which protocol it speaks: it is waited for as for one that has sent a request.
-    pub fn known(&self) {
+    /// Notes that the connection has shown that it carries many requests at once: it is waited for as for one that has sent a
+    /// request, and told when it was idle for too long.
+    pub fn known_to_multiplex(&self) {
+        self.multiplexes.set(true);
         self.fresh.set(false);
         self.since.set(self.round.get());
         self.awaits.set(Awaits::Request);
@@ -116,7 +120,7 @@ impl ConnectionGuard {
     #[must_use]
     pub fn is_retired(&self) -> bool {
         // Rounds are compared as times on a circle.
-        self.round.get().wrapping_sub(self.retires) < u32::MAX / 2
+        self.round.get().wrapping_sub(self.retires.get()) < u32::MAX / 2
     }
 
     /// Wakes whoever drives the connection.
@@ -181,13 +185,20 @@ impl ConnectionGuard {
         let stalled = self.write_blocked.get().is_some_and(|since| round.wrapping_sub(since) > limits.write_stall);
         let late = match self.awaits.get() {
             Awaits::Request if self.fresh.get() => waited > limits.header,
+            Awaits::Request if self.multiplexes.get() => {
+                // Ended without a word, it would take a request along that is on its way.
+                if waited > limits.keep_alive && !self.is_retired() {
+                    self.retires.set(round);
+                }
+                waited > limits.keep_alive.saturating_add(LAST_WORDS)
+            }
             Awaits::Request => waited > limits.keep_alive,
             Awaits::Head => waited > limits.header,
             Awaits::Answer => false,
             Awaits::Farewell => waited > LINGER,
         };
         let late = late || self.head_since.get().is_some_and(|since| round.wrapping_sub(since) > limits.header);
-        if round == self.retires {
+        if round == self.retires.get() {
             self.wake();
         }
         if (late || stalled) && self.expired.get().is_none() {

@@ -14,6 +14,9 @@ pub(super) const LINGER: u32 = 10;
 /// The same for a round.
 pub(super) const LEAST_PER_ROUND: u64 = LEAST_UPLOAD * ROUND.as_millis() as u64 / 1000;
 
+/// How many rounds an idle connection has to end after it was told that it will.
+pub(super) const LAST_WORDS: u32 = 20;
+
 /// Limits in rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

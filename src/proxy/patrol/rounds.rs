@@ -79,6 +79,12 @@ impl Patrol {
         }
     }
 
+    /// Returns how many requests are being answered.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.requests.borrow().len()
+    }
+
     /// Returns how many connections are open.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -75,7 +75,7 @@ impl Budget {
 
     /// A request or a piece of a body pays for what usually goes with it.
     pub fn earn(&mut self) {
-        for flood in [Flood::Ping, Flood::Priority, Flood::Window, Flood::Reset] {
+        for flood in [Flood::Ping, Flood::Priority, Flood::Window, Flood::Reset, Flood::Unknown] {
             self.spare(flood, 2);
         }
     }

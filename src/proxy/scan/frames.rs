@@ -53,6 +53,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The length of a frame's head, in bytes.
 const HEAD: usize = 9;
 
+/// The bit of a WINDOW_UPDATE that says nothing (RFC 9113 section 6.9).
+const RESERVED: u32 = 1 << 31;
+
 /// A WINDOW_UPDATE of fewer bytes is cheap.
 const LEAST_WINDOW: u32 = 1024;
 
@@ -145,6 +148,12 @@ impl FrameScan {
         Ok(())
     }
 
+    /// Says whether the preface is there.
+    #[must_use]
+    pub const fn is_begun(&self) -> bool {
+        self.preface.is_empty()
+    }
+
     /// Says whether a header block has begun and not ended.
     #[must_use]
     pub const fn is_in_block(&self) -> bool {
@@ -185,7 +194,9 @@ impl FrameScan {
             Reset => return self.budget.spend(Flood::Reset).map_err(Offence::Flood),
             Settings if !self.flag(ACK) => return self.budget.spend(Flood::Settings).map_err(Offence::Flood),
             Ping if !self.flag(ACK) => return self.budget.spend(Flood::Ping).map_err(Offence::Flood),
-            Window if u32::from_be_bytes(self.start) < LEAST_WINDOW => return self.budget.spend(Flood::Window).map_err(Offence::Flood),
+            Window if u32::from_be_bytes(self.start) & !RESERVED < LEAST_WINDOW => {
+                return self.budget.spend(Flood::Window).map_err(Offence::Flood);
+            }
             Unknown => return self.budget.spend(Flood::Unknown).map_err(Offence::Flood),
             // What a client may not send at all is the parser's to refuse.
             Settings | Ping | Window | PushPromise | GoAway => {}
@@ -246,6 +257,7 @@ mod tests {
             (Flood::EmptyData, frame(0, 0, &[])),
             (Flood::Priority, frame(2, 0, &[0; 5])),
             (Flood::Window, frame(8, 0, &[0, 0, 0, 1])),
+            (Flood::Window, frame(8, 0, &[0x80, 0, 0, 1])),
             (Flood::Reset, frame(3, 0, &[0; 4])),
             (Flood::Continuation, frame(9, 0, b"x")),
             (Flood::Unknown, frame(0x42, 0, b"xyz")),

@@ -187,6 +187,8 @@ impl HeadScan {
             }
             (State::Fields, true) => {
                 self.notes.two_framings = self.length.is_some() && self.coding;
+                // Where such a body ends cannot be said here, and so not where the next head begins.
+                self.notes.malformed |= matches!(self.length, Some(Length::Unknown)) && !self.coding;
                 self.state = match self.length {
                     // A coding other than chunked is refused, whatever follows.
                     _ if self.coding => State::Chunks(Chunks::new()),

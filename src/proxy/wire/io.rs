@@ -132,7 +132,12 @@ impl Wire {
     /// connection, and the client might lose the answer (RFC 9112 section 9.6).
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.discarded.is_none() {
-            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            if Pin::new(&mut self.socket).poll_shutdown(cx)?.is_pending() {
+                // TLS has a last word to say, which the client may not take.
+                self.line.guard.awaits(Awaits::Farewell);
+                let expired = self.line.guard.poll_expired(cx).is_some();
+                return if expired { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
+            }
             if !self.line.is_mid_message() {
                 return Poll::Ready(Ok(()));
             }
@@ -220,9 +225,14 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        // What TLS has encrypted waits here and not in a write.
-        if flushed.is_pending() {
-            ready!(self.wrote(cx, 0, Poll::Pending))?;
+        // What TLS has encrypted waits here and not in a write. Whoever flushes has written all there is.
+        match &flushed {
+            Poll::Pending => ready!(self.wrote(cx, 0, Poll::Pending)).map(drop)?,
+            Poll::Ready(Ok(())) => {
+                self.mid_write = false;
+                self.line.guard.write_blocked(false);
+            }
+            Poll::Ready(Err(_)) => {}
         }
         flushed
     }

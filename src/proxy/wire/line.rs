@@ -36,7 +36,6 @@ impl Line {
     /// Sets which protocol the client speaks, before any of its bytes was looked at.
     pub fn speaks(&self, protocol: Protocol) {
         if protocol == Protocol::Http2 {
-            self.guard.known();
             *self.scan.borrow_mut() = Scan::Frames(Box::new(FrameScan::new(self.guard.round())));
         }
     }
@@ -69,7 +68,11 @@ impl Line {
                 heads.feed(fresh)
             }
             Scan::Frames(frames) => {
+                let began = frames.is_begun();
                 let fed = frames.feed(fresh, self.guard.round());
+                if frames.is_begun() && !began {
+                    self.guard.known_to_multiplex();
+                }
                 self.guard.head_open(frames.is_in_block());
                 let fed = if self.guard.is_fickle() { Err(Offence::Flood(Flood::Reset)) } else { fed };
                 self.offence.set(fed.err());
