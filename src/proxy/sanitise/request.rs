@@ -76,7 +76,7 @@ fn line(head: &Parts, notes: WireNotes, policy: &Policy) -> Result<(), Refusal> 
         return refuse(400, "the method is longer than 32 bytes");
     }
     if notes.malformed {
-        return refuse(400, "the chunked body is malformed");
+        return refuse(400, "the body is malformed: its chunks, or a length that cannot be read");
     }
     if notes.fragment {
         return refuse(400, "the request target has a fragment");
