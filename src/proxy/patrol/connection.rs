@@ -156,12 +156,6 @@ impl ConnectionGuard {
         }
     }
 
-    /// Says whether the socket did not take all that was written to it so far.
-    #[must_use]
-    pub fn is_write_blocked(&self) -> bool {
-        self.write_blocked.get().is_some()
-    }
-
     /// Returns what was waited for too long, and otherwise wakes the caller when that happens.
     pub fn poll_expired(&self, cx: &Context<'_>) -> Option<Awaits> {
         if self.expired.get().is_none() {
