@@ -26,7 +26,7 @@ total_score: {pass: 90%, warning: 75%}
 ";
 
 fn service(graded: Vec<Graded>) -> config::Service {
-    let version = |name: &str| Version { name: name.parse().unwrap(), endpoints: Vec::new() };
+    let version = |name: &str| Version::new(name.parse().unwrap(), Vec::new());
     config::Service {
         name: "carts".parse().unwrap(),
         hosts: Vec::new(),

@@ -18,7 +18,7 @@ use portcullis::seam::tripwire::{Tables, Trial};
 
 /// Makes a version with one endpoint.
 pub fn version(name: &str, endpoint: SocketAddr) -> Arc<Version> {
-    Arc::new(Version { name: name.parse().expect("a name"), endpoints: vec![endpoint] })
+    Arc::new(Version::at(name.parse().expect("a name"), vec![endpoint]))
 }
 
 /// Makes an epoch of a service on trial with the gate `p95 < limit` at alpha 0.001, never to expire.

@@ -1,6 +1,5 @@
 //! Reads the bodies of commands: bounded, strict, and with every problem at once.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::to_bytes;
@@ -9,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 
 use crate::admin::problem::{FieldError, Problem};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::version::{Name, Version};
 use crate::formats::json::{self, Member, Node, Value};
 
@@ -242,10 +242,10 @@ impl Reader {
         let object = self.object(field.node, &field.pointer, &["name", "endpoints"])?;
         let name = object.required("name", self).and_then(|field| self.name(&field));
         let endpoints = object.required("endpoints", self).and_then(|field| self.endpoints(&field));
-        Some(Version { name: name?, endpoints: endpoints? })
+        Some(Version::new(name?, endpoints?))
     }
 
-    fn endpoints(&mut self, field: &Field<'_>) -> Option<Vec<SocketAddr>> {
+    fn endpoints(&mut self, field: &Field<'_>) -> Option<Vec<Endpoint>> {
         let Some(items) = field.node.items() else {
             self.error(&field.pointer, format!("this is {}, not a list of addresses", field.node.kind()));
             return None;
@@ -256,7 +256,7 @@ impl Reader {
         }
         let mut endpoints = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let address = item.text().and_then(|text| text.parse::<SocketAddr>().ok()).filter(|address| address.port() != 0);
+            let address = item.text().and_then(|text| text.parse::<Endpoint>().ok()).filter(|endpoint| endpoint.address().is_some());
             match address {
                 Some(address) if !endpoints.contains(&address) => endpoints.push(address),
                 Some(_) => self.error(&format!("{}/{index}", field.pointer), "this address is written twice"),

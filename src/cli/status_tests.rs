@@ -8,7 +8,7 @@ use crate::domain::gate::criterion::Unit;
 use crate::domain::version::Version;
 
 fn version(name: &str) -> Version {
-    Version { name: name.parse().unwrap(), endpoints: vec!["127.0.0.1:1".parse().unwrap()] }
+    Version::new(name.parse().unwrap(), vec!["127.0.0.1:1".parse().unwrap()])
 }
 
 fn latency(verdict: Verdict) -> GateStatus {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::config::service_spec::ServiceSpec;
 use crate::config::settings::Service;
 use crate::config::spec::Spec;
+use crate::domain::endpoint::Endpoint;
 use crate::formats::yaml::place::{At, Place, Report};
 
 /// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.
@@ -100,7 +101,7 @@ fn loops(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, 
     let Some(service) = compiled else { return };
     let versions = [(spec.stable.as_ref(), Some(&service.stable)), (spec.canary.as_ref(), service.canary.as_ref())];
     for (written, version) in versions.into_iter().filter_map(|(written, version)| Some((written?, version?))) {
-        for endpoint in &version.endpoints {
+        for endpoint in version.endpoints.iter().filter_map(Endpoint::address) {
             let own = |address: SocketAddr| {
                 let local = address.ip() == endpoint.ip() || address.ip().is_unspecified() && endpoint.ip().is_loopback();
                 address.port() == endpoint.port() && local

@@ -68,5 +68,5 @@ fn compile_version(spec: &VersionSpec, around: &Surroundings<'_>, report: &Repor
             endpoints.push(endpoint);
         }
     }
-    Some(Version { name: name?, endpoints })
+    Some(Version::new(name?, endpoints))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::surroundings::Surroundings;
+use crate::domain::endpoint::{Endpoint, InvalidEndpoint, is_host};
 use crate::domain::time;
 use crate::domain::weight::Weight;
 use crate::formats::yaml::place::{At, Report};
@@ -103,35 +104,16 @@ pub(super) fn address(text: &At<String>, report: &Report<'_>) -> Option<SocketAd
 
 /// Reads where a version listens: an address, or a host name that is resolved now. Of a name that has addresses of
 /// both families only the IPv4 ones are taken, because a server behind such a name often listens on one of them only.
-pub(super) fn endpoints(text: &At<String>, around: &Surroundings<'_>, report: &Report<'_>) -> Vec<SocketAddr> {
+pub(super) fn endpoints(text: &At<String>, around: &Surroundings<'_>, report: &Report<'_>) -> Vec<Endpoint> {
     let spelled = text.value.as_str();
-    let wrong = |hint: String| {
-        report.error(&text.place, format!("{spelled:?} is not an endpoint"), hint);
-        Vec::new()
-    };
-    if let Some((_, rest)) = spelled.split_once("://") {
-        return wrong(format!("leave out the scheme and the path: {}", rest.split('/').next().unwrap_or(rest)));
-    }
-    match spelled.parse::<SocketAddr>() {
-        Ok(address) if address.port() == 0 => {
-            return wrong("port 0 cannot be connected to; write the port the version listens on".to_owned());
+    let endpoint = match spelled.parse::<Endpoint>() {
+        Ok(endpoint) => endpoint,
+        Err(InvalidEndpoint(hint)) => {
+            report.error(&text.place, format!("{spelled:?} is not an endpoint"), hint);
+            return Vec::new();
         }
-        Ok(address) => return vec![address],
-        Err(_) => {}
-    }
-    let Some((host, port)) = spelled.rsplit_once(':').filter(|(host, _)| !host.contains(':')) else {
-        return wrong(match spelled.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(ip) => format!("add the port, such as {}", SocketAddr::new(ip, 8080)),
-            Err(_) if spelled.contains(':') => "write an IPv6 address in brackets, such as [::1]:8080".to_owned(),
-            Err(_) => format!("add the port, such as {spelled}:8080"),
-        });
     };
-    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return wrong(format!("{port:?} is not a port; write a number from 1 to 65535"));
-    }
-    if !is_host(host) {
-        return wrong("write host:port, such as 127.0.0.1:8081 or carts.internal:8080".to_owned());
-    }
+    let Endpoint::Name { host, .. } = &endpoint else { return vec![endpoint] };
     let resolved = (around.resolve)(spelled)
         .and_then(|addresses| if addresses.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(addresses) });
     match resolved {
@@ -140,7 +122,7 @@ pub(super) fn endpoints(text: &At<String>, around: &Surroundings<'_>, report: &R
             let mut addresses: Vec<_> = addresses.into_iter().filter(|address| address.is_ipv4() || !any_v4).collect();
             addresses.sort_unstable();
             addresses.dedup();
-            addresses
+            addresses.into_iter().map(Endpoint::Address).collect()
         }
         Err(error) => {
             let hint = "see that the name is right and the resolver can be reached, or write the IP address";
@@ -178,12 +160,6 @@ pub(super) fn host(text: &At<String>, report: &Report<'_>) -> Option<String> {
     };
     report.error(&text.place, format!("{:?} is not a host name", text.value), hint);
     None
-}
-
-/// Says whether a text is a host name or IPv4 address: labels of 1 to 63 letters, digits, `-` and `_`, 253 in all.
-fn is_host(text: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    text.len() <= 253 && text.split('.').all(|label| (1..=63).contains(&label.len()) && label.bytes().all(good))
 }
 
 /// Returns a path of the file relative to its folder, and a path of a flag relative to the working directory.

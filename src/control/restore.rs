@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn version(name: &str) -> Version {
-        Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 80).into()] }
+        Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()])
     }
 
     fn state(owner: &str, phase: Phase, rejected: &[&str]) -> Known {

@@ -13,7 +13,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn version(name: &str) -> Version {
-    Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 80).into()] }
+    Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()])
 }
 
 /// A world whose time passes only when the test or the disk says so.

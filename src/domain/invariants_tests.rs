@@ -15,7 +15,7 @@ use crate::domain::rollout::record::Entry;
 use crate::domain::version::Version;
 
 fn with_policy(policy: Policy) -> Rollout {
-    let version = |name: &str| Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 80).into()] };
+    let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
     let plan = Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap();
     Rollout::new(1, "carts".parse().unwrap(), (version("v1"), version("v2")), plan, policy, 7)
 }

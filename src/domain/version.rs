@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::endpoint::Endpoint;
+
 /// The name of a version or service: 1 to 63 letters, digits, `.`, `-` or `_`, beginning with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -62,7 +64,20 @@ pub struct Version {
     /// What people call it, for example `0.8.2`.
     pub name: Name,
     /// Where it listens; never empty for a version that may get traffic.
-    pub endpoints: Vec<SocketAddr>,
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Version {
+    /// Makes a version that is reached in the usual way.
+    #[must_use]
+    pub const fn new(name: Name, endpoints: Vec<Endpoint>) -> Self {
+        Self { name, endpoints }
+    }
+
+    /// Makes a version that listens at these addresses.
+    pub fn at(name: Name, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self::new(name, addresses.into_iter().map(Endpoint::Address).collect())
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ fn canary(watches: &[Watch]) -> Canary {
 }
 
 fn version(name: &str) -> Arc<Version> {
-    Arc::new(Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 1).into()] })
+    Arc::new(Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 1).into()]))
 }
 
 fn epoch_of(rollout: u64, canary: Option<Canary>) -> Arc<Epoch> {

@@ -12,7 +12,7 @@ use crate::domain::weight::Weight;
 use crate::proxy::scan::Flood;
 
 fn version(name: &str) -> Version {
-    Version { name: name.parse().unwrap(), endpoints: vec!["127.0.0.1:1".parse().unwrap()] }
+    Version::new(name.parse().unwrap(), vec!["127.0.0.1:1".parse().unwrap()])
 }
 
 fn gate(name: &str) -> GateStatus {

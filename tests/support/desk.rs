@@ -70,7 +70,7 @@ fn setup(stable: SocketAddr) -> ServiceSetup {
     ServiceSetup {
         name: name("carts"),
         hosts: Vec::new(),
-        stable: Version { name: name("0.8.1"), endpoints: vec![stable] },
+        stable: Version::at(name("0.8.1"), vec![stable]),
         canary: None,
         schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap()),
         gates: ["p95 < 1s", "errors < 1%"].map(|gate| Gate::written(gate.parse().unwrap())).to_vec(),

@@ -73,7 +73,7 @@ pub fn timeouts() -> Timeouts {
 }
 
 fn version(name: &str, endpoints: Vec<SocketAddr>) -> Arc<Version> {
-    Arc::new(Version { name: name.parse().unwrap(), endpoints })
+    Arc::new(Version::at(name.parse().unwrap(), endpoints))
 }
 
 /// Begins a proxy whose stable version listens there.

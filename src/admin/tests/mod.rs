@@ -69,7 +69,7 @@ fn name(text: &str) -> Name {
 }
 
 fn version(text: &str) -> Version {
-    Version { name: name(text), endpoints: vec!["127.0.0.1:8081".parse().unwrap()] }
+    Version::new(name(text), vec!["127.0.0.1:8081".parse().unwrap()])
 }
 
 fn rollout(phase: Phase) -> RolloutStatus {

@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_the_controller_shows_is_understood() {
-        let version = |name: &str| Version { name: name.parse().unwrap(), endpoints: vec!["127.0.0.1:1".parse().unwrap()] };
+        let version = |name: &str| Version::new(name.parse().unwrap(), vec!["127.0.0.1:1".parse().unwrap()]);
         let trip = TripStatus { evident_ns: 5, tripped_ns: 7, breaches: 3, requests: 4, ..TripStatus::default() };
         let rollout = RolloutStatus {
             id: 1,

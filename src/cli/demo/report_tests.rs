@@ -8,7 +8,7 @@ use crate::domain::weight::Weight;
 
 fn rollout(phase: Phase) -> Rollout {
     Rollout {
-        canary: Version { name: "0.8.2".parse().unwrap(), endpoints: Vec::new() },
+        canary: Version::new("0.8.2".parse().unwrap(), Vec::new()),
         phase,
         weight: Weight::ZERO,
         generation: 3,

@@ -21,7 +21,13 @@ fn this_machine_resolves_localhost_without_a_network() {
     fs::write(&path, SMALL.replace("127.0.0.1:8081", "localhost:8081")).unwrap();
     let around = Surroundings { variable: &variable, ..Surroundings::real() };
     let settings = load(Some(&path), &Flags::default(), &around).unwrap().settings;
-    assert!(settings.services[0].stable.endpoints.iter().all(|endpoint| endpoint.ip().is_loopback() && endpoint.port() == 8081));
+    assert!(
+        settings.services[0]
+            .stable
+            .endpoints
+            .iter()
+            .all(|e| e.address().is_some_and(|address| address.ip().is_loopback() && address.port() == 8081))
+    );
     assert!(settings.workers >= 1);
 }
 

@@ -50,7 +50,7 @@ fn status(verdict: Verdict, requests: u64, breaches: u64) -> GateStatus {
 
 /// Begins a rollout with a watch and returns it at its first share.
 fn begun() -> Rollout {
-    let version = |name: &str| Version { name: name.parse().unwrap(), endpoints: vec![([127, 0, 0, 1], 80).into()] };
+    let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
     let plan = Plan::ramp("50%".parse().unwrap(), 2, Duration::ZERO).unwrap();
     let mut rollout = Rollout::new(3, name("carts"), (version("v1"), version("v2")), plan, Policy::default(), 7);
     assert!(!rollout.handle(Timestamp::ZERO, Event::Begin).is_empty());

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain;
 use crate::domain::version::Version;
 use crate::proxy::patrol::ROUND;
 use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
@@ -101,7 +102,12 @@ impl Pools {
         if let Some((_, pool)) = pools.iter().find(|(known, _)| Arc::ptr_eq(known, version)) {
             return Rc::clone(pool);
         }
-        let endpoints = version.endpoints.iter().map(|a| Endpoint { address: *a, idle: RefCell::default() }).collect();
+        let endpoints = version
+            .endpoints
+            .iter()
+            .filter_map(domain::endpoint::Endpoint::address)
+            .map(|address| Endpoint { address, idle: RefCell::default() })
+            .collect();
         let pool = Rc::new(Pool { endpoints, next: Cell::new(0), scratch: Rc::clone(&self.scratch) });
         pools.push((Arc::clone(version), Rc::clone(&pool)));
         pool

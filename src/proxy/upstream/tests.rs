@@ -61,7 +61,7 @@ async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
 }
 
 fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
-    let version = Version { name: "v1".parse().unwrap(), endpoints };
+    let version = Version::at("v1".parse().unwrap(), endpoints);
     Pools::default().of(&Arc::new(version))
 }
 

@@ -77,7 +77,7 @@ fn name(text: &str) -> Name {
 
 /// A version with one endpoint that nothing ever connects to.
 fn version(text: &str) -> Version {
-    Version { name: name(text), endpoints: vec![([127, 0, 0, 1], 9).into()] }
+    Version::new(name(text), vec![([127, 0, 0, 1], 9).into()])
 }
 
 impl Control {

@@ -14,7 +14,7 @@ fn name(text: &str) -> Name {
 }
 
 fn version(text: &str) -> Version {
-    Version { name: name(text), endpoints: vec![([127, 0, 0, 1], 9).into()] }
+    Version::new(name(text), vec![([127, 0, 0, 1], 9).into()])
 }
 
 fn percent(text: &str) -> Weight {
