@@ -90,7 +90,7 @@ impl<'a> Load<'a> {
         let addresses: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
         for (index, own) in listeners.into_iter().enumerate() {
             let parts = desk.parts(settings());
-            workers.push(std::thread::spawn(move || listener::run(index, vec![own], &parts).unwrap()));
+            workers.push(std::thread::spawn(move || listener::run(index, vec![own.into()], &parts).unwrap()));
         }
         for client in 0..CLIENTS {
             let (to, over, answers) = (addresses[client % WORKERS], Arc::clone(&over), Arc::clone(&answers));

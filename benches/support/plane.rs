@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use portcullis::domain::timeouts::Timeouts;
 use portcullis::proxy::listener;
 use portcullis::proxy::settings::Settings;
@@ -37,13 +38,14 @@ impl Plane {
         let settings =
             Settings { workers, timeouts, trusted: Vec::new(), strict: true, connections: 1_000, pseudonym: "portcullis-bench".to_owned() };
         let parts = Parts {
-            settings: Arc::new(settings),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
             routes: routes.clone(),
             reports: sender,
             access: None,
             clock,
             counters: Arc::new(Counters::default()),
             drain: draining,
+            succeeded: Arc::default(),
             doors: Vec::new(),
         };
         let (mut addresses, mut threads) = (Vec::new(), Vec::new());
@@ -51,7 +53,7 @@ impl Plane {
             let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             addresses.push(socket.local_addr()?);
             let parts = parts.clone();
-            threads.push(thread::spawn(move || listener::run(index, vec![socket], &parts).expect("a worker runs")));
+            threads.push(thread::spawn(move || listener::run(index, vec![socket.into()], &parts).expect("a worker runs")));
         }
         Ok(Self { addresses, routes, reports, drain, workers: threads })
     }

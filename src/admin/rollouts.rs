@@ -122,6 +122,7 @@ fn refusal(error: CommandError) -> Problem {
     match &error {
         CommandError::UnknownService(_) => Problem::new(StatusCode::NOT_FOUND, format!("{error}; GET /v1/rollouts lists them")),
         CommandError::Conflict(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
+        CommandError::Succeeded => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         CommandError::Unavailable => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; the command may still be carried out once"))
         }

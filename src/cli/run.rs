@@ -15,7 +15,8 @@ const CANNOT_LISTEN: u8 = 69;
 
 /// Runs the proxy, from a configuration file or from flags alone.
 ///
-/// SIGTERM lets the requests in flight end and then stops; a second one stops at once.
+/// SIGTERM lets the requests in flight end and then stops; a second one stops at once. SIGHUP reads the configuration and the
+/// certificates again, as a change of the files does; SIGUSR2 lets a new process of the program take over without refusing anybody.
 /// Exit code: 0 after a stop, 1 when it cannot run, 69 when an address cannot be bound, 78 when the configuration has errors.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
@@ -99,7 +100,8 @@ pub fn run(args: RunArgs) -> ExitCode {
         perfspec: args.perfspec,
         no_derived_tripwire: args.no_derived_tripwire,
     };
-    let loaded = match config::load(file.as_deref(), &flags, &Surroundings::real()) {
+    let source = move || config::load(file.as_deref(), &flags, &Surroundings::real());
+    let loaded = match source() {
         Ok(loaded) => loaded,
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}\n"));
@@ -113,7 +115,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         eprintln!("error: {error}");
         return ExitCode::from(BAD_CONFIGURATION);
     }
-    let told = app::run(&loaded.settings, |at| {
+    let told = app::run(loaded, Box::new(source), !args.exit_with_stdin, |at| {
         for address in &at.listen {
             println!("listening on {address}");
         }

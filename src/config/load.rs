@@ -1,6 +1,6 @@
 //! Loads a configuration from a file, from flags, or from a file with flags on top.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::compile;
 use crate::config::file::read_text;
@@ -19,6 +19,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What the operator should know.
     pub notes: Vec<Problem>,
+    /// The files it was read from: its own, if it has one, and the gate files it names.
+    pub files: Vec<PathBuf>,
 }
 
 /// Loads a configuration. With a file, the flags about the process (`--listen`, `--admin`, `--state`, `--workers`,
@@ -32,7 +34,7 @@ pub fn load(file: Option<&Path>, flags: &Flags, around: &Surroundings<'_>) -> Re
     let Some(path) = file else {
         let report = Report::new("", "");
         let spec = flags.spec(&report);
-        return finish(&spec, Path::new(""), around, report);
+        return finish(&spec, None, Path::new(""), around, report);
     };
     let name = path.display().to_string();
     let text = read_text(path).map_err(|problem| vec![*problem])?;
@@ -40,7 +42,7 @@ pub fn load(file: Option<&Path>, flags: &Flags, around: &Surroundings<'_>) -> Re
     let report = Report::new(&name, &text);
     let mut spec = Spec::read(&root, &report);
     flags.override_file(&mut spec, &report);
-    finish(&spec, path.parent().unwrap_or(Path::new("")), around, report)
+    finish(&spec, Some(path), path.parent().unwrap_or(Path::new("")), around, report)
 }
 
 /// Loads a configuration from a text as if it were the file `name` in the folder `base`.
@@ -52,15 +54,17 @@ pub fn load_text(name: &str, text: &str, base: &Path, around: &Surroundings<'_>)
     let root = tree::parse(name, text, Limits::CONFIGURATION).map_err(|problem| vec![*problem])?;
     let report = Report::new(name, text);
     let spec = Spec::read(&root, &report);
-    finish(&spec, base, around, report)
+    finish(&spec, None, base, around, report)
 }
 
-fn finish(spec: &Spec, base: &Path, around: &Surroundings<'_>, report: Report<'_>) -> Result<Loaded, Vec<Problem>> {
+fn finish(spec: &Spec, file: Option<&Path>, base: &Path, around: &Surroundings<'_>, report: Report<'_>) -> Result<Loaded, Vec<Problem>> {
     let settings = compile::compile(spec, base, around, &report);
     let failed = report.has_errors();
     let notes = report.into_problems();
     match settings {
-        Some(settings) if !failed => Ok(Loaded { settings, notes }),
+        Some(settings) if !failed => {
+            Ok(Loaded { settings, notes, files: file.map(Path::to_owned).into_iter().chain(spec.files(base)).collect() })
+        }
         _ => Err(notes),
     }
 }

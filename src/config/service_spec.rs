@@ -184,14 +184,17 @@ impl GateFilesSpec {
         }
     }
 
+    /// Iterates over the names of all of them, queries last.
+    pub(super) fn named(&self) -> impl Iterator<Item = &At<String>> {
+        let slo = self.slo.as_ref().and_then(|slo| slo.file.as_ref());
+        let sli = self.slo.as_ref().and_then(|slo| slo.sli.as_ref());
+        let files = [self.perfspec.as_ref(), slo, self.analysis.as_ref(), self.flagger.as_ref(), self.argo.as_ref(), sli];
+        files.into_iter().flatten()
+    }
+
     /// Returns where the first of them is named.
     pub(super) fn first(&self) -> Option<&Place> {
-        let slo = self.slo.as_ref().and_then(|slo| slo.file.as_ref());
-        [self.perfspec.as_ref(), slo, self.analysis.as_ref(), self.flagger.as_ref(), self.argo.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|text| &text.place)
-            .next()
+        self.named().next().map(|text| &text.place)
     }
 }
 

@@ -3,8 +3,11 @@
 //! What is missing or of the wrong kind is reported here, so a later step takes `None` for "already reported or
 //! not wanted" and adds nothing.
 
+use std::path::{Path, PathBuf};
+
 use crate::config::listen::ListenSpec;
 use crate::config::service_spec::ServiceSpec;
+use crate::config::values;
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -60,6 +63,11 @@ impl Spec {
         fields.require("services", "write at least one service with name and stable");
         fields.close();
         spec
+    }
+
+    /// Returns the gate files that are named; `base` is the folder of the file.
+    pub(super) fn files(&self, base: &Path) -> Vec<PathBuf> {
+        self.services.iter().flat_map(|service| service.files.named()).map(|text| values::located(text, base)).collect()
     }
 
     fn read_services(fields: &mut Fields<'_>, report: &Report<'_>) -> Vec<ServiceSpec> {

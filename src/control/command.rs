@@ -1,10 +1,22 @@
 //! What operators ask of the controller, and its answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::Duration;
 
+use crate::control::setup::ServiceSetup;
 use crate::domain::version::{Name, Version};
 use crate::seam::report::{Report, ReportSender};
+
+/// What is wanted of a service.
+#[derive(Clone)]
+pub struct Wanted {
+    /// How it is configured.
+    pub setup: ServiceSetup,
+    /// Whether a rollout that is progressing ends, because it would be judged otherwise or between other versions.
+    pub anew: bool,
+}
 
 /// What an operator asks.
 #[derive(Clone, Debug)]
@@ -49,6 +61,19 @@ pub enum Command {
     },
 }
 
+/// What the controller is to do.
+pub enum Order {
+    /// Carry out an operator's command.
+    Command(Command),
+    /// Take the services of a configuration that was read again in the place of the present ones.
+    Reconfigure {
+        /// All of them, in their order.
+        services: Vec<Wanted>,
+        /// Who asks.
+        actor: String,
+    },
+}
+
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
@@ -67,15 +92,18 @@ pub enum CommandError {
     /// The command does not fit the state the rollout is in.
     #[error("{0}")]
     Conflict(String),
+    /// Another process is about to take over.
+    #[error("a new process takes over from this one; try again in a moment")]
+    Succeeded,
     /// The controller did not answer.
     #[error("the controller did not answer; try again")]
     Unavailable,
 }
 
-/// A command with the way back for its answer.
+/// An order with the way back for its answer.
 pub struct Request {
-    /// The command.
-    pub command: Command,
+    /// The order.
+    pub order: Order,
     /// Where the answer goes.
     pub answer: SyncSender<Result<Accepted, CommandError>>,
 }
@@ -85,6 +113,8 @@ pub struct Request {
 pub struct Commands {
     requests: Sender<Request>,
     wake: ReportSender,
+    /// Set while another process may own the state: only what takes the canary's share away is carried out then.
+    closed: Arc<AtomicBool>,
 }
 
 /// How long an operator waits for the controller.
@@ -95,7 +125,12 @@ impl Commands {
     #[must_use]
     pub fn channel(wake: ReportSender) -> (Self, Receiver<Request>) {
         let (requests, receiver) = channel();
-        (Self { requests, wake }, receiver)
+        (Self { requests, wake, closed: Arc::default() }, receiver)
+    }
+
+    /// Carries out nothing but aborts until further notice.
+    pub fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Release);
     }
 
     /// Sends a command and waits for its answer. Blocks; call it from a thread that may.
@@ -104,8 +139,20 @@ impl Commands {
     ///
     /// Returns why the command was not carried out.
     pub fn run(&self, command: Command) -> Result<Accepted, CommandError> {
+        if self.closed.load(Ordering::Acquire) && !matches!(command, Command::Abort { .. }) {
+            return Err(CommandError::Succeeded);
+        }
+        self.give(Order::Command(command))
+    }
+
+    /// Gives an order and waits for the answer. Blocks; call it from a thread that may.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the order was not carried out.
+    pub fn give(&self, order: Order) -> Result<Accepted, CommandError> {
         let (answer, reply) = std::sync::mpsc::sync_channel(1);
-        self.requests.send(Request { command, answer }).map_err(|_| CommandError::Unavailable)?;
+        self.requests.send(Request { order, answer }).map_err(|_| CommandError::Unavailable)?;
         // A full channel means that the controller is awake already.
         let _ = self.wake.try_send(Report::Wake);
         reply.recv_timeout(PATIENCE).map_err(|_| CommandError::Unavailable)?

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
-use crate::control::command::{Accepted, Command, CommandError, Request};
+use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::quiet::Quiet;
-use crate::control::restore::{self, Known};
+use crate::control::reconfigure::{self, Begun};
+use crate::control::restore::Known;
 use crate::control::service::{Seen, Service, Shell};
 use crate::control::setup::{ServiceSetup, TICK};
 use crate::control::status::{Board, Notice, Snapshot, VERSIONS};
@@ -34,6 +35,21 @@ struct World {
     snapshot: Snapshot,
     quiet: Quiet,
     board: Board,
+}
+
+impl World {
+    fn known(&self, service: &Name) -> Known {
+        known(&self.store, service)
+    }
+}
+
+/// Reads what was decided for a service before.
+fn known(store: &ServiceStore, service: &Name) -> Known {
+    match store.record(service) {
+        Ok(None) => Known::Nothing,
+        Ok(Some(Stored::Known(state))) => Known::State(Box::new(state)),
+        Ok(Some(Stored::Unknown { .. })) | Err(_) => Known::Unreadable,
+    }
 }
 
 impl Shell for World {
@@ -99,39 +115,46 @@ impl Controller {
     pub fn start(setups: Vec<ServiceSetup>, store: Arc<ServiceStore>, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
         let mut world =
             World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
-        let mut services = Vec::new();
-        let mut begin = Vec::new();
-        for setup in setups {
-            let known = match world.store.record(&setup.name) {
-                Ok(None) => Known::Nothing,
-                Ok(Some(Stored::Known(state))) => Known::State(Box::new(state)),
-                Ok(Some(Stored::Unknown { .. })) | Err(_) => Known::Unreadable,
-            };
-            let start = restore::start(&setup.name, &setup.stable, setup.canary.as_ref(), known);
-            if let Some(entry) = &start.write
-                && let Err(why) = world.persist(&setup.name, &start.state, entry)
-            {
-                world.notify(&setup.name, format!("what this start decided could not be written ({why})"), true);
-            }
-            if let Some(notice) = start.notice {
-                world.notify(&setup.name, notice, true);
-            }
-            begin.push(start.begin);
-            services.push(Service::new(setup, start.state));
-        }
-        world.table.routes =
-            services.iter().map(|s| Route { hosts: s.setup().hosts.clone().into(), epoch: Arc::clone(s.epoch()) }).collect();
-        world.table.number = 1;
-        world.routes.publish(world.table.clone());
-        let mut controller = Self { world, services, known: vec![clock.now(); inputs.workers], inputs };
-        let now = clock.now();
-        for (service, canary) in controller.services.iter_mut().zip(begin) {
-            if let Some(canary) = canary {
-                service.begin(canary, now, &mut controller.world);
-            }
-        }
-        controller.show(now);
+        let begun = setups.into_iter().map(|setup| {
+            let known = world.known(&setup.name);
+            let (setup, start) = reconfigure::begin(setup, known, &mut world);
+            (Service::new(setup, start.state), start.begin)
+        });
+        let begun = begun.collect();
+        let known = vec![clock.now(); inputs.workers];
+        let mut controller = Self { world, services: Vec::new(), known, inputs };
+        controller.install(begun);
         controller
+    }
+
+    /// Routes to these services and begins their rollouts.
+    fn install(&mut self, begun: Vec<Begun>) {
+        let (services, begin): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
+        self.services = services;
+        let routes = self.services.iter().map(|s| Route { hosts: s.setup().hosts.clone().into(), epoch: Arc::clone(s.epoch()) });
+        self.world.table.routes = routes.collect();
+        self.world.table.number += 1;
+        self.world.routes.publish(self.world.table.clone());
+        let now = self.world.clock.now();
+        for (service, canary) in self.services.iter_mut().zip(begin) {
+            if let Some(canary) = canary {
+                service.begin(canary, now, &mut self.world);
+            }
+        }
+        self.show(now);
+    }
+
+    fn reconfigure(&mut self, wanted: Vec<Wanted>, actor: &str, now: Timestamp) -> Result<Accepted, CommandError> {
+        if let Err(name) = reconfigure::end(&mut self.services, &wanted, actor, now, &mut self.world) {
+            let why = "is not durable yet, so nothing else was changed; see that the disk works and reload again";
+            return Err(CommandError::Conflict(format!("the end of the rollout of {name} {why}")));
+        }
+        let (count, anew) = (wanted.len(), wanted.iter().filter(|wanted| wanted.anew).count());
+        let world = &mut self.world;
+        let store = Arc::clone(&world.store);
+        let begun = reconfigure::replace(std::mem::take(&mut self.services), wanted, world, |name| known(&store, name));
+        self.install(begun);
+        Ok(Accepted::Done(format!("{count} services, {anew} of them new or judged otherwise than before")))
     }
 
     /// Runs until every worker and every operator is gone.
@@ -206,7 +229,10 @@ impl Controller {
     fn obey(&mut self) {
         let mut obeyed = false;
         while let Ok(request) = self.inputs.requests.try_recv() {
-            let answer = self.carry_out(request.command);
+            let answer = match request.order {
+                Order::Command(command) => self.carry_out(command),
+                Order::Reconfigure { services, actor } => self.reconfigure(services, &actor, self.world.clock.now()),
+            };
             obeyed = true;
             // An operator who no longer waits has lost the answer, not the effect.
             let _ = request.answer.try_send(answer);

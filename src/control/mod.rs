@@ -8,6 +8,7 @@ mod arming;
 pub mod command;
 pub mod controller;
 pub mod quiet;
+mod reconfigure;
 pub mod restore;
 pub mod service;
 pub mod setup;

@@ -101,6 +101,28 @@ impl Service {
         Self { setup, state, owner, epoch, active: None, traffic: Traffic::default(), waiting: None }
     }
 
+    /// Takes the place of a service of the same name; its routing is a change after the last one.
+    #[must_use]
+    pub fn after(before: &Self, setup: ServiceSetup, state: ServiceState) -> Self {
+        let mut service = Self::new(setup, state);
+        let Epoch { rollout, generation, .. } = *service.epoch;
+        let generation = generation.max(before.epoch.generation + 1);
+        let (name, owner) = (service.setup.name.clone(), Arc::clone(&service.owner));
+        service.epoch = Arc::new(Epoch::new(name, rollout, generation, owner, None, Timestamp::NEVER));
+        service
+    }
+
+    /// Takes over a configuration that differs in nothing a rollout is judged by.
+    pub fn accept(&mut self, setup: ServiceSetup) {
+        self.setup = setup;
+    }
+
+    /// Says whether the end of the last rollout is not durable yet.
+    #[must_use]
+    pub fn is_unsaved(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.machine.is_unsaved())
+    }
+
     /// Returns what was configured.
     #[must_use]
     pub const fn setup(&self) -> &ServiceSetup {

@@ -13,23 +13,39 @@ use crate::proxy::connection::{self, Admitted, Door};
 use crate::proxy::patrol;
 use crate::proxy::worker::{DoorSetup, Parts, Worker};
 
+/// A listening socket of a worker.
+#[derive(Debug)]
+pub struct Listening {
+    /// Which of the configured listeners it belongs to, from 0.
+    pub door: usize,
+    /// The socket.
+    pub socket: TcpListener,
+}
+
+impl From<TcpListener> for Listening {
+    /// Belongs to the first listener.
+    fn from(socket: TcpListener) -> Self {
+        Self { door: 0, socket }
+    }
+}
+
 /// Runs a worker on the calling thread until it has drained.
 ///
 /// # Errors
 ///
 /// Fails when the runtime or the listener cannot be set up.
-pub fn run(index: usize, listeners: Vec<TcpListener>, parts: &Parts) -> io::Result<()> {
+pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let worker = Worker::new(index, parts);
         tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
         let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
         let mut accepting = Vec::new();
-        for (index, listener) in listeners.into_iter().enumerate() {
+        for Listening { door, socket: listener } in listeners {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let port = listener.local_addr().map_or(0, |a| a.port());
-            let DoorSetup { tls, proxies } = parts.doors.get(index).cloned().unwrap_or_default();
+            let DoorSetup { tls, proxies } = parts.doors.get(door).cloned().unwrap_or_default();
             let door = Rc::new(Door { port, tls, proxies });
             accepting.push(tokio::task::spawn_local(accept(listener, door, Rc::clone(&worker), parts.drain.clone())));
         }
@@ -37,7 +53,7 @@ pub fn run(index: usize, listeners: Vec<TcpListener>, parts: &Parts) -> io::Resu
             // A panic there is a bug that the process reports by itself; the others drain all the same.
             let _ = task.await;
         }
-        drained(&worker, parts.settings.timeouts.drain).await;
+        drained(&worker, worker.rules().settings.timeouts.drain).await;
         ticking.abort();
         worker.flush();
         Ok(())
@@ -82,7 +98,7 @@ async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>, worker: Rc<Wo
 }
 
 fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, door: &Rc<Door>, worker: &Rc<Worker>) {
-    if worker.patrol.connections() >= worker.settings.connections {
+    if worker.patrol.connections() >= worker.rules().settings.connections {
         worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
         return;
     }
@@ -101,7 +117,7 @@ async fn drained(worker: &Rc<Worker>, limit: Duration) {
     };
     if tokio::time::timeout(limit, quiet()).await.is_err() {
         tracing::warn!(connections = worker.patrol.connections(), "the drain time is over; the remaining connections are cut");
-        worker.cut.notify_waiters();
+        worker.cut();
         // They end at their next turn, at once; the limit is for a case that cannot be.
         let _ = tokio::time::timeout(Duration::from_secs(1), quiet()).await;
     }

@@ -13,6 +13,7 @@ pub mod listener;
 pub mod passage;
 pub mod patrol;
 pub mod respond;
+pub mod rules;
 pub mod sanitise;
 pub mod scan;
 pub mod serve;

@@ -17,6 +17,7 @@ use crate::proxy::client;
 use crate::proxy::error;
 use crate::proxy::passage::Passage;
 use crate::proxy::respond::Form;
+use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::{self, Outgoing, Peer, Refusal, WireNotes};
 use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Reply};
@@ -30,6 +31,7 @@ use crate::seam::sample::Sample;
 #[derive(Clone)]
 pub struct Serve {
     worker: Rc<Worker>,
+    rules: Rc<Rules>,
     peer: Rc<Peer>,
     line: Option<Rc<Line>>,
 }
@@ -37,8 +39,14 @@ pub struct Serve {
 impl Serve {
     /// Serves one connection; `line` is absent when there is no socket.
     #[must_use]
-    pub const fn new(worker: Rc<Worker>, peer: Rc<Peer>, line: Option<Rc<Line>>) -> Self {
-        Self { worker, peer, line }
+    pub fn new(worker: Rc<Worker>, peer: Rc<Peer>, line: Option<Rc<Line>>) -> Self {
+        Self { rules: worker.rules(), worker, peer, line }
+    }
+
+    /// Returns what the connection works by.
+    #[must_use]
+    pub fn rules(&self) -> Rc<Rules> {
+        Rc::clone(&self.rules)
     }
 
     /// Refuses a request when the worker has as many in flight as it may have connections: each takes one to a version.
@@ -46,7 +54,7 @@ impl Serve {
     /// Over HTTP/1 the connections themselves bound them.
     #[must_use]
     pub fn refuse_if_full<B>(&self, request: &Request<B>) -> Option<Response<Answer>> {
-        let full = self.worker.patrol.requests() >= self.worker.settings.connections;
+        let full = self.worker.patrol.requests() >= self.rules.settings.connections;
         let form = Form { json: false, http1: false, bodyless: request.method() == http::Method::HEAD };
         full.then(|| self.refuse(Refusal { status: 503, reason: "the proxy has as many requests in flight as it may" }, form, None))
     }
@@ -54,7 +62,7 @@ impl Serve {
     /// Takes one request from its head to its answer's head; the answer's body carries the measurement on.
     pub async fn handle(self, request: Request<Source>) -> Response<Answer> {
         // 1. The head was read: the request begins.
-        let worker = &self.worker;
+        let (worker, rules) = (&self.worker, &self.rules);
         let started = worker.clock.now();
         let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.take_notes());
         let (mut head, body) = request.into_parts();
@@ -62,7 +70,7 @@ impl Serve {
         let access = self.access(&head, worker);
 
         // 2. Refuse it or clean it.
-        let clean = match sanitise::request(&mut head, notes, &self.peer, &worker.policy) {
+        let clean = match sanitise::request(&mut head, notes, &self.peer, &rules.policy) {
             Ok(clean) => clean,
             Err(refusal) => return self.refuse(refusal, form, access),
         };
@@ -74,7 +82,7 @@ impl Serve {
         let (role, pool) = self.pick(&books, started);
 
         // 6. The sample begins; a canary request enters the deadline queue.
-        let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &worker.settings.trusted) } else { 0 };
+        let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &rules.settings.trusted) } else { 0 };
         let sample = Sample::begin(&books, worker.clock, role, started, client);
         let (guard, ticket) = worker.patrol.request();
         worker.deadlines.watch(&sample, &guard);
@@ -83,15 +91,15 @@ impl Serve {
         // 7. To the version, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
         let framing = upload.framing(&head, clean.framing);
-        let request = Outgoing::new(head, framing, &self.peer, &worker.policy);
-        let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;
+        let request = Outgoing::new(head, framing, &self.peer, &rules.policy);
+        let sent = upstream::send(&pool, request, upload, &guard, rules.settings.timeouts.connect).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        let Reply { head, body } = match sent.and_then(|reply| clean_reply(reply, worker)) {
+        let Reply { head, body } = match sent.and_then(|reply| clean_reply(reply, rules)) {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
-                return error::failed(failure, form, &worker.policy);
+                return error::failed(failure, form, &rules.policy);
             }
         };
         passage.head(head.status.as_u16());
@@ -119,7 +127,7 @@ impl Serve {
             access.finish(0, std::time::Duration::ZERO, None);
         }
         self.worker.refused();
-        error::refused(refusal, form, &self.worker.policy)
+        error::refused(refusal, form, &self.rules.policy)
     }
 
     fn no_route(&self, form: Form, access: Option<Box<Access>>) -> Response<Answer> {
@@ -127,7 +135,7 @@ impl Serve {
             access.line.status = 404;
             access.finish(0, std::time::Duration::ZERO, None);
         }
-        error::no_route(form, &self.worker.policy)
+        error::no_route(form, &self.rules.policy)
     }
 
     /// Begins a line of the access log when there is one; the only part of the path that copies text.
@@ -154,8 +162,8 @@ impl Serve {
 }
 
 /// Cleans the head of a version's answer, or turns it into the version's failure.
-fn clean_reply(mut reply: Reply, worker: &Worker) -> Result<Reply, Failure> {
-    sanitise::response(&mut reply.head, &worker.policy.via)?;
+fn clean_reply(mut reply: Reply, rules: &Rules) -> Result<Reply, Failure> {
+    sanitise::response(&mut reply.head, &rules.policy.via)?;
     Ok(reply)
 }
 

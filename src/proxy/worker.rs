@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ipnet::IpNet;
 use rand::rngs::SmallRng;
@@ -15,9 +15,8 @@ use crate::domain::split::Draw;
 use crate::proxy::certificates::TlsSlot;
 use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{Limits, Patrol};
-use crate::proxy::sanitise::Policy;
+use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::{Flood, Offence};
-use crate::proxy::settings::Settings;
 use crate::proxy::upstream::Pools;
 use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
@@ -47,8 +46,8 @@ pub struct Counters {
 /// What a worker is made from.
 #[derive(Clone)]
 pub struct Parts {
-    /// The settings.
-    pub settings: Arc<Settings>,
+    /// The settings in force.
+    pub settings: SettingsSlot,
     /// The current table.
     pub routes: Routes,
     /// Where reports go.
@@ -61,6 +60,9 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// Turns true when the process drains.
     pub drain: watch::Receiver<bool>,
+    /// Set before that where another process accepts from the same listeners: an idle connection then stays for one more
+    /// request, because closing it could cross one on its way.
+    pub succeeded: Arc<AtomicBool>,
     /// What is particular to each listener, in their order; nothing where there is no entry.
     pub doors: Vec<DoorSetup>,
 }
@@ -74,11 +76,20 @@ pub struct DoorSetup {
     pub proxies: Vec<IpNet>,
 }
 
+/// Whether a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Not yet.
+    No,
+    /// After the request it is at, or the next one.
+    AfterNext,
+    /// After the requests it is at.
+    Now,
+}
+
 /// Everything one worker owns. Single-threaded; nothing in it is shared but what [`Parts`] names.
 pub struct Worker {
     pub(in crate::proxy) clock: Clock,
-    pub(in crate::proxy) settings: Arc<Settings>,
-    pub(in crate::proxy) policy: Policy,
     pub(in crate::proxy) pools: Pools,
     pub(in crate::proxy) patrol: Rc<Patrol>,
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
@@ -88,8 +99,13 @@ pub struct Worker {
     pub(in crate::proxy) cut: Notify,
     /// Where small writes to clients are gathered.
     pub(in crate::proxy) gathered: Gathered,
+    rules: RefCell<Rc<Rules>>,
+    settings: SettingsSlot,
+    succeeded: Arc<AtomicBool>,
     /// Set when the drain begins; every connection looks at it whenever it is polled.
     draining: Cell<bool>,
+    /// Set when the drain time is over.
+    cutting: Cell<bool>,
     reader: RefCell<Reader>,
     routes: RefCell<Vec<RouteState>>,
     recorder: RefCell<Recorder>,
@@ -106,23 +122,25 @@ impl Worker {
     /// Makes a worker; call within its runtime.
     #[must_use]
     pub fn new(index: usize, parts: &Parts) -> Rc<Self> {
-        let settings = Arc::clone(&parts.settings);
+        let rules = Rc::new(Rules::new(parts.settings.load_full()));
         Rc::new(Self {
             clock: parts.clock,
-            policy: Policy::new(settings.strict, &settings.pseudonym),
             pools: Pools::default(),
-            patrol: Patrol::new(Limits::new(&settings.timeouts)),
+            patrol: Patrol::new(Limits::new(&rules.settings.timeouts)),
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
             cut: Notify::new(),
             gathered: Gathered::default(),
+            rules: RefCell::new(rules),
+            settings: Arc::clone(&parts.settings),
+            succeeded: Arc::clone(&parts.succeeded),
             draining: Cell::new(false),
+            cutting: Cell::new(false),
             reader: RefCell::new(parts.routes.reader()),
             routes: RefCell::default(),
             recorder: RefCell::new(Recorder::new(index, parts.reports.clone())),
             random: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
-            settings,
         })
     }
 
@@ -166,9 +184,37 @@ impl Worker {
         self.patrol.wake_connections();
     }
 
-    /// Says whether the drain has begun.
-    pub(in crate::proxy) const fn is_draining(&self) -> bool {
-        self.draining.get()
+    /// Ends what the drain has not ended in its time.
+    pub(in crate::proxy) fn cut(&self) {
+        self.cutting.set(true);
+        self.patrol.wake_connections();
+        self.cut.notify_waiters();
+    }
+
+    /// Returns what new connections work by.
+    pub(in crate::proxy) fn rules(&self) -> Rc<Rules> {
+        Rc::clone(&self.rules.borrow())
+    }
+
+    /// Says whether a connection that works by these rules is to end: at once, or, where its client cannot know, after one more
+    /// request.
+    pub(in crate::proxy) fn ending(&self, rules: &Rc<Rules>) -> Ending {
+        if self.draining.get() {
+            let patient = self.succeeded.load(Ordering::Relaxed) && !self.cutting.get();
+            return if patient { Ending::AfterNext } else { Ending::Now };
+        }
+        if Rc::ptr_eq(&self.rules.borrow(), rules) { Ending::No } else { Ending::AfterNext }
+    }
+
+    /// Takes over settings that were replaced; connections that work by the old ones end when they can.
+    fn renew_rules(&self) {
+        let settings = self.settings.load();
+        if Arc::ptr_eq(&settings, &self.rules.borrow().settings) {
+            return;
+        }
+        self.patrol.set_limits(Limits::new(&settings.timeouts));
+        self.rules.replace(Rc::new(Rules::new(Arc::clone(&settings))));
+        self.patrol.wake_connections();
     }
 
     /// Counts a refused request.
@@ -190,6 +236,7 @@ impl Worker {
 
     /// One round: end what takes too long, close what is stale, hand over what was seen.
     pub fn tick(&self) {
+        self.renew_rules();
         self.patrol.walk();
         self.pools.sweep();
         self.close_old_books();

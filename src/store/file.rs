@@ -39,13 +39,21 @@ type OpenDatabase = Box<dyn Fn(File) -> Result<Database, DatabaseError> + Send +
 
 /// The store of a running proxy: a record `R` per service and a journal of entries `E`.
 pub struct Store<R, E> {
-    /// The open database; `None` after a failed write, until the next use opens it again. Held while a transaction
-    /// runs, so readers wait for a write.
-    database: Mutex<Option<Database>>,
+    /// Held while a transaction runs, so readers wait for a write.
+    database: Mutex<Slot>,
     open: OpenDatabase,
     folder: Folder,
     records: PhantomData<fn() -> R>,
     entries: PhantomData<fn() -> E>,
+}
+
+/// The way to the file.
+#[derive(Default)]
+struct Slot {
+    /// The open database; `None` after a failed write, until the next use opens it again.
+    database: Option<Database>,
+    /// Whether another process has the folder now.
+    released: bool,
 }
 
 /// A store that was opened, and what the operator should know about it.
@@ -83,7 +91,13 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         let (database, warning) = prepare(&folder, &open)?;
         warnings.extend(warning);
         Ok(Opened {
-            store: Self { database: Mutex::new(Some(database)), open, folder, records: PhantomData, entries: PhantomData },
+            store: Self {
+                database: Mutex::new(Slot { database: Some(database), released: false }),
+                open,
+                folder,
+                records: PhantomData,
+                entries: PhantomData,
+            },
             warnings,
         })
     }
@@ -162,6 +176,27 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         select(&reader, limits, wanted).map_err(|error| StoreError::failed(self.folder.path(), doing, error))
     }
 
+    /// Lets go of the folder, for a process that is to succeed this one; until [`Self::reclaim`] every use fails.
+    pub fn release(&self) {
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Slot { database: None, released: true };
+        self.folder.release();
+    }
+
+    /// Takes the folder back from a process that did not succeed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when another process holds it; every use goes on to fail then.
+    pub fn reclaim(&self) -> Result<(), StoreError> {
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.released {
+            self.folder.reclaim()?;
+            slot.released = false;
+        }
+        Ok(())
+    }
+
     /// Runs one transaction, opening the database first where an earlier failure closed it. After a failure the
     /// handle is dropped: redb refuses further use of one that saw an I/O error.
     fn with_database<T>(
@@ -170,13 +205,16 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         transaction: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let failed = |reason: String| StoreError::failed(self.folder.path(), doing, reason);
-        let mut slot: MutexGuard<'_, Option<Database>> = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let database = match slot.take() {
+        let mut slot: MutexGuard<'_, Slot> = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.released {
+            return Err(failed("it is handed over to the process that succeeds this one".to_owned()));
+        }
+        let database = match slot.database.take() {
             Some(database) => database,
             None => self.reopen(doing)?,
         };
         let result = transaction(&database).map_err(|error| failed(error.to_string()))?;
-        *slot = Some(database);
+        slot.database = Some(database);
         Ok(result)
     }
 

@@ -51,6 +51,20 @@ impl Folder {
         &self.path
     }
 
+    /// Gives the claim up; the folder may be claimed by another process from now on.
+    pub(super) fn release(&self) {
+        let _ = self.claim.unlock();
+    }
+
+    /// Claims the folder again.
+    pub(super) fn reclaim(&self) -> Result<(), StoreError> {
+        match self.claim.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: self.path.clone() }),
+            Err(TryLockError::Error(source)) => Err(StoreError::unwritable(&self.path, source)),
+        }
+    }
+
     /// Opens the state file; `None` when there is none.
     pub(super) fn open_state(&self) -> Result<Option<File>, StoreError> {
         self.open_present(STATE)

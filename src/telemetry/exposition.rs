@@ -26,6 +26,7 @@ use crate::proxy::scan::Flood;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
 use crate::telemetry::metrics as m;
+use crate::telemetry::reloads::Reloads;
 use crate::telemetry::sheet::{BOUNDS, HISTOGRAM_SERIES, Latency, Sheet};
 
 /// The most series of an exposition, besides those of the process.
@@ -43,6 +44,8 @@ pub struct Figures {
     pub counters: Arc<Counters>,
     /// Lines of the access log that were dropped; absent without an access log.
     pub access_log_dropped: Option<Arc<AtomicU64>>,
+    /// How reading the configuration again went.
+    pub reloads: Arc<Reloads>,
     /// The process's clock.
     pub clock: Clock,
 }
@@ -124,6 +127,7 @@ impl Source {
         let dropped = self.figures.access_log_dropped.as_deref();
         let age = self.figures.clock.now().as_nanos().saturating_sub(snapshot.judged_ns);
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+        let [succeeded, failed, last, good] = self.figures.reloads.figures();
         let values = [
             (&m::OPEN, read(&counters.open)),
             (&m::ACCEPTED, read(&counters.accepted)),
@@ -132,12 +136,18 @@ impl Source {
             (&m::HANDSHAKES_FAILED, read(&counters.handshakes_failed)),
             (&m::DROPPED, dropped.map_or(0.0, read)),
             (&m::DECISION_AGE, age as f64 / 1e9),
+            (&m::RELOAD_GOOD, good as f64),
+            (&m::RELOAD_TIME, last as f64),
         ];
         if sheet.reserve(values.len() + 1) {
             sheet.value(&m::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
             for (definition, value) in values {
                 sheet.value(definition, &[], value);
             }
+        }
+        if sheet.reserve(2) {
+            sheet.value(&m::RELOADS, &["success"], succeeded as f64);
+            sheet.value(&m::RELOADS, &["failure"], failed as f64);
         }
         if sheet.reserve(Flood::ALL.len()) {
             for (flood, count) in Flood::ALL.iter().zip(&counters.floods) {

@@ -72,7 +72,7 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
 fn figures(services: Vec<ServiceStatus>) -> Figures {
     let board = Board::default();
     board.show(Snapshot { services, ..Snapshot::default() });
-    Figures { board, counters: Arc::default(), access_log_dropped: None, clock: Clock::start() }
+    Figures { board, counters: Arc::default(), access_log_dropped: None, reloads: Arc::default(), clock: Clock::start() }
 }
 
 fn text(figures: &Figures) -> String {

@@ -82,6 +82,15 @@ pub const FLOODS: Definition = counter(
     &["kind"],
     "HTTP/2 connections that were cut off for a flood of cheap frames, by the kind of frame.",
 );
+pub const RELOADS: Definition =
+    counter("portcullis_config_reloads_total", &["result"], "How often the configuration was read again; result: success or failure.");
+pub const RELOAD_GOOD: Definition =
+    gauge("portcullis_config_last_reload_successful", &[], "1 unless the last configuration that was read could not be used.");
+pub const RELOAD_TIME: Definition = gauge(
+    "portcullis_config_last_reload_success_timestamp_seconds",
+    &[],
+    "When the configuration in force was read or confirmed, in seconds since 1970.",
+);
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
 pub const OMITTED: Definition =
@@ -89,7 +98,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 24] = [
+pub const ALL: [&Definition; 27] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -111,6 +120,9 @@ pub const ALL: [&Definition; 24] = [
     &REFUSED,
     &HANDSHAKES_FAILED,
     &FLOODS,
+    &RELOADS,
+    &RELOAD_GOOD,
+    &RELOAD_TIME,
     &DROPPED,
     &OMITTED,
     &BUILD,

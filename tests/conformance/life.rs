@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -63,6 +64,43 @@ fn e23_draining_finishes_what_is_in_flight_closes_what_is_idle_and_lets_nobody_i
     proxy.join();
     let window = proxy.window(Role::Stable);
     assert_eq!((window.decided, window.answered), (2, 2), "what was seen is handed over at the end");
+}
+
+#[test]
+fn with_a_successor_an_idle_connection_may_ask_once_more_and_is_told_that_it_ends() {
+    let upstream = telling();
+    let mut proxy = proxy::to([upstream.address]).with(|s| s.timeouts.drain = PATIENCE).start();
+    let (mut idle, mut fresh) = (Client::connect(proxy.address), Client::connect(proxy.address));
+    assert_eq!(idle.ask(get("")).all("connection"), Vec::<&str>::new());
+    idle.received.clear();
+    eventually("both connections are there", || (proxy.counters.open.load(std::sync::atomic::Ordering::Relaxed) == 2).then_some(()));
+    proxy.succeeded.store(true, std::sync::atomic::Ordering::Relaxed);
+    proxy.drain();
+    eventually("new connections are refused", || std::net::TcpStream::connect(proxy.address).is_err().then_some(()));
+    for client in [&mut idle, &mut fresh] {
+        client.send(get(""));
+        assert_eq!(client.read_to_end(PATIENCE), End::Closed);
+        let answer = crate::support::message::read_answers(&client.received, &[], true).remove(0);
+        assert_eq!((answer.status(), answer.one("connection")), (200, "close"));
+    }
+    proxy.join();
+}
+
+#[test]
+fn new_settings_are_taken_over_by_connections_that_are_open() {
+    let upstream = telling();
+    let proxy = proxy::to([upstream.address]).start();
+    let mut client = Client::connect(proxy.address);
+    let lenient = b"GET /t HTTP/1.1\nHost: a.test\r\n\r\n".to_vec();
+    assert_eq!(client.ask(lenient.clone()).status(), 200);
+    client.received.clear();
+    let mut settings = (**proxy.settings.load()).clone();
+    settings.strict = true;
+    proxy.settings.store(Arc::new(settings));
+    eventually("a new connection works by the new settings", || {
+        (Client::connect(proxy.address).ask(lenient.clone()).status() == 400).then_some(())
+    });
+    assert_eq!(client.ask(get("")).one("connection"), "close", "a connection of before ends after one more request");
 }
 
 #[test]
@@ -200,13 +238,14 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
         pseudonym: "gate-1".to_owned(),
     };
     let parts = Parts {
-        settings: settings.into(),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
         routes,
         reports,
         access: Some(lines),
         clock: Clock::start(),
         counters: Arc::default(),
         drain: draining,
+        succeeded: Arc::default(),
         doors: Vec::new(),
     };
     runtime.block_on(async {

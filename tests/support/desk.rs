@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use portcullis::admin::server::Server;
 use portcullis::admin::state::AdminState;
 use portcullis::control::command::Commands;
@@ -101,8 +102,14 @@ impl Desk {
         );
         let controller = std::thread::spawn(move || controller.run());
         let counters = Arc::<Counters>::default();
-        let exposition =
-            Exposition::new(Figures { board: board.clone(), counters: Arc::clone(&counters), access_log_dropped: None, clock }).unwrap();
+        let exposition = Exposition::new(Figures {
+            board: board.clone(),
+            counters: Arc::clone(&counters),
+            access_log_dropped: None,
+            reloads: Arc::default(),
+            clock,
+        })
+        .unwrap();
         let (drain, draining) = watch::channel(false);
         let state =
             AdminState { board, store, commands, exposition, routes: routes.clone(), drain: draining.clone(), clock, mutations: true };
@@ -127,13 +134,14 @@ impl Desk {
     /// Returns what workers of this data plane are made from.
     pub fn parts(&self, settings: Settings) -> Parts {
         Parts {
-            settings: Arc::new(settings),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
             routes: self.routes.clone(),
             reports: self.reports.clone().unwrap(),
             access: None,
             clock: self.clock,
             counters: Arc::clone(&self.counters),
             drain: self.draining.clone(),
+            succeeded: Arc::default(),
             doors: Vec::new(),
         }
     }

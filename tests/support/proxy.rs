@@ -1,12 +1,13 @@
 //! The real workers in this process: real sockets, a table published by the test, reports read by the test, drained at the end.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use portcullis::domain::observation::Window;
 use portcullis::domain::outcome::Role;
@@ -16,6 +17,7 @@ use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
 use portcullis::proxy::listener;
+use portcullis::proxy::rules::SettingsSlot;
 use portcullis::proxy::settings::Settings;
 use portcullis::proxy::worker::{Counters, DoorSetup, Parts};
 use portcullis::seam::access::{self, AccessReceiver};
@@ -36,6 +38,10 @@ pub const GENERATION: u64 = 7;
 pub struct Proxy {
     /// Where they listen.
     pub address: SocketAddr,
+    /// The settings in force; what is stored here is taken over on the next tick.
+    pub settings: SettingsSlot,
+    /// Set before a drain in which another process accepts from the same listeners.
+    pub succeeded: Arc<AtomicBool>,
     /// The routing table.
     pub routes: Routes,
     /// The trial of the canary, when there is one.
@@ -154,31 +160,33 @@ impl Setup {
         let (reports, received) = report::channel();
         let (access, lines) = access::channel();
         let (drain, draining) = watch::channel(false);
-        let counters = Arc::new(Counters::default());
+        let (counters, succeeded) = (Arc::new(Counters::default()), Arc::<AtomicBool>::default());
+        let settings = Arc::new(ArcSwap::from_pointee(self.settings));
         let parts = Parts {
-            settings: Arc::new(self.settings),
+            settings: Arc::clone(&settings),
             routes: routes.clone(),
             reports,
             access: Some(access),
             clock: Clock::start(),
             counters: Arc::clone(&counters),
             drain: draining,
+            succeeded: Arc::clone(&succeeded),
             doors: vec![self.door],
         };
         let first = listener((Ipv4Addr::LOCALHOST, 0).into());
         let address = first.local_addr().unwrap();
         let mut listeners = vec![first];
-        listeners.extend((1..parts.settings.workers).map(|_| listener(address)));
+        listeners.extend((1..settings.load().workers).map(|_| listener(address)));
         let workers = listeners
             .into_iter()
             .enumerate()
             .map(|(index, listener)| {
                 let parts = parts.clone();
-                std::thread::spawn(move || listener::run(index, vec![listener], &parts))
+                std::thread::spawn(move || listener::run(index, vec![listener.into()], &parts))
             })
             .collect();
         let reports = Mutex::new((received, Window::default(), Window::default()));
-        Proxy { address, routes, trial, counters, access: Mutex::new(lines), reports, drain, workers }
+        Proxy { address, settings, succeeded, routes, trial, counters, access: Mutex::new(lines), reports, drain, workers }
     }
 }
 

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 
 use crate::admin::router::router;
 use crate::admin::state::AdminState;
-use crate::control::command::{Accepted, Command, CommandError, Commands, Request as Asked};
+use crate::control::command::{Accepted, Command, CommandError, Commands, Order, Request as Asked};
 use crate::control::status::{Board, Notice, RolloutStatus, ServiceStatus, Snapshot};
 use crate::domain::rollout::Phase;
 use crate::domain::version::{Name, Version};
@@ -102,7 +102,8 @@ fn rollout(phase: Phase) -> RolloutStatus {
 
 /// Obeys for `carts`, finds nothing to do for `idle`, is in conflict for `busy`, and knows no other.
 fn obey(requests: &Receiver<Asked>, seen: &Mutex<Vec<Command>>) {
-    for Asked { command, answer } in requests {
+    for Asked { order, answer } in requests {
+        let Order::Command(command) = order else { panic!("operators reconfigure nothing") };
         let (Command::Start { service, .. }
         | Command::Abort { service, .. }
         | Command::Promote { service, .. }
@@ -129,7 +130,7 @@ impl Desk {
             obey(&requests, &noted);
             drop(reports);
         });
-        let figures = Figures { board: board.clone(), counters: Arc::default(), access_log_dropped: None, clock };
+        let figures = Figures { board: board.clone(), counters: Arc::default(), access_log_dropped: None, reloads: Arc::default(), clock };
         let (drain, draining) = watch::channel(false);
         routes.publish(Table { number: 1, routes: Vec::new() });
         let exposition = Exposition::new(figures).unwrap();

@@ -15,9 +15,9 @@ fn gate(text: &str) -> Gate {
 #[test]
 fn the_example_holds_every_key_and_its_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/example.yaml");
-    let Loaded { settings, notes } =
+    let Loaded { settings, notes, files } =
         load(Some(&path), &Flags::default(), &around()).unwrap_or_else(|problems| panic!("{}", shown(&problems)));
-    assert_eq!(notes, []);
+    assert_eq!((notes, files), (Vec::new(), vec![path]));
     assert_eq!(settings.listen, [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new() }]);
     assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(settings.state, Path::new("/var/lib/portcullis"));

@@ -265,7 +265,7 @@ fn a_problem_reads_well() {
 
 #[test]
 fn what_is_allowed_but_surprising_is_a_note() {
-    let Loaded { notes, settings } = loaded(&format!("admin: 0.0.0.0:9090\n{SMALL}"));
+    let Loaded { notes, settings, .. } = loaded(&format!("admin: 0.0.0.0:9090\n{SMALL}"));
     assert_eq!(settings.admin.port(), 9090);
     assert_eq!((notes[0].path.as_str(), notes[0].severity), ("admin", Severity::Note));
     assert!(notes[0].message.contains("commands are refused"), "{}", notes[0]);

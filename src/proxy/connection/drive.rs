@@ -2,10 +2,12 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 
 use crate::proxy::patrol::ConnectionGuard;
-use crate::proxy::worker::Worker;
+use crate::proxy::rules::Rules;
+use crate::proxy::worker::{Ending, Worker};
 
 /// A connection that hyper drives.
 pub trait Driven: Future<Output = hyper::Result<()>> {
@@ -13,20 +15,44 @@ pub trait Driven: Future<Output = hyper::Result<()>> {
     fn begin_farewell(self: Pin<&mut Self>);
 }
 
-/// Drives a connection to its end, which comes after the requests it is at once the worker drains or the connection is old.
-pub async fn drive(connection: impl Driven, age: Option<&ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
+/// What decides when a connection is to end.
+#[derive(Clone, Copy)]
+pub struct Pace<'a> {
+    /// What its client does.
+    pub guard: &'a ConnectionGuard,
+    /// What it works by.
+    pub rules: &'a Rc<Rules>,
+    /// Whether it carries many requests at once: it is then told to end in time, and its client knows which requests were taken.
+    pub ages: bool,
+}
+
+impl Pace<'_> {
+    fn is_over(&self, worker: &Worker) -> bool {
+        match worker.ending(self.rules) {
+            Ending::No => self.ages && self.guard.is_retired(),
+            // A request that is on its way now would be lost if the connection were closed without a word, and the word goes with
+            // the head of an answer.
+            Ending::AfterNext => self.ages || self.guard.owes_head(),
+            Ending::Now => true,
+        }
+    }
+}
+
+/// Drives a connection to its end, which comes after the requests it is at once it is to end.
+pub async fn drive(connection: impl Driven, pace: Pace<'_>, worker: &Worker) -> hyper::Result<()> {
     let mut connection = pin!(connection);
-    let is_over = || worker.is_draining() || age.is_some_and(ConnectionGuard::is_retired);
     // Looking at a flag costs nothing, and this is polled with every request.
-    let serving = poll_fn(|cx| if is_over() { Poll::Ready(None) } else { connection.as_mut().poll(cx).map(Some) });
+    let serving = poll_fn(|cx| if pace.is_over(worker) { Poll::Ready(None) } else { connection.as_mut().poll(cx).map(Some) });
     if let Some(ended) = serving.await {
         return ended;
     }
-    // What the client has sent by now is still read: hyper closes a connection on which it has not seen a request.
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended,
-        () = tokio::task::yield_now() => {}
+    if !pace.guard.owes_head() {
+        // What the client has sent by now is still read: hyper closes a connection on which it has not seen a request.
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = tokio::task::yield_now() => {}
+        }
     }
     connection.as_mut().begin_farewell();
     tokio::select! {

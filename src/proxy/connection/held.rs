@@ -42,6 +42,7 @@ pub struct Held {
 impl Held {
     pub fn new(answer: Answer, stream: Option<Rc<StreamGuard>>, mut busy: Busy) -> Self {
         busy.answered = true;
+        busy.guard.heads();
         if let Some(stream) = &stream {
             // The first piece is asked for when there is room for it.
             stream.holds(!answer.is_end_stream());

@@ -8,7 +8,7 @@ use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::proxy::connection::drive::{Driven, drive};
+use crate::proxy::connection::drive::{Driven, Pace, drive};
 use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::patrol::ConnectionGuard;
 use crate::proxy::serve::Serve;
@@ -18,6 +18,7 @@ use crate::proxy::worker::Worker;
 
 /// Serves requests to the connection's end.
 pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
+    let rules = serve.rules();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let serve = serve.clone();
         let busy = Busy::new(&guard);
@@ -29,7 +30,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
     let mut builder = Builder::new();
     // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
     builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
-    drive(builder.serve_connection(TokioIo::new(wire), service), None, worker).await
+    drive(builder.serve_connection(TokioIo::new(wire), service), Pace { guard: &guard, rules: &rules, ages: false }, worker).await
 }
 
 impl<S> Driven for Connection<TokioIo<Wire>, S>

@@ -13,7 +13,7 @@ use hyper::server::conn::http2::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use crate::proxy::connection::drive::{Driven, drive};
+use crate::proxy::connection::drive::{Driven, Pace, drive};
 use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::patrol::{ConnectionGuard, StreamGuard, Ticket};
 use crate::proxy::serve::Serve;
@@ -24,6 +24,7 @@ use crate::proxy::worker::Worker;
 /// Serves requests to the connection's end.
 pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
     let streams = Streams::default();
+    let rules = serve.rules();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let serve = serve.clone();
         let busy = Busy::new(&guard);
@@ -52,7 +53,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         .keep_alive_interval(http2::PING_INTERVAL)
         .keep_alive_timeout(http2::PING_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(wire), service);
-    drive(connection, Some(&guard), worker).await
+    drive(connection, Pace { guard: &guard, rules: &rules, ages: true }, worker).await
 }
 
 /// Runs each stream as a task of its own, under patrol.

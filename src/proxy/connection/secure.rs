@@ -18,8 +18,9 @@ use crate::proxy::worker::Worker;
 pub async fn shake_hands(socket: TcpStream, slot: &TlsSlot, worker: &Worker) -> io::Result<(Socket, Protocol)> {
     // How many go on at once is bounded by the connections alone: a place in a queue could be held by whoever says nothing.
     let shaking = TlsAcceptor::from(slot.load_full()).accept(socket);
+    let limit = worker.rules().settings.timeouts.header;
     let stream = tokio::select! {
-        shaken = tokio::time::timeout(worker.settings.timeouts.header, shaking) => shaken??,
+        shaken = tokio::time::timeout(limit, shaking) => shaken??,
         () = worker.cut.notified() => return Err(io::ErrorKind::Interrupted.into()),
     };
     let protocol = stream.get_ref().1.alpn_protocol().map(|name| if name == b"h2" { Protocol::Http2 } else { Protocol::Http1 });

@@ -12,7 +12,7 @@ use crate::proxy::connection::{http1, http2};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::wire::{Line, Protocol, Socket, Wire};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker::{Ending, Worker};
 
 /// Serves one connection to its end.
 pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
@@ -21,7 +21,7 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
     // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
     if door.proxies.iter().any(|net| net.contains(&remote.ip().to_canonical())) {
-        match tokio::time::timeout(worker.settings.timeouts.header, proxied::read(&mut socket)).await {
+        match tokio::time::timeout(worker.rules().settings.timeouts.header, proxied::read(&mut socket)).await {
             Ok(Ok(Proxied::For { client, local })) => (remote, port) = (client, local.port()),
             Ok(Ok(Proxied::Own)) => {}
             Ok(Err(_)) | Err(_) => {
@@ -41,12 +41,13 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
             }
         },
     };
+    let serving = worker.rules();
     let describe = if agreed.is_some() { Peer::over_tls } else { Peer::new };
-    let peer = Rc::new(describe(remote, port, &worker.settings.trusted));
+    let peer = Rc::new(describe(remote, port, &serving.settings.trusted));
     let mut wire = Wire::new(socket, Rc::clone(&line));
     // What the client has sent when the drain begins is still served, and only after a turn does the runtime know of it.
     let drained = async {
-        poll_fn(|_| if worker.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| if worker.ending(&serving) == Ending::Now { Poll::Ready(()) } else { Poll::Pending }).await;
         tokio::task::yield_now().await;
     };
     let first = tokio::select! {

@@ -34,6 +34,8 @@ pub struct ConnectionGuard {
     since: Cell<u32>,
     /// How many requests are being answered, were answered, and were called off as soon as they had begun.
     busy: Cell<u32>,
+    /// How many of those being answered have no head yet.
+    headless: Cell<u32>,
     served: Cell<u32>,
     called_off: Cell<u32>,
     /// Since when a head is coming that has not ended, on a connection that carries others meanwhile.
@@ -55,6 +57,7 @@ impl ConnectionGuard {
             fresh: Cell::new(true),
             since: Cell::new(round.get()),
             busy: Cell::new(0),
+            headless: Cell::new(0),
             served: Cell::new(0),
             called_off: Cell::new(0),
             head_since: Cell::new(None),
@@ -69,6 +72,7 @@ impl ConnectionGuard {
     /// Notes that a request has begun, and returns the round; time is the request's own until as many have ended.
     pub fn begin_request(&self) -> u32 {
         self.busy.set(self.busy.get() + 1);
+        self.headless.set(self.headless.get() + 1);
         self.awaits(Awaits::Answer);
         self.round.get()
     }
@@ -79,11 +83,25 @@ impl ConnectionGuard {
         if self.busy.get() == 0 {
             self.awaits(Awaits::Request);
         }
+        if !answered {
+            self.heads();
+        }
         if answered {
             self.served.set(self.served.get().saturating_add(1));
         } else if self.round.get().wrapping_sub(began) <= AT_ONCE {
             self.called_off.set(self.called_off.get().saturating_add(1));
         }
+    }
+
+    /// Notes that the head of an answer is given to the connection.
+    pub fn heads(&self) {
+        self.headless.set(self.headless.get().saturating_sub(1));
+    }
+
+    /// Says whether the head of an answer is still to come.
+    #[must_use]
+    pub const fn owes_head(&self) -> bool {
+        self.headless.get() > 0
     }
 
     /// Says whether the client calls off most of its requests as soon as they have begun (CVE-2023-44487).

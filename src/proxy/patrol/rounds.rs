@@ -14,7 +14,7 @@ use crate::proxy::patrol::stream::StreamGuard;
 #[derive(Debug)]
 pub struct Patrol {
     round: Rc<Cell<u32>>,
-    limits: Limits,
+    limits: Cell<Limits>,
     requests: RefCell<Slab<Rc<RequestGuard>>>,
     connections: RefCell<Slab<Rc<ConnectionGuard>>>,
     streams: RefCell<Slab<Rc<StreamGuard>>>,
@@ -26,11 +26,16 @@ impl Patrol {
     pub fn new(limits: Limits) -> Rc<Self> {
         Rc::new(Self {
             round: Rc::default(),
-            limits,
+            limits: Cell::new(limits),
             requests: RefCell::default(),
             connections: RefCell::default(),
             streams: RefCell::default(),
         })
+    }
+
+    /// Replaces the limits, for what is watched as well as for what comes.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
     }
 
     /// Takes a request under patrol until the ticket is dropped.
@@ -43,8 +48,8 @@ impl Patrol {
     /// Takes a connection under patrol until the ticket is dropped.
     pub fn connection(self: &Rc<Self>) -> (Rc<ConnectionGuard>, Ticket) {
         // Spread over a tenth, so that connections opened together do not all come again together.
-        let spread = self.limits.age / 160 * u32::try_from(self.connections.borrow().len() % 16).unwrap_or_default();
-        let retires = self.round.get().wrapping_add(self.limits.age).wrapping_add(spread);
+        let spread = self.limits.get().age / 160 * u32::try_from(self.connections.borrow().len() % 16).unwrap_or_default();
+        let retires = self.round.get().wrapping_add(self.limits.get().age).wrapping_add(spread);
         let guard = Rc::new(ConnectionGuard::new(&self.round, retires));
         let key = self.connections.borrow_mut().insert(Rc::clone(&guard));
         (guard, Ticket { patrol: Rc::clone(self), key, of: Of::Connection })
@@ -61,14 +66,15 @@ impl Patrol {
     pub fn walk(&self) {
         let round = self.round.get().wrapping_add(1);
         self.round.set(round);
+        let limits = self.limits.get();
         for (_, guard) in self.requests.borrow().iter() {
-            guard.inspect(round, &self.limits);
+            guard.inspect(round, &limits);
         }
         for (_, guard) in self.streams.borrow().iter() {
-            guard.inspect(round, &self.limits);
+            guard.inspect(round, &limits);
         }
         for (_, guard) in self.connections.borrow().iter() {
-            guard.inspect(round, &self.limits);
+            guard.inspect(round, &limits);
         }
     }
 

@@ -25,6 +25,26 @@ fn folder_and_files_are_for_this_user_only() {
 }
 
 #[test]
+fn a_folder_changes_hands_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open_quietly(folder.path());
+    first.put(&carts(), &record(1), &entry(1)).unwrap();
+    first.release();
+    let error = first.put(&carts(), &record(2), &entry(2)).unwrap_err().to_string();
+    assert!(error.contains("handed over"), "{error}");
+    let second = open_quietly(folder.path());
+    assert_eq!(second.record(&carts()).unwrap(), Some(Stored::Known(record(1))));
+    second.put(&carts(), &record(3), &entry(3)).unwrap();
+    assert!(matches!(first.reclaim().unwrap_err(), StoreError::InUse { .. }));
+    first.record(&carts()).unwrap_err();
+    drop(second);
+    first.reclaim().unwrap();
+    assert_eq!(first.record(&carts()).unwrap(), Some(Stored::Known(record(3))), "what the other one has decided counts");
+    first.reclaim().unwrap();
+    first.put(&carts(), &record(4), &entry(4)).unwrap();
+}
+
+#[test]
 fn a_second_process_is_refused_while_the_first_lives() {
     let folder = tempfile::tempdir().unwrap();
     let first = open_quietly(folder.path());

@@ -1,0 +1,54 @@
+//! Why the program could not start or had to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::store::StoreError;
+
+/// Why the program could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] StoreError),
+    /// The access log cannot be written.
+    #[error("cannot write the access log {path}: {source}", path = path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate cannot be used any more, although it could when the configuration was read.
+    #[error("{0}")]
+    Certificates(String),
+    /// A thread or runtime could not be made, or a worker stopped.
+    #[error("cannot run: {0}")]
+    Run(#[from] io::Error),
+}
+
+impl AppError {
+    /// Returns how to mend it, where the message does not say so itself.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Bind { address, source } => Some(match source.kind() {
+                io::ErrorKind::AddrInUse => format!("another process listens on port {}; stop it or choose another port", address.port()),
+                io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher port".to_owned(),
+                io::ErrorKind::AddrNotAvailable => format!("this machine has no address {}; use one of its own, or 0.0.0.0", address.ip()),
+                _ => "check the address".to_owned(),
+            }),
+            Self::AccessLog { .. } => Some("choose a writable file, 'stdout' or 'off'".to_owned()),
+            Self::State(_) | Self::Certificates(_) | Self::Run(_) => None,
+        }
+    }
+}

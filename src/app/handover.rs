@@ -1,0 +1,245 @@
+//! Hot restart: a new process of the same program takes over the listening sockets and the state, and no connection is refused.
+//!
+//! The running process starts its successor with one end of a socket as standard input, and sends it copies of its listening
+//! sockets. The successor reads the configuration and says `configured`; the running process lets go of the state folder and says
+//! `state`; the successor starts and says `serving`; only then does the running process drain. It stops answering operators first,
+//! and says `alone`. Whatever goes wrong before that, the
+//! successor is ended and the running process goes on as if nothing had been. In between the running process serves by the table it
+//! has, raises nothing, and gives the canary nothing more once a trip says so.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::app::listeners::{Inherited, Sockets};
+use crate::control::command::Commands;
+use crate::control::controller::ServiceStore;
+
+/// Says to a process that its standard input is its predecessor.
+const SUCCESSION: &str = "PORTCULLIS_SUCCESSION";
+/// How long each side waits for a word of the other.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many sockets go with one message; the kernel takes 253.
+const MOST: usize = 128;
+
+/// What a successor is started from.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    arguments: Vec<std::ffi::OsString>,
+}
+
+impl Program {
+    /// Returns this program, by the path it was started from: what lies there then is what is started.
+    pub(super) fn this() -> io::Result<Self> {
+        Ok(Self { path: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
+    }
+}
+
+/// Starts a successor and gives it everything. Once this has returned well, the successor serves and owns the state.
+///
+/// # Errors
+///
+/// Returns why there is no successor; then this process has the state again.
+pub(super) fn hand_over(program: &Program, sockets: &Sockets, store: &ServiceStore, commands: &Commands) -> Result<Successor, String> {
+    let (own, other) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(|error| error.to_string())?;
+    let mut command = Command::new(&program.path);
+    command.args(&program.arguments).env(SUCCESSION, "1").env_remove("LISTEN_FDS").env_remove("LISTEN_PID").stdin(Stdio::from(other));
+    let child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.path.display()))?;
+    // The command holds the other end too, and would hide that the successor has ended.
+    drop(command);
+    let mut successor = Successor { child, line: Line(own) };
+    if let Err(why) = successor.take_over(sockets, store, commands) {
+        successor.end();
+        if let Err(error) = store.reclaim() {
+            tracing::error!("{error}");
+        }
+        commands.close(false);
+        return Err(why);
+    }
+    Ok(successor)
+}
+
+/// The process that succeeds this one.
+#[derive(Debug)]
+pub(super) struct Successor {
+    child: Child,
+    line: Line,
+}
+
+impl Successor {
+    fn take_over(&mut self, sockets: &Sockets, store: &ServiceStore, commands: &Commands) -> Result<(), String> {
+        self.line.give(sockets).map_err(|error| format!("the sockets could not be handed over: {error}"))?;
+        self.expect("configured", "did not start; it has said why")?;
+        commands.close(true);
+        store.release();
+        self.line.say("state", &[]).map_err(|error| error.to_string())?;
+        self.expect("serving", "could not go on; it has said why")
+    }
+
+    fn expect(&mut self, word: &str, otherwise: &str) -> Result<(), String> {
+        match self.line.hear() {
+            Ok((said, _)) if said == word => Ok(()),
+            Ok((said, _)) if said.is_empty() => Err(format!("the successor {otherwise}")),
+            Ok((said, _)) => Err(format!("the successor said {said:?} instead of {word:?}")),
+            Err(error) => Err(format!("the successor did not say {word:?} in time: {error}")),
+        }
+    }
+
+    /// Says that from now on nobody but the successor answers operators.
+    pub(super) fn is_alone(&self) {
+        if let Err(error) = self.line.say("alone", &[]) {
+            tracing::warn!(%error, "the successor could not be told that it is alone");
+        }
+    }
+
+    /// Ends it, however far it came.
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The process before this one, which waits for it to serve.
+pub(super) struct Predecessor {
+    line: Line,
+}
+
+impl Predecessor {
+    /// Returns the process that has started this one to succeed it, with the sockets it hands over; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is gone or says something else.
+    pub(super) fn meet() -> io::Result<Option<(Self, Inherited)>> {
+        if std::env::var_os(SUCCESSION).is_none() {
+            return Ok(None);
+        }
+        let line = Line(io::stdin().as_fd().try_clone_to_owned()?);
+        let inherited = line.receive()?;
+        Ok(Some((Self { line }, inherited)))
+    }
+
+    /// Says that the configuration is good, and returns when the state is free.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the predecessor has changed its mind.
+    pub(super) fn await_state(&self) -> io::Result<()> {
+        self.line.say("configured", &[])?;
+        match self.line.hear()? {
+            (word, _) if word == "state" => Ok(()),
+            _ => Err(io::Error::other("the process to succeed has called it off")),
+        }
+    }
+
+    /// Says that this process serves, and returns when the other one answers operators no more.
+    pub(super) fn serving(&self) {
+        let told = self.line.say("serving", &[]).and_then(|()| self.line.hear());
+        if let Err(error) = told {
+            tracing::warn!(%error, "the process before this one did not confirm that it is succeeded");
+        }
+    }
+}
+
+/// One end of the socket between the two.
+#[derive(Debug)]
+struct Line(OwnedFd);
+
+impl Line {
+    fn say(&self, word: &str, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !sockets.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(sockets)) {
+            return Err(io::Error::other("too many sockets at once"));
+        }
+        sendmsg(&self.0, &[IoSlice::new(word.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Returns the next word; nothing when the other side has ended.
+    fn hear(&self) -> io::Result<(String, Vec<OwnedFd>)> {
+        set_socket_timeout(&self.0, Timeout::Recv, Some(PATIENCE))?;
+        let mut text = [0; 128];
+        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = recvmsg(&self.0, &mut [IoSliceMut::new(&mut text)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let sockets = ancillary.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
+            _ => None,
+        });
+        let sockets = sockets.flatten().collect();
+        let word = text.get(..received.bytes).unwrap_or_default();
+        Ok((String::from_utf8_lossy(word).into_owned(), sockets))
+    }
+
+    /// Sends all listening sockets.
+    fn give(&self, sockets: &Sockets) -> io::Result<()> {
+        let groups = sockets.listen.iter().map(|group| (group.asked, &*group.sockets));
+        for (asked, group) in groups.chain([(sockets.admin_asked, std::slice::from_ref(&sockets.admin))]) {
+            for some in group.chunks(MOST) {
+                self.say(&asked.to_string(), &some.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+            }
+        }
+        self.say("all", &[])
+    }
+
+    /// Receives what [`Line::give`] sends.
+    fn receive(&self) -> io::Result<Inherited> {
+        let (mut inherited, begun) = (Inherited::default(), Instant::now());
+        while begun.elapsed() < PATIENCE {
+            let (word, sockets) = self.hear()?;
+            if word == "all" {
+                return Ok(inherited);
+            }
+            let asked: SocketAddr =
+                word.parse().map_err(|_| io::Error::other(format!("standard input is no process to succeed: {word:?}")))?;
+            inherited.sockets.extend(sockets.into_iter().map(|socket| (asked, TcpListener::from(socket))));
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::listeners::Group;
+
+    #[test]
+    fn sockets_arrive_as_they_were_sent_and_accept() {
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let bind = || TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let asked = ([127, 0, 0, 1], 0).into();
+        let sent = Sockets {
+            listen: vec![Group { asked, sockets: vec![bind(), bind()] }],
+            admin: bind(),
+            admin_asked: ([127, 0, 0, 2], 9).into(),
+        };
+        let address = sent.addresses()[0];
+        Line(one).give(&sent).unwrap();
+        drop(sent);
+        let received = Line(other).receive().unwrap();
+        let names: Vec<SocketAddr> = received.sockets.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [asked, asked, ([127, 0, 0, 2], 9).into()]);
+        let client = std::net::TcpStream::connect(address).expect("the socket is open, although its first owner has closed it");
+        assert_eq!(received.sockets[0].1.accept().unwrap().1, client.local_addr().unwrap());
+    }
+
+    #[test]
+    fn the_end_of_the_other_side_is_heard() {
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        drop(one);
+        assert_eq!(Line(other).hear().unwrap().0, "");
+    }
+}

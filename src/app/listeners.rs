@@ -1,0 +1,180 @@
+//! The listening sockets: bound anew, handed in by a supervisor, or taken over from the process before this one.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use listenfd::ListenFd;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::app::error::AppError;
+use crate::config::{self, Settings};
+use crate::proxy::certificates::Certificates;
+use crate::proxy::listener::Listening;
+use crate::proxy::worker::DoorSetup;
+
+/// All listening sockets of the process.
+pub(super) struct Sockets {
+    /// Those of the data plane, in the order of the configuration.
+    pub(super) listen: Vec<Group>,
+    /// That of the admin listener.
+    pub(super) admin: TcpListener,
+    /// How that was configured.
+    pub(super) admin_asked: SocketAddr,
+}
+
+/// The sockets of one configured address, among which the kernel spreads connections.
+pub(super) struct Group {
+    /// How the address was configured; its port may be 0.
+    pub(super) asked: SocketAddr,
+    /// At least one.
+    pub(super) sockets: Vec<TcpListener>,
+}
+
+/// Sockets that others have bound, by the address that was asked of them.
+#[derive(Default)]
+pub(super) struct Inherited {
+    pub(super) sockets: Vec<(SocketAddr, TcpListener)>,
+}
+
+impl Inherited {
+    /// Returns those that a supervisor has handed in (`LISTEN_FDS`, sd_listen_fds(3)).
+    ///
+    /// # Errors
+    ///
+    /// Fails when one of them is no listening TCP socket.
+    pub(super) fn of_supervisor() -> io::Result<Self> {
+        let (mut fds, mut sockets) = (ListenFd::from_env(), Vec::new());
+        for index in 0..fds.len() {
+            if let Some(socket) = fds.take_tcp_listener(index)? {
+                sockets.push((socket.local_addr()?, socket));
+            }
+        }
+        Ok(Self { sockets })
+    }
+
+    /// Takes all sockets that stand for an address.
+    fn take(&mut self, asked: SocketAddr) -> Vec<TcpListener> {
+        let (own, others) = std::mem::take(&mut self.sockets).into_iter().partition(|(address, _)| *address == asked);
+        self.sockets = others;
+        own.into_iter().map(|(_, socket)| socket).collect()
+    }
+}
+
+impl Sockets {
+    /// Takes what was inherited and binds the rest. What nobody asks for is closed, with a warning.
+    pub(super) fn open(settings: &Settings, mut inherited: Inherited) -> Result<Self, AppError> {
+        let mut listen = Vec::new();
+        for config::Listen { address, .. } in &settings.listen {
+            let mut sockets = inherited.take(*address);
+            if sockets.is_empty() {
+                sockets = bind_for_all(*address, settings.workers)?;
+            }
+            listen.push(Group { asked: *address, sockets });
+        }
+        let admin = match inherited.take(settings.admin).into_iter().next() {
+            Some(socket) => socket,
+            None => bind_plain(settings.admin)?,
+        };
+        for (address, _) in inherited.sockets {
+            tracing::warn!(%address, "a socket was handed in that the configuration does not name; it is closed");
+        }
+        Ok(Self { listen, admin, admin_asked: settings.admin })
+    }
+
+    /// Returns where the data plane listens.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listen.iter().filter_map(|group| group.sockets.first()?.local_addr().ok()).collect()
+    }
+
+    /// Shares the sockets out to the workers. Where there are fewer of an address than workers, several accept from one; where
+    /// there are more, a worker accepts from several, because what the kernel has put into a socket is lost with it.
+    pub(super) fn for_workers(&self, workers: usize) -> io::Result<Vec<Vec<Listening>>> {
+        let workers = workers.max(1);
+        let mut shares: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
+        for (door, group) in self.listen.iter().enumerate() {
+            let count = group.sockets.len().max(workers);
+            for (index, socket) in group.sockets.iter().cycle().take(count).enumerate() {
+                if let Some(share) = shares.get_mut(index % workers) {
+                    share.push(Listening { door, socket: socket.try_clone()? });
+                }
+            }
+        }
+        Ok(shares)
+    }
+}
+
+/// Binds an address once per worker.
+fn bind_for_all(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, AppError> {
+    // Without SO_REUSEPORT first: two processes that both set it would share the port and never notice.
+    let probe = bind_plain(address)?;
+    let fixed = probe.local_addr().map_err(|source| AppError::Bind { address, source })?;
+    drop(probe);
+    (0..workers.max(1)).map(|_| bind_shared(fixed).map_err(|source| AppError::Bind { address: fixed, source })).collect()
+}
+
+fn bind_plain(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).map_err(|source| AppError::Bind { address, source })
+}
+
+fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+/// Makes what is particular to each listener, and reads the certificates of those that have some.
+pub(super) fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec<DoorSetup>), AppError> {
+    let (mut certificates, mut doors) = (Vec::new(), Vec::new());
+    for one in listen {
+        let mut door = DoorSetup { tls: None, proxies: one.proxies.clone() };
+        if let Some(files) = one.tls.clone() {
+            let loaded = Certificates::load(files).map_err(|problem| AppError::Certificates(problem.to_string()))?;
+            door.tls = Some(loaded.slot());
+            certificates.push(loaded);
+        }
+        doors.push(door);
+    }
+    Ok((certificates, doors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(sockets: usize) -> Group {
+        let asked = ([127, 0, 0, 1], 0).into();
+        Group { asked, sockets: bind_for_all(asked, sockets).unwrap() }
+    }
+
+    #[test]
+    fn every_socket_has_a_worker_and_every_worker_a_socket_of_each_address() {
+        for (sockets, workers) in [(1, 1), (2, 2), (1, 3), (4, 2), (3, 2), (2, 5)] {
+            let all = Sockets {
+                listen: vec![group(sockets), group(1)],
+                admin: bind_plain(([127, 0, 0, 1], 0).into()).unwrap(),
+                admin_asked: ([127, 0, 0, 1], 0).into(),
+            };
+            let shares = all.for_workers(workers).unwrap();
+            assert_eq!(shares.len(), workers);
+            for door in 0..2 {
+                let ports: Vec<usize> = shares.iter().map(|share| share.iter().filter(|l| l.door == door).count()).collect();
+                let expected = all.listen[door].sockets.len().max(workers);
+                assert!(ports.iter().all(|count| *count > 0), "{sockets} sockets, {workers} workers: {ports:?}");
+                assert_eq!(ports.iter().sum::<usize>(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_inherited_is_used_and_the_rest_is_bound() {
+        let (one, other) = (bind_plain(([127, 0, 0, 1], 0).into()).unwrap(), bind_plain(([127, 0, 0, 1], 0).into()).unwrap());
+        let address = one.local_addr().unwrap();
+        let mut inherited = Inherited { sockets: vec![(address, one), (other.local_addr().unwrap(), other)] };
+        assert_eq!(inherited.take(address).len(), 1);
+        assert_eq!((inherited.take(address).len(), inherited.sockets.len()), (0, 1));
+    }
+}

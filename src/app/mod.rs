@@ -1,0 +1,16 @@
+//! The composition root: builds everything, knows everybody, and takes it down again.
+
+mod access_log;
+mod error;
+mod handover;
+mod listeners;
+mod plane;
+mod reload;
+mod run;
+mod setup;
+mod signals;
+mod supervisor;
+
+pub use error::AppError;
+pub use reload::Source;
+pub use run::{Addresses, run};

@@ -1,0 +1,146 @@
+//! Everything that runs but the admin listener: the controller and the workers.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::admin::server::Server;
+use crate::admin::state::AdminState;
+use crate::app::error::AppError;
+use crate::app::handover::Successor;
+use crate::app::setup;
+use crate::app::signals::Wish;
+use crate::config::Settings;
+use crate::control::command::Commands;
+use crate::control::controller::{Controller, Inputs, ServiceStore};
+use crate::control::status::Board;
+use crate::proxy::listener::{self, Listening};
+use crate::proxy::rules::SettingsSlot;
+use crate::proxy::worker::{Counters, DoorSetup, Parts};
+use crate::seam::access::AccessSender;
+use crate::seam::clock::Clock;
+use crate::seam::report;
+use crate::seam::routes::Routes;
+use crate::telemetry::exposition::{Exposition, Figures};
+
+/// Everything that runs but the admin listener.
+pub(super) struct Plane {
+    pub(super) figures: Figures,
+    pub(super) store: Arc<ServiceStore>,
+    pub(super) commands: Commands,
+    pub(super) settings: SettingsSlot,
+    pub(super) pseudonym: String,
+    routes: Routes,
+    drain: watch::Sender<bool>,
+    succeeded: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+    controller: JoinHandle<()>,
+}
+
+impl Plane {
+    /// Starts everything; a worker that cannot go on is a wish to end.
+    pub(super) fn start(settings: &Settings, given: Given, wishes: &Sender<Wish>) -> Result<Self, AppError> {
+        let Given { doors, store, shares, access, dropped } = given;
+        let clock = Clock::start();
+        let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
+        let (sender, reports) = report::channel();
+        let (commands, requests) = Commands::channel(sender.clone());
+        let setups = settings.services.iter().map(setup::service).collect();
+        let controller = Controller::start(
+            setups,
+            Arc::clone(&store),
+            clock,
+            routes.clone(),
+            board.clone(),
+            Inputs { workers: settings.workers.max(1), reports, requests },
+        );
+        let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
+        let (drain, draining) = watch::channel(false);
+        let pseudonym = setup::pseudonym();
+        let slot: SettingsSlot = Arc::new(ArcSwap::from_pointee(setup::data_plane(settings, &pseudonym)));
+        let succeeded = Arc::<AtomicBool>::default();
+        let parts = Parts {
+            settings: Arc::clone(&slot),
+            routes: routes.clone(),
+            reports: sender,
+            access,
+            clock,
+            counters: Arc::clone(&counters),
+            drain: draining,
+            succeeded: Arc::clone(&succeeded),
+            doors,
+        };
+        let mut workers = Vec::new();
+        for (index, own) in shares.into_iter().enumerate() {
+            let (parts, wishes) = (parts.clone(), wishes.clone());
+            let run = move || {
+                if let Err(error) = listener::run(index, own, &parts) {
+                    tracing::error!(worker = index, %error, "a worker stopped");
+                    // Nobody listens any more once the process is about to end.
+                    let _ = wishes.send(Wish::Fail);
+                }
+            };
+            workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+        }
+        let figures = Figures { board, counters, access_log_dropped: dropped, reloads: Arc::default(), clock };
+        Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller })
+    }
+
+    /// Starts the admin listener; operators may change things only over loopback.
+    pub(super) fn admin(&self, listener: TcpListener, mutations: bool) -> Result<Server, AppError> {
+        let state = AdminState {
+            board: self.figures.board.clone(),
+            store: Arc::clone(&self.store),
+            commands: self.commands.clone(),
+            exposition: Exposition::new(self.figures.clone()).map_err(io::Error::other)?,
+            routes: self.routes.clone(),
+            drain: self.drain.subscribe(),
+            clock: self.figures.clock,
+            mutations,
+        };
+        Ok(Server::start(listener, state)?)
+    }
+
+    /// Lets the requests in flight end, then everything else. The admin listener answers until the data plane is done, unless
+    /// another process has succeeded this one and answers in its place.
+    pub(super) fn drain(self, admin: Server, successor: Option<&Successor>) {
+        self.succeeded.store(successor.is_some(), Ordering::Relaxed);
+        let _ = self.drain.send(true);
+        let admin = match successor {
+            Some(successor) => {
+                admin.stop();
+                successor.is_alone();
+                None
+            }
+            None => Some(admin),
+        };
+        for worker in self.workers {
+            let _ = worker.join();
+        }
+        if let Some(admin) = admin {
+            admin.stop();
+        }
+        drop(self.commands);
+        let _ = self.controller.join();
+    }
+}
+
+/// What the plane is started with.
+pub(super) struct Given {
+    /// What is particular to each listener.
+    pub(super) doors: Vec<DoorSetup>,
+    /// What was decided.
+    pub(super) store: Arc<ServiceStore>,
+    /// Each worker's sockets.
+    pub(super) shares: Vec<Vec<Listening>>,
+    /// Where lines of the access log go.
+    pub(super) access: Option<AccessSender>,
+    /// How many of them were dropped.
+    pub(super) dropped: Option<Arc<std::sync::atomic::AtomicU64>>,
+}

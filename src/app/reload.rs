@@ -1,0 +1,179 @@
+//! Reads the configuration again when it changes or when it is asked for; what cannot be used changes nothing.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use crate::app::plane::Plane;
+use crate::app::setup;
+use crate::config::{Loaded, Service, Settings};
+use crate::control::command::{Accepted, Commands, Order, Wanted};
+use crate::formats::problem::Problem;
+use crate::proxy::rules::SettingsSlot;
+use crate::telemetry::reloads::Reloads;
+
+/// Reads the configuration as the program was started with it.
+pub type Source = Box<dyn Fn() -> Result<Loaded, Vec<Problem>> + Send>;
+
+/// How often the files are looked at without being asked to.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What it takes to replace the configuration.
+pub(super) struct Reload {
+    source: Source,
+    /// What is in force.
+    current: Settings,
+    files: Vec<PathBuf>,
+    commands: Commands,
+    settings: SettingsSlot,
+    pseudonym: String,
+    reloads: Arc<Reloads>,
+}
+
+impl Reload {
+    pub(super) fn new(loaded: Loaded, source: Source, plane: &Plane) -> Self {
+        Self {
+            source,
+            current: loaded.settings,
+            files: loaded.files,
+            commands: plane.commands.clone(),
+            settings: Arc::clone(&plane.settings),
+            pseudonym: plane.pseudonym.clone(),
+            reloads: Arc::clone(&plane.figures.reloads),
+        }
+    }
+
+    /// Reads the configuration and puts it in force; whatever is wrong with it is told, and then nothing changes.
+    fn attempt(&mut self) {
+        match (self.source)().map_err(|problems| problems.iter().map(ToString::to_string).collect()).and_then(|loaded| self.replace(loaded))
+        {
+            Ok(told) => {
+                self.reloads.succeeded();
+                tracing::info!("the configuration was read again: {told}");
+            }
+            Err(problems) => {
+                self.reloads.failed();
+                for problem in problems {
+                    tracing::error!("the configuration in force stays: {problem}");
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, loaded: Loaded) -> Result<String, Vec<String>> {
+        let fixed = fixed(&self.current, &loaded.settings);
+        if !fixed.is_empty() {
+            let hint = "a process cannot change this while it runs; restart it, or let a new one take over with SIGUSR2";
+            return Err(fixed.into_iter().map(|key| format!("{key} has changed, and {hint}")).collect());
+        }
+        let services = wanted(&self.current.services, &loaded.settings.services);
+        let order = Order::Reconfigure { services, actor: "reload".to_owned() };
+        let told = match self.commands.give(order) {
+            Ok(Accepted::Done(told) | Accepted::Nothing(told)) => told,
+            Err(error) => return Err(vec![error.to_string()]),
+        };
+        self.settings.store(Arc::new(setup::data_plane(&loaded.settings, &self.pseudonym)));
+        (self.current, self.files) = (loaded.settings, loaded.files);
+        Ok(told)
+    }
+
+    /// Sums up the contents of the files; one that cannot be read counts as such.
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for path in &self.files {
+            std::fs::read(path).map_err(|error| error.kind()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// Returns the keys that differ although a running process cannot change them.
+fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    [
+        ("listen", old.listen != new.listen),
+        ("admin", old.admin != new.admin),
+        ("state", old.state != new.state),
+        ("workers", old.workers != new.workers),
+        ("access_log", old.access_log != new.access_log),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}
+
+/// Says of each service what is wanted of it, and whether it differs from before in more than where its requests come from.
+fn wanted(old: &[Service], new: &[Service]) -> Vec<Wanted> {
+    let judged = |service: &Service| Service { hosts: Vec::new(), expected_traffic: None, ..service.clone() };
+    let is_same = |service: &Service| old.iter().any(|before| before.name == service.name && judged(before) == judged(service));
+    new.iter().map(|service| Wanted { setup: setup::service(service), anew: !is_same(service) }).collect()
+}
+
+/// Reads the configuration again whenever its files have changed and rest, or when asked to, until nobody can ask any more;
+/// `refresh` is told when the certificates are to be read again too.
+pub(super) fn watch(mut reload: Reload, asks: &Receiver<()>, refresh: &Sender<()>) {
+    let mut tried = reload.digest();
+    let mut seen = tried;
+    loop {
+        let asked = match asks.recv_timeout(PERIOD) {
+            Ok(()) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if asked {
+            // Its thread lives as long as this one.
+            let _ = refresh.send(());
+        }
+        let now = reload.digest();
+        // What changes between two looks is still being written.
+        let rests = std::mem::replace(&mut seen, now) == now;
+        if asked || (rests && now != tried) {
+            tried = now;
+            reload.attempt();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Surroundings, load_text};
+
+    const TEXT: &str = "\
+listen: 127.0.0.1:8080
+state: s
+services:
+  - {name: a, hosts: [a.test], stable: {version: v1, endpoints: ['127.0.0.1:1']}}
+  - name: b
+    hosts: [b.test]
+    stable: {version: v1, endpoints: ['127.0.0.1:1']}
+    canary: {version: v2, endpoints: ['127.0.0.1:2']}
+    gates: [\"p95 < 1s\"]
+";
+
+    fn settings(text: &str) -> Settings {
+        load_text("p.yaml", text, Path::new(""), &Surroundings::real()).unwrap().settings
+    }
+
+    #[test]
+    fn only_what_is_judged_otherwise_begins_anew() {
+        let anew =
+            |text: &str| -> Vec<bool> { wanted(&settings(TEXT).services, &settings(text).services).iter().map(|w| w.anew).collect() };
+        assert_eq!(anew(TEXT), [false, false]);
+        assert_eq!(anew(&TEXT.replace("b.test", "c.test")), [false, false]);
+        assert_eq!(anew(&TEXT.replace("p95 < 1s", "p95 < 2s")), [false, true]);
+        assert_eq!(anew(&TEXT.replace("v2", "v3")), [false, true]);
+        assert_eq!(anew(&TEXT.replace("name: a,", "name: c,")), [true, false]);
+    }
+
+    #[test]
+    fn what_a_process_is_made_of_is_told_apart() {
+        assert!(fixed(&settings(TEXT), &settings(&TEXT.replace("p95", "p99"))).is_empty());
+        let other = TEXT.replace("8080", "8081").replace("state: s", "state: t\nadmin: 127.0.0.1:1\nworkers: 99\naccess_log: stdout");
+        assert_eq!(fixed(&settings(TEXT), &settings(&other)), ["listen", "admin", "state", "workers", "access_log"]);
+    }
+}

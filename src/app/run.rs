@@ -1,0 +1,149 @@
+//! Runs the proxy from its start to its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use crate::app::access_log::{self, LOG_PATIENCE};
+use crate::app::error::AppError;
+use crate::app::handover::{self, Predecessor, Program, Successor};
+use crate::app::listeners::{Inherited, Sockets, doors};
+use crate::app::plane::{Given, Plane};
+use crate::app::reload::{self, Reload, Source};
+use crate::app::signals::{self, Wish};
+use crate::app::supervisor;
+use crate::config::Loaded;
+use crate::proxy::certificates;
+use crate::store::Store;
+use crate::telemetry::access_log::AccessLog;
+
+/// What runs, as far as others must know.
+pub struct Addresses {
+    /// Where the data plane listens.
+    pub listen: Vec<SocketAddr>,
+    /// Where the admin listener is.
+    pub admin: SocketAddr,
+}
+
+/// Runs the proxy until it is told to stop. `source` reads the configuration again; `may_succeed` says whether the process may be
+/// succeeded by another one, which a parent that follows it by its standard input would not notice. `ready` is called once it
+/// listens.
+///
+/// # Errors
+///
+/// Returns why it could not start. Once it listens it only ends by a signal, by a successor, or when a worker cannot go on.
+pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce(&Addresses)) -> Result<(), AppError> {
+    let settings = &loaded.settings;
+    let program = Program::this()?;
+    let (wishes, wished) = channel();
+    signals::listen(wishes.clone())?;
+    let (predecessor, inherited) = match Predecessor::meet()? {
+        Some((predecessor, inherited)) => (Some(predecessor), inherited),
+        None => (None, Inherited::of_supervisor()?),
+    };
+    let sockets = Arc::new(Sockets::open(settings, inherited)?);
+    let (certificates, doors) = doors(&settings.listen)?;
+    if let Some(predecessor) = &predecessor {
+        predecessor.await_state()?;
+    }
+    let opened = Store::open(&settings.state)?;
+    for warning in &opened.warnings {
+        tracing::warn!("{warning}");
+    }
+    let (access, log) = access_log::start(&settings.access_log)?;
+    let given = Given {
+        doors,
+        store: Arc::new(opened.store),
+        shares: sockets.for_workers(settings.workers)?,
+        access,
+        dropped: log.as_ref().map(AccessLog::dropped),
+    };
+    let plane = Plane::start(settings, given, &wishes)?;
+    let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
+    let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback())?;
+    ready(&addresses);
+    if let Some(predecessor) = predecessor {
+        predecessor.serving();
+    }
+    supervisor::ready();
+    supervisor::feed_watchdog(plane.figures.board.clone())?;
+    let (refresh, asked) = channel();
+    thread::Builder::new().name("certificates".to_owned()).spawn(move || certificates::watch(certificates, &asked))?;
+    let (ask, asks) = channel();
+    let reload = Reload::new(loaded, source, &plane);
+    thread::Builder::new().name("reload".to_owned()).spawn(move || reload::watch(reload, &asks, &refresh))?;
+    let restart = Restart { program, sockets, wishes, ask, may_succeed };
+    let ended = restart.follow(&wished, &plane);
+    supervisor::stopping();
+    // The last copies of the sockets here: a client that comes now is refused, or served by the successor. Nobody can ask for the
+    // configuration any more either.
+    drop(restart);
+    let (successor, ended) = match ended {
+        Ok(End::Succeeded(successor)) => (Some(successor), Ok(())),
+        Ok(End::Stopped) => (None, Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    plane.drain(admin, successor.as_ref());
+    if let Some(log) = log
+        && !log.finish(LOG_PATIENCE)
+    {
+        tracing::warn!("the last lines of the access log were not written in time");
+    }
+    ended
+}
+
+/// How the process comes to its end.
+enum End {
+    Stopped,
+    Succeeded(Successor),
+}
+
+/// What it takes to be succeeded.
+struct Restart {
+    program: Program,
+    sockets: Arc<Sockets>,
+    wishes: Sender<Wish>,
+    ask: Sender<()>,
+    may_succeed: bool,
+}
+
+impl Restart {
+    /// Follows what is wished until the process is to end.
+    fn follow(&self, wished: &Receiver<Wish>, plane: &Plane) -> Result<End, AppError> {
+        let mut trying = false;
+        loop {
+            match wished.recv() {
+                Ok(Wish::Stop) | Err(_) => return Ok(End::Stopped),
+                Ok(Wish::Succeeded(successor)) => return Ok(End::Succeeded(successor)),
+                Ok(Wish::Fail) => return Err(AppError::Run(io::Error::other("a worker stopped"))),
+                // Its thread lives as long as the sender.
+                Ok(Wish::Reload) => drop(self.ask.send(())),
+                Ok(Wish::HandOver) if !self.may_succeed => tracing::error!("a process that follows its standard input has no successor"),
+                Ok(Wish::HandOver) if trying => tracing::warn!("a successor is being started already"),
+                Ok(Wish::HandOver) => {
+                    trying = true;
+                    self.start_successor(plane)?;
+                }
+                Ok(Wish::NotSucceeded(why)) => {
+                    trying = false;
+                    tracing::error!("this process goes on: {why}");
+                }
+            }
+        }
+    }
+
+    fn start_successor(&self, plane: &Plane) -> io::Result<()> {
+        tracing::info!("a successor is started");
+        let (program, sockets, store, wishes) =
+            (self.program.clone(), Arc::clone(&self.sockets), Arc::clone(&plane.store), self.wishes.clone());
+        let commands = plane.commands.clone();
+        thread::Builder::new().name("succession".to_owned()).spawn(move || {
+            let outcome = handover::hand_over(&program, &sockets, &store, &commands);
+            drop(sockets);
+            let _ = wishes.send(outcome.map_or_else(Wish::NotSucceeded, Wish::Succeeded));
+        })?;
+        Ok(())
+    }
+}
