@@ -70,6 +70,7 @@ fn settings() -> Settings {
         strict: false,
         connections: 1_000,
         pseudonym: "overload".to_owned(),
+        ..Settings::default()
     }
 }
 

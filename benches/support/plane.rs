@@ -35,8 +35,15 @@ impl Plane {
         let (sender, reports) = report::channel();
         let (drain, draining) = watch::channel(false);
         let timeouts = Timeouts { drain: Duration::from_millis(200), ..Timeouts::default() };
-        let settings =
-            Settings { workers, timeouts, trusted: Vec::new(), strict: true, connections: 1_000, pseudonym: "portcullis-bench".to_owned() };
+        let settings = Settings {
+            workers,
+            timeouts,
+            trusted: Vec::new(),
+            strict: true,
+            connections: 1_000,
+            pseudonym: "portcullis-bench".to_owned(),
+            ..Settings::default()
+        };
         let parts = Parts {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             routes: routes.clone(),
@@ -45,6 +52,7 @@ impl Plane {
             clock,
             counters: Arc::new(Counters::default()),
             drain: draining,
+            pressure: Arc::default(),
             succeeded: Arc::default(),
             doors: Vec::new(),
         };

@@ -4,6 +4,8 @@ mod access_log;
 mod error;
 mod handover;
 mod listeners;
+mod memory;
+mod overload;
 mod plane;
 mod reload;
 mod run;

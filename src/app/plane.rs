@@ -14,6 +14,7 @@ use crate::admin::server::Server;
 use crate::admin::state::AdminState;
 use crate::app::error::AppError;
 use crate::app::handover::Successor;
+use crate::app::overload;
 use crate::app::setup;
 use crate::app::signals::Wish;
 use crate::config::Settings;
@@ -21,6 +22,7 @@ use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
 use crate::proxy::listener::{self, Listening};
+use crate::proxy::pressure::Pressure;
 use crate::proxy::rules::SettingsSlot;
 use crate::proxy::worker::{Counters, DoorSetup, Parts};
 use crate::seam::access::AccessSender;
@@ -64,7 +66,8 @@ impl Plane {
         let (drain, draining) = watch::channel(false);
         let pseudonym = setup::pseudonym();
         let slot: SettingsSlot = Arc::new(ArcSwap::from_pointee(setup::data_plane(settings, &pseudonym)));
-        let succeeded = Arc::<AtomicBool>::default();
+        let (succeeded, pressure) = (Arc::<AtomicBool>::default(), Arc::<Pressure>::default());
+        overload::watch(Arc::clone(&pressure), Arc::clone(&counters), Arc::clone(&slot))?;
         let parts = Parts {
             settings: Arc::clone(&slot),
             routes: routes.clone(),
@@ -72,6 +75,7 @@ impl Plane {
             access,
             clock,
             counters: Arc::clone(&counters),
+            pressure: Arc::clone(&pressure),
             drain: draining,
             succeeded: Arc::clone(&succeeded),
             doors,
@@ -88,7 +92,7 @@ impl Plane {
             };
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        let figures = Figures { board, counters, access_log_dropped: dropped, reloads: Arc::default(), clock };
+        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads: Arc::default(), clock };
         Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller })
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, Settings};
+use crate::app::memory::memory_of_group;
+use crate::config::{self, Memory, Settings};
 use crate::control::setup::{Grader, ServiceSetup};
 use crate::domain::gate::Verdict;
 use crate::domain::gate::graded::joined;
@@ -52,6 +53,12 @@ pub(super) fn data_plane(settings: &Settings, pseudonym: &str) -> data_plane::Se
         trusted: settings.trusted_proxies.clone(),
         strict: settings.strict_http,
         connections: connections_per_worker(settings.workers),
+        per_source: settings.limits.per_source.unwrap_or(u32::MAX),
+        memory: match settings.limits.memory {
+            Memory::Group => memory_of_group(),
+            Memory::Bytes(bytes) => Some(bytes),
+            Memory::Unlimited => None,
+        },
         pseudonym: pseudonym.to_owned(),
     }
 }
@@ -63,10 +70,15 @@ pub(super) fn pseudonym() -> String {
 
 /// Two descriptors per request of four fifths of what the process may open, shared by the workers.
 fn connections_per_worker(workers: usize) -> usize {
+    let open = usize::try_from(most_descriptors()).unwrap_or(usize::MAX);
+    (open / 5 * 2 / workers.max(1)).max(16)
+}
+
+/// Returns how many descriptors the process may have open.
+pub(super) fn most_descriptors() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find(|l| l.starts_with("Max open files")).and_then(|l| l.split_whitespace().nth(3)?.parse().ok());
-    let open: usize = soft.unwrap_or(1024);
-    (open / 5 * 2 / workers.max(1)).max(16)
+    soft.unwrap_or(1024)
 }
 
 #[cfg(test)]

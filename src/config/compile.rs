@@ -40,6 +40,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
     let access_log = spec.access_log.as_ref().map_or(Some(AccessLog::Off), |text| access_log(text, base, report));
     let trusted_proxies = spec.trusted_proxies.iter().filter_map(|text| values::network(text, report)).collect();
     let timeouts = timeouts(&spec.timeouts, report);
+    let limits = spec.limits.compile(report);
     check::unique(spec, report);
     let mut services = Vec::new();
     for written in &spec.services {
@@ -58,6 +59,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         trusted_proxies,
         strict_http: spec.strict_http.as_ref().is_some_and(|flag| flag.value),
         timeouts: timeouts?,
+        limits: limits?,
         services,
     })
 }

@@ -32,8 +32,37 @@ pub struct Settings {
     pub strict_http: bool,
     /// The time-outs of the data plane.
     pub timeouts: Timeouts,
+    /// What the process and a source of connections may use.
+    pub limits: Limits,
     /// What is proxied; at least one, names and hosts are unique.
     pub services: Vec<Service>,
+}
+
+/// What the process and a source of connections may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How much memory the process may have before it sheds load.
+    pub memory: Memory,
+    /// How many connections a source may have, an IPv4 address or an IPv6 network of 64 bits; `None` for as many as it likes.
+    /// Trusted proxies are no sources.
+    pub per_source: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: Memory::Group, per_source: Some(1000) }
+    }
+}
+
+/// A limit of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// What the control group may have, if that is limited.
+    Group,
+    /// So many bytes.
+    Bytes(u64),
+    /// None.
+    Unlimited,
 }
 
 /// One listener.

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::limits::LimitsSpec;
 use crate::config::listen::ListenSpec;
 use crate::config::service_spec::ServiceSpec;
 use crate::config::values;
@@ -23,6 +24,7 @@ pub(super) struct Spec {
     pub(super) trusted_proxies: Vec<At<String>>,
     pub(super) strict_http: Option<At<bool>>,
     pub(super) timeouts: TimeoutsSpec,
+    pub(super) limits: LimitsSpec,
     pub(super) services: Vec<ServiceSpec>,
 }
 
@@ -57,6 +59,7 @@ impl Spec {
             trusted_proxies: fields.texts("trusted_proxies").map_or_else(Vec::new, |list| list.value),
             strict_http: fields.boolean("strict_http"),
             timeouts: fields.get("timeouts").map_or_else(TimeoutsSpec::default, |(node, path)| TimeoutsSpec::read(node, path, report)),
+            limits: fields.get("limits").map_or_else(LimitsSpec::default, |(node, path)| LimitsSpec::read(node, path, report)),
             services: Self::read_services(&mut fields, report),
         };
         fields.require("listen", "write an address with a port, such as 127.0.0.1:8080");

@@ -51,6 +51,9 @@ pub fn refused(refusal: Refusal, form: Form, policy: &Policy) -> Response<Answer
     if form.http1 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if status.is_success() || status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }

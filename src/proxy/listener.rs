@@ -1,9 +1,11 @@
 //! The listening side of a worker: its thread, its runtime, accepting, and the drain.
 
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::proxy::connection::{self, Admitted, Door};
 use crate::proxy::patrol;
+use crate::proxy::pressure::Level;
 use crate::proxy::worker::{DoorSetup, Parts, Worker};
 
 /// A listening socket of a worker.
@@ -70,18 +73,21 @@ async fn ticks(worker: Rc<Worker>) {
 }
 
 async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+    let mut spare = Spare::new();
     loop {
         tokio::select! {
             biased;
             _ = drain.wait_for(|draining| *draining) => break,
-            accepted = listener.accept() => match accepted {
+            accepted = next(&listener, &worker) => match accepted {
                 Ok((socket, remote)) => admit(socket, remote, &door, &worker),
                 Err(error) => {
                     worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%error, "a connection could not be accepted");
                     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                         // Out of descriptors: trying again at once would only spin.
+                        spare.turn_one_away(&listener);
                         tokio::time::sleep(Duration::from_millis(50)).await;
+                        spare = Spare::new();
                     }
                 }
             }
@@ -97,13 +103,40 @@ async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>, worker: Rc<Wo
     }
 }
 
+/// Accepts the next connection, once the process is no longer short of what one takes.
+async fn next(listener: &tokio::net::TcpListener, worker: &Worker) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+    while worker.pressure.level() == Level::Full {
+        tokio::time::sleep(patrol::ROUND).await;
+    }
+    listener.accept().await
+}
+
+/// A descriptor in reserve: without one a client could not even be told that there is none for it.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Accepts a connection in place of the reserve and closes it.
+    fn turn_one_away(&mut self, listener: &tokio::net::TcpListener) {
+        if self.0.take().is_some() {
+            let _ = std::pin::pin!(listener.accept()).poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
 fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, door: &Rc<Door>, worker: &Rc<Worker>) {
     if worker.patrol.connections() >= worker.rules().settings.connections {
         worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
         return;
     }
+    let Ok(admitted) = Admitted::new(socket, remote, door, worker) else {
+        worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        return tracing::debug!(%remote, "a source has as many connections as it may");
+    };
     worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
-    let admitted = Admitted::new(socket, remote, worker);
     tokio::task::spawn_local(connection::serve(admitted, Rc::clone(door), Rc::clone(worker)));
 }
 

@@ -16,6 +16,7 @@ use crate::proxy::body::{Answer, Measured};
 use crate::proxy::client;
 use crate::proxy::error;
 use crate::proxy::passage::Passage;
+use crate::proxy::pressure::Level;
 use crate::proxy::respond::Form;
 use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::{self, Outgoing, Peer, Refusal, WireNotes};
@@ -49,14 +50,21 @@ impl Serve {
         Rc::clone(&self.rules)
     }
 
-    /// Refuses a request when the worker has as many in flight as it may have connections: each takes one to a version.
-    ///
-    /// Over HTTP/1 the connections themselves bound them.
+    /// Refuses a request when the process is short of memory or descriptors, or when the worker has as many in flight as it may
+    /// have connections: each takes one to a version. Over HTTP/1 the connections themselves bound those.
     #[must_use]
     pub fn refuse_if_full<B>(&self, request: &Request<B>) -> Option<Response<Answer>> {
-        let full = self.worker.patrol.requests() >= self.rules.settings.connections;
-        let form = Form { json: false, http1: false, bodyless: request.method() == http::Method::HEAD };
-        full.then(|| self.refuse(Refusal { status: 503, reason: "the proxy has as many requests in flight as it may" }, form, None))
+        let reason = if self.worker.pressure.level() == Level::Full {
+            self.worker.pressure.shed();
+            "the proxy is short of memory or descriptors"
+        } else if self.worker.patrol.requests() >= self.rules.settings.connections {
+            "the proxy has as many requests in flight as it may"
+        } else {
+            return None;
+        };
+        let http1 = request.version() < http::Version::HTTP_2;
+        let form = Form { json: false, http1, bodyless: request.method() == http::Method::HEAD };
+        Some(self.refuse(Refusal { status: 503, reason }, form, None))
     }
 
     /// Takes one request from its head to its answer's head; the answer's body carries the measurement on.

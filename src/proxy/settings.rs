@@ -38,8 +38,28 @@ pub struct Settings {
     pub strict: bool,
     /// The most client connections per worker.
     pub connections: usize,
+    /// The most connections of one source, over all workers; trusted proxies have no such limit.
+    pub per_source: u32,
+    /// How much memory the process may have before it sheds load, in bytes; `None` for as much as it likes.
+    pub memory: Option<u64>,
     /// The name in `Via` and `Proxy-Status`, different for every instance so that loops are told from chains.
     pub pseudonym: String,
+}
+
+impl Default for Settings {
+    /// One worker that trusts nobody, with as many connections as it likes.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            timeouts: Timeouts::default(),
+            trusted: Vec::new(),
+            strict: false,
+            connections: usize::MAX,
+            per_source: u32::MAX,
+            memory: None,
+            pseudonym: "portcullis".to_owned(),
+        }
+    }
 }
 
 /// What an HTTP/2 connection from a client may do.

@@ -15,6 +15,7 @@ use crate::domain::split::Draw;
 use crate::proxy::certificates::TlsSlot;
 use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{Limits, Patrol};
+use crate::proxy::pressure::{Level, Pressure};
 use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::{Flood, Offence};
 use crate::proxy::upstream::Pools;
@@ -58,6 +59,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Counters shared by all workers.
     pub counters: Arc<Counters>,
+    /// The load on the process.
+    pub pressure: Arc<Pressure>,
     /// Turns true when the process drains.
     pub drain: watch::Receiver<bool>,
     /// Set before that where another process accepts from the same listeners: an idle connection then stays for one more
@@ -95,6 +98,7 @@ pub struct Worker {
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
     pub(in crate::proxy) access: Option<AccessSender>,
     pub(in crate::proxy) counters: Arc<Counters>,
+    pub(in crate::proxy) pressure: Arc<Pressure>,
     /// Told when the drain time is over and the remaining connections must go.
     pub(in crate::proxy) cut: Notify,
     /// Where small writes to clients are gathered.
@@ -130,6 +134,7 @@ impl Worker {
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
+            pressure: Arc::clone(&parts.pressure),
             cut: Notify::new(),
             gathered: Gathered::default(),
             rules: RefCell::new(rules),
@@ -203,7 +208,8 @@ impl Worker {
             let patient = self.succeeded.load(Ordering::Relaxed) && !self.cutting.get();
             return if patient { Ending::AfterNext } else { Ending::Now };
         }
-        if Rc::ptr_eq(&self.rules.borrow(), rules) { Ending::No } else { Ending::AfterNext }
+        let stays = Rc::ptr_eq(&self.rules.borrow(), rules) && self.pressure.level() == Level::Normal;
+        if stays { Ending::No } else { Ending::AfterNext }
     }
 
     /// Takes over settings that were replaced; connections that work by the old ones end when they can.

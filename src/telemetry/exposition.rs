@@ -22,6 +22,7 @@ use crate::domain::gate::criterion::Unit;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::{Class, Role};
 use crate::domain::rollout::Phase;
+use crate::proxy::pressure::Pressure;
 use crate::proxy::scan::Flood;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
@@ -44,6 +45,8 @@ pub struct Figures {
     pub counters: Arc<Counters>,
     /// Lines of the access log that were dropped; absent without an access log.
     pub access_log_dropped: Option<Arc<AtomicU64>>,
+    /// The load on the process.
+    pub pressure: Arc<Pressure>,
     /// How reading the configuration again went.
     pub reloads: Arc<Reloads>,
     /// The process's clock.
@@ -128,6 +131,7 @@ impl Source {
         let age = self.figures.clock.now().as_nanos().saturating_sub(snapshot.judged_ns);
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
         let [succeeded, failed, last, good] = self.figures.reloads.figures();
+        let [shed, over_source] = self.figures.pressure.turned_away();
         let values = [
             (&m::OPEN, read(&counters.open)),
             (&m::ACCEPTED, read(&counters.accepted)),
@@ -136,6 +140,9 @@ impl Source {
             (&m::HANDSHAKES_FAILED, read(&counters.handshakes_failed)),
             (&m::DROPPED, dropped.map_or(0.0, read)),
             (&m::DECISION_AGE, age as f64 / 1e9),
+            (&m::PRESSURE, f64::from(self.figures.pressure.level() as u8)),
+            (&m::SHED, shed as f64),
+            (&m::OVER_SOURCE, over_source as f64),
             (&m::RELOAD_GOOD, good as f64),
             (&m::RELOAD_TIME, last as f64),
         ];

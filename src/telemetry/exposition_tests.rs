@@ -72,7 +72,14 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
 fn figures(services: Vec<ServiceStatus>) -> Figures {
     let board = Board::default();
     board.show(Snapshot { services, ..Snapshot::default() });
-    Figures { board, counters: Arc::default(), access_log_dropped: None, reloads: Arc::default(), clock: Clock::start() }
+    Figures {
+        board,
+        counters: Arc::default(),
+        access_log_dropped: None,
+        pressure: Arc::default(),
+        reloads: Arc::default(),
+        clock: Clock::start(),
+    }
 }
 
 fn text(figures: &Figures) -> String {
@@ -267,8 +274,8 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     assert_eq!(omitted as usize % VERSION_SERIES, 0, "a version is left out as a whole");
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
-    // Besides: eight of the process and its floods, the rollbacks, two weights, and how many were left out.
-    let others = 8 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
+    // Besides: fifteen of the process and its floods, the rollbacks, two weights, and how many were left out.
+    let others = 15 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
     assert_eq!(series(&text) + omitted as usize, 247 * VERSION_SERIES + others);
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#), Some(1.0));
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.1",role="stable",class="2xx"}"#), Some(0.0));

@@ -82,8 +82,20 @@ pub const FLOODS: Definition = counter(
     &["kind"],
     "HTTP/2 connections that were cut off for a flood of cheap frames, by the kind of frame.",
 );
+pub const PRESSURE: Definition = gauge(
+    "portcullis_overload_level",
+    &[],
+    "0: normal, 1: connections end after their next answer, 2: requests are answered with 503, for want of memory or descriptors.",
+);
+pub const SHED: Definition =
+    counter("portcullis_requests_shed_total", &[], "Requests that were answered with 503 for want of memory or descriptors.");
+pub const OVER_SOURCE: Definition = counter(
+    "portcullis_connections_over_source_limit_total",
+    &[],
+    "Client connections that were turned away because their source had as many as it may.",
+);
 pub const RELOADS: Definition =
-    counter("portcullis_config_reloads_total", &["result"], "How often the configuration was read again; result: success or failure.");
+    counter("portcullis_config_reloads_total", &["class"], "How often the configuration was read again; class: success or failure.");
 pub const RELOAD_GOOD: Definition =
     gauge("portcullis_config_last_reload_successful", &[], "1 unless the last configuration that was read could not be used.");
 pub const RELOAD_TIME: Definition = gauge(
@@ -98,7 +110,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 27] = [
+pub const ALL: [&Definition; 30] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -120,6 +132,9 @@ pub const ALL: [&Definition; 27] = [
     &REFUSED,
     &HANDSHAKES_FAILED,
     &FLOODS,
+    &PRESSURE,
+    &SHED,
+    &OVER_SOURCE,
     &RELOADS,
     &RELOAD_GOOD,
     &RELOAD_TIME,

@@ -12,6 +12,7 @@ use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::outcome::{Failure, Role};
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::version::Version;
+use portcullis::proxy::pressure::Level;
 use portcullis::proxy::sanitise::Peer;
 use portcullis::proxy::serve::Serve;
 use portcullis::proxy::settings::Settings;
@@ -154,6 +155,52 @@ fn connections_above_the_limit_are_turned_away() {
 }
 
 #[test]
+fn s12_a_source_has_so_many_connections_and_a_trusted_proxy_as_many_as_it_likes() {
+    let upstream = telling();
+    let served = |proxy: &proxy::Proxy| {
+        let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(proxy.address)).collect();
+        let mut served = 0;
+        for client in &mut clients {
+            client.send(get(""));
+            client.read_until(|bytes| !bytes.is_empty());
+            served += usize::from(!client.received.is_empty());
+        }
+        served
+    };
+    let proxy = proxy::to([upstream.address]).with(|s| s.per_source = 5).start();
+    assert_eq!(served(&proxy), 5);
+    assert_eq!((proxy.pressure.turned_away()[1], proxy.counters.rejected.load(std::sync::atomic::Ordering::Relaxed)), (7, 7));
+    eventually("room again", || (served(&proxy) == 5).then_some(()));
+    let trusting = proxy::to([upstream.address]).trusting().with(|s| s.per_source = 5).start();
+    assert_eq!(served(&trusting), 12);
+}
+
+#[test]
+fn s15_short_of_memory_connections_end_then_requests_are_refused_and_then_all_is_well_again() {
+    let upstream = telling();
+    let proxy = proxy::to([upstream.address]).start();
+    let mut client = Client::connect(proxy.address);
+    assert_eq!(client.ask(get("")).all("connection"), Vec::<&str>::new());
+    client.received.clear();
+    proxy.pressure.set_level(Level::Tight);
+    assert_eq!(client.ask(get("")).one("connection"), "close");
+    let mut open = Client::connect(proxy.address);
+    eventually("it is accepted", || (proxy.counters.accepted.load(std::sync::atomic::Ordering::Relaxed) == 2).then_some(()));
+    proxy.pressure.set_level(Level::Full);
+    let refused = open.ask(get(""));
+    assert_eq!((refused.status(), refused.one("retry-after"), refused.one("connection")), (503, "1", "close"));
+    // One connection was being waited for already; the next ones wait.
+    assert_eq!(Client::connect(proxy.address).ask(get("")).status(), 503);
+    let mut waiting = Client::connect(proxy.address);
+    waiting.send(get(""));
+    assert_eq!(proxy.pressure.turned_away()[0], 2);
+    proxy.pressure.set_level(Level::Normal);
+    waiting.read_until(|bytes| !bytes.is_empty());
+    assert!(waiting.received.starts_with(b"HTTP/1.1 200 "), "whoever waited is served");
+    assert_eq!(upstream.seen().iter().map(|seen| seen.requests().len()).sum::<usize>(), 3, "the refused request went nowhere");
+}
+
+#[test]
 fn every_access_line_carries_the_generation_that_decided() {
     let upstream = telling();
     let canary = proxy::to([]).canary([upstream.address], &[Watch::Errors(ErrorKinds::DEFAULT)], &[0]).start();
@@ -236,6 +283,7 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
         strict: true,
         connections: 1,
         pseudonym: "gate-1".to_owned(),
+        ..Settings::default()
     };
     let parts = Parts {
         settings: Arc::new(ArcSwap::from_pointee(settings)),
@@ -245,6 +293,7 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
         clock: Clock::start(),
         counters: Arc::default(),
         drain: draining,
+        pressure: Arc::default(),
         succeeded: Arc::default(),
         doors: Vec::new(),
     };

@@ -106,6 +106,7 @@ impl Desk {
             board: board.clone(),
             counters: Arc::clone(&counters),
             access_log_dropped: None,
+            pressure: Arc::default(),
             reloads: Arc::default(),
             clock,
         })
@@ -141,6 +142,7 @@ impl Desk {
             clock: self.clock,
             counters: Arc::clone(&self.counters),
             drain: self.draining.clone(),
+            pressure: Arc::default(),
             succeeded: Arc::default(),
             doors: Vec::new(),
         }

@@ -17,6 +17,7 @@ use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
 use portcullis::proxy::listener;
+use portcullis::proxy::pressure::Pressure;
 use portcullis::proxy::rules::SettingsSlot;
 use portcullis::proxy::settings::Settings;
 use portcullis::proxy::worker::{Counters, DoorSetup, Parts};
@@ -40,6 +41,8 @@ pub struct Proxy {
     pub address: SocketAddr,
     /// The settings in force; what is stored here is taken over on the next tick.
     pub settings: SettingsSlot,
+    /// The load on the process.
+    pub pressure: Arc<Pressure>,
     /// Set before a drain in which another process accepts from the same listeners.
     pub succeeded: Arc<AtomicBool>,
     /// The routing table.
@@ -91,6 +94,7 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         strict: false,
         connections: 1_000,
         pseudonym: "gate-1".to_owned(),
+        ..Settings::default()
     };
     Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None, door: DoorSetup::default() }
 }
@@ -160,7 +164,7 @@ impl Setup {
         let (reports, received) = report::channel();
         let (access, lines) = access::channel();
         let (drain, draining) = watch::channel(false);
-        let (counters, succeeded) = (Arc::new(Counters::default()), Arc::<AtomicBool>::default());
+        let (counters, succeeded, pressure) = (Arc::new(Counters::default()), Arc::<AtomicBool>::default(), Arc::<Pressure>::default());
         let settings = Arc::new(ArcSwap::from_pointee(self.settings));
         let parts = Parts {
             settings: Arc::clone(&settings),
@@ -170,6 +174,7 @@ impl Setup {
             clock: Clock::start(),
             counters: Arc::clone(&counters),
             drain: draining,
+            pressure: Arc::clone(&pressure),
             succeeded: Arc::clone(&succeeded),
             doors: vec![self.door],
         };
@@ -186,7 +191,7 @@ impl Setup {
             })
             .collect();
         let reports = Mutex::new((received, Window::default(), Window::default()));
-        Proxy { address, settings, succeeded, routes, trial, counters, access: Mutex::new(lines), reports, drain, workers }
+        Proxy { address, settings, pressure, succeeded, routes, trial, counters, access: Mutex::new(lines), reports, drain, workers }
     }
 }
 

@@ -200,7 +200,7 @@ impl Stage {
     fn figures(&self) -> (u64, u64) {
         let metrics = ask(self.admin, "GET", "/metrics", "");
         let of = |result: &str| {
-            let name = format!("portcullis_config_reloads_total{{result=\"{result}\"}} ");
+            let name = format!("portcullis_config_reloads_total{{class=\"{result}\"}} ");
             metrics.lines().find_map(|line| line.strip_prefix(name.as_str())?.parse().ok()).expect("the counter")
         };
         (of("success"), of("failure"))

@@ -130,7 +130,14 @@ impl Desk {
             obey(&requests, &noted);
             drop(reports);
         });
-        let figures = Figures { board: board.clone(), counters: Arc::default(), access_log_dropped: None, reloads: Arc::default(), clock };
+        let figures = Figures {
+            board: board.clone(),
+            counters: Arc::default(),
+            access_log_dropped: None,
+            pressure: Arc::default(),
+            reloads: Arc::default(),
+            clock,
+        };
         let (drain, draining) = watch::channel(false);
         routes.publish(Table { number: 1, routes: Vec::new() });
         let exposition = Exposition::new(figures).unwrap();

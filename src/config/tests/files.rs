@@ -26,6 +26,7 @@ fn the_example_holds_every_key_and_its_defaults() {
     assert_eq!(settings.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
     assert!(!settings.strict_http);
     assert_eq!(settings.timeouts, Timeouts::default());
+    assert_eq!(settings.limits, crate::config::Limits::default());
     let [service] = &settings.services[..] else { panic!() };
     assert_eq!(service.name.as_str(), "carts");
     assert_eq!(service.hosts, ["carts.example.com"]);

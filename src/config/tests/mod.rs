@@ -4,6 +4,7 @@ mod files;
 mod flags;
 mod gate_files;
 mod gates;
+mod limits;
 mod problems;
 mod robust;
 mod values;

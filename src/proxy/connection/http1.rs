@@ -23,7 +23,10 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         let serve = serve.clone();
         let busy = Busy::new(&guard);
         async move {
-            let response = serve.handle(request.map(Into::into)).await;
+            let response = match serve.refuse_if_full(&request) {
+                Some(response) => response,
+                None => serve.handle(request.map(Into::into)).await,
+            };
             Ok::<_, Infallible>(response.map(|answer| Held::new(answer, None, busy)))
         }
     });

@@ -16,13 +16,19 @@ use crate::proxy::worker::{Ending, Worker};
 
 /// Serves one connection to its end.
 pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
-    let Admitted { mut socket, mut remote, guard, hold } = admitted;
+    let Admitted { mut socket, mut remote, guard, mut hold } = admitted;
     let mut port = door.port;
     // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    if door.proxies.iter().any(|net| net.contains(&remote.ip().to_canonical())) {
+    if door.is_proxy(remote.ip()) {
         match tokio::time::timeout(worker.rules().settings.timeouts.header, proxied::read(&mut socket)).await {
-            Ok(Ok(Proxied::For { client, local })) => (remote, port) = (client, local.port()),
+            Ok(Ok(Proxied::For { client, local })) => {
+                (remote, port) = (client, local.port());
+                if !hold.stands_for(client.ip(), &worker) {
+                    worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                    return tracing::debug!(%remote, "a client has as many connections as it may");
+                }
+            }
             Ok(Ok(Proxied::Own)) => {}
             Ok(Err(_)) | Err(_) => {
                 worker.refused();
