@@ -1,6 +1,6 @@
 //! The only reader of clocks: monotonic time for decisions, wall time for people.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::time::Timestamp;
 
@@ -36,4 +36,10 @@ impl Clock {
 #[must_use]
 pub fn wall() -> String {
     format!("{:.3}", jiff::Timestamp::now())
+}
+
+/// Returns the seconds since 1970 by the wall clock, for the expiry of what was signed elsewhere; 0 before.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
