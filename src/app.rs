@@ -252,7 +252,8 @@ impl Plane {
 fn setup(service: &config::Service) -> ServiceSetup {
     ServiceSetup {
         name: service.name.clone(),
-        hosts: service.hosts.clone(),
+        rules: service.rules.clone(),
+        choice: service.choice.clone(),
         stable: service.stable.clone(),
         canary: service.canary.clone(),
         schedule: service.schedule.clone(),

@@ -16,7 +16,7 @@ use crate::domain::version::{Name, Version};
 use crate::seam::clock::{Clock, wall};
 use crate::seam::report::Report;
 use crate::seam::routes::Routes;
-use crate::seam::table::{Epoch, Route, Table};
+use crate::seam::table::{Epoch, Table};
 use crate::store::{Store, Stored};
 
 /// The durable store of the controller.
@@ -119,9 +119,7 @@ impl Controller {
             begin.push(start.begin);
             services.push(Service::new(setup, start.state));
         }
-        world.table.routes =
-            services.iter().map(|s| Route { hosts: s.setup().hosts.clone().into(), epoch: Arc::clone(s.epoch()) }).collect();
-        world.table.number = 1;
+        world.table = Table::new(1, services.iter().map(|service| service.route()).collect());
         world.routes.publish(world.table.clone());
         let mut controller = Self { world, services, known: vec![clock.now(); inputs.workers], inputs };
         let now = clock.now();
@@ -181,12 +179,13 @@ impl Controller {
                 }
                 self.show(now);
             }
-            Report::Observed { service, rollout, worker, generation, versions, observations, marks, stable_marks } => {
+            Report::Observed { service, rollout, worker, generation, versions, observations, beside, marks, stable_marks } => {
                 let mut forgotten = Vec::new();
                 {
                     let mut totals = self.world.board.totals();
-                    for seen in &observations {
-                        let version = if seen.role == Role::Canary { &versions.1 } else { &versions.0 };
+                    let of_split =
+                        observations.iter().map(|seen| (if seen.role == Role::Canary { &versions.1 } else { &versions.0 }, seen));
+                    for (version, seen) in of_split.chain(beside.iter().map(|(version, seen)| (version, seen))) {
                         let key = (service.to_string(), version.to_string(), seen.role);
                         forgotten.extend(totals.add(&key, worker, generation, seen));
                     }

@@ -90,7 +90,8 @@ impl Desk {
     fn begin_with(world: World, policy: Policy, gate: Gate, grade: Verdict) -> Self {
         let setup = ServiceSetup {
             name: "carts".parse().unwrap(),
-            hosts: Vec::new(),
+            rules: Vec::new(),
+            choice: None,
             stable: version("v1"),
             canary: None,
             schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 10, 10 * SECOND).unwrap()),

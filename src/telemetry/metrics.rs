@@ -82,6 +82,15 @@ pub const FLOODS: Definition = counter(
     &["kind"],
     "HTTP/2 connections that were cut off for a flood of cheap frames, by the kind of frame.",
 );
+pub const FORCED: Definition = counter(
+    "portcullis_forced_requests_total",
+    &["kind"],
+    "Requests with a token: forced, or refused and left to the draw because it was forged, had expired or was for something else.",
+);
+pub const STICKY_FORGED: Definition =
+    counter("portcullis_sticky_forged_total", &[], "Cookies that were to keep a user on a version and were not signed here.");
+pub const MIRRORED: Definition =
+    counter("portcullis_mirrored_requests_total", &["kind"], "Copies of requests: sent, failed of these, or dropped instead of sent.");
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
 pub const OMITTED: Definition =
@@ -89,7 +98,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 24] = [
+pub const ALL: [&Definition; 27] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -111,6 +120,9 @@ pub const ALL: [&Definition; 24] = [
     &REFUSED,
     &HANDSHAKES_FAILED,
     &FLOODS,
+    &FORCED,
+    &STICKY_FORGED,
+    &MIRRORED,
     &DROPPED,
     &OMITTED,
     &BUILD,

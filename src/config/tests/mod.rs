@@ -1,11 +1,13 @@
 //! The configuration as users write it: what is understood, what is refused and how the refusal reads.
 
+mod choice;
 mod files;
 mod flags;
 mod gate_files;
 mod gates;
 mod problems;
 mod robust;
+mod routes;
 mod values;
 
 use std::ffi::OsString;
