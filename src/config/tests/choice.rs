@@ -114,5 +114,13 @@ fn what_cannot_work_is_refused_with_its_place() {
 #[test]
 fn what_has_no_effect_or_a_double_one_is_told() {
     assert!(load_with(OTHER).unwrap().notes[0].message.contains("nothing can reach this version"));
+    let relative = "canary: {version: v2, endpoints: ['127.0.0.1:8082']}\ngates: ['p95 <= stable * 1.1', 'p95 < 1s']";
+    assert_eq!(load_with(relative).unwrap().notes, []);
+    let notes = load_with(&format!("{relative}\nsticky: {{cookie: a, keys: [{{id: k, file: good}}]}}")).unwrap().notes;
+    assert!(
+        notes.len() == 1 && notes[0].path == "services[0].gates[0]" && notes[0].message.contains("users are drawn"),
+        "{}",
+        shown(&notes)
+    );
     assert!(load_with("mirror: {to: canary, methods: POST}").unwrap().notes[0].message.contains("a second time"));
 }
