@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::Request;
+use http::{HeaderMap, Method, Request};
 use portcullis::domain::outcome::Role;
+use portcullis::domain::route::{Asked, Rule};
 use portcullis::domain::split::Draw;
 use portcullis::domain::stats::censored::CensoredExceedance;
 use portcullis::domain::stats::chained::{Block, ChainedBlocks};
@@ -24,7 +25,7 @@ use portcullis::seam::recorder::Recorder;
 use portcullis::seam::report;
 use portcullis::seam::routes::Routes;
 use portcullis::seam::sample::Sample;
-use portcullis::seam::table::Epoch;
+use portcullis::seam::table::{Epoch, Route, Table};
 use portcullis::seam::tripwire::{Tables, Trial};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -82,17 +83,64 @@ fn record(c: &mut Criterion) {
     }
 }
 
+fn asked<'a>(host: &'a str, path: &'a str, headers: &'a HeaderMap) -> Asked<'a> {
+    Asked { host, method: &Method::GET, path, query: None, headers }
+}
+
+/// Finding the route of a request among few and many: a tenth are hosts, each with prefixes, templates and exact paths.
+fn route(c: &mut Criterion) {
+    let epoch = armed("10%");
+    for count in [1_usize, 10, 1_000, 10_000] {
+        let rules: Vec<Rule> = (0..count)
+            .map(|number| {
+                let path = match number % 10 {
+                    0..4 => format!("/area-{number}/carts"),
+                    4..8 => format!("/area-{number}/{{id}}/items"),
+                    _ => format!("=/area-{number}/health"),
+                };
+                Rule {
+                    path: path.parse().expect("a path"),
+                    ..Rule::for_host(format!("shop-{}.example.com", number / 10).parse().expect("a host"))
+                }
+            })
+            .collect();
+        let routes = rules.into_iter().map(|rule| Route::new([rule], Arc::clone(&epoch))).collect();
+        let (table, headers) = (Table::new(1, routes), HeaderMap::new());
+        // Asked in turn, so that not always the same part of the index is at hand.
+        let wanted: Vec<(String, String)> = (0..1_000)
+            .map(|turn| turn * 7_919 % count)
+            .map(|number| {
+                let path = match number % 10 {
+                    0..4 => format!("/area-{number}/carts/17"),
+                    4..8 => format!("/area-{number}/17/items"),
+                    _ => format!("/area-{number}/health"),
+                };
+                (format!("shop-{}.example.com", number / 10), path)
+            })
+            .collect();
+        let mut turn = wanted.iter().cycle();
+        c.bench_function(&format!("route: one of {count}"), |b| {
+            b.iter(|| {
+                let (host, path) = turn.next().expect("a cycle");
+                let found = table.route(&asked(black_box(host), black_box(path), &headers));
+                assert!(matches!(found, Ok(Some(_))));
+                found
+            });
+        });
+    }
+}
+
 /// Table, route, draw and pick, as a worker does them.
 fn pick(c: &mut Criterion) {
     let routes = Routes::default();
     routes.publish(support::table(1, &armed("10%")));
-    let (mut reader, mut rng) = (routes.reader(), SmallRng::seed_from_u64(7));
+    let (mut reader, mut rng, headers) = (routes.reader(), SmallRng::seed_from_u64(7), HeaderMap::new());
     let mut draw = Draw::new(rng.random());
     let now = Timestamp::from_nanos(1);
     c.bench_function("pick: load, route, draw, pick", |b| {
         b.iter(|| {
             let table = reader.load();
-            let index = table.route(black_box(HOST)).unwrap_or_default();
+            let index = table.route(&asked(black_box(HOST), "/carts/1/items", &headers)).ok().flatten().unwrap_or_default();
             let epoch = table.routes.get(index).map(|route| &route.epoch).expect("the route");
             let weight = epoch.canary.as_ref().map(|canary| canary.weight).unwrap_or_default();
             let drawn = draw.next(weight, rng.random());
@@ -215,5 +263,5 @@ fn whole_request(c: &mut Criterion) {
     plane.stop();
 }
 
-criterion_group!(benches, record, pick, breach, clean, evidence, whole_request);
+criterion_group!(benches, record, route, pick, breach, clean, evidence, whole_request);
 criterion_main!(benches);

@@ -5,7 +5,9 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
+use http::{HeaderMap, Method};
 use portcullis::domain::outcome::Role;
+use portcullis::domain::route::Asked;
 use portcullis::domain::split::Draw;
 use portcullis::domain::time::Timestamp;
 use portcullis::seam::clock::Clock;
@@ -142,6 +144,8 @@ impl Shared {
 
 fn route(reader: &mut Reader) -> &Epoch {
     let table = reader.load();
-    let index = table.route("carts.sockshop.localhost").expect("a route");
+    let headers = HeaderMap::new();
+    let asked = Asked { host: "carts.sockshop.localhost", method: &Method::GET, path: "/carts/1/items", query: None, headers: &headers };
+    let index = table.route(&asked).ok().flatten().expect("a route");
     &table.routes.get(index).expect("the route").epoch
 }

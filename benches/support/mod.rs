@@ -39,5 +39,5 @@ pub fn epoch(generation: u64, stable: &Arc<Version>, canary: &Arc<Version>, weig
 
 /// Makes a table with one route for every host.
 pub fn table(number: u64, epoch: &Arc<Epoch>) -> Table {
-    Table { number, routes: vec![Route { hosts: Arc::from([]), epoch: Arc::clone(epoch) }] }
+    Table::new(number, vec![Route::new([], Arc::clone(epoch))])
 }

@@ -106,7 +106,7 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
 
 /// Says of each service what is wanted of it, and whether it differs from before in more than where its requests come from.
 fn wanted(old: &[Service], new: &[Service]) -> Vec<Wanted> {
-    let judged = |service: &Service| Service { hosts: Vec::new(), expected_traffic: None, ..service.clone() };
+    let judged = |service: &Service| Service { rules: Vec::new(), choice: None, expected_traffic: None, ..service.clone() };
     let is_same = |service: &Service| old.iter().any(|before| before.name == service.name && judged(before) == judged(service));
     new.iter().map(|service| Wanted { setup: setup::service(service), anew: !is_same(service) }).collect()
 }

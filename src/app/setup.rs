@@ -16,7 +16,8 @@ use crate::sources::builtin;
 pub(super) fn service(service: &config::Service) -> ServiceSetup {
     ServiceSetup {
         name: service.name.clone(),
-        hosts: service.hosts.clone(),
+        rules: service.rules.clone(),
+        choice: service.choice.clone(),
         stable: service.stable.clone(),
         canary: service.canary.clone(),
         schedule: service.schedule.clone(),

@@ -29,7 +29,8 @@ fn service(graded: Vec<Graded>) -> config::Service {
     let version = |name: &str| Version::new(name.parse().unwrap(), Vec::new());
     config::Service {
         name: "carts".parse().unwrap(),
-        hosts: Vec::new(),
+        rules: Vec::new(),
+        choice: None,
         stable: version("v1"),
         canary: Some(version("v2")),
         gates: Vec::new(),

@@ -14,6 +14,7 @@ mod results;
 pub mod run;
 pub mod simulate;
 pub mod status;
+pub mod token;
 pub mod why;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Tells what became of a rollout and why, and verifies the evidence.
     Why(why::WhyArgs),
+    /// Makes a token that forces a version for whoever sends it.
+    Token(token::TokenArgs),
     /// Runs rollouts in virtual time through the code that judges real ones.
     Simulate(simulate::SimulateArgs),
     /// Shows the main job with real processes on this machine.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Carts(args) => carts::run(&args),

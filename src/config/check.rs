@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::config::service_spec::ServiceSpec;
+use crate::config::routes::{Claim, Claimed};
+use crate::config::service_spec::{ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::spec::Spec;
 use crate::domain::endpoint::Endpoint;
-use crate::formats::yaml::place::{At, Place, Report};
+use crate::domain::route::{HostPattern, PathPattern, Rule};
+use crate::formats::yaml::place::{Place, Report};
 
 /// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.
 pub(super) fn listeners(listen: &[(SocketAddr, &Place)], admin: SocketAddr, admin_place: Option<&Place>, report: &Report<'_>) {
@@ -35,12 +37,15 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && same_ip
 }
 
-/// Reports services and hosts that occur twice.
-pub(super) fn unique(spec: &Spec, report: &Report<'_>) {
+/// The most rules of one host and path; a request tries them one by one.
+const MOST_ALIKE: usize = 100;
+
+/// Reports services that occur twice, and requests that belong to two of them.
+pub(super) fn unique(spec: &Spec, claims: &[Vec<Claim>], report: &Report<'_>) {
     let mut names: HashMap<&str, ()> = HashMap::new();
-    let mut hosts: HashMap<String, &str> = HashMap::new();
-    let mut catch_all: Option<&str> = None;
-    for service in &spec.services {
+    let mut claimed: HashMap<&Rule, &str> = HashMap::new();
+    let mut alike: HashMap<(&HostPattern, &PathPattern), usize> = HashMap::new();
+    for (service, claims) in spec.services.iter().zip(claims) {
         let name = service.name.as_ref();
         let shown = name.map_or("", |name| name.value.as_str());
         if let Some(name) = name
@@ -48,25 +53,37 @@ pub(super) fn unique(spec: &Spec, report: &Report<'_>) {
         {
             report.error(&name.place, format!("the service {shown:?} occurs twice"), "give each service a name of its own");
         }
-        let written = service.hosts.as_ref().map_or(&[][..], |list| &list.value);
-        for host in written {
-            if let Some(other) = hosts.insert(host.value.to_ascii_lowercase(), shown) {
-                let hint = "let each host belong to one service";
-                report.error(&host.place, format!("the host {:?} already belongs to the service {other:?}", host.value), hint);
+        for Claim { rule, place, kind } in claims {
+            if let Some(other) = claimed.insert(rule, shown) {
+                let (message, hint) = match kind {
+                    Claimed::Host(host) => {
+                        (format!("the host {host:?} already belongs to the service {other:?}"), "let each host belong to one service")
+                    }
+                    Claimed::Everything => (
+                        format!("both {other:?} and {shown:?} answer to every host, so no request would reach the second"),
+                        "write 'hosts' for all services but one",
+                    ),
+                    Claimed::Route => (
+                        format!("this route asks for the same as one of the service {other:?}, so no request would reach it"),
+                        "let it ask for something else, or leave it out",
+                    ),
+                };
+                report.error(place, message, hint);
             }
-        }
-        if written.is_empty() {
-            if let Some(other) = catch_all {
-                let message = format!("both {other:?} and {shown:?} answer to every host, so no request would reach the second");
-                report.error(&service.place, message, "write 'hosts' for all services but one");
+            let count = alike.entry((&rule.host, &rule.path)).or_default();
+            *count += 1;
+            if *count == MOST_ALIKE + 1 {
+                let message =
+                    format!("more than {MOST_ALIKE} routes are for {} and {}, and a request tries them one by one", rule.host, rule.path);
+                report.error(place, message, "tell them apart by host or path");
             }
-            catch_all = Some(shown);
         }
     }
 }
 
 /// Reports a service that could not be judged, or whose versions cannot be told apart.
 pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
+    names(spec, report);
     let Some(canary) = &spec.canary else { return loops(spec, compiled, listen, report) };
     if !spec.has_gates && spec.files.first().is_none() {
         let hint = "write gates (--gate) such as 'p95 < 1s' and 'errors < 1%', or name a perfspec (--perfspec)";
@@ -80,13 +97,6 @@ pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[
         let hint = "write gates such as 'p95 < 1s', or give the file a response time or a share of errors with an upper limit";
         report.error(place, "the gate file has no indicator that can be judged while the canary runs", hint);
     }
-    let version = |version: &Option<At<String>>| version.as_ref().map(|text| text.value.trim().to_owned());
-    if let (Some(stable), Some(text)) = (spec.stable.as_ref().and_then(|stable| version(&stable.version)), &canary.version)
-        && stable == text.value.trim()
-    {
-        let hint = "give the new version the name of its build";
-        report.error(&text.place, format!("the canary has the same version as stable, {stable:?}"), hint);
-    }
     if let Some(Service { stable, canary: Some(other), .. }) = compiled
         && let Some(shared) = stable.endpoints.iter().find(|endpoint| other.endpoints.contains(endpoint))
     {
@@ -96,11 +106,38 @@ pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[
     loops(spec, compiled, listen, report);
 }
 
+/// Reports versions of a service that have one name.
+fn names(spec: &ServiceSpec, report: &Report<'_>) {
+    let written = |version: &VersionSpec| version.version.as_ref().map(|text| text.value.trim().to_owned());
+    let stable = spec.stable.as_ref().and_then(written);
+    let canary = spec.canary.as_ref().and_then(written);
+    if let (Some(VersionSpec { version: Some(text), .. }), Some(name)) = (&spec.canary, &stable)
+        && canary == stable
+    {
+        report.error(
+            &text.place,
+            format!("the canary has the same version as stable, {name:?}"),
+            "give the new version the name of its build",
+        );
+    }
+    let mut known: Vec<String> = stable.into_iter().chain(canary).collect();
+    for other in &spec.others {
+        let (Some(text), Some(name)) = (&other.version, written(other)) else { continue };
+        if known.contains(&name) {
+            let message = format!("the service has another version {name:?}, so a token could not tell them apart");
+            report.error(&text.place, message, "give each version the name of its build");
+        }
+        known.push(name);
+    }
+}
+
 /// Reports endpoints that are this proxy's own listeners.
 fn loops(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
     let Some(service) = compiled else { return };
     let versions = [(spec.stable.as_ref(), Some(&service.stable)), (spec.canary.as_ref(), service.canary.as_ref())];
-    for (written, version) in versions.into_iter().filter_map(|(written, version)| Some((written?, version?))) {
+    let compiled = service.choice.iter().flat_map(|choice| choice.others.iter().map(|other| Some(&**other)));
+    let others = spec.others.iter().map(Some).zip(compiled);
+    for (written, version) in versions.into_iter().chain(others).filter_map(|(written, version)| Some((written?, version?))) {
         for endpoint in version.endpoints.iter().filter_map(Endpoint::address) {
             let own = |address: SocketAddr| {
                 let local = address.ip() == endpoint.ip() || address.ip().is_unspecified() && endpoint.ip().is_loopback();

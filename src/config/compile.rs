@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::check;
+use crate::config::routes::{self, Claim};
 use crate::config::service;
 use crate::config::settings::{AccessLog, Listen, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
@@ -41,10 +42,16 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
     let trusted_proxies = spec.trusted_proxies.iter().filter_map(|text| values::network(text, report)).collect();
     let timeouts = timeouts(&spec.timeouts, report);
     let limits = spec.limits.compile(report);
-    check::unique(spec, report);
+    let claims: Vec<Vec<Claim>> = spec
+        .services
+        .iter()
+        .map(|service| routes::compile(&service.place, service.hosts.as_ref(), service.routes.as_ref(), report))
+        .collect();
+    check::unique(spec, &claims, report);
     let mut services = Vec::new();
-    for written in &spec.services {
-        let compiled = service::compile(written, base, &timeouts.unwrap_or_default(), around, report);
+    for (written, claims) in spec.services.iter().zip(claims) {
+        let rules = claims.into_iter().map(|claim| claim.rule).collect();
+        let compiled = service::compile(written, rules, base, &timeouts.unwrap_or_default(), around, report);
         check::service(written, compiled.as_ref(), &listen, report);
         services.extend(compiled);
     }

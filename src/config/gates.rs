@@ -95,6 +95,11 @@ pub(super) fn check(spec: &ServiceSpec, gates: &[Placed], policy: Option<&Policy
     for placed in gates {
         unreachable(placed, policy, timeouts, report);
     }
+    for Placed { place, .. } in gates.iter().filter(|placed| spec.choice.sticky.is_some() && placed.gate.criterion.is_relative()) {
+        let message =
+            "with 'sticky' users are drawn and not requests, so the bounds on false verdicts of a gate against stable may not hold";
+        report.note(place, message, "write a limit without stable, or leave 'sticky' out");
+    }
     let criteria: Vec<Criterion> = gates.iter().map(|placed| placed.gate.criterion).collect();
     for (implied, by) in overlap::implied(&criteria) {
         let (Some(loose), Some(strict)) = (gates.get(implied), gates.get(by)) else { continue };

@@ -4,6 +4,8 @@
 //! checking it reports every problem at once, and only a configuration without errors becomes [`Settings`].
 
 mod check;
+mod choice;
+mod choice_spec;
 mod compile;
 mod file;
 mod flags;
@@ -15,6 +17,7 @@ mod load;
 mod named;
 mod plan;
 mod policy;
+mod routes;
 mod service;
 mod service_spec;
 mod settings;

@@ -1,28 +1,37 @@
 //! Compiles one service: its versions, its gates, its policy and its plan.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
-use crate::config::{gate_files, gates, plan, policy, traffic, values};
+use crate::config::{choice, gate_files, gates, plan, policy, traffic, values};
 use crate::domain::gate::overlap::MOST;
+use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
 use crate::formats::yaml::place::Report;
+use crate::seam::choice::Choice;
 
 /// Compiles a service; `None` after reporting why there is none. `base` is the folder of the file.
 pub(super) fn compile(
     spec: &ServiceSpec,
+    rules: Vec<Rule>,
     base: &Path,
     timeouts: &Timeouts,
     around: &Surroundings<'_>,
     report: &Report<'_>,
 ) -> Option<Service> {
     let name = spec.name.as_ref().and_then(|text| values::parsed(text, "write for example carts", report));
-    let hosts = spec.hosts.as_ref().map(|list| list.value.iter().map(|text| values::host(text, report)).collect::<Vec<_>>());
     let stable = spec.stable.as_ref().map(|version| compile_version(version, around, report));
     let canary = spec.canary.as_ref().map(|version| compile_version(version, around, report));
+    let others: Vec<_> = spec.others.iter().filter_map(|version| compile_version(version, around, report)).collect();
+    let choice = choice::compile(&spec.choice, &others, base, report);
+    if let (Some(Choice { force: None, mirror: None, .. }), Some(first)) = (&choice, spec.others.first()) {
+        let hint = "write 'force' or 'mirror', or leave the version out";
+        report.note(&first.place, "nothing can reach this version: no token forces it and nothing is mirrored", hint);
+    }
     let policy = policy::compile(&spec.policy, report);
     let mut placed = gates::written(&spec.gates, report);
     let files = gate_files::read(&spec.files, base, report);
@@ -40,7 +49,8 @@ pub(super) fn compile(
     }
     Some(Service {
         name: name?,
-        hosts: hosts.map_or_else(Vec::new, |hosts| hosts.into_iter().flatten().collect()),
+        rules,
+        choice: choice.map(Arc::new),
         stable: stable??,
         canary: canary.flatten(),
         gates: placed.into_iter().map(|placed| placed.gate).collect(),

@@ -1,5 +1,7 @@
 //! A service as written: its keys, their kinds and places, before any value is understood.
 
+use crate::config::choice_spec::ChoiceSpec;
+use crate::config::routes::RouteSpec;
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -10,6 +12,10 @@ pub(super) struct ServiceSpec {
     pub(super) place: Place,
     pub(super) name: Option<At<String>>,
     pub(super) hosts: Option<At<Vec<At<String>>>>,
+    pub(super) routes: Option<At<Vec<RouteSpec>>>,
+    pub(super) choice: ChoiceSpec,
+    /// Versions beside stable and canary.
+    pub(super) others: Vec<VersionSpec>,
     pub(super) stable: Option<VersionSpec>,
     pub(super) canary: Option<VersionSpec>,
     /// Whether gates were written at all, even if they could not be read.
@@ -106,6 +112,9 @@ impl ServiceSpec {
         Self {
             name: None,
             hosts: None,
+            routes: None,
+            choice: ChoiceSpec::default(),
+            others: Vec::new(),
             stable: None,
             canary: None,
             has_gates: false,
@@ -125,6 +134,9 @@ impl ServiceSpec {
             place: fields.place().clone(),
             name: fields.text("name"),
             hosts: fields.one_or_more("hosts"),
+            routes: RouteSpec::read_all(&mut fields, report),
+            choice: ChoiceSpec::read(&mut fields, report),
+            others: VersionSpec::read_all("others", &mut fields, report),
             stable: fields.get("stable").and_then(|(node, path)| VersionSpec::read(node, path, report)),
             canary: fields.get("canary").and_then(|(node, path)| VersionSpec::read(node, path, report)),
             has_gates: fields.has_items("gates"),
@@ -229,6 +241,11 @@ impl PolicySpec {
 }
 
 impl VersionSpec {
+    fn read_all(key: &'static str, fields: &mut Fields<'_>, report: &Report<'_>) -> Vec<Self> {
+        let written = fields.list(key).map_or_else(Vec::new, |list| list.value);
+        written.into_iter().filter_map(|(node, path)| Self::read(node, path, report)).collect()
+    }
+
     fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
         let mut fields = Fields::open(node, path, report)?;
         let spec = Self { place: fields.place().clone(), version: fields.text("version"), endpoints: fields.one_or_more("endpoints") };

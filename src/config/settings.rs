@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -9,9 +10,11 @@ use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
 use crate::domain::gate::{Gate, Policy};
 use crate::domain::rollout::Schedule;
+use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::{Name, Version};
 use crate::formats::tls::TlsFiles;
+use crate::seam::choice::Choice;
 
 /// Everything a proxy needs to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,8 +95,10 @@ pub enum AccessLog {
 pub struct Service {
     /// What people call it.
     pub name: Name,
-    /// The hosts it answers to, in lower case without a port; empty for every host.
-    pub hosts: Vec<String>,
+    /// Which requests it answers; without a rule all of them.
+    pub rules: Vec<Rule>,
+    /// What of its requests goes otherwise than by the draw; `None` where all is left to it.
+    pub choice: Option<Arc<Choice>>,
     /// The version that owns the traffic.
     pub stable: Version,
     /// The version on trial; its name differs from that of `stable`.

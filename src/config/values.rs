@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::{HeaderName, header};
 use ipnet::IpNet;
 
 use crate::config::surroundings::Surroundings;
 use crate::domain::endpoint::{Endpoint, InvalidEndpoint, is_host};
+use crate::domain::route::HostPattern;
 use crate::domain::time;
 use crate::domain::weight::Weight;
 use crate::formats::yaml::place::{At, Report};
@@ -147,20 +149,77 @@ pub(super) fn network(text: &At<String>, report: &Report<'_>) -> Option<IpNet> {
     None
 }
 
-/// Reads the host a service answers to, in lower case.
-pub(super) fn host(text: &At<String>, report: &Report<'_>) -> Option<String> {
-    let lower = text.value.to_ascii_lowercase();
-    if is_host(&lower) {
-        return Some(lower);
+/// Reads the host a service answers to, in lower case, or a wildcard for one label.
+pub(super) fn host(text: &At<String>, report: &Report<'_>) -> Option<HostPattern> {
+    if let Ok(pattern) = text.value.parse() {
+        return Some(pattern);
     }
+    let lower = text.value.to_ascii_lowercase();
     let hint = match lower.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && is_host(host) => format!("leave out the port: {host}"),
-        _ if lower.contains('*') => "patterns are not supported; write each host, or leave 'hosts' out for every host".to_owned(),
+        _ if lower.contains('*') => {
+            "a '*' stands for the first label alone: write *.example.com, or leave 'hosts' out for every host".to_owned()
+        }
         _ => "write a host name such as carts.example.com, without a scheme, port or path".to_owned(),
     };
     report.error(&text.place, format!("{:?} is not a host name", text.value), hint);
     None
 }
+
+/// Reads a size such as `64KiB`, at most `most` bytes.
+pub(super) fn bytes(text: &At<String>, most: usize, report: &Report<'_>) -> Option<usize> {
+    let spelled = text.value.trim();
+    let read = || {
+        let (number, unit) = spelled.split_at(spelled.find(|c: char| !c.is_ascii_digit())?);
+        let unit = match unit.trim_start() {
+            "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            _ => return None,
+        };
+        number.parse::<usize>().ok()?.checked_mul(unit).filter(|bytes| *bytes <= most)
+    };
+    let read = read();
+    if read.is_none() {
+        let hint = format!("write a number with B, KiB or MiB, such as 64KiB, and at most {} KiB", most >> 10);
+        report.error(&text.place, format!("{:?} is not a size in range", text.value), hint);
+    }
+    read
+}
+
+/// Reads the name of a field that a client can bring as far as here.
+pub(super) fn field(text: &At<String>, name: &str, report: &Report<'_>) -> Option<HeaderName> {
+    let Ok(name) = HeaderName::try_from(name) else {
+        report.error(&text.place, format!("{name:?} is not the name of a header"), "write a name such as x-tenant");
+        return None;
+    };
+    if name == header::HOST {
+        report.error(&text.place, "the host is told apart by 'hosts'", "write hosts: [carts.example.com]");
+        return None;
+    }
+    if REMOVED.contains(&name.as_str()) || name.as_str().starts_with("x-portcullis-") || name.as_str().contains('_') {
+        let message = format!("the header {name} is taken out of every request before anybody looks at it");
+        report.error(&text.place, message, "write another header");
+        return None;
+    }
+    Some(name)
+}
+
+/// Fields of one hop and of the framing, which are never passed on.
+const REMOVED: [&str; 12] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Returns a path of the file relative to its folder, and a path of a flag relative to the working directory.
 pub(super) fn located(text: &At<String>, base: &Path) -> PathBuf {

@@ -17,7 +17,7 @@ use crate::domain::version::{Name, Version};
 use crate::seam::clock::{Clock, wall};
 use crate::seam::report::Report;
 use crate::seam::routes::Routes;
-use crate::seam::table::{Epoch, Route, Table};
+use crate::seam::table::{Epoch, Table};
 use crate::store::{Store, Stored};
 
 /// The durable store of the controller.
@@ -131,9 +131,7 @@ impl Controller {
     fn install(&mut self, begun: Vec<Begun>) {
         let (services, begin): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
         self.services = services;
-        let routes = self.services.iter().map(|s| Route { hosts: s.setup().hosts.clone().into(), epoch: Arc::clone(s.epoch()) });
-        self.world.table.routes = routes.collect();
-        self.world.table.number += 1;
+        self.world.table = Table::new(self.world.table.number + 1, self.services.iter().map(Service::route).collect());
         self.world.routes.publish(self.world.table.clone());
         let now = self.world.clock.now();
         for (service, canary) in self.services.iter_mut().zip(begin) {
@@ -204,12 +202,13 @@ impl Controller {
                 }
                 self.show(now);
             }
-            Report::Observed { service, rollout, worker, generation, versions, observations, marks, stable_marks } => {
+            Report::Observed { service, rollout, worker, generation, versions, observations, beside, marks, stable_marks } => {
                 let mut forgotten = Vec::new();
                 {
                     let mut totals = self.world.board.totals();
-                    for seen in &observations {
-                        let version = if seen.role == Role::Canary { &versions.1 } else { &versions.0 };
+                    let of_split =
+                        observations.iter().map(|seen| (if seen.role == Role::Canary { &versions.1 } else { &versions.0 }, seen));
+                    for (version, seen) in of_split.chain(beside.iter().map(|(version, seen)| (version, seen))) {
                         let key = (service.to_string(), version.to_string(), seen.role);
                         forgotten.extend(totals.add(&key, worker, generation, seen));
                     }

@@ -45,7 +45,8 @@ fn version(name: &str) -> Version {
 fn setup(name: &str, canary: &str) -> ServiceSetup {
     ServiceSetup {
         name: name.parse().unwrap(),
-        hosts: Vec::new(),
+        rules: Vec::new(),
+        choice: None,
         stable: version("v1"),
         canary: Some(version(canary)),
         schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 10, Duration::from_secs(10)).unwrap()),

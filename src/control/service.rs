@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
-use crate::seam::table::Epoch;
+use crate::seam::table::{Epoch, Route};
 use crate::seam::tripwire as seam;
 
 /// What a service needs of the world: publish, persist, tell.
@@ -129,6 +129,12 @@ impl Service {
         &self.setup
     }
 
+    /// Returns its route.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        Route { rules: self.setup.rules.clone().into(), epoch: Arc::clone(&self.epoch), choice: self.setup.choice.clone() }
+    }
+
     /// Returns the epoch in force.
     #[must_use]
     pub const fn epoch(&self) -> &Arc<Epoch> {
@@ -171,6 +177,9 @@ impl Service {
         }
         if self.state.owner.name == *version {
             return Some(format!("{version} owns {name} already"));
+        }
+        if self.setup.choice.as_ref().is_some_and(|choice| choice.other(version).is_some()) {
+            return Some(format!("{version} is one of the others of {name}, which no trip takes requests from; take it out there first"));
         }
         let rejected = self.state.rejected.contains(version) && !retry;
         rejected.then(|| format!("{version} was rolled back before; say \"retry\": true to try it again"))

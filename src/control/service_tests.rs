@@ -8,6 +8,7 @@ use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Gate, Policy, Verdict};
 use crate::domain::rollout::{Plan, Schedule};
 use crate::domain::start_order::Fate;
+use crate::seam::choice::Choice;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -90,7 +91,8 @@ impl Desk {
     fn begin_with(world: World, policy: Policy, gate: Gate, grade: Verdict) -> Self {
         let setup = ServiceSetup {
             name: "carts".parse().unwrap(),
-            hosts: Vec::new(),
+            rules: Vec::new(),
+            choice: Some(Arc::new(Choice { others: vec![Arc::new(version("v9"))], ..Choice::default() })),
             stable: version("v1"),
             canary: None,
             schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 10, 10 * SECOND).unwrap()),
@@ -257,6 +259,8 @@ fn nothing_begins_until_the_last_end_is_durable_so_that_no_rejection_is_lost() {
     desk.pass(TICK);
     assert_eq!(desk.service.refusal(&version("v3"), false), None);
     assert!(desk.service.refusal(&version("v2"), false).is_some());
+    let beside = desk.service.refusal(&version("v9"), true);
+    assert!(beside.is_some_and(|why| why.contains("one of the others")), "a token could lead past its trip");
 }
 
 #[test]

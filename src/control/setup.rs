@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Gate, Policy, Verdict};
 use crate::domain::rollout::Schedule;
+use crate::domain::route::Rule;
 use crate::domain::version::{Name, Version};
+use crate::seam::choice::Choice;
 
 /// How long an epoch with a canary is valid unless the controller renews it: twenty of its ticks.
 pub const VALIDITY: Duration = Duration::from_secs(2);
@@ -23,8 +25,10 @@ pub type Grader = Arc<dyn Fn(&Measured<'_>, Option<&Measured<'_>>) -> (Verdict, 
 pub struct ServiceSetup {
     /// The service.
     pub name: Name,
-    /// Lower-case hosts it answers for; empty for every host.
-    pub hosts: Vec<String>,
+    /// Which requests it answers; without a rule all of them.
+    pub rules: Vec<Rule>,
+    /// What of its requests goes otherwise than by the draw.
+    pub choice: Option<Arc<Choice>>,
     /// The version that owns the traffic, unless another was promoted since.
     pub stable: Version,
     /// The version to try.

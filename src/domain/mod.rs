@@ -8,6 +8,7 @@ pub mod judge;
 pub mod observation;
 pub mod outcome;
 pub mod rollout;
+pub mod route;
 pub mod split;
 pub mod start_order;
 pub mod stats;

@@ -10,6 +10,8 @@ pub enum Role {
     Stable,
     /// The version on trial.
     Canary,
+    /// A version that was asked beside the split: by a forced request or a mirrored one. It says nothing in a gate.
+    Beside,
 }
 
 impl Role {
@@ -19,6 +21,7 @@ impl Role {
         match self {
             Self::Stable => "stable",
             Self::Canary => "canary",
+            Self::Beside => "beside",
         }
     }
 }

@@ -60,10 +60,10 @@ pub fn refused(refusal: Refusal, form: Form, policy: &Policy) -> Response<Answer
     response
 }
 
-/// Makes the answer to a request for a host that nobody serves here.
+/// Makes the answer to a request that nobody serves here.
 #[must_use]
 pub fn no_route(form: Form, policy: &Policy) -> Response<Answer> {
-    let mut response = respond::problem(StatusCode::NOT_FOUND, "no service here answers for this host", form);
+    let mut response = respond::problem(StatusCode::NOT_FOUND, "no service here answers this request", form);
     proxy_status(response.headers_mut(), policy, "destination_not_found");
     response
 }

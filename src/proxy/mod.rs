@@ -5,11 +5,13 @@
 
 pub mod body;
 pub mod certificates;
+mod choice;
 pub mod client;
 pub mod connection;
 pub mod deadline;
 pub mod error;
 pub mod listener;
+mod mirror;
 pub mod passage;
 pub mod patrol;
 pub mod pressure;

@@ -21,7 +21,7 @@ impl Passage {
             let epoch = sample.epoch();
             access.line.host.clone_from(&clean.host);
             access.line.service = Some(epoch.service.clone());
-            access.line.version = Some(epoch.version(sample.role()).name.clone());
+            access.line.version = Some(sample.version().name.clone());
             access.line.role = Some(sample.role());
             access.line.generation = epoch.generation;
         }

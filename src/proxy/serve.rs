@@ -7,25 +7,27 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Request, Response, header};
 
 use crate::domain::invariants;
 use crate::domain::outcome::{Failure, Role};
+use crate::domain::route::{Asked, Disagreement};
 use crate::domain::time::Timestamp;
 use crate::proxy::body::{Answer, Measured};
+use crate::proxy::choice::{self, Chosen, Wanted};
 use crate::proxy::client;
 use crate::proxy::error;
+use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
 use crate::proxy::pressure::Level;
 use crate::proxy::respond::Form;
 use crate::proxy::rules::Rules;
-use crate::proxy::sanitise::{self, Outgoing, Peer, Refusal, WireNotes};
+use crate::proxy::sanitise::{self, Clean, Outgoing, Peer, Refusal, WireNotes};
 use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Reply};
 use crate::proxy::wire::Line;
-use crate::proxy::worker::Worker;
+use crate::proxy::worker::{Found, Worker};
 use crate::seam::access::{self, Access};
-use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::Sample;
 
 /// The service of one client connection.
@@ -84,26 +86,35 @@ impl Serve {
         };
 
         // 3. One table, kept to the end. 4. The route's epoch, or 404. 5. Pick a version.
-        let Some(books) = worker.books_for(&clean.host) else {
-            return self.no_route(form, access);
+        let found = match worker.find(&asked(&head, &clean)) {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.no_route(form, access),
+            Err(Disagreement) => return self.refuse(AMBIGUOUS, form, access),
         };
-        let (role, pool) = self.pick(&books, started);
+        let Chosen { version, keep } = match found.choice.clone() {
+            None => Chosen::drawn(worker.draw(&found)),
+            Some(choice) => choice::choose(&choice, worker, &found, &self.peer, &mut head, &clean),
+        };
 
         // 6. The sample begins; a canary request enters the deadline queue.
-        let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &rules.settings.trusted) } else { 0 };
-        let sample = Sample::begin(&books, worker.clock, role, started, client);
+        let (sample, pool) = self.begin(&found, version, started, &head);
+        let mirrored = found.choice.as_ref().filter(|choice| choice.mirror.is_some());
+        let copy = mirrored.and_then(|choice| Copy::begin(choice, worker, &self.peer, &sample, &head, clean.framing));
         let (guard, ticket) = worker.patrol.request();
         worker.deadlines.watch(&sample, &guard);
         let mut passage = Passage::new(sample, access, &clean);
 
         // 7. To the version, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
+        if let Some(copy) = copy {
+            upload.copy_to(copy);
+        }
         let framing = upload.framing(&head, clean.framing);
         let request = Outgoing::new(head, framing, &self.peer, &rules.policy);
         let sent = upstream::send(&pool, request, upload, &guard, rules.settings.timeouts.connect).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        let Reply { head, body } = match sent.and_then(|reply| clean_reply(reply, rules)) {
+        let Reply { mut head, body } = match sent.and_then(|reply| clean_reply(reply, rules)) {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
@@ -112,20 +123,31 @@ impl Serve {
         };
         passage.head(head.status.as_u16());
         guard.answered();
+        if let Some(cookie) = keep {
+            head.headers.append(header::SET_COOKIE, cookie);
+        }
 
         // 9. The body streams on and carries the sample.
         let body = Measured::new(body, passage, guard, ticket);
         Response::from_parts(head, Answer::Measured(Box::new(body)))
     }
 
-    /// Draws a version and asks the epoch whether it may have the request: here a trip takes effect.
-    fn pick(&self, books: &Rc<EpochBooks>, now: Timestamp) -> (Role, Rc<upstream::Pool>) {
+    /// Asks the epoch whether the version that was drawn may have the request: here a trip takes effect. Then measures it.
+    fn begin(&self, found: &Found, version: Wanted, now: Timestamp, head: &http::request::Parts) -> (Sample, Rc<upstream::Pool>) {
+        let (worker, books) = (&self.worker, &found.books);
+        let drawn = match version {
+            Wanted::Drawn(role) => role,
+            Wanted::Beside(version) => {
+                let pool = worker.pools.of(&version);
+                return (Sample::beside(books, worker.clock, version, now), pool);
+            }
+        };
         let epoch = books.epoch();
-        let drawn = self.worker.draw(epoch);
         let tripped = cfg!(debug_assertions) && epoch.canary.as_ref().is_some_and(|c| c.trial.is_tripped());
         let role = epoch.pick(drawn, now);
         debug_assert_eq!(invariants::i2_i12_a_canary_pick_is_allowed(tripped, epoch.valid_until(), now, role), Ok(()));
-        (role, self.worker.pools.of(epoch.version(role)))
+        let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &self.rules.settings.trusted) } else { 0 };
+        (Sample::begin(books, worker.clock, role, now, client), worker.pool(found, role))
     }
 
     fn refuse(&self, refusal: Refusal, form: Form, access: Option<Box<Access>>) -> Response<Answer> {
@@ -167,6 +189,15 @@ impl Serve {
         });
         Some(Box::new(Access { line, sender }))
     }
+}
+
+/// The refusal of a path that reads differently to the rules than to a version.
+const AMBIGUOUS: Refusal =
+    Refusal { status: 400, reason: "the path can be read in two ways that lead to different services; leave out escapes and dots" };
+
+/// Gathers what the rules look at.
+fn asked<'a>(head: &'a http::request::Parts, clean: &'a Clean) -> Asked<'a> {
+    Asked { host: &clean.host, method: &head.method, path: head.uri.path(), query: head.uri.query(), headers: &head.headers }
 }
 
 /// Cleans the head of a version's answer, or turns it into the version's failure.

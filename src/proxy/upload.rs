@@ -42,6 +42,14 @@ impl Source {
     }
 }
 
+/// What copies a body that passes by.
+pub trait Copying {
+    /// Keeps a piece; says whether there is still room for it.
+    fn hold(&mut self, data: &Bytes) -> bool;
+    /// Sends the copy of a body that has passed in full.
+    fn send(self: Box<Self>);
+}
+
 /// The body of a request on its way to the version; what the client does wrong is remembered in the guard.
 pub struct Upload {
     source: Source,
@@ -52,19 +60,30 @@ pub struct Upload {
     multiplexed: bool,
     /// How many bytes of an announced length are still to come.
     left: Option<u64>,
+    /// What is copied on the way.
+    copy: Option<Box<dyn Copying>>,
 }
 
 impl Upload {
     /// Wraps a request's body. `line` is the client's connection, told when the body is over.
     #[must_use]
     pub fn new(source: Source, guard: Rc<RequestGuard>, line: Option<Rc<Line>>) -> Self {
-        let mut upload = Self { done: source.is_end_stream(), source, guard, line, multiplexed: false, left: None };
+        let mut upload = Self { done: source.is_end_stream(), source, guard, line, multiplexed: false, left: None, copy: None };
         if upload.done {
             upload.finish();
         } else {
             upload.guard.upload(Transfer::Held);
         }
         upload
+    }
+
+    /// Copies what passes by, and sends the copy once it is whole.
+    pub fn copy_to(&mut self, copy: Box<dyn Copying>) {
+        if self.done {
+            copy.send();
+        } else {
+            self.copy = Some(copy);
+        }
     }
 
     /// Says how the body is delimited on its way, given its cleaned head and what that announced.
@@ -110,6 +129,9 @@ impl Upload {
         if let Some(line) = self.line.take() {
             line.body_ends();
         }
+        if let Some(copy) = self.copy.take() {
+            copy.send();
+        }
     }
 }
 
@@ -141,6 +163,11 @@ impl Body for Upload {
                 self.left = self.left.map(|left| left.saturating_sub(bytes as u64));
                 self.guard.uploaded(bytes);
                 self.guard.upload(Transfer::Held);
+                if let (Some(copy), Some(data)) = (&mut self.copy, frame.data_ref())
+                    && !copy.hold(data)
+                {
+                    self.copy = None;
+                }
                 if self.source.is_end_stream() {
                     self.finish();
                 }

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
 
 use crate::domain::outcome::Role;
+use crate::domain::route::{Asked, Disagreement};
 use crate::domain::split::Draw;
 use crate::proxy::certificates::TlsSlot;
 use crate::proxy::deadline::Deadlines;
@@ -18,9 +19,10 @@ use crate::proxy::patrol::{Limits, Patrol};
 use crate::proxy::pressure::{Level, Pressure};
 use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::{Flood, Offence};
-use crate::proxy::upstream::Pools;
+use crate::proxy::upstream::{Pool, Pools};
 use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
+use crate::seam::choice::Choice;
 use crate::seam::clock::Clock;
 use crate::seam::recorder::{EpochBooks, Recorder};
 use crate::seam::report::ReportSender;
@@ -42,6 +44,25 @@ pub struct Counters {
     pub handshakes_failed: AtomicU64,
     /// Connections cut off for a flood of cheap frames, by kind.
     pub floods: [AtomicU64; Flood::ALL.len()],
+    /// What became of the requests that were not left to the draw.
+    pub choices: Choices,
+}
+
+/// Counters of what goes otherwise than by the draw.
+#[derive(Debug, Default)]
+pub struct Choices {
+    /// Requests that forced a version.
+    pub forced: AtomicU64,
+    /// Tokens that forced nothing: forged, expired, of another service or rollout, or of a version that gets nothing.
+    pub force_refused: AtomicU64,
+    /// Cookies that were not signed here.
+    pub sticky_forged: AtomicU64,
+    /// Copies of requests that were sent.
+    pub mirrored: AtomicU64,
+    /// Copies that were not sent, because there were too many or the body was too long.
+    pub mirror_dropped: AtomicU64,
+    /// Copies that were not answered in full and in time.
+    pub mirror_failed: AtomicU64,
 }
 
 /// What a worker is made from.
@@ -111,7 +132,8 @@ pub struct Worker {
     /// Set when the drain time is over.
     cutting: Cell<bool>,
     reader: RefCell<Reader>,
-    routes: RefCell<Vec<RouteState>>,
+    /// By position in the table; absent where no request came yet.
+    routes: RefCell<Vec<Option<RouteState>>>,
     recorder: RefCell<Recorder>,
     random: RefCell<SmallRng>,
 }
@@ -120,6 +142,18 @@ pub struct Worker {
 struct RouteState {
     books: Rc<EpochBooks>,
     draw: Draw,
+    /// The connections to stable and canary, once there were requests.
+    pools: [Option<Rc<Pool>>; 2],
+}
+
+/// The route of a request.
+pub(in crate::proxy) struct Found {
+    /// Its position in the table.
+    pub index: usize,
+    /// The books of its epoch.
+    pub books: Rc<EpochBooks>,
+    /// What of it goes otherwise than by the draw.
+    pub choice: Option<Arc<Choice>>,
 }
 
 impl Worker {
@@ -149,38 +183,68 @@ impl Worker {
         })
     }
 
-    /// Loads the table once and returns the books of the epoch that serves this host.
-    pub(in crate::proxy) fn books_for(&self, host: &str) -> Option<Rc<EpochBooks>> {
+    /// Loads the table once and finds the route of a request; `None` where no rule is met.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a version could read the path so that it would belong to another route.
+    pub(in crate::proxy) fn find(&self, asked: &Asked<'_>) -> Result<Option<Found>, Disagreement> {
         let mut reader = self.reader.borrow_mut();
         let table = reader.load();
-        let index = table.route(host)?;
-        let epoch = &table.routes.get(index)?.epoch;
+        let Some(index) = table.route(asked)? else { return Ok(None) };
+        let Some(route) = table.routes.get(index) else { return Ok(None) };
         let mut routes = self.routes.borrow_mut();
-        if let Some(state) = routes.get_mut(index) {
-            if !Arc::ptr_eq(state.books.epoch(), epoch) {
-                state.books = self.recorder.borrow_mut().open(epoch);
+        let books = match routes.get_mut(index) {
+            Some(Some(state)) => {
+                if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
+                    state.renew(self.recorder.borrow_mut().open(&route.epoch));
+                }
+                Rc::clone(&state.books)
             }
-            return Some(Rc::clone(&state.books));
-        }
-        self.grow(&mut routes, &table.routes);
-        routes.get(index).map(|state| Rc::clone(&state.books))
+            _ => self.begin(&mut routes, index, &route.epoch),
+        };
+        Ok(Some(Found { index, books, choice: route.choice.clone() }))
     }
 
+    /// Begins to keep something of a route.
     #[cold]
-    fn grow(&self, states: &mut Vec<RouteState>, routes: &[crate::seam::table::Route]) {
-        for route in routes.iter().skip(states.len()) {
-            let books = self.recorder.borrow_mut().open(&route.epoch);
-            states.push(RouteState { books, draw: Draw::new(self.random.borrow_mut().random()) });
+    fn begin(&self, routes: &mut Vec<Option<RouteState>>, index: usize, epoch: &Arc<Epoch>) -> Rc<EpochBooks> {
+        let books = self.recorder.borrow_mut().open(epoch);
+        if routes.len() <= index {
+            routes.resize_with(index + 1, || None);
         }
+        if let Some(state) = routes.get_mut(index) {
+            let draw = Draw::new(self.random.borrow_mut().random());
+            *state = Some(RouteState { books: Rc::clone(&books), draw, pools: [None, None] });
+        }
+        books
     }
 
-    /// Draws a version for the next request of this epoch's route.
-    pub(in crate::proxy) fn draw(&self, epoch: &Arc<Epoch>) -> Role {
-        let Some(canary) = &epoch.canary else { return Role::Stable };
+    /// Draws a version for the next request of a route.
+    pub(in crate::proxy) fn draw(&self, found: &Found) -> Role {
+        let Some(canary) = &found.books.epoch().canary else { return Role::Stable };
         let random = self.random.borrow_mut().random();
         let mut routes = self.routes.borrow_mut();
-        let state = routes.iter_mut().find(|state| Arc::ptr_eq(state.books.epoch(), epoch));
+        let state = routes.get_mut(found.index).and_then(Option::as_mut);
         state.map_or(Role::Stable, |state| state.draw.next(canary.weight, random))
+    }
+
+    /// Returns the connections to the version that plays this part in a route.
+    pub(in crate::proxy) fn pool(&self, found: &Found, role: Role) -> Rc<Pool> {
+        let epoch = found.books.epoch();
+        let mut routes = self.routes.borrow_mut();
+        // The books may have been renewed since by a request that came in between; such a pool is not kept.
+        let state = routes.get_mut(found.index).and_then(Option::as_mut).filter(|state| Arc::ptr_eq(state.books.epoch(), epoch));
+        let kept = state.and_then(|state| state.pools.get_mut(usize::from(role == Role::Canary)));
+        match kept {
+            Some(kept) => Rc::clone(kept.get_or_insert_with(|| self.pools.of(epoch.version(role)))),
+            None => self.pools.of(epoch.version(role)),
+        }
+    }
+
+    /// Returns a uniform number.
+    pub(in crate::proxy) fn random(&self) -> u32 {
+        self.random.borrow_mut().random()
     }
 
     /// Begins the drain: every connection ends after the request it is at.
@@ -256,8 +320,10 @@ impl Worker {
         let mut routes = self.routes.borrow_mut();
         routes.truncate(table.routes.len());
         for (state, route) in routes.iter_mut().zip(&table.routes) {
-            if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
-                state.books = self.recorder.borrow_mut().open(&route.epoch);
+            if let Some(state) = state
+                && !Arc::ptr_eq(state.books.epoch(), &route.epoch)
+            {
+                state.renew(self.recorder.borrow_mut().open(&route.epoch));
             }
         }
     }
@@ -265,5 +331,13 @@ impl Worker {
     /// Hands over what is left, as long as the controller takes it.
     pub fn flush(&self) {
         self.recorder.borrow_mut().report(self.clock.now());
+    }
+}
+
+impl RouteState {
+    /// Goes on with the books of the next epoch, whose versions may be others.
+    fn renew(&mut self, books: Rc<EpochBooks>) {
+        self.books = books;
+        self.pools = [None, None];
     }
 }

@@ -32,7 +32,7 @@ impl Clock {
     }
 }
 
-/// Returns the wall clock in seconds since 1970, for people.
+/// Returns the wall clock in seconds since 1970, for people and for the expiry of what was signed elsewhere.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0)

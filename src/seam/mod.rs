@@ -4,7 +4,9 @@
 //! send [`report::Report`]s. Between evidence and effect stands only [`tripwire::Trial`], shared by all.
 
 pub mod access;
+pub mod choice;
 pub mod clock;
+pub mod keys;
 pub mod recorder;
 pub mod report;
 pub mod routes;
@@ -12,4 +14,5 @@ pub mod sample;
 pub mod spacing;
 pub mod sync;
 pub mod table;
+pub mod token;
 pub mod tripwire;

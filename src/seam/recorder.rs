@@ -59,11 +59,22 @@ fn record(histogram: &mut Histogram<u64>, latencies: &mut Latencies, latency: st
 /// second leaves 30 000.
 const MOST_STABLE_MARKS: usize = 1 << 18;
 
+/// Where in the books of an epoch a request is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::seam) enum Page {
+    /// With the version that plays this part.
+    Of(Role),
+    /// With a version that is asked beside the split, by its position.
+    Beside(usize),
+}
+
 /// What one worker saw of one epoch.
 pub struct EpochBooks {
     epoch: Arc<Epoch>,
     stable: RefCell<Books>,
     canary: RefCell<Option<Box<Books>>>,
+    /// What is asked beside the split, by version; empty unless a choice allows it.
+    beside: RefCell<Vec<(Name, Box<Books>)>>,
     marks: RefCell<Vec<Mark>>,
     stable_marks: RefCell<Vec<Mark>>,
     /// The last number taken by a stable request of this worker and rollout; absent where nothing is on trial.
@@ -82,6 +93,7 @@ impl EpochBooks {
             epoch,
             stable: RefCell::new(Books::new(Role::Stable)),
             canary: RefCell::new(canary),
+            beside: RefCell::default(),
             marks: RefCell::default(),
             stable_marks: RefCell::default(),
             stable_started,
@@ -96,19 +108,34 @@ impl EpochBooks {
         &self.epoch
     }
 
-    fn with(&self, role: Role, change: impl FnOnce(&mut Books)) {
-        match role {
-            Role::Stable => change(&mut self.stable.borrow_mut()),
-            Role::Canary => {
+    /// Changes the books of a page.
+    fn with(&self, page: Page, change: impl FnOnce(&mut Books)) {
+        match page {
+            Page::Of(Role::Canary) => {
                 if let Some(books) = self.canary.borrow_mut().as_mut() {
+                    change(books);
+                }
+            }
+            Page::Of(_) => change(&mut self.stable.borrow_mut()),
+            Page::Beside(at) => {
+                if let Some((_, books)) = self.beside.borrow_mut().get_mut(at) {
                     change(books);
                 }
             }
         }
     }
 
-    pub(in crate::seam) fn decided(&self, role: Role) {
-        self.with(role, |books| {
+    /// Returns the page of a version that is asked beside the split.
+    pub(in crate::seam) fn beside(&self, version: &Name) -> Page {
+        let mut beside = self.beside.borrow_mut();
+        Page::Beside(beside.iter().position(|(known, _)| known == version).unwrap_or_else(|| {
+            beside.push((version.clone(), Box::new(Books::new(Role::Beside))));
+            beside.len() - 1
+        }))
+    }
+
+    pub(in crate::seam) fn decided(&self, page: Page) {
+        self.with(page, |books| {
             books.seen.decided += 1;
             books.seen.in_flight += 1;
         });
@@ -116,12 +143,12 @@ impl EpochBooks {
         self.totals.set((decided + 1, ended));
     }
 
-    pub(in crate::seam) fn answered_head(&self, role: Role, response_time: std::time::Duration) {
-        self.with(role, |books| record(&mut books.response_time, &mut books.seen.response_time, response_time));
+    pub(in crate::seam) fn answered_head(&self, page: Page, response_time: std::time::Duration) {
+        self.with(page, |books| record(&mut books.response_time, &mut books.seen.response_time, response_time));
     }
 
-    pub(in crate::seam) fn ended(&self, role: Role, outcome: Outcome, duration: std::time::Duration) {
-        self.with(role, |books| {
+    pub(in crate::seam) fn ended(&self, page: Page, outcome: Outcome, duration: std::time::Duration) {
+        self.with(page, |books| {
             books.seen.count(outcome);
             books.seen.in_flight = books.seen.in_flight.saturating_sub(1);
             if outcome != Outcome::Failed(Failure::ClientGone) {
@@ -154,7 +181,8 @@ impl EpochBooks {
     /// Returns how many requests of this epoch this worker has in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.stable.borrow().seen.in_flight + self.canary.borrow().as_ref().map_or(0, |b| b.seen.in_flight)
+        let beside: u64 = self.beside.borrow().iter().map(|(_, books)| books.seen.in_flight).sum();
+        self.stable.borrow().seen.in_flight + self.canary.borrow().as_ref().map_or(0, |b| b.seen.in_flight) + beside
     }
 
     /// Seals what was seen since the last time; `None` when there is nothing.
@@ -165,8 +193,10 @@ impl EpochBooks {
         debug_assert_eq!(conserved, Ok(()));
         let observations: Vec<Observation> =
             [self.stable.borrow_mut().seal(), self.canary.borrow_mut().as_mut().and_then(|b| b.seal())].into_iter().flatten().collect();
+        let beside: Vec<(Name, Observation)> =
+            self.beside.borrow_mut().iter_mut().filter_map(|(version, books)| Some((version.clone(), books.seal()?))).collect();
         let (marks, stable_marks) = (hand_over(&self.marks), hand_over(&self.stable_marks));
-        if observations.is_empty() && marks.is_empty() && stable_marks.is_empty() {
+        if observations.is_empty() && beside.is_empty() && marks.is_empty() && stable_marks.is_empty() {
             return None;
         }
         let epoch = &self.epoch;
@@ -177,6 +207,7 @@ impl EpochBooks {
             generation: epoch.generation,
             versions: (epoch.stable.name.clone(), epoch.version(Role::Canary).name.clone()),
             observations,
+            beside,
             marks,
             stable_marks,
         })

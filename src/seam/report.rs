@@ -36,6 +36,8 @@ pub enum Report {
         versions: (Name, Name),
         /// One observation per role that saw anything.
         observations: Vec<Observation>,
+        /// What was asked beside the split, by version: forced and mirrored requests, which no gate sees.
+        beside: Vec<(Name, Observation)>,
         /// The canary's requests one by one, by their start numbers in the rollout.
         marks: Vec<Mark>,
         /// The stable version's requests beside a canary one by one; each worker numbers its own of one rollout, from 1.

@@ -9,8 +9,9 @@ use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::outcome::{Blame, Failure, Outcome, Role};
 use crate::domain::start_order::Fate;
 use crate::domain::time::Timestamp;
+use crate::domain::version::Version;
 use crate::seam::clock::Clock;
-use crate::seam::recorder::EpochBooks;
+use crate::seam::recorder::{EpochBooks, Page};
 use crate::seam::report::Mark;
 use crate::seam::table::{Canary, Epoch, Watch};
 use crate::seam::tripwire::{Claims, Trial};
@@ -117,6 +118,9 @@ pub struct Sample {
     books: Rc<EpochBooks>,
     clock: Clock,
     role: Role,
+    page: Page,
+    /// The version, where it was asked beside the split.
+    beside: Option<Arc<Version>>,
     started: Timestamp,
     response_time: Option<Duration>,
     status: u16,
@@ -132,7 +136,8 @@ impl Sample {
     /// `client` stands for whoever sent it, 0 when that is unknown; only a canary request needs it.
     #[must_use]
     pub fn begin(books: &Rc<EpochBooks>, clock: Clock, role: Role, started: Timestamp, client: u64) -> Self {
-        books.decided(role);
+        let page = Page::Of(role);
+        books.decided(page);
         let flight = match (role, &books.epoch().canary) {
             (Role::Canary, Some(canary)) => Some(Rc::new(Flight::new(canary, canary.trial.begin(), client))),
             _ => None,
@@ -141,7 +146,23 @@ impl Sample {
         if let Some(number) = number {
             books.mark(role, Mark::Started(number, started));
         }
-        Self { books: Rc::clone(books), clock, role, started, response_time: None, status: 0, number, flight, ended: false }
+        let books = Rc::clone(books);
+        Self { books, clock, role, page, beside: None, started, response_time: None, status: 0, number, flight, ended: false }
+    }
+
+    /// Begins the measurement of a request that goes to a version beside the split. It is counted and judged by nobody.
+    #[must_use]
+    pub fn beside(books: &Rc<EpochBooks>, clock: Clock, version: Arc<Version>, started: Timestamp) -> Self {
+        let (role, page) = (Role::Beside, books.beside(&version.name));
+        books.decided(page);
+        let (books, beside) = (Rc::clone(books), Some(version));
+        Self { books, clock, role, page, beside, started, response_time: None, status: 0, number: None, flight: None, ended: false }
+    }
+
+    /// Returns the version that answers.
+    #[must_use]
+    pub fn version(&self) -> &Arc<Version> {
+        self.beside.as_ref().unwrap_or_else(|| self.books.epoch().version(self.role))
     }
 
     /// Returns the canary request as its deadlines see it.
@@ -180,7 +201,7 @@ impl Sample {
         let latency = now.since(self.started);
         self.response_time = Some(latency);
         self.status = status;
-        self.books.answered_head(self.role, latency);
+        self.books.answered_head(self.page, latency);
         let Some(number) = self.number else { return };
         self.books.mark(self.role, Mark::Answered(number, latency));
         let Some(flight) = &self.flight else { return };
@@ -213,10 +234,10 @@ impl Sample {
         if std::mem::replace(&mut self.ended, true) {
             return duration;
         }
-        self.books.ended(self.role, outcome, duration);
+        self.books.ended(self.page, outcome, duration);
         if self.response_time.is_none() && outcome.blame() == Some(Blame::Upstream) {
             // No answer at all must raise the latencies, not vanish from them.
-            self.books.answered_head(self.role, duration);
+            self.books.answered_head(self.page, duration);
         }
         let Some(number) = self.number else { return duration };
         // A 5xx is the version's failure even when its client did not stay for the body; the wire has counted it.

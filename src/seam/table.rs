@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::outcome::Role;
+use crate::domain::route::{Asked, Disagreement, HostPattern, Index, Rule};
 use crate::domain::time::{Timestamp, nanos};
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
+use crate::seam::choice::Choice;
 use crate::seam::spacing::Spacing;
 use crate::seam::sync::{AtomicU64, Ordering};
 use crate::seam::tripwire::Trial;
@@ -98,6 +100,13 @@ impl Epoch {
         }
     }
 
+    /// Says whether a request may go to the canary that was not drawn for it: only while the canary has a share, and the epoch
+    /// has neither tripped nor expired.
+    #[must_use]
+    pub fn admits_beside(&self, now: Timestamp) -> bool {
+        self.weight() > Weight::ZERO && now <= self.valid_until()
+    }
+
     /// Says whether the canary gets nothing but probes.
     #[must_use]
     pub const fn is_probing(&self) -> bool {
@@ -121,13 +130,23 @@ impl Epoch {
     }
 }
 
-/// One route: the hosts it answers for and its epoch.
+/// The route of one service: which requests it answers and its epoch.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Lower-case host names without port; empty for every host.
-    pub hosts: Arc<[String]>,
+    /// Which requests; without a rule all of them.
+    pub rules: Arc<[Rule]>,
     /// The epoch in force.
     pub epoch: Arc<Epoch>,
+    /// What of the requests goes otherwise than by the draw.
+    pub choice: Option<Arc<Choice>>,
+}
+
+impl Route {
+    /// Makes a route that leaves every request to the draw.
+    #[must_use]
+    pub fn new(rules: impl Into<Arc<[Rule]>>, epoch: Arc<Epoch>) -> Self {
+        Self { rules: rules.into(), epoch, choice: None }
+    }
 }
 
 /// What every worker reads once per request.
@@ -135,15 +154,30 @@ pub struct Route {
 pub struct Table {
     /// The number of this table, growing with every publication.
     pub number: u64,
-    /// The routes, in the order of the configuration.
+    /// The routes, in the order of the configuration. Their epochs may be replaced; their rules may not.
     pub routes: Vec<Route>,
+    /// Over all rules of the routes.
+    index: Arc<Index>,
 }
 
 impl Table {
-    /// Finds the route for a host (lower case, without port) and returns its position; routes that name a host come first.
+    /// Makes a table.
     #[must_use]
-    pub fn route(&self, host: &str) -> Option<usize> {
-        let named = self.routes.iter().position(|r| r.hosts.iter().any(|h| h == host));
-        named.or_else(|| self.routes.iter().position(|r| r.hosts.is_empty()))
+    pub fn new(number: u64, routes: Vec<Route>) -> Self {
+        let everything = Rule::for_host(HostPattern::Any);
+        let index = Index::new(routes.iter().enumerate().flat_map(|(at, route)| {
+            let rules = if route.rules.is_empty() { std::slice::from_ref(&everything) } else { &*route.rules };
+            rules.iter().map(move |rule| (rule, at))
+        }));
+        Self { number, routes, index: Arc::new(index) }
+    }
+
+    /// Finds the route of a request and returns its position, `None` where no rule is met.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a version could read the path so that another route, or none, would be found.
+    pub fn route(&self, asked: &Asked<'_>) -> Result<Option<usize>, Disagreement> {
+        self.index.find(asked)
     }
 }

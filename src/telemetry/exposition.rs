@@ -137,6 +137,7 @@ impl Source {
             (&m::ACCEPTED, read(&counters.accepted)),
             (&m::REJECTED, read(&counters.rejected)),
             (&m::REFUSED, read(&counters.refused)),
+            (&m::STICKY_FORGED, read(&counters.choices.sticky_forged)),
             (&m::HANDSHAKES_FAILED, read(&counters.handshakes_failed)),
             (&m::DROPPED, dropped.map_or(0.0, read)),
             (&m::DECISION_AGE, age as f64 / 1e9),
@@ -155,6 +156,19 @@ impl Source {
         if sheet.reserve(2) {
             sheet.value(&m::RELOADS, &["success"], succeeded as f64);
             sheet.value(&m::RELOADS, &["failure"], failed as f64);
+        }
+        let choices = &counters.choices;
+        let kinds = [
+            (&m::FORCED, "forced", &choices.forced),
+            (&m::FORCED, "refused", &choices.force_refused),
+            (&m::MIRRORED, "sent", &choices.mirrored),
+            (&m::MIRRORED, "failed", &choices.mirror_failed),
+            (&m::MIRRORED, "dropped", &choices.mirror_dropped),
+        ];
+        if sheet.reserve(kinds.len()) {
+            for (definition, kind, count) in kinds {
+                sheet.value(definition, &[kind], read(count));
+            }
         }
         if sheet.reserve(Flood::ALL.len()) {
             for (flood, count) in Flood::ALL.iter().zip(&counters.floods) {

@@ -192,6 +192,16 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         count.store(value, Ordering::Relaxed);
     }
     counters.handshakes_failed.store(4, Ordering::Relaxed);
+    let choices = &counters.choices;
+    let counts = [
+        (&choices.forced, 7),
+        (&choices.force_refused, 8),
+        (&choices.sticky_forged, 10),
+        (&choices.mirrored, 11),
+        (&choices.mirror_failed, 12),
+        (&choices.mirror_dropped, 13),
+    ];
+    counts.iter().for_each(|(counter, count)| counter.store(*count, Ordering::Relaxed));
     counters.floods[0].store(6, Ordering::Relaxed);
     let text = text(&figures);
     let expected = [
@@ -218,6 +228,12 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         ("portcullis_requests_refused_total", 3.0),
         ("portcullis_tls_handshakes_failed_total", 4.0),
         (r#"portcullis_http2_floods_total{kind="ping"}"#, 6.0),
+        (r#"portcullis_forced_requests_total{kind="forced"}"#, 7.0),
+        (r#"portcullis_forced_requests_total{kind="refused"}"#, 8.0),
+        ("portcullis_sticky_forged_total", 10.0),
+        (r#"portcullis_mirrored_requests_total{kind="sent"}"#, 11.0),
+        (r#"portcullis_mirrored_requests_total{kind="failed"}"#, 12.0),
+        (r#"portcullis_mirrored_requests_total{kind="dropped"}"#, 13.0),
         ("portcullis_access_log_dropped_total", 9.0),
         ("portcullis_series_omitted", 0.0),
         (concat!("portcullis_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
@@ -274,8 +290,8 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     assert_eq!(omitted as usize % VERSION_SERIES, 0, "a version is left out as a whole");
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
-    // Besides: fifteen of the process and its floods, the rollbacks, two weights, and how many were left out.
-    let others = 15 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
+    // Besides: twenty-one of the process and its floods, the rollbacks, two weights, and how many were left out.
+    let others = 15 + 1 + 5 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
     assert_eq!(series(&text) + omitted as usize, 247 * VERSION_SERIES + others);
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#), Some(1.0));
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.1",role="stable",class="2xx"}"#), Some(0.0));

@@ -103,6 +103,15 @@ pub const RELOAD_TIME: Definition = gauge(
     &[],
     "When the configuration in force was read or confirmed, in seconds since 1970.",
 );
+pub const FORCED: Definition = counter(
+    "portcullis_forced_requests_total",
+    &["kind"],
+    "Requests with a token: forced, or refused and left to the draw because it was forged, had expired or was for something else.",
+);
+pub const STICKY_FORGED: Definition =
+    counter("portcullis_sticky_forged_total", &[], "Cookies that were to keep a user on a version and were not signed here.");
+pub const MIRRORED: Definition =
+    counter("portcullis_mirrored_requests_total", &["kind"], "Copies of requests: sent, failed of these, or dropped instead of sent.");
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
 pub const OMITTED: Definition =
@@ -110,7 +119,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 30] = [
+pub const ALL: [&Definition; 33] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -138,6 +147,9 @@ pub const ALL: [&Definition; 30] = [
     &RELOADS,
     &RELOAD_GOOD,
     &RELOAD_TIME,
+    &FORCED,
+    &STICKY_FORGED,
+    &MIRRORED,
     &DROPPED,
     &OMITTED,
     &BUILD,

@@ -275,7 +275,7 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
     let routes = Routes::default();
     let stable = Arc::new(Version::at("v1".parse().unwrap(), vec![upstream.address]));
     let epoch = Epoch::new("carts".parse().unwrap(), 0, 3, stable, None, Timestamp::NEVER);
-    routes.publish(Table { number: 1, routes: vec![Route { hosts: Vec::new().into(), epoch: Arc::new(epoch) }] });
+    routes.publish(Table::new(1, vec![Route::new([], Arc::new(epoch))]));
     let settings = Settings {
         workers: 1,
         timeouts: proxy::timeouts(),

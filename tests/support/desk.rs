@@ -70,7 +70,8 @@ fn name(text: &str) -> Name {
 fn setup(stable: SocketAddr) -> ServiceSetup {
     ServiceSetup {
         name: name("carts"),
-        hosts: Vec::new(),
+        rules: Vec::new(),
+        choice: None,
         stable: Version::at(name("0.8.1"), vec![stable]),
         canary: None,
         schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap()),
@@ -199,6 +200,7 @@ impl Desk {
             generation: epoch.generation,
             versions: (epoch.version(Role::Stable).name.clone(), epoch.version(Role::Canary).name.clone()),
             observations: vec![seen],
+            beside: Vec::new(),
             marks: Vec::new(),
             stable_marks: Vec::new(),
         };

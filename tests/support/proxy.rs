@@ -1,5 +1,6 @@
 //! The real workers in this process: real sockets, a table published by the test, reports read by the test, drained at the end.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -11,6 +12,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use portcullis::domain::observation::Window;
 use portcullis::domain::outcome::Role;
+use portcullis::domain::route::Rule;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::timeouts::Timeouts;
 use portcullis::domain::version::Version;
@@ -22,6 +24,7 @@ use portcullis::proxy::rules::SettingsSlot;
 use portcullis::proxy::settings::Settings;
 use portcullis::proxy::worker::{Counters, DoorSetup, Parts};
 use portcullis::seam::access::{self, AccessReceiver};
+use portcullis::seam::choice::Choice;
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report};
 use portcullis::seam::routes::Routes;
@@ -54,6 +57,8 @@ pub struct Proxy {
     /// The access log.
     pub access: Mutex<AccessReceiver>,
     reports: Mutex<(Receiver<Report>, Window, Window)>,
+    /// What was reported of versions beside the split.
+    beside: Mutex<BTreeMap<String, Window>>,
     drain: watch::Sender<bool>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -62,7 +67,8 @@ pub struct Proxy {
 pub struct Setup {
     settings: Settings,
     stable: Vec<SocketAddr>,
-    hosts: Vec<String>,
+    rules: Vec<Rule>,
+    choice: Option<Choice>,
     canary: Option<Canary>,
     door: DoorSetup,
 }
@@ -96,7 +102,7 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         pseudonym: "gate-1".to_owned(),
         ..Settings::default()
     };
-    Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None, door: DoorSetup::default() }
+    Setup { settings, stable: stable.into(), rules: Vec::new(), choice: None, canary: None, door: DoorSetup::default() }
 }
 
 impl Setup {
@@ -130,7 +136,13 @@ impl Setup {
 
     /// Answers for these hosts only.
     pub fn for_hosts(mut self, hosts: &[&str]) -> Self {
-        self.hosts = hosts.iter().map(|h| (*h).to_owned()).collect();
+        self.rules = hosts.iter().map(|host| Rule::for_host(host.parse().unwrap())).collect();
+        self
+    }
+
+    /// Lets some requests go otherwise than by the draw.
+    pub fn choosing(mut self, choice: Choice) -> Self {
+        self.choice = Some(choice);
         self
     }
 
@@ -160,7 +172,8 @@ impl Setup {
         let trial = self.canary.as_ref().map(|c| Arc::clone(&c.trial));
         let stable = version("v1", self.stable);
         let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER);
-        routes.publish(Table { number: 1, routes: vec![Route { hosts: self.hosts.into(), epoch: Arc::new(epoch) }] });
+        let route = Route { choice: self.choice.map(Arc::new), ..Route::new(self.rules, Arc::new(epoch)) };
+        routes.publish(Table::new(1, vec![route]));
         let (reports, received) = report::channel();
         let (access, lines) = access::channel();
         let (drain, draining) = watch::channel(false);
@@ -191,7 +204,20 @@ impl Setup {
             })
             .collect();
         let reports = Mutex::new((received, Window::default(), Window::default()));
-        Proxy { address, settings, pressure, succeeded, routes, trial, counters, access: Mutex::new(lines), reports, drain, workers }
+        Proxy {
+            address,
+            settings,
+            pressure,
+            succeeded,
+            routes,
+            trial,
+            counters,
+            access: Mutex::new(lines),
+            reports,
+            beside: Mutex::default(),
+            drain,
+            workers,
+        }
     }
 }
 
@@ -210,12 +236,24 @@ impl Proxy {
         let mut guard = self.reports.lock().unwrap();
         let (reports, stable, canary) = &mut *guard;
         while let Ok(report) = reports.try_recv() {
-            let Report::Observed { observations, .. } = report else { continue };
+            let Report::Observed { observations, beside, .. } = report else { continue };
+            for (version, seen) in &beside {
+                self.beside.lock().unwrap().entry(version.to_string()).or_default().merge(seen);
+            }
             for seen in &observations {
                 if seen.role == Role::Stable { stable.merge(seen) } else { canary.merge(seen) }
             }
         }
         if role == Role::Stable { stable.clone() } else { canary.clone() }
+    }
+
+    /// Waits until as many requests to a version beside the split ended, and returns what was reported.
+    #[track_caller]
+    pub fn beside_ended(&self, version: &str, count: u64) -> Window {
+        eventually("requests beside the split were reported", || {
+            self.window(Role::Stable);
+            self.beside.lock().unwrap().get(version).filter(|window| window.ended() >= count).cloned()
+        })
     }
 
     /// Waits until as many requests of the stable version ended, and returns what was reported.

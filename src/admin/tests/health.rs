@@ -41,7 +41,7 @@ async fn it_is_ready_from_the_first_table_until_it_drains() {
     desk.state.routes = Routes::default();
     let answer = desk.get("/readyz").await;
     assert_eq!((answer.status, answer.text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "no routing table is published yet\n"));
-    desk.state.routes.publish(Table { number: 1, routes: Vec::new() });
+    desk.state.routes.publish(Table::new(1, Vec::new()));
     assert_eq!(desk.get("/readyz").await.status, StatusCode::OK);
 }
 

@@ -139,7 +139,7 @@ impl Desk {
             clock,
         };
         let (drain, draining) = watch::channel(false);
-        routes.publish(Table { number: 1, routes: Vec::new() });
+        routes.publish(Table::new(1, Vec::new()));
         let exposition = Exposition::new(figures).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap().store);

@@ -6,6 +6,7 @@ use super::*;
 use crate::config::AccessLog;
 use crate::domain::gate::{Gate, Inconclusive, Origin, Policy};
 use crate::domain::rollout::{Plan, Ramp, Schedule, Start};
+use crate::domain::route::{HostPattern, Rule};
 use crate::domain::timeouts::Timeouts;
 
 fn gate(text: &str) -> Gate {
@@ -29,7 +30,8 @@ fn the_example_holds_every_key_and_its_defaults() {
     assert_eq!(settings.limits, crate::config::Limits::default());
     let [service] = &settings.services[..] else { panic!() };
     assert_eq!(service.name.as_str(), "carts");
-    assert_eq!(service.hosts, ["carts.example.com"]);
+    assert_eq!(service.rules, [Rule::for_host("carts.example.com".parse().unwrap())]);
+    assert_eq!(service.choice, None);
     assert_eq!((service.stable.name.as_str(), &service.stable.endpoints[..]), ("0.8.1", &["127.0.0.1:8081".parse().unwrap()][..]));
     let canary = service.canary.as_ref().unwrap();
     assert_eq!((canary.name.as_str(), &canary.endpoints[..]), ("0.8.2", &["127.0.0.1:8082".parse().unwrap()][..]));
@@ -56,10 +58,12 @@ fn the_example_knows_every_key() {
         format!("zzz: 1\n{text}").replace("timeouts:\n", "timeouts:\n  zzz: 1\n").replace("- name: carts\n", "- name: carts\n    zzz: 1\n");
     let broken = broken.replace("plan: {start", "plan: {zzz: 1, start").replace("stable: {", "stable: {zzz: 1, ");
     let broken = broken.replace("gates: [", "gates: [{zzz: 1, gate: p95 < 2s}, ").replace("# slo: {", "slo: {zzz: 1, ");
+    let broken = broken.replace("# routes:\n    #   - {", "routes:\n      - {zzz: 1, ").replace("# force: {", "force: {zzz: 1, ");
+    let broken = broken.replacen("# sticky: {", "sticky: {zzz: 1, ", 1).replace("# mirror: {", "mirror: {zzz: 1, ");
     let problems = refused(&broken);
     let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
     let lists: Vec<&str> = hints.filter_map(|hint| hint.strip_prefix("the keys here are ")).collect();
-    assert_eq!(lists.len(), 7, "{lists:?}");
+    assert_eq!(lists.len(), 11, "{lists:?}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(text.contains(&format!("{key}:")), "config/example.yaml does not show {key}");
     }
@@ -72,7 +76,12 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(settings.state, Path::new("/home/u/.local/state/portcullis/127.0.0.1-8080"));
     assert!(settings.trusted_proxies.is_empty());
     let service = &settings.services[0];
-    assert!(service.hosts.is_empty() && service.canary.is_none() && service.gates.is_empty() && service.perfspec.is_none());
+    assert!(
+        service.rules == [Rule::for_host(HostPattern::Any)]
+            && service.canary.is_none()
+            && service.gates.is_empty()
+            && service.perfspec.is_none()
+    );
 }
 
 #[test]
@@ -92,7 +101,7 @@ fn lists_may_be_single_values_and_steps_may_replace_the_ramp() {
     let settings = loaded(&text).settings;
     assert_eq!(settings.listen.len(), 2);
     let service = &settings.services[0];
-    assert_eq!(service.hosts, ["carts.example.com"]);
+    assert_eq!(service.rules, [Rule::for_host("carts.example.com".parse().unwrap())]);
     assert_eq!(service.gates, [gate("p99 < 2s")]);
     let holds: Vec<_> = service
         .schedule

@@ -1,5 +1,6 @@
 //! The configuration as users write it: what is understood, what is refused and how the refusal reads.
 
+mod choice;
 mod files;
 mod flags;
 mod gate_files;
@@ -7,6 +8,7 @@ mod gates;
 mod limits;
 mod problems;
 mod robust;
+mod routes;
 mod values;
 
 use std::ffi::OsString;

@@ -60,7 +60,7 @@ pub fn read_line(line: &str) -> Result<Option<Recorded>, String> {
         let what = what.rsplit_once(" at line").map_or(what.as_str(), |(what, _)| what);
         format!("{what} (column {place}); give a log of Portcullis itself, one JSON object per line")
     })?;
-    let Some(role) = keys.role else { return Ok(None) };
+    let Some(role) = keys.role.filter(|role| *role != Role::Beside) else { return Ok(None) };
     let at: jiff::Timestamp = keys
         .timestamp
         .parse()
@@ -98,6 +98,7 @@ mod tests {
     #[test]
     fn a_request_without_a_version_is_passed_over() {
         assert_eq!(read_line(&LINE.replace("\"role\":\"canary\",", "")), Ok(None));
+        assert_eq!(read_line(&LINE.replace("canary", "beside")), Ok(None), "a forced request says nothing of the canary");
         assert_eq!(read_line("  \r\n"), Ok(None));
     }
 

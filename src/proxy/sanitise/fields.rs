@@ -7,6 +7,10 @@ use crate::proxy::settings::MAX_VALUE;
 
 /// The prefix of fields that only this proxy may set.
 pub const OURS: &str = "x-portcullis-";
+/// The field of ours that carries a token to force a version; the only one that is looked at.
+pub const FORCE: &str = "x-portcullis-version";
+/// The field that marks a copy of a request.
+pub const MIRROR: HeaderName = HeaderName::from_static("x-portcullis-mirror");
 
 /// Says whether a field concerns one connection only and is never passed on (RFC 9110 section 7.6.1).
 ///

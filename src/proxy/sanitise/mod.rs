@@ -12,6 +12,7 @@ mod policy;
 mod request;
 mod response;
 
+pub use fields::{FORCE, MIRROR, OURS};
 pub use host::{HostPort, host_and_port};
 pub use outgoing::Outgoing;
 pub use policy::{Peer, Policy, Refusal, WireNotes};

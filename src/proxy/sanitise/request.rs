@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
-use crate::proxy::sanitise::fields::{self, OURS, Present};
+use crate::proxy::sanitise::fields::{self, FORCE, OURS, Present};
 use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::host::host_and_port;
 use crate::proxy::sanitise::http2;
@@ -30,6 +30,8 @@ pub struct Clean {
     pub host: String,
     /// How its body is delimited; the head has no field for it any more.
     pub framing: Framing,
+    /// What the client wants to force a version with, in the field of this proxy for it. It is not passed on.
+    pub token: Option<HeaderValue>,
 }
 
 /// Refuses a request or cleans its head in place, so that [`Outgoing`](super::Outgoing) can write what stands.
@@ -56,12 +58,13 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
         return refuse(508, "this proxy is already in the request's Via: a routing loop");
     }
     max_forwards(head)?;
+    let token = if present.odd { single(&head.headers, FORCE) } else { None };
     strip(&mut head.headers, present, peer.trusted)?;
     if peer.trusted {
         let host = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         forward::complete(&mut head.headers, peer, &host);
     }
-    Ok(Clean { host, framing })
+    Ok(Clean { host, framing, token })
 }
 
 /// Checks the method, the version and what only the bytes showed.
@@ -183,6 +186,12 @@ fn max_forwards(head: &mut Parts) -> Result<(), Refusal> {
             Ok(())
         }
     }
+}
+
+/// Returns the value of a field that occurs once.
+fn single(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).into_iter();
+    values.next().filter(|_| values.next().is_none()).cloned()
 }
 
 /// Removes hop-by-hop fields, those `Connection` names, the framing, ours, names with underscores, and what an untrusted peer

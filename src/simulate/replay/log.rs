@@ -166,7 +166,7 @@ impl Log {
     pub(super) fn requests(&self, role: Role, doubt: Doubt) -> impl Iterator<Item = Kept> {
         let (kept, longest) = match role {
             Role::Canary => (&self.canary, doubt == Doubt::NotPassing),
-            Role::Stable => (&self.stable, doubt == Doubt::NotFiring),
+            Role::Stable | Role::Beside => (&self.stable, doubt == Doubt::NotFiring),
         };
         kept.iter().map(move |kept| kept.taken(longest))
     }
@@ -178,7 +178,7 @@ impl Log {
     const fn of(&mut self, role: Role) -> &mut Vec<Kept> {
         match role {
             Role::Canary => &mut self.canary,
-            Role::Stable => &mut self.stable,
+            Role::Stable | Role::Beside => &mut self.stable,
         }
     }
 }

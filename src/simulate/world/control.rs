@@ -50,7 +50,7 @@ impl Batch {
     /// Counts a request that begins.
     pub const fn count(&mut self, role: Role) {
         match role {
-            Role::Stable => self.decided.0 += 1,
+            Role::Stable | Role::Beside => self.decided.0 += 1,
             Role::Canary => self.decided.1 += 1,
         }
     }
@@ -85,7 +85,8 @@ impl Control {
     pub fn new(scenario: &Scenario, gates: &[Text<crate::domain::gate::Criterion>], plan: &Ramping, workers: usize, desk: Desk) -> Self {
         let setup = ServiceSetup {
             name: name("service"),
-            hosts: Vec::new(),
+            rules: Vec::new(),
+            choice: None,
             stable: version("v1"),
             canary: None,
             schedule: plan.schedule().expect("the scenario was checked"),

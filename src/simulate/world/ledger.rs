@@ -39,7 +39,7 @@ impl Ledger {
 
     fn tally(&mut self, role: Role) -> &mut Tally {
         match role {
-            Role::Stable => &mut self.stable,
+            Role::Stable | Role::Beside => &mut self.stable,
             Role::Canary => &mut self.canary,
         }
     }

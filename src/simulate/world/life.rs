@@ -181,7 +181,7 @@ impl Life {
         self.check_pick(&epoch, role);
         let weight = epoch.canary.as_ref().map_or(Weight::ZERO, |canary| canary.weight);
         let manner = match role {
-            Role::Stable => self.stable.next(self.now, weight),
+            Role::Stable | Role::Beside => self.stable.next(self.now, weight),
             Role::Canary => {
                 let manner = self.canary.next(self.now, weight);
                 if self.onset_after.is_some_and(|requests| self.canary.answered() > requests) {

@@ -64,7 +64,7 @@ impl Worker {
         let batch = self.batch(epoch);
         match role {
             Role::Canary => batch.marks.push(mark),
-            Role::Stable => batch.stable_marks.push(mark),
+            Role::Stable | Role::Beside => batch.stable_marks.push(mark),
         }
     }
 }
@@ -138,7 +138,7 @@ impl Plane {
         flight.client = 1 + self.chance.below(CLIENTS) as u64;
         flight.number = match (&epoch.canary, role) {
             (Some(canary), Role::Canary) => canary.trial.begin(),
-            (Some(_), Role::Stable) => {
+            (Some(_), Role::Stable | Role::Beside) => {
                 if state.stable.0 != epoch.rollout {
                     state.stable = (epoch.rollout, 0);
                 }
