@@ -80,6 +80,10 @@ pub enum Failure {
     ProxyExhausted,
     /// No version with an endpoint is left to answer.
     NoEndpoint,
+    /// The version holds as many requests, or connections being made, as it may.
+    VersionBusy,
+    /// The request was taken back from a canary whose trial had tripped.
+    TakenBack,
 }
 
 impl Failure {
@@ -97,7 +101,7 @@ impl Failure {
             | Self::ResponseInformational => Blame::Upstream,
             Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone => Blame::Client,
             Self::ProxyExhausted => Blame::Proxy,
-            Self::NoEndpoint => Blame::Policy,
+            Self::NoEndpoint | Self::VersionBusy | Self::TakenBack => Blame::Policy,
         }
     }
 
@@ -109,7 +113,7 @@ impl Failure {
             Self::RequestBodyInvalid => 400,
             Self::RequestBodyTimeout => 408,
             Self::ClientGone => 499,
-            Self::ProxyExhausted | Self::NoEndpoint => 503,
+            Self::ProxyExhausted | Self::NoEndpoint | Self::VersionBusy | Self::TakenBack => 503,
             _ => 502,
         }
     }
@@ -126,8 +130,8 @@ impl Failure {
             Self::ResponseBodyTimeout => "http_response_timeout",
             Self::ResponseBodyCut => "http_response_incomplete",
             Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone => "http_request_error",
-            Self::ProxyExhausted => "connection_limit_reached",
-            Self::NoEndpoint => "destination_unavailable",
+            Self::ProxyExhausted | Self::VersionBusy => "connection_limit_reached",
+            Self::NoEndpoint | Self::TakenBack => "destination_unavailable",
         }
     }
 }

@@ -87,7 +87,7 @@ impl Serve {
         let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        let Reply { head, body } = match sent.and_then(|reply| clean_reply(reply, worker)) {
+        let Reply { head, body } = match sent.map_err(|failed| failed.failure).and_then(|reply| clean_reply(reply, worker)) {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
@@ -109,7 +109,7 @@ impl Serve {
         let tripped = cfg!(debug_assertions) && epoch.canary.as_ref().is_some_and(|c| c.trial.is_tripped());
         let role = epoch.pick(drawn, now);
         debug_assert_eq!(invariants::i2_i12_a_canary_pick_is_allowed(tripped, epoch.valid_until(), now, role), Ok(()));
-        (role, self.worker.pools.of(epoch.version(role)))
+        self.worker.pools.admit(epoch, role, now)
     }
 
     fn refuse(&self, refusal: Refusal, form: Form, access: Option<Box<Access>>) -> Response<Answer> {

@@ -110,7 +110,7 @@ impl Worker {
         Rc::new(Self {
             clock: parts.clock,
             policy: Policy::new(settings.strict, &settings.pseudonym),
-            pools: Pools::default(),
+            pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &settings, rand::rng().random()),
             patrol: Patrol::new(Limits::new(&settings.timeouts)),
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),

@@ -5,6 +5,8 @@
 
 pub mod access;
 pub mod clock;
+pub mod endpoints;
+pub mod reach;
 pub mod recorder;
 pub mod report;
 pub mod routes;
