@@ -259,6 +259,7 @@ fn setup(service: &config::Service) -> ServiceSetup {
         gates: service.gates.clone(),
         policy: service.policy,
         grader: grader(service),
+        rules: service.rules,
     }
 }
 

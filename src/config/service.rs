@@ -1,13 +1,16 @@
 //! Compiles one service: its versions, its gates, its policy and its plan.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
 use crate::config::{gate_files, gates, plan, policy, traffic, values};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::overlap::MOST;
 use crate::domain::timeouts::Timeouts;
+use crate::domain::upkeep::Rules;
 use crate::domain::version::Version;
 use crate::formats::yaml::place::Report;
 
@@ -21,8 +24,9 @@ pub(super) fn compile(
 ) -> Option<Service> {
     let name = spec.name.as_ref().and_then(|text| values::parsed(text, "write for example carts", report));
     let hosts = spec.hosts.as_ref().map(|list| list.value.iter().map(|text| values::host(text, report)).collect::<Vec<_>>());
-    let stable = spec.stable.as_ref().map(|version| compile_version(version, around, report));
-    let canary = spec.canary.as_ref().map(|version| compile_version(version, around, report));
+    let mut names = Vec::new();
+    let stable = spec.stable.as_ref().map(|version| compile_version(version, around, &mut names, report));
+    let canary = spec.canary.as_ref().map(|version| compile_version(version, around, &mut names, report));
     let policy = policy::compile(&spec.policy, report);
     let mut placed = gates::written(&spec.gates, report);
     let files = gate_files::read(&spec.files, base, report);
@@ -49,10 +53,33 @@ pub(super) fn compile(
         policy: policy?,
         schedule: schedule?,
         expected_traffic: expected_traffic.flatten(),
+        rules: rules(spec, report),
+        names,
     })
 }
 
-fn compile_version(spec: &VersionSpec, around: &Surroundings<'_>, report: &Report<'_>) -> Option<Version> {
+/// Compiles what the versions may do for each other.
+fn rules(spec: &ServiceSpec, report: &Report<'_>) -> Rules {
+    let default = Rules::default();
+    let failover = spec.failover.as_ref().map_or(default.failover, |text| match text.value.as_str() {
+        "allow" => true,
+        "deny" => false,
+        other => {
+            let hint = "write deny, or allow to let the canary answer for a stable version that cannot be reached";
+            report.error(&text.place, format!("{other:?} is no rule for a failover"), hint);
+            default.failover
+        }
+    });
+    Rules { rescue: spec.rescue.as_ref().map_or(default.rescue, |flag| flag.value), failover }
+}
+
+/// Compiles a version; where its names lead is added to `names`.
+fn compile_version(
+    spec: &VersionSpec,
+    around: &Surroundings<'_>,
+    names: &mut Vec<(Endpoint, Vec<SocketAddr>)>,
+    report: &Report<'_>,
+) -> Option<Version> {
     let name = spec.version.as_ref().and_then(|text| values::parsed(text, "write for example 0.8.1", report));
     let list = spec.endpoints.as_ref()?;
     if list.value.is_empty() {
@@ -61,12 +88,14 @@ fn compile_version(spec: &VersionSpec, around: &Surroundings<'_>, report: &Repor
     }
     let mut endpoints = Vec::new();
     for text in &list.value {
-        for endpoint in values::endpoints(text, around, report) {
-            if endpoints.contains(&endpoint) {
-                report.error(&text.place, format!("the endpoint {endpoint} occurs twice"), "keep one of the two");
-            }
-            endpoints.push(endpoint);
+        let Some((endpoint, led)) = values::endpoint(text, around, report) else { continue };
+        if endpoints.contains(&endpoint) {
+            report.error(&text.place, format!("the endpoint {endpoint} occurs twice"), "keep one of the two");
         }
+        if !led.is_empty() {
+            names.push((endpoint.clone(), led));
+        }
+        endpoints.push(endpoint);
     }
-    Some(Version::new(name?, endpoints))
+    Some(Version { upkeep: spec.upkeep.compile(report), ..Version::new(name?, endpoints) })
 }

@@ -10,6 +10,8 @@ use crate::domain::gate::perfspec::spec::Spec;
 use crate::domain::gate::{Gate, Policy};
 use crate::domain::rollout::Schedule;
 use crate::domain::timeouts::Timeouts;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
 use crate::formats::tls::TlsFiles;
 
@@ -81,6 +83,10 @@ pub struct Service {
     pub schedule: Schedule,
     /// How many requests per second are expected over both versions, above 0; `None` where nothing is said.
     pub expected_traffic: Option<f64>,
+    /// What its versions may do for each other.
+    pub rules: Rules,
+    /// Where the names among its endpoints led when it was read.
+    pub names: Vec<(Endpoint, Vec<SocketAddr>)>,
 }
 
 /// A perfspec file of a service.

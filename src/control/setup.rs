@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Gate, Policy, Verdict};
 use crate::domain::rollout::Schedule;
+use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
 
 /// How long an epoch with a canary is valid unless the controller renews it: twenty of its ticks.
@@ -37,4 +38,6 @@ pub struct ServiceSetup {
     pub policy: Policy,
     /// Grades a step by the service's gate files.
     pub grader: Option<Grader>,
+    /// What its versions may do for each other.
+    pub rules: Rules,
 }

@@ -1,5 +1,6 @@
 //! The pure core: words, statistics, gates and the rollout machine; no I/O, no clock, no chance, no async.
 
+pub mod destination;
 pub mod endpoint;
 pub mod error_kinds;
 pub mod gate;

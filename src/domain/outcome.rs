@@ -105,6 +105,26 @@ impl Failure {
         }
     }
 
+    /// Says whether another version may make this good: nothing was answered, and it was not for want of time.
+    #[must_use]
+    pub const fn is_rescuable(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionRefused
+                | Self::ConnectionTimeout
+                | Self::ConnectionTerminated
+                | Self::NoEndpoint
+                | Self::VersionBusy
+                | Self::TakenBack
+        )
+    }
+
+    /// Says whether the request went away before its version's time was over, so that its end says nothing of the version.
+    #[must_use]
+    pub const fn is_departure(self) -> bool {
+        matches!(self, Self::ClientGone | Self::TakenBack)
+    }
+
     /// Returns the status code the client gets when no response head was sent yet.
     #[must_use]
     pub const fn status(self) -> u16 {
@@ -159,6 +179,12 @@ impl Outcome {
         }
     }
 
+    /// Says whether it is a failure that [is a departure](Failure::is_departure).
+    #[must_use]
+    pub const fn is_departure(self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.is_departure())
+    }
+
     /// Returns the class for metrics: `1xx` to `5xx`, `error` (no answer) or `aborted` (client gone).
     #[must_use]
     pub const fn class(self) -> Class {
@@ -168,7 +194,7 @@ impl Outcome {
             Self::Answered(300..=399) => Class::Redirection,
             Self::Answered(400..=499) => Class::ClientError,
             Self::Answered(_) => Class::ServerError,
-            Self::Failed(Failure::ClientGone) => Class::Aborted,
+            Self::Failed(Failure::ClientGone | Failure::TakenBack) => Class::Aborted,
             Self::Failed(_) => Class::Error,
         }
     }
@@ -195,7 +221,7 @@ pub enum Class {
     /// No complete answer, for a reason other than the client leaving.
     #[serde(rename = "error")]
     Error,
-    /// The client left.
+    /// The client left, or the request was taken back.
     #[serde(rename = "aborted")]
     Aborted,
 }

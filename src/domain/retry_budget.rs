@@ -70,7 +70,7 @@ mod tests {
                 budget.take(at(0))
             })
             .count();
-        assert_eq!(retries, 2_000 + 20);
+        assert!((2_019..=2_020).contains(&retries), "{retries}");
     }
 
     #[test]

@@ -69,6 +69,21 @@ pub struct Limits {
     pub pending: Option<u32>,
 }
 
+/// What the versions of a service may do for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Stable answers what the canary fails, where that may be repeated.
+    pub rescue: bool,
+    /// The canary answers for a stable version without a usable endpoint.
+    pub failover: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { rescue: true, failover: false }
+    }
+}
+
 /// The results of one endpoint's checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkup {

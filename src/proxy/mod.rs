@@ -12,6 +12,7 @@ pub mod error;
 pub mod listener;
 pub mod passage;
 pub mod patrol;
+pub mod rescue;
 pub mod respond;
 pub mod sanitise;
 pub mod scan;

@@ -16,6 +16,7 @@ use crate::proxy::body::{Answer, Measured};
 use crate::proxy::client;
 use crate::proxy::error;
 use crate::proxy::passage::Passage;
+use crate::proxy::rescue;
 use crate::proxy::respond::Form;
 use crate::proxy::sanitise::{self, Outgoing, Peer, Refusal, WireNotes};
 use crate::proxy::upload::{Source, Upload};
@@ -80,14 +81,14 @@ impl Serve {
         worker.deadlines.watch(&sample, &guard);
         let mut passage = Passage::new(sample, access, &clean);
 
-        // 7. To the version, within one time budget.
+        // 7. To the version, and to stable where a canary fails it, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
         let framing = upload.framing(&head, clean.framing);
         let request = Outgoing::new(head, framing, &self.peer, &worker.policy);
-        let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;
+        let sent = rescue::send(worker, &pool, request, upload, &guard, &mut passage).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        let Reply { head, body } = match sent.map_err(|failed| failed.failure).and_then(|reply| clean_reply(reply, worker)) {
+        let Reply { head, body } = match sent.and_then(|reply| clean_reply(reply, worker)) {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
@@ -147,6 +148,7 @@ impl Serve {
             duration: std::time::Duration::ZERO,
             bytes: 0,
             failure: None,
+            rescued: None,
             refusal: None,
         });
         Some(Box::new(Access { line, sender }))

@@ -191,6 +191,7 @@ impl Worker {
     /// One round: end what takes too long, close what is stale, hand over what was seen.
     pub fn tick(&self) {
         self.patrol.walk();
+        self.deadlines.take_back();
         self.pools.sweep();
         self.close_old_books();
         self.recorder.borrow_mut().report(self.clock.now());

@@ -92,7 +92,9 @@ impl Place {
         }
     }
 
-    fn is_usable(&self) -> bool {
+    /// Says whether it counts as one that can be reached: ready, and nothing is held against it.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
         self.is_ready() && self.probe_from.load(Ordering::Relaxed) == IN
     }
 

@@ -12,6 +12,7 @@ use portcullis::domain::observation::Window;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::timeouts::Timeouts;
+use portcullis::domain::upkeep::Rules;
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
@@ -56,6 +57,7 @@ pub struct Setup {
     hosts: Vec<String>,
     canary: Option<Canary>,
     door: DoorSetup,
+    rules: Rules,
 }
 
 /// Short time-outs for tests; still long enough for a busy machine.
@@ -86,7 +88,7 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         connections: 1_000,
         pseudonym: "gate-1".to_owned(),
     };
-    Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None, door: DoorSetup::default() }
+    Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None, door: DoorSetup::default(), rules: Rules::default() }
 }
 
 impl Setup {
@@ -144,12 +146,18 @@ impl Setup {
         self
     }
 
+    /// Lets the versions do this for each other.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
     /// Starts the workers.
     pub fn start(self) -> Proxy {
         let routes = Routes::default();
         let trial = self.canary.as_ref().map(|c| Arc::clone(&c.trial));
         let stable = version("v1", self.stable);
-        let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER);
+        let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER).with_rules(self.rules);
         routes.publish(Table { number: 1, routes: vec![Route { hosts: self.hosts.into(), epoch: Arc::new(epoch) }] });
         let (reports, received) = report::channel();
         let (access, lines) = access::channel();

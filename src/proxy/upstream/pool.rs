@@ -225,6 +225,12 @@ impl Pools {
             return (Role::Stable, self.of(&epoch.stable));
         }
         pool.on_trial.set(false);
+        if epoch.rules.failover && !pool.reach.standing().is_usable() && epoch.pick(Role::Canary, now) == Role::Canary {
+            let canary = self.of(epoch.version(Role::Canary));
+            if canary.reach.admits(now) {
+                return (Role::Canary, canary);
+            }
+        }
         (picked, pool)
     }
 

@@ -175,7 +175,7 @@ impl Parcel {
             (None, None) => {}
         }
         let Some(exchange) = &mut self.exchange else { return Err(Failure::NoEndpoint) };
-        answer(exchange, guard).await
+        answer(exchange, guard, self.idempotent).await
     }
 }
 
@@ -189,14 +189,19 @@ async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -
     let mut connecting = pin!(connect(address, limit, pool.scratch()));
     poll_fn(|cx| match guard.poll_expired(cx) {
         Some(failure) => Poll::Ready(Err(failure)),
+        None if guard.is_recalled() => Poll::Ready(Err(Failure::TakenBack)),
         None => connecting.as_mut().poll(cx),
     })
     .await
 }
 
-async fn answer(exchange: &mut Exchange, guard: &RequestGuard) -> Result<response::Parts, Failure> {
+async fn answer(exchange: &mut Exchange, guard: &RequestGuard, idempotent: bool) -> Result<response::Parts, Failure> {
     poll_fn(|cx| match exchange.poll_head(cx) {
-        Poll::Pending => guard.poll_expired(cx).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
+        Poll::Pending => match guard.poll_expired(cx) {
+            Some(failure) => Poll::Ready(Err(failure)),
+            None if guard.is_recalled() && exchange.may_move(idempotent) => Poll::Ready(Err(Failure::TakenBack)),
+            None => Poll::Pending,
+        },
         ready => ready,
     })
     .await
