@@ -25,6 +25,8 @@ use crate::domain::gate::perfspec::{Answer, Answers, strict};
 use crate::proxy::certificates::{self, Certificates};
 use crate::proxy::listener;
 use crate::proxy::settings as data_plane;
+use crate::proxy::upstream;
+use crate::proxy::upstream::endpoints::Keeper;
 use crate::proxy::worker::{Counters, DoorSetup, Parts};
 use crate::seam::access::{self, AccessSender};
 use crate::seam::clock::Clock;
@@ -107,9 +109,10 @@ pub fn run(settings: &Settings, ready: impl FnOnce(&Addresses)) -> Result<(), Ap
         listen: listeners.first().map_or_else(Vec::new, |of_worker| of_worker.iter().filter_map(|l| l.local_addr().ok()).collect()),
         admin: admin.local_addr()?,
     };
+    let own = addresses.listen.iter().copied().chain([addresses.admin]).collect();
     let (access, log) = access_log(&settings.access_log)?;
     let (certificates, doors) = doors(&settings.listen)?;
-    let plane = Plane::start(settings, doors, Arc::new(opened.store), &mut listeners, access, log.as_ref())?;
+    let plane = Plane::start(settings, doors, Arc::new(opened.store), &mut listeners, own, access, log.as_ref())?;
     let admin = plane.admin(admin, addresses.admin.ip().is_loopback())?;
     ready(&addresses);
     let (refresh, asked) = std::sync::mpsc::channel();
@@ -168,6 +171,8 @@ struct Plane {
     failed: watch::Receiver<bool>,
     workers: Vec<JoinHandle<()>>,
     controller: JoinHandle<()>,
+    /// Looks after the versions' endpoints until it is dropped.
+    keeper: Keeper,
 }
 
 impl Plane {
@@ -176,11 +181,13 @@ impl Plane {
         doors: Vec<DoorSetup>,
         store: Arc<ServiceStore>,
         listeners: &mut Vec<Vec<TcpListener>>,
+        own: Vec<SocketAddr>,
         access: Option<AccessSender>,
         log: Option<&AccessLog>,
     ) -> Result<Self, AppError> {
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
+        routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
         let (sender, reports) = report::channel();
         let (commands, requests) = Commands::channel(sender.clone());
         let setups = settings.services.iter().map(setup).collect();
@@ -192,6 +199,7 @@ impl Plane {
             board.clone(),
             Inputs { workers: settings.workers.max(1), reports, requests },
         );
+        let keeper = Keeper::start(routes.clone(), clock, own, upstream::endpoints::system)?;
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
         let (drain, draining) = watch::channel(false);
         let (fail, failed) = watch::channel(false);
@@ -218,7 +226,7 @@ impl Plane {
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
         let figures = Figures { board, counters, access_log_dropped: log.map(AccessLog::dropped), clock };
-        Ok(Self { figures, store, commands, routes, drain, failed, workers, controller })
+        Ok(Self { figures, store, commands, routes, drain, failed, workers, controller, keeper })
     }
 
     /// Starts the admin listener; operators may change things only over loopback.
@@ -243,6 +251,7 @@ impl Plane {
             let _ = worker.join();
         }
         admin.stop();
+        drop(self.keeper);
         drop(self.commands);
         let _ = self.controller.join();
     }

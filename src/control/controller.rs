@@ -168,7 +168,7 @@ impl Controller {
 
     fn show(&mut self, now: Timestamp) {
         let show = |service: &Service| ServiceStatus {
-            endpoints: endpoints::shown(self.world.routes.endpoints(), service.epoch()),
+            endpoints: endpoints::shown(self.world.routes.endpoints(), service.versions()),
             ..service.status(now)
         };
         self.world.snapshot.services = self.services.iter().map(show).collect();

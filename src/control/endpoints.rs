@@ -10,7 +10,6 @@ use crate::domain::standing::Standing;
 use crate::domain::version::{Name, Version};
 use crate::seam::endpoints::Endpoints;
 use crate::seam::reach::{Again, Place, Reach};
-use crate::seam::table::Epoch;
 
 /// One endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,10 +45,9 @@ pub struct ReachStatus {
     pub ejections: u64,
 }
 
-/// Shows the versions of an epoch.
-pub fn shown(endpoints: &Endpoints, epoch: &Epoch) -> Vec<ReachStatus> {
-    let canary = epoch.canary.as_ref().map(|canary| (&canary.version, Role::Canary));
-    [Some((&epoch.stable, Role::Stable)), canary].into_iter().flatten().map(|(version, role)| status(endpoints, version, role)).collect()
+/// Shows versions in their roles.
+pub fn shown<'a>(endpoints: &Endpoints, versions: impl Iterator<Item = (&'a Arc<Version>, Role)>) -> Vec<ReachStatus> {
+    versions.map(|(version, role)| status(endpoints, version, role)).collect()
 }
 
 fn status(endpoints: &Endpoints, version: &Arc<Version>, role: Role) -> ReachStatus {

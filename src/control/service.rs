@@ -360,6 +360,12 @@ impl Service {
         }
     }
 
+    /// Iterates over the owner of the traffic and the canary of the current or last rollout.
+    pub fn versions(&self) -> impl Iterator<Item = (&Arc<Version>, Role)> {
+        let canary = self.active.as_ref().map(|active| &active.canary).filter(|canary| !Arc::ptr_eq(canary, &self.owner));
+        std::iter::once((&self.owner, Role::Stable)).chain(canary.map(|canary| (canary, Role::Canary)))
+    }
+
     /// Returns what is shown of it.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> ServiceStatus {

@@ -97,10 +97,10 @@ impl Desk {
             gates: vec![gate],
             policy,
             grader: Some(Arc::new(move |measured, stable| {
-            rules: Default::default(),
                 let stable = stable.map_or_else(String::new, |stable| format!(" against {} failed of stable", stable.classes[4]));
                 (grade, format!("{} requests{stable}", measured.count))
             })),
+            rules: crate::domain::upkeep::Rules::default(),
         };
         let state = ServiceState {
             owner: version("v1"),

@@ -49,6 +49,12 @@ impl Endpoints {
         self.versions().iter().filter_map(|(version, reach)| Some((version.upgrade()?, Arc::clone(reach)))).collect()
     }
 
+    /// Returns the last good answer for a name; nothing where there was none.
+    #[must_use]
+    pub fn known(&self, name: &Endpoint) -> Vec<SocketAddr> {
+        self.0.names.load().get(name).cloned().unwrap_or_default()
+    }
+
     /// Notes where names are, and lets the versions that have them go there. Only one thread may do so at a time.
     pub fn learn(&self, answers: impl IntoIterator<Item = (Endpoint, Vec<SocketAddr>)>) {
         let mut names = HashMap::clone(&self.0.names.load());

@@ -4,4 +4,5 @@ pub mod access_log;
 pub mod exposition;
 pub mod logs;
 mod metrics;
+mod reach;
 mod sheet;

@@ -7,6 +7,7 @@
 mod balance;
 mod connect;
 mod download;
+pub mod endpoints;
 mod exchange;
 mod head;
 mod pool;
