@@ -23,7 +23,8 @@ fn version(reach: &ReachStatus) -> Vec<Vec<String>> {
     if !odd.is_empty() {
         rows.push(vec!["endpoints".to_owned(), format!("{}: {}", reach.version, odd.join(", "))]);
     }
-    let done = [("rescued by stable", reach.rescues), ("given to stable unasked", reach.vetoes), ("turned away by its limits", reach.limited)];
+    let done =
+        [("rescued by stable", reach.rescues), ("given to stable unasked", reach.vetoes), ("turned away by its limits", reach.limited)];
     let done: Vec<String> = done.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
     if !done.is_empty() {
         rows.push(vec!["requests".to_owned(), format!("{}: {}", reach.version, done.join(", "))]);

@@ -236,7 +236,12 @@ impl PolicySpec {
 impl VersionSpec {
     fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
         let mut fields = Fields::open(node, path, report)?;
-        let spec = Self { place: fields.place().clone(), version: fields.text("version"), endpoints: fields.one_or_more("endpoints"), upkeep: UpkeepSpec::read(&mut fields, report) };
+        let spec = Self {
+            place: fields.place().clone(),
+            version: fields.text("version"),
+            endpoints: fields.one_or_more("endpoints"),
+            upkeep: UpkeepSpec::read(&mut fields, report),
+        };
         fields.require("version", "give the version its name, such as 0.8.1");
         fields.require("endpoints", "write where the version listens, such as [\"127.0.0.1:8081\"]");
         fields.close();

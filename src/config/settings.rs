@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
 use crate::domain::gate::{Gate, Policy};
 use crate::domain::rollout::Schedule;
 use crate::domain::timeouts::Timeouts;
-use crate::domain::endpoint::Endpoint;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
 use crate::formats::tls::TlsFiles;

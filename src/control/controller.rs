@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
-use crate::control::endpoints;
 use crate::control::command::{Accepted, Command, CommandError, Request};
+use crate::control::endpoints;
 use crate::control::quiet::Quiet;
 use crate::control::restore::{self, Known};
 use crate::control::service::{Seen, Service, Shell};

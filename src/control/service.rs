@@ -104,7 +104,9 @@ impl Service {
     pub fn new(setup: ServiceSetup, state: ServiceState) -> Self {
         let owner = Arc::new(state.owner.clone());
         let (rollout, generation) = state.rollout.as_ref().map_or((0, 1), |r| (r.id, r.generation.max(1)));
-        let epoch = Arc::new(Epoch::new(setup.name.clone(), rollout, generation, Arc::clone(&owner), None, Timestamp::NEVER).with_rules(setup.rules));
+        let epoch = Arc::new(
+            Epoch::new(setup.name.clone(), rollout, generation, Arc::clone(&owner), None, Timestamp::NEVER).with_rules(setup.rules),
+        );
         Self { setup, state, owner, epoch, active: None, traffic: Traffic::default(), waiting: None, owner_standing: Standing::Usable }
     }
 

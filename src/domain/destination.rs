@@ -67,7 +67,9 @@ mod tests {
 
     #[test]
     fn no_answer_leads_to_the_metadata_of_a_cloud() {
-        for text in ["169.254.169.254:80", "[::ffff:169.254.169.254]:80", "[fe80::1]:80", "[fd00:ec2::254]:80", "0.0.0.0:80", "[ff02::1]:80"] {
+        for text in
+            ["169.254.169.254:80", "[::ffff:169.254.169.254]:80", "[fe80::1]:80", "[fd00:ec2::254]:80", "0.0.0.0:80", "[ff02::1]:80"]
+        {
             assert_eq!(chosen(addresses(&[text])), [], "{text}");
         }
     }
@@ -80,6 +82,9 @@ mod tests {
         assert_eq!(again(addresses(&["127.0.0.1:8081"]), &before, "localhost", &own), addresses(&["127.0.0.1:8081"]));
         let local = addresses(&["127.0.0.1:8081"]);
         assert_eq!(again(local.clone(), &local, "carts", &own), local, "it was so from the start");
-        assert_eq!(again(addresses(&["127.0.0.1:8080", "192.0.2.1:9090", "192.0.2.1:80"]), &local, "carts", &own), addresses(&["192.0.2.1:80"]));
+        assert_eq!(
+            again(addresses(&["127.0.0.1:8080", "192.0.2.1:9090", "192.0.2.1:80"]), &local, "carts", &own),
+            addresses(&["192.0.2.1:80"])
+        );
     }
 }

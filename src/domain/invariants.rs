@@ -145,7 +145,8 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
             let breached = judgement.brake.is_some() || judgement.confirmed.is_some();
             let enough = judgement.passes() || (harmless && before_last_step(before));
             let reachable = before.canary.is_usable() && before.stable.is_usable();
-            from_the_start || (enough && reachable && !breached && !before.warming && (hold_is_over(before, now) || before_last_step(before)))
+            from_the_start
+                || (enough && reachable && !breached && !before.warming && (hold_is_over(before, now) || before_last_step(before)))
         }
         (Phase::Braked, Event::Judged { judgement, .. }) => {
             let in_time = now.since(before.since) < before.policy.confirm_within();

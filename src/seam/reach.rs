@@ -236,7 +236,8 @@ impl Reach {
     pub fn replace(&self, targets: Vec<Endpoint>) {
         let changing = self.changing();
         let before = self.list.load_full();
-        let same = before.places.len() == targets.len() && before.places.iter().zip(&targets).all(|(place, target)| place.target == *target);
+        let same =
+            before.places.len() == targets.len() && before.places.iter().zip(&targets).all(|(place, target)| place.target == *target);
         if !same {
             let known = |target: &Endpoint| before.places.iter().find(|place| place.target == *target).cloned();
             let places = targets.into_iter().map(|target| known(&target).unwrap_or_else(|| Arc::new(Place::new(target, !self.checked))));
@@ -299,7 +300,8 @@ impl Reach {
             return;
         }
         if place.probe_from.load(Ordering::Relaxed) == IN
-            && now.as_nanos().saturating_sub(place.returned.load(Ordering::Relaxed)) > nanos(outlier::LONGEST_TERM) {
+            && now.as_nanos().saturating_sub(place.returned.load(Ordering::Relaxed)) > nanos(outlier::LONGEST_TERM)
+        {
             place.times.store(0, Ordering::Relaxed);
         }
         let times = place.times.load(Ordering::Relaxed).saturating_add(1);

@@ -12,7 +12,7 @@ use portcullis::domain::observation::Window;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::timeouts::Timeouts;
-use portcullis::domain::upkeep::Rules;
+use portcullis::domain::upkeep::{Limits, Rules};
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
@@ -143,6 +143,19 @@ impl Setup {
     /// Lets the canary's requests fail that have no response head after so long.
     pub fn outcome_deadline(mut self, deadline: Duration) -> Self {
         self.canary.as_mut().expect("a canary").outcome_deadline = Some(deadline);
+        self
+    }
+
+    /// Gives the canary this share.
+    pub fn weight(mut self, weight: Weight) -> Self {
+        self.canary.as_mut().expect("a canary").weight = weight;
+        self
+    }
+
+    /// Lets the canary hold so much at once.
+    pub fn canary_limits(mut self, limits: Limits) -> Self {
+        let canary = self.canary.as_mut().expect("a canary");
+        Arc::make_mut(&mut canary.version).upkeep.limits = limits;
         self
     }
 

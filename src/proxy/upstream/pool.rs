@@ -104,8 +104,8 @@ impl Pool {
         }
         let best = |slots: &mut dyn Iterator<Item = &'a Rc<Slot>>| slots.min_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
         best(&mut slots.iter().filter(|slot| slot.place().is_in()).filter(other))
-            // None is in: what is unready is tried all the same, because it is that or nothing. A canary does not come here.
-            .or_else(|| best(&mut slots.iter().filter(other)))
+            // None is in: a first try is made all the same, because it is that or nothing. A canary does not come here.
+            .or_else(|| best(&mut slots.iter().filter(|_| except.is_none())))
     }
 
     /// Makes the slots anew after the endpoints have changed; those that stay keep their connections, those that are gone

@@ -20,7 +20,8 @@ impl Rollout {
     pub(super) fn stand(&mut self, now: Timestamp, canary: Standing, stable: Standing) -> Vec<Effect> {
         self.stable = stable;
         let before = std::mem::replace(&mut self.canary, canary);
-        let has_share = matches!(self.record.phase, Phase::Progressing | Phase::Paused | Phase::Watching) && self.record.weight > Weight::ZERO;
+        let has_share =
+            matches!(self.record.phase, Phase::Progressing | Phase::Paused | Phase::Watching) && self.record.weight > Weight::ZERO;
         if !has_share || before == canary {
             return Vec::new();
         }

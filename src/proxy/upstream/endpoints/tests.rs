@@ -74,7 +74,8 @@ async fn names_are_asked_one_at_a_time_and_lead_the_version_where_the_answer_say
     LocalSet::new()
         .run_until(async {
             let (script, asked) = (Script::default(), Rc::default());
-            let (endpoints, version) = (Endpoints::default(), Arc::new(Version::new("v1".parse().unwrap(), vec!["carts:80".parse().unwrap()])));
+            let (endpoints, version) =
+                (Endpoints::default(), Arc::new(Version::new("v1".parse().unwrap(), vec!["carts:80".parse().unwrap()])));
             let reach = endpoints.of(&version);
             let mut names = Names::new(Vec::new(), scripted(&script, &asked));
             // The resolver hangs: it is asked once, and given up after a while.
@@ -109,7 +110,9 @@ async fn a_check_asks_for_the_path_or_only_connects() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let target = Endpoint::from(listener.local_addr().unwrap());
     let health = Health { path: Some("/ready?x=1".to_owned()), timeout: Duration::from_secs(5), ..Health::default() };
-    for (answer, good) in [("HTTP/1.1 200 OK\r\n\r\n", true), ("HTTP/1.1 302 x\r\n\r\n", true), ("HTTP/1.1 503 x\r\n\r\n", false), ("", false)] {
+    for (answer, good) in
+        [("HTTP/1.1 200 OK\r\n\r\n", true), ("HTTP/1.1 302 x\r\n\r\n", true), ("HTTP/1.1 503 x\r\n\r\n", false), ("", false)]
+    {
         let serving = async {
             use tokio::io::{AsyncReadExt, AsyncWriteExt};
             let mut peer = listener.accept().await.unwrap().0;
