@@ -25,8 +25,7 @@ use crate::domain::gate::perfspec::{Answer, Answers, strict};
 use crate::proxy::certificates::{self, Certificates};
 use crate::proxy::listener;
 use crate::proxy::settings as data_plane;
-use crate::proxy::upstream;
-use crate::proxy::upstream::endpoints::Keeper;
+use crate::proxy::upstream::endpoints::{self, Keeper};
 use crate::proxy::worker::{Counters, DoorSetup, Parts};
 use crate::seam::access::{self, AccessSender};
 use crate::seam::clock::Clock;
@@ -199,7 +198,7 @@ impl Plane {
             board.clone(),
             Inputs { workers: settings.workers.max(1), reports, requests },
         );
-        let keeper = Keeper::start(routes.clone(), clock, own, upstream::endpoints::system)?;
+        let keeper = Keeper::start(routes.clone(), clock, own, endpoints::resolve::system)?;
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
         let (drain, draining) = watch::channel(false);
         let (fail, failed) = watch::channel(false);

@@ -1,5 +1,5 @@
-#![cfg(test)]
 //! Holds the passive health of endpoints to its rules, in virtual time.
+#![cfg(test)]
 
 use std::time::Duration;
 

@@ -216,7 +216,7 @@ fn f31_the_race_for_pooled_connections_costs_no_get_and_doubles_no_post() {
     let upstream = Upstream::start(move |peer| {
         // Each connection answers 1 to 10 requests and closes, before or after it has read the next one.
         let draw = dice.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        let draw = (draw ^ draw >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32;
+        let draw = (draw ^ (draw >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32;
         for _ in 0..=draw % 10 {
             let Some(request) = peer.request() else { return };
             if request.line[0] == "POST" {

@@ -40,8 +40,8 @@ impl Estimate {
 /// Draws two different positions below `count`, which is 2 at least, from one random number.
 pub(super) fn two(count: usize, random: u64) -> (usize, usize) {
     let count = (count as u64).clamp(2, u64::from(u32::MAX));
-    let first = (random & u64::from(u32::MAX)) * count >> 32;
-    let other = (random >> 32) * (count - 1) >> 32;
+    let first = ((random & u64::from(u32::MAX)) * count) >> 32;
+    let other = ((random >> 32) * (count - 1)) >> 32;
     (first as usize, (if other >= first { other + 1 } else { other }) as usize)
 }
 

@@ -1,5 +1,5 @@
-#![cfg(test)]
 //! What a rollout makes of its versions' endpoints; every step is checked against the invariants on the way.
+#![cfg(test)]
 
 use std::time::Duration;
 

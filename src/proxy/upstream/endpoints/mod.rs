@@ -3,14 +3,13 @@
 
 mod health;
 mod names;
+pub mod resolve;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,17 +18,12 @@ use tokio::task::LocalSet;
 
 use crate::proxy::upstream::endpoints::health::Checks;
 use crate::proxy::upstream::endpoints::names::Names;
+use crate::proxy::upstream::endpoints::resolve::Resolve;
 use crate::seam::clock::Clock;
 use crate::seam::routes::Routes;
 
 /// How often is looked at what is due.
 const TURN: Duration = Duration::from_millis(100);
-
-/// The addresses of a name, some time later.
-pub type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
-
-/// Resolves a host name with a port.
-pub type Resolve = Rc<dyn Fn(&str, u16) -> Answer>;
 
 /// The running thread; dropping it ends it.
 pub struct Keeper {
@@ -68,15 +62,6 @@ impl Drop for Keeper {
             let _ = thread.join();
         }
     }
-}
-
-/// Returns the system's resolver, which asks on threads of its own.
-#[must_use]
-pub fn system() -> Resolve {
-    Rc::new(|host, port| {
-        let name = (host.to_owned(), port);
-        Box::pin(async move { tokio::net::lookup_host(name).await.map(Iterator::collect) })
-    })
 }
 
 async fn keep(routes: Routes, clock: Clock, own: Vec<SocketAddr>, resolve: Resolve, mut stopped: watch::Receiver<bool>) {

@@ -17,7 +17,7 @@ use crate::domain::destination;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
-use crate::proxy::upstream::endpoints::Resolve;
+use crate::proxy::upstream::endpoints::resolve::Resolve;
 use crate::seam::endpoints::Endpoints;
 use crate::seam::reach::Reach;
 

@@ -1,10 +1,12 @@
-#![cfg(test)]
 //! Names with a resolver of the test's own, and health checks on real sockets.
+#![cfg(test)]
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::names::Name;
+use super::resolve::system;
 use super::*;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::standing::Standing;
