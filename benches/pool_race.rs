@@ -46,12 +46,11 @@ fn main() -> std::io::Result<ExitCode> {
     plane.routes.publish(support::table(1, &epoch));
     let begun = Instant::now();
     let (gets, posts) = thread::scope(|scope| {
-        let addresses = plane.addresses.as_slice();
-        let spawn = |client: usize| {
-            let to = addresses[client % addresses.len()];
+        let spawn = |(client, to): (usize, &SocketAddr)| {
+            let to = *to;
             scope.spawn(move || ask(to, (client..requests).step_by(CLIENTS)))
         };
-        let clients: Vec<_> = (0..CLIENTS).map(spawn).collect();
+        let clients: Vec<_> = plane.addresses.iter().cycle().take(CLIENTS).enumerate().map(spawn).collect();
         // Somebody must read what the workers report.
         while clients.iter().any(|client| !client.is_finished()) {
             drop(plane.reports.recv_timeout(Duration::from_millis(50)));
@@ -61,7 +60,7 @@ fn main() -> std::io::Result<ExitCode> {
     });
     let doubled = seen.posts.iter().filter(|times| times.load(Ordering::Acquire) > 1).count();
     let deeds = &plane.routes.endpoints().of(&stable).deeds;
-    let stale = deeds.retries[Again::Stale as usize].load(Ordering::Relaxed);
+    let stale = deeds.retries.get(Again::Stale as usize).map_or(0, |count| count.load(Ordering::Relaxed));
     println!("requests {requests} (half GET, half POST), seed {SEED}, {:.1} s", begun.elapsed().as_secs_f64());
     println!("connections closed by the upstream {}", seen.closed.load(Ordering::Relaxed));
     println!("requests sent again because a pooled connection had ended {stale}");
@@ -116,7 +115,7 @@ fn read(socket: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String> {
     let mut buffer = [0; 4096];
     loop {
         if let Some(end) = unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&unread[..end]).to_lowercase();
+            let head = String::from_utf8_lossy(unread.get(..end)?).to_lowercase();
             let whole = end + 4 + if head.starts_with("post") { 2 } else { 0 };
             if unread.len() >= whole {
                 unread.drain(..whole);
@@ -124,7 +123,7 @@ fn read(socket: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String> {
             }
         }
         match socket.read(&mut buffer) {
-            Ok(count @ 1..) => unread.extend_from_slice(&buffer[..count]),
+            Ok(count @ 1..) => unread.extend_from_slice(buffer.get(..count).unwrap_or_default()),
             _ => return None,
         }
     }
@@ -154,12 +153,12 @@ fn is_good(socket: &mut TcpStream, unread: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
     loop {
         if let Some(end) = unread.windows(4).position(|bytes| bytes == b"\r\n\r\n").filter(|end| unread.len() >= end + 6) {
-            let good = unread.starts_with(b"HTTP/1.1 200") && unread[end + 4..].starts_with(b"ok");
+            let good = unread.starts_with(b"HTTP/1.1 200") && unread.get(end + 4..).is_some_and(|body| body.starts_with(b"ok"));
             unread.drain(..end + 6);
             return good;
         }
         match socket.read(&mut buffer) {
-            Ok(count @ 1..) => unread.extend_from_slice(&buffer[..count]),
+            Ok(count @ 1..) => unread.extend_from_slice(buffer.get(..count).unwrap_or_default()),
             _ => return false,
         }
     }
