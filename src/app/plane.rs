@@ -1,7 +1,7 @@
 //! Everything that runs but the admin listener: the controller and the workers.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -24,6 +24,7 @@ use crate::control::status::Board;
 use crate::proxy::listener::{self, Listening};
 use crate::proxy::pressure::Pressure;
 use crate::proxy::rules::SettingsSlot;
+use crate::proxy::upstream::endpoints::{self, Keeper};
 use crate::proxy::worker::{Counters, DoorSetup, Parts};
 use crate::seam::access::AccessSender;
 use crate::seam::clock::Clock;
@@ -38,19 +39,22 @@ pub(super) struct Plane {
     pub(super) commands: Commands,
     pub(super) settings: SettingsSlot,
     pub(super) pseudonym: String,
-    routes: Routes,
+    pub(super) routes: Routes,
     drain: watch::Sender<bool>,
     succeeded: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
     controller: JoinHandle<()>,
+    /// Looks after the versions' endpoints until it is dropped.
+    keeper: Keeper,
 }
 
 impl Plane {
     /// Starts everything; a worker that cannot go on is a wish to end.
     pub(super) fn start(settings: &Settings, given: Given, wishes: &Sender<Wish>) -> Result<Self, AppError> {
-        let Given { doors, store, shares, access, dropped } = given;
+        let Given { doors, store, shares, own, access, dropped } = given;
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
+        routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
         let (sender, reports) = report::channel();
         let (commands, requests) = Commands::channel(sender.clone());
         let setups = settings.services.iter().map(setup::service).collect();
@@ -62,6 +66,7 @@ impl Plane {
             board.clone(),
             Inputs { workers: settings.workers.max(1), reports, requests },
         );
+        let keeper = Keeper::start(routes.clone(), clock, own, endpoints::resolve::system)?;
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
         let (drain, draining) = watch::channel(false);
         let pseudonym = setup::pseudonym();
@@ -93,7 +98,7 @@ impl Plane {
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
         let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads: Arc::default(), clock };
-        Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller })
+        Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller, keeper })
     }
 
     /// Starts the admin listener; operators may change things only over loopback.
@@ -130,6 +135,7 @@ impl Plane {
         if let Some(admin) = admin {
             admin.stop();
         }
+        drop(self.keeper);
         drop(self.commands);
         let _ = self.controller.join();
     }
@@ -143,6 +149,8 @@ pub(super) struct Given {
     pub(super) store: Arc<ServiceStore>,
     /// Each worker's sockets.
     pub(super) shares: Vec<Vec<Listening>>,
+    /// Where this process listens, the admin listener included.
+    pub(super) own: Vec<SocketAddr>,
     /// Where lines of the access log go.
     pub(super) access: Option<AccessSender>,
     /// How many of them were dropped.

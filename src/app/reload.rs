@@ -13,6 +13,7 @@ use crate::config::{Loaded, Service, Settings};
 use crate::control::command::{Accepted, Commands, Order, Wanted};
 use crate::formats::problem::Problem;
 use crate::proxy::rules::SettingsSlot;
+use crate::seam::endpoints::Endpoints;
 use crate::telemetry::reloads::Reloads;
 
 /// Reads the configuration as the program was started with it.
@@ -29,6 +30,7 @@ pub(super) struct Reload {
     files: Vec<PathBuf>,
     commands: Commands,
     settings: SettingsSlot,
+    endpoints: Endpoints,
     pseudonym: String,
     reloads: Arc<Reloads>,
 }
@@ -41,6 +43,7 @@ impl Reload {
             files: loaded.files,
             commands: plane.commands.clone(),
             settings: Arc::clone(&plane.settings),
+            endpoints: plane.routes.endpoints().clone(),
             pseudonym: plane.pseudonym.clone(),
             reloads: Arc::clone(&plane.figures.reloads),
         }
@@ -75,6 +78,7 @@ impl Reload {
             Ok(Accepted::Done(told) | Accepted::Nothing(told)) => told,
             Err(error) => return Err(vec![error.to_string()]),
         };
+        self.endpoints.learn(loaded.settings.services.iter().flat_map(|service| service.names.clone()));
         self.settings.store(Arc::new(setup::data_plane(&loaded.settings, &self.pseudonym)));
         (self.current, self.files) = (loaded.settings, loaded.files);
         Ok(told)
@@ -106,7 +110,8 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
 
 /// Says of each service what is wanted of it, and whether it differs from before in more than where its requests come from.
 fn wanted(old: &[Service], new: &[Service]) -> Vec<Wanted> {
-    let judged = |service: &Service| Service { rules: Vec::new(), choice: None, expected_traffic: None, ..service.clone() };
+    let judged =
+        |service: &Service| Service { rules: Vec::new(), choice: None, expected_traffic: None, names: Vec::new(), ..service.clone() };
     let is_same = |service: &Service| old.iter().any(|before| before.name == service.name && judged(before) == judged(service));
     new.iter().map(|service| Wanted { setup: setup::service(service), anew: !is_same(service) }).collect()
 }

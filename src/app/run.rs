@@ -53,15 +53,16 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         tracing::warn!("{warning}");
     }
     let (access, log) = access_log::start(&settings.access_log)?;
+    let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
     let given = Given {
         doors,
         store: Arc::new(opened.store),
         shares: sockets.for_workers(settings.workers)?,
+        own: addresses.listen.iter().copied().chain([addresses.admin]).collect(),
         access,
         dropped: log.as_ref().map(AccessLog::dropped),
     };
     let plane = Plane::start(settings, given, &wishes)?;
-    let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
     let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback())?;
     ready(&addresses);
     if let Some(predecessor) = predecessor {

@@ -24,6 +24,7 @@ pub(super) fn service(service: &config::Service) -> ServiceSetup {
         gates: service.gates.clone(),
         policy: service.policy,
         grader: grader(service),
+        mutual: service.mutual,
     }
 }
 

@@ -39,6 +39,8 @@ fn service(graded: Vec<Graded>) -> config::Service {
         policy: crate::domain::gate::Policy::default(),
         schedule: Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: None }),
         expected_traffic: None,
+        mutual: crate::domain::upkeep::Rules::default(),
+        names: Vec::new(),
     }
 }
 

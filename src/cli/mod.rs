@@ -8,6 +8,7 @@ mod figures;
 mod http;
 mod leash;
 mod outlook;
+mod reach;
 mod remote;
 mod replay;
 mod results;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::figures::{UNKNOWN, bounds, columns, harmless, quantity, span};
+use crate::cli::reach;
 use crate::cli::remote::{Remote, RemoteError, USUAL};
 use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::domain::gate::evidence;
@@ -82,6 +83,7 @@ fn service(status: &ServiceStatus) -> String {
         None => text.push_str("  no rollout yet\n"),
         Some(rollout) => text.push_str(&told(rollout)),
     }
+    text.push_str(&reach::told(&status.endpoints));
     if !status.rejected.is_empty() {
         let names: Vec<&str> = status.rejected.iter().map(Name::as_str).collect();
         text.push_str(&columns("  ", &[vec!["rejected".to_owned(), names.join(", ")]]));

@@ -64,7 +64,13 @@ fn rollout(phase: Phase) -> RolloutStatus {
 }
 
 fn shown(rollout: RolloutStatus) -> ServiceStatus {
-    ServiceStatus { name: "carts".parse().unwrap(), owner: version("0.8.1"), rollout: Some(rollout), rejected: Vec::new() }
+    ServiceStatus {
+        name: "carts".parse().unwrap(),
+        owner: version("0.8.1"),
+        rollout: Some(rollout),
+        rejected: Vec::new(),
+        endpoints: Vec::new(),
+    }
 }
 
 #[test]

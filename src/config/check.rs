@@ -7,7 +7,7 @@ use crate::config::routes::{Claim, Claimed};
 use crate::config::service_spec::{ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::spec::Spec;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::destination;
 use crate::domain::route::{HostPattern, PathPattern, Rule};
 use crate::formats::yaml::place::{Place, Report};
 
@@ -138,12 +138,9 @@ fn loops(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, 
     let compiled = service.choice.iter().flat_map(|choice| choice.others.iter().map(|other| Some(&**other)));
     let others = spec.others.iter().map(Some).zip(compiled);
     for (written, version) in versions.into_iter().chain(others).filter_map(|(written, version)| Some((written?, version?))) {
-        for endpoint in version.endpoints.iter().filter_map(Endpoint::address) {
-            let own = |address: SocketAddr| {
-                let local = address.ip() == endpoint.ip() || address.ip().is_unspecified() && endpoint.ip().is_loopback();
-                address.port() == endpoint.port() && local
-            };
-            if listen.iter().any(|(address, _)| own(*address)) {
+        let led = |endpoint| service.names.iter().filter(move |(name, _)| name == endpoint).flat_map(|(_, led)| led.iter().copied());
+        for endpoint in version.endpoints.iter().flat_map(|endpoint| endpoint.address().into_iter().chain(led(endpoint))) {
+            if listen.iter().any(|(address, _)| destination::is_own(*address, endpoint)) {
                 let place = written.endpoints.as_ref().map_or(&written.place, |list| &list.place);
                 let message = format!("the endpoint {endpoint} is this proxy itself, so requests would go in a circle");
                 report.error(place, message, "write where the version listens");

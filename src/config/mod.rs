@@ -27,6 +27,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod upkeep;
 mod values;
 
 pub use file::read_text;

@@ -1,5 +1,6 @@
 //! Compiles one service: its versions, its gates, its policy and its plan.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
 use crate::config::{choice, gate_files, gates, plan, policy, traffic, values};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::overlap::MOST;
 use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
+use crate::domain::upkeep::Rules;
 use crate::domain::version::Version;
 use crate::formats::yaml::place::Report;
 use crate::seam::choice::Choice;
@@ -24,9 +27,10 @@ pub(super) fn compile(
     report: &Report<'_>,
 ) -> Option<Service> {
     let name = spec.name.as_ref().and_then(|text| values::parsed(text, "write for example carts", report));
-    let stable = spec.stable.as_ref().map(|version| compile_version(version, around, report));
-    let canary = spec.canary.as_ref().map(|version| compile_version(version, around, report));
-    let others: Vec<_> = spec.others.iter().filter_map(|version| compile_version(version, around, report)).collect();
+    let mut names = Vec::new();
+    let stable = spec.stable.as_ref().map(|version| compile_version(version, around, &mut names, report));
+    let canary = spec.canary.as_ref().map(|version| compile_version(version, around, &mut names, report));
+    let others: Vec<_> = spec.others.iter().filter_map(|version| compile_version(version, around, &mut names, report)).collect();
     let choice = choice::compile(&spec.choice, &others, base, report);
     if let (Some(Choice { force: None, mirror: None, .. }), Some(first)) = (&choice, spec.others.first()) {
         let hint = "write 'force' or 'mirror', or leave the version out";
@@ -59,10 +63,33 @@ pub(super) fn compile(
         policy: policy?,
         schedule: schedule?,
         expected_traffic: expected_traffic.flatten(),
+        mutual: mutual(spec, report),
+        names,
     })
 }
 
-fn compile_version(spec: &VersionSpec, around: &Surroundings<'_>, report: &Report<'_>) -> Option<Version> {
+/// Compiles what the versions may do for each other.
+fn mutual(spec: &ServiceSpec, report: &Report<'_>) -> Rules {
+    let default = Rules::default();
+    let failover = spec.failover.as_ref().map_or(default.failover, |text| match text.value.as_str() {
+        "allow" => true,
+        "deny" => false,
+        other => {
+            let hint = "write deny, or allow to let the canary answer for a stable version that cannot be reached";
+            report.error(&text.place, format!("{other:?} is no rule for a failover"), hint);
+            default.failover
+        }
+    });
+    Rules { rescue: spec.rescue.as_ref().map_or(default.rescue, |flag| flag.value), failover }
+}
+
+/// Compiles a version; where its names lead is added to `names`.
+fn compile_version(
+    spec: &VersionSpec,
+    around: &Surroundings<'_>,
+    names: &mut Vec<(Endpoint, Vec<SocketAddr>)>,
+    report: &Report<'_>,
+) -> Option<Version> {
     let name = spec.version.as_ref().and_then(|text| values::parsed(text, "write for example 0.8.1", report));
     let list = spec.endpoints.as_ref()?;
     if list.value.is_empty() {
@@ -71,12 +98,14 @@ fn compile_version(spec: &VersionSpec, around: &Surroundings<'_>, report: &Repor
     }
     let mut endpoints = Vec::new();
     for text in &list.value {
-        for endpoint in values::endpoints(text, around, report) {
-            if endpoints.contains(&endpoint) {
-                report.error(&text.place, format!("the endpoint {endpoint} occurs twice"), "keep one of the two");
-            }
-            endpoints.push(endpoint);
+        let Some((endpoint, led)) = values::endpoint(text, around, report) else { continue };
+        if endpoints.contains(&endpoint) {
+            report.error(&text.place, format!("the endpoint {endpoint} occurs twice"), "keep one of the two");
         }
+        if !led.is_empty() {
+            names.push((endpoint.clone(), led));
+        }
+        endpoints.push(endpoint);
     }
-    Some(Version::new(name?, endpoints))
+    Some(Version { upkeep: spec.upkeep.compile(report), ..Version::new(name?, endpoints) })
 }

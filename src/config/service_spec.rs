@@ -2,6 +2,7 @@
 
 use crate::config::choice_spec::ChoiceSpec;
 use crate::config::routes::RouteSpec;
+use crate::config::upkeep::UpkeepSpec;
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -25,6 +26,8 @@ pub(super) struct ServiceSpec {
     pub(super) policy: PolicySpec,
     pub(super) expected_traffic: Option<At<String>>,
     pub(super) plan: PlanSpec,
+    pub(super) rescue: Option<At<bool>>,
+    pub(super) failover: Option<At<String>>,
 }
 
 /// A gate, written as a text or as a mapping.
@@ -74,6 +77,7 @@ pub(super) struct VersionSpec {
     pub(super) place: Place,
     pub(super) version: Option<At<String>>,
     pub(super) endpoints: Option<At<Vec<At<String>>>>,
+    pub(super) upkeep: UpkeepSpec,
 }
 
 /// A plan, written as a ramp or as steps.
@@ -123,6 +127,8 @@ impl ServiceSpec {
             policy: PolicySpec::default(),
             expected_traffic: None,
             plan: PlanSpec::Unwritten,
+            rescue: None,
+            failover: None,
             place,
         }
     }
@@ -145,6 +151,8 @@ impl ServiceSpec {
             policy: PolicySpec::read(&mut fields),
             expected_traffic: fields.text("expected_traffic"),
             plan: fields.get("plan").map_or(PlanSpec::Unwritten, |(node, path)| PlanSpec::read(node, path, report)),
+            rescue: fields.boolean("rescue"),
+            failover: fields.text("failover"),
         };
         fields.require("name", "give the service a name, such as carts");
         fields.require("stable", "name the version that owns the traffic, with its endpoints");
@@ -248,7 +256,12 @@ impl VersionSpec {
 
     fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
         let mut fields = Fields::open(node, path, report)?;
-        let spec = Self { place: fields.place().clone(), version: fields.text("version"), endpoints: fields.one_or_more("endpoints") };
+        let spec = Self {
+            place: fields.place().clone(),
+            version: fields.text("version"),
+            endpoints: fields.one_or_more("endpoints"),
+            upkeep: UpkeepSpec::read(&mut fields, report),
+        };
         fields.require("version", "give the version its name, such as 0.8.1");
         fields.require("endpoints", "write where the version listens, such as [\"127.0.0.1:8081\"]");
         fields.close();

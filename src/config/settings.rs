@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
 use crate::domain::gate::{Gate, Policy};
 use crate::domain::rollout::Schedule;
 use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
+use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
 use crate::formats::tls::TlsFiles;
 use crate::seam::choice::Choice;
@@ -115,6 +117,10 @@ pub struct Service {
     pub schedule: Schedule,
     /// How many requests per second are expected over both versions, above 0; `None` where nothing is said.
     pub expected_traffic: Option<f64>,
+    /// What its versions may do for each other.
+    pub mutual: Rules,
+    /// Where the names among its endpoints led when it was read.
+    pub names: Vec<(Endpoint, Vec<SocketAddr>)>,
 }
 
 /// A perfspec file of a service.

@@ -10,6 +10,7 @@ use http::{HeaderName, header};
 use ipnet::IpNet;
 
 use crate::config::surroundings::Surroundings;
+use crate::domain::destination;
 use crate::domain::endpoint::{Endpoint, InvalidEndpoint, is_host};
 use crate::domain::route::HostPattern;
 use crate::domain::time;
@@ -104,32 +105,33 @@ pub(super) fn address(text: &At<String>, report: &Report<'_>) -> Option<SocketAd
     None
 }
 
-/// Reads where a version listens: an address, or a host name that is resolved now. Of a name that has addresses of
-/// both families only the IPv4 ones are taken, because a server behind such a name often listens on one of them only.
-pub(super) fn endpoints(text: &At<String>, around: &Surroundings<'_>, report: &Report<'_>) -> Vec<Endpoint> {
+/// Reads where a version listens: an address, a socket, or a host name, with where that leads now.
+pub(super) fn endpoint(text: &At<String>, around: &Surroundings<'_>, report: &Report<'_>) -> Option<(Endpoint, Vec<SocketAddr>)> {
     let spelled = text.value.as_str();
     let endpoint = match spelled.parse::<Endpoint>() {
         Ok(endpoint) => endpoint,
         Err(InvalidEndpoint(hint)) => {
             report.error(&text.place, format!("{spelled:?} is not an endpoint"), hint);
-            return Vec::new();
+            return None;
         }
     };
-    let Endpoint::Name { host, .. } = &endpoint else { return vec![endpoint] };
+    let Endpoint::Name { host, .. } = &endpoint else { return Some((endpoint, Vec::new())) };
     let resolved = (around.resolve)(spelled)
         .and_then(|addresses| if addresses.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(addresses) });
     match resolved {
         Ok(addresses) => {
-            let any_v4 = addresses.iter().any(SocketAddr::is_ipv4);
-            let mut addresses: Vec<_> = addresses.into_iter().filter(|address| address.is_ipv4() || !any_v4).collect();
-            addresses.sort_unstable();
-            addresses.dedup();
-            addresses.into_iter().map(Endpoint::Address).collect()
+            let led = destination::chosen(addresses);
+            if led.is_empty() {
+                let hint = "let the name lead to the version, not to a link-local, multicast or unspecified address";
+                report.error(&text.place, format!("the host name {host:?} leads to no address that may be connected to"), hint);
+                return None;
+            }
+            Some((endpoint, led))
         }
         Err(error) => {
             let hint = "see that the name is right and the resolver can be reached, or write the IP address";
             report.error(&text.place, format!("the host name {host:?} cannot be resolved: {error}"), hint);
-            Vec::new()
+            None
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::judge::{Arm, Judge, Judgement};
 use crate::domain::observation::{Observation, Window};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Arming, Phase, Record, Rollout, ServiceState};
+use crate::domain::standing::Standing;
 use crate::domain::start_order::Fate;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
@@ -327,7 +328,11 @@ impl Active {
         let durable = state.rollout.as_ref().is_some_and(|r| r.id == record.id && r.phase == record.phase);
         RolloutStatus {
             steps: self.machine.plan().steps().len(),
-            weight: if record.phase.is_terminal() { record.weight } else { epoch.weight() },
+            weight: match self.machine.standings().0 {
+                _ if record.phase.is_terminal() => record.weight,
+                Standing::Usable => epoch.weight(),
+                _ => Weight::ZERO,
+            },
             gates: self.judgement.gates.clone(),
             file: self.file.clone(),
             needs: self.judgement.needs(),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
+use crate::control::endpoints;
 use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
 use crate::control::restore::Known;
 use crate::control::service::{Seen, Service, Shell};
 use crate::control::setup::{ServiceSetup, TICK};
-use crate::control::status::{Board, Notice, Snapshot, VERSIONS};
+use crate::control::status::{Board, Notice, ServiceStatus, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Entry, Event, Phase, ServiceState};
+use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::seam::clock::{Clock, wall};
@@ -68,6 +70,10 @@ impl Shell for World {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    fn standing(&self, version: &Arc<Version>) -> Standing {
+        self.routes.endpoints().of(version).standing()
     }
 
     fn rolled_back(&mut self, service: &Name) {
@@ -182,7 +188,11 @@ impl Controller {
     }
 
     fn show(&mut self, now: Timestamp) {
-        self.world.snapshot.services = self.services.iter().map(|service| service.status(now)).collect();
+        let show = |service: &Service| ServiceStatus {
+            endpoints: endpoints::shown(self.world.routes.endpoints(), service.versions()),
+            ..service.status(now)
+        };
+        self.world.snapshot.services = self.services.iter().map(show).collect();
         self.world.snapshot.judged_ns = now.as_nanos();
         self.world.board.show(self.world.snapshot.clone());
     }

@@ -7,6 +7,7 @@ mod active;
 mod arming;
 pub mod command;
 pub mod controller;
+pub mod endpoints;
 pub mod quiet;
 mod reconfigure;
 pub mod restore;

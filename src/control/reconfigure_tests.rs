@@ -53,6 +53,7 @@ fn setup(name: &str, canary: &str) -> ServiceSetup {
         gates: vec![Gate::written("p95 < 1s".parse().unwrap())],
         policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
         grader: None,
+        mutual: crate::domain::upkeep::Rules::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::outlook;
 use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollout, ServiceState};
+use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
@@ -35,6 +36,10 @@ pub trait Shell {
     fn now(&self) -> Timestamp;
     /// Counts a rollback.
     fn rolled_back(&mut self, service: &Name);
+    /// Returns whether a version can be reached.
+    fn standing(&self, _version: &Arc<Version>) -> Standing {
+        Standing::Usable
+    }
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
     /// Lets the machine take in one event; a shell that watches checks the step on the way.
@@ -73,6 +78,8 @@ pub struct Service {
     traffic: Traffic,
     /// The version whose rollout begins as soon as the traffic is known.
     waiting: Option<Version>,
+    /// How the owner's endpoints stood when they were last looked at.
+    owner_standing: Standing,
 }
 
 /// What a worker saw of one epoch of a service.
@@ -97,8 +104,10 @@ impl Service {
     pub fn new(setup: ServiceSetup, state: ServiceState) -> Self {
         let owner = Arc::new(state.owner.clone());
         let (rollout, generation) = state.rollout.as_ref().map_or((0, 1), |r| (r.id, r.generation.max(1)));
-        let epoch = Arc::new(Epoch::new(setup.name.clone(), rollout, generation, Arc::clone(&owner), None, Timestamp::NEVER));
-        Self { setup, state, owner, epoch, active: None, traffic: Traffic::default(), waiting: None }
+        let epoch = Arc::new(
+            Epoch::new(setup.name.clone(), rollout, generation, Arc::clone(&owner), None, Timestamp::NEVER).with_rules(setup.mutual),
+        );
+        Self { setup, state, owner, epoch, active: None, traffic: Traffic::default(), waiting: None, owner_standing: Standing::Usable }
     }
 
     /// Takes the place of a service of the same name; its routing is a change after the last one.
@@ -108,7 +117,7 @@ impl Service {
         let Epoch { rollout, generation, .. } = *service.epoch;
         let generation = generation.max(before.epoch.generation + 1);
         let (name, owner) = (service.setup.name.clone(), Arc::clone(&service.owner));
-        service.epoch = Arc::new(Epoch::new(name, rollout, generation, owner, None, Timestamp::NEVER));
+        service.epoch = Arc::new(Epoch::new(name, rollout, generation, owner, None, Timestamp::NEVER).with_rules(service.setup.mutual));
         service
     }
 
@@ -250,7 +259,8 @@ impl Service {
         }
         let canary = active.arm(arming, weight, generation, now);
         let (name, rollout) = (self.setup.name.clone(), active.machine.record().id);
-        self.epoch = Arc::new(Epoch::new(name, rollout, generation, Arc::clone(&self.owner), canary, now + VALIDITY));
+        let epoch = Epoch::new(name, rollout, generation, Arc::clone(&self.owner), canary, now + VALIDITY);
+        self.epoch = Arc::new(epoch.with_rules(self.setup.mutual));
         shell.publish(&self.setup.name, Arc::clone(&self.epoch));
     }
 
@@ -330,6 +340,21 @@ impl Service {
         }
     }
 
+    /// Tells people when the owner of the traffic can no longer be reached, or can again, and the machine how both stand.
+    fn check_endpoints(&mut self, now: Timestamp, shell: &mut dyn Shell) {
+        let stable = shell.standing(&self.owner);
+        let before = std::mem::replace(&mut self.owner_standing, stable);
+        if before.is_usable() != stable.is_usable() {
+            let again = if stable.is_usable() { " again" } else { ": its requests fail" };
+            shell.notify(&self.setup.name, format!("{} {stable}{again}", self.owner.name), !stable.is_usable());
+        }
+        let Some(active) = self.active.as_ref().filter(|a| !a.machine.record().phase.is_terminal()) else { return };
+        let canary = shell.standing(&active.canary);
+        if active.machine.standings() != (canary, stable) {
+            self.drive(Event::Endpoints { canary, stable }, now, shell);
+        }
+    }
+
     /// Begins the step again when its epoch had expired: nobody judged, and the canary got nothing.
     fn check_lapse(&mut self, now: Timestamp, shell: &mut dyn Shell) {
         if self.progressing().is_none() || self.epoch.canary.is_none() || now <= self.epoch.valid_until() {
@@ -346,6 +371,7 @@ impl Service {
     pub fn tick(&mut self, now: Timestamp, known_until: Timestamp, shell: &mut dyn Shell) {
         self.traffic.tick(now);
         self.begin_waiting(now, shell);
+        self.check_endpoints(now, shell);
         self.check_trip(now, shell);
         self.check_lapse(now, shell);
         let Some(active) = &mut self.active else { return };
@@ -367,6 +393,12 @@ impl Service {
         }
     }
 
+    /// Iterates over the owner of the traffic and the canary of the current or last rollout.
+    pub fn versions(&self) -> impl Iterator<Item = (&Arc<Version>, Role)> {
+        let canary = self.active.as_ref().map(|active| &active.canary).filter(|canary| !Arc::ptr_eq(canary, &self.owner));
+        std::iter::once((&self.owner, Role::Stable)).chain(canary.map(|canary| (canary, Role::Canary)))
+    }
+
     /// Returns what is shown of it.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> ServiceStatus {
@@ -374,7 +406,13 @@ impl Service {
             Some(active) => Some(active.status(&self.epoch, &self.state, now)),
             None => self.state.rollout.as_ref().map(|record| RolloutStatus { durable: true, ..bare_status(record) }),
         };
-        ServiceStatus { name: self.setup.name.clone(), owner: (*self.owner).clone(), rollout, rejected: self.state.rejected.clone() }
+        ServiceStatus {
+            name: self.setup.name.clone(),
+            owner: (*self.owner).clone(),
+            rollout,
+            rejected: self.state.rejected.clone(),
+            endpoints: Vec::new(),
+        }
     }
 }
 

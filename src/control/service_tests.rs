@@ -102,6 +102,7 @@ impl Desk {
                 let stable = stable.map_or_else(String::new, |stable| format!(" against {} failed of stable", stable.classes[4]));
                 (grade, format!("{} requests{stable}", measured.count))
             })),
+            mutual: crate::domain::upkeep::Rules::default(),
         };
         let state = ServiceState {
             owner: version("v1"),

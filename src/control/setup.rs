@@ -7,6 +7,7 @@ use crate::domain::gate::live::Measured;
 use crate::domain::gate::{Gate, Policy, Verdict};
 use crate::domain::rollout::Schedule;
 use crate::domain::route::Rule;
+use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
 use crate::seam::choice::Choice;
 
@@ -41,4 +42,6 @@ pub struct ServiceSetup {
     pub policy: Policy,
     /// Grades a step by the service's gate files.
     pub grader: Option<Grader>,
+    /// What its versions may do for each other.
+    pub mutual: Rules,
 }

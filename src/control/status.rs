@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
+use crate::control::endpoints::ReachStatus;
 use crate::control::terms::{PlanStatus, PolicyStatus};
 use crate::domain::gate::{Evidence, Verdict};
 use crate::domain::judge::GateStatus;
@@ -105,6 +106,9 @@ pub struct ServiceStatus {
     pub rollout: Option<RolloutStatus>,
     /// Versions that were rolled back and stay so until someone asks for a retry.
     pub rejected: Vec<Name>,
+    /// The endpoints of the versions that have a part now.
+    #[serde(default)]
+    pub endpoints: Vec<ReachStatus>,
 }
 
 /// Something people were told.

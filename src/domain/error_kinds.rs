@@ -78,7 +78,9 @@ impl ErrorKinds {
                 | Failure::RequestBodyTimeout
                 | Failure::ClientGone
                 | Failure::ProxyExhausted
-                | Failure::NoEndpoint => Self::NONE,
+                | Failure::NoEndpoint
+                | Failure::VersionBusy
+                | Failure::TakenBack => Self::NONE,
             },
         }
     }
@@ -159,6 +161,8 @@ mod tests {
             Failure::ClientGone,
             Failure::ProxyExhausted,
             Failure::NoEndpoint,
+            Failure::VersionBusy,
+            Failure::TakenBack,
         ];
         let answers = [200, 302, 404, 500, 503, 599].map(Outcome::Answered);
         for outcome in failures.map(Outcome::Failed).into_iter().chain(answers) {

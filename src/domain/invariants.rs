@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::domain::gate::Policy;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect, Event, View};
-use crate::domain::rollout::record::{Phase, Record};
+use crate::domain::rollout::record::{ENDPOINTS, Phase, Record};
+use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::weight::Weight;
 
@@ -143,7 +144,9 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
             let harmless = before.plan.harm().is_some() && judgement.harm_cap.is_some_and(|cap| cap >= record.weight);
             let breached = judgement.brake.is_some() || judgement.confirmed.is_some();
             let enough = judgement.passes() || (harmless && before_last_step(before));
-            from_the_start || (enough && !breached && !before.warming && (hold_is_over(before, now) || before_last_step(before)))
+            let reachable = before.canary.is_usable() && before.stable.is_usable();
+            from_the_start
+                || (enough && reachable && !breached && !before.warming && (hold_is_over(before, now) || before_last_step(before)))
         }
         (Phase::Braked, Event::Judged { judgement, .. }) => {
             let in_time = now.since(before.since) < before.policy.confirm_within();
@@ -183,6 +186,8 @@ pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp,
         let watched = before.record.phase == Phase::Watching
             && matches!(event, Event::Judged { judgement, .. } if judgement.brake.is_none() && judgement.confirmed.is_none())
             && now.since(before.since) >= before.policy.watch;
+        let passed = passed && before.canary.is_usable() && before.stable.is_usable();
+        let watched = watched && before.canary.is_usable();
         let earned = if phase == Phase::Promoted { watched || (passed && before.policy.watch.is_zero()) } else { passed };
         hold("I6", earned && last, || {
             format!("{} on {event:?} at step {} with {}", phase.as_str(), before.record.step, before.record.weight)
@@ -212,7 +217,9 @@ pub fn i8_a_breach_latches(before: &View<'_>, event: &Event, after: &Record) -> 
     hold("I8", before.record.phase != Phase::RolledBack || after.phase == Phase::RolledBack, || {
         format!("rolled back became {}", after.phase.as_str())
     })?;
-    let tripped = matches!(event, Event::Tripped(_)) && !before.record.phase.is_terminal();
+    let lost = matches!(event, Event::Endpoints { canary: Standing::Failed, .. }) && before.canary != Standing::Failed;
+    let lost = lost && before.record.weight > Weight::ZERO;
+    let tripped = (matches!(event, Event::Tripped(_)) || lost) && !before.record.phase.is_terminal();
     let taken = after.phase == Phase::RolledBack || (after.phase == Phase::Braked && before.policy.confirms());
     hold("I8", !tripped || (taken && after.weight == Weight::ZERO), || format!("a trip led to {}", after.phase.as_str()))
 }
@@ -251,7 +258,7 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
 }
 
 /// I26: each journal entry says why, and one by which a gate takes the canary's share away carries its evidence or the gate
-/// file's own words.
+/// file's own words; one that follows from the canary's endpoints has none but its reason.
 ///
 /// # Errors
 ///
@@ -260,7 +267,8 @@ pub fn i26_changes_explain_themselves(effects: &[Effect]) -> Result<(), Broken> 
     for effect in effects {
         let Effect::Persist { entry, .. } = effect else { continue };
         hold("I26", !entry.reason.is_empty() && !entry.actor.is_empty(), || format!("{entry:?} says nothing"))?;
-        let explained = entry.phase != Phase::Braked || entry.evidence.as_ref().is_some_and(|e| !e.gate.is_empty());
+        let by_gate = entry.phase == Phase::Braked && entry.actor != ENDPOINTS;
+        let explained = !by_gate || entry.evidence.as_ref().is_some_and(|e| !e.gate.is_empty());
         hold("I26", explained, || format!("{entry:?} has no evidence"))?;
     }
     Ok(())

@@ -76,6 +76,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Resume { actor: "ann".to_owned(), reason: "fixed".to_owned() }),
         1 => Just(confirmed()),
         1 => Just(Event::Lapsed),
+        2 => any_endpoints(),
         1 => Just(Event::Judged {
             judgement: Box::new(Judgement { harm_cap: Some(Weight::FULL), ..judgement(Verdict::Inconclusive) }),
             file: None,
@@ -86,6 +87,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(judged(Verdict::Fail, None)),
         1 => Just(judged(Verdict::Pass, Some(Verdict::Fail))),
     ]
+}
+
+fn any_endpoints() -> impl Strategy<Value = Event> {
+    let standing = || prop_oneof![3 => Just(Standing::Usable), 1 => Just(Standing::Absent), 1 => Just(Standing::Failed)];
+    (standing(), standing()).prop_map(|(canary, stable)| Event::Endpoints { canary, stable })
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {

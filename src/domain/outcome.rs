@@ -83,6 +83,10 @@ pub enum Failure {
     ProxyExhausted,
     /// No version with an endpoint is left to answer.
     NoEndpoint,
+    /// The version holds as many requests, or connections being made, as it may.
+    VersionBusy,
+    /// The request was taken back from a canary whose trial had tripped.
+    TakenBack,
 }
 
 impl Failure {
@@ -100,8 +104,28 @@ impl Failure {
             | Self::ResponseInformational => Blame::Upstream,
             Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone => Blame::Client,
             Self::ProxyExhausted => Blame::Proxy,
-            Self::NoEndpoint => Blame::Policy,
+            Self::NoEndpoint | Self::VersionBusy | Self::TakenBack => Blame::Policy,
         }
+    }
+
+    /// Says whether another version may make this good: nothing was answered, and it was not for want of time.
+    #[must_use]
+    pub const fn is_rescuable(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionRefused
+                | Self::ConnectionTimeout
+                | Self::ConnectionTerminated
+                | Self::NoEndpoint
+                | Self::VersionBusy
+                | Self::TakenBack
+        )
+    }
+
+    /// Says whether the request went away before its version's time was over, so that its end says nothing of the version.
+    #[must_use]
+    pub const fn is_departure(self) -> bool {
+        matches!(self, Self::ClientGone | Self::TakenBack)
     }
 
     /// Returns the status code the client gets when no response head was sent yet.
@@ -112,7 +136,7 @@ impl Failure {
             Self::RequestBodyInvalid => 400,
             Self::RequestBodyTimeout => 408,
             Self::ClientGone => 499,
-            Self::ProxyExhausted | Self::NoEndpoint => 503,
+            Self::ProxyExhausted | Self::NoEndpoint | Self::VersionBusy | Self::TakenBack => 503,
             _ => 502,
         }
     }
@@ -129,8 +153,8 @@ impl Failure {
             Self::ResponseBodyTimeout => "http_response_timeout",
             Self::ResponseBodyCut => "http_response_incomplete",
             Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone => "http_request_error",
-            Self::ProxyExhausted => "connection_limit_reached",
-            Self::NoEndpoint => "destination_unavailable",
+            Self::ProxyExhausted | Self::VersionBusy => "connection_limit_reached",
+            Self::NoEndpoint | Self::TakenBack => "destination_unavailable",
         }
     }
 }
@@ -158,6 +182,12 @@ impl Outcome {
         }
     }
 
+    /// Says whether it is a failure that [is a departure](Failure::is_departure).
+    #[must_use]
+    pub const fn is_departure(self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.is_departure())
+    }
+
     /// Returns the class for metrics: `1xx` to `5xx`, `error` (no answer) or `aborted` (client gone).
     #[must_use]
     pub const fn class(self) -> Class {
@@ -167,7 +197,7 @@ impl Outcome {
             Self::Answered(300..=399) => Class::Redirection,
             Self::Answered(400..=499) => Class::ClientError,
             Self::Answered(_) => Class::ServerError,
-            Self::Failed(Failure::ClientGone) => Class::Aborted,
+            Self::Failed(Failure::ClientGone | Failure::TakenBack) => Class::Aborted,
             Self::Failed(_) => Class::Error,
         }
     }
@@ -194,7 +224,7 @@ pub enum Class {
     /// No complete answer, for a reason other than the client leaving.
     #[serde(rename = "error")]
     Error,
-    /// The client left.
+    /// The client left, or the request was taken back.
     #[serde(rename = "aborted")]
     Aborted,
 }

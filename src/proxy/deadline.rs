@@ -31,6 +31,12 @@ impl Entry {
         self.flight.is_settled(self.due)
     }
 
+    /// Says whether its canary gets nothing any more and stable may answer instead.
+    fn is_lost(&self) -> bool {
+        let epoch = self.books.epoch();
+        epoch.rules.rescue && epoch.canary.as_ref().is_some_and(|canary| canary.trial.is_tripped())
+    }
+
     /// Counts the breach when it has not had its say; says whether that tripped the trial.
     fn expire(&self) -> bool {
         if self.due == Due::Outcome && self.guard.is_owed() {
@@ -90,6 +96,7 @@ impl Deadlines {
     /// Counts the breach of every request whose limit has passed, and returns when the next one comes due.
     pub fn expire(&self, now: Timestamp) -> Option<Timestamp> {
         let mut lanes = self.lanes.borrow_mut();
+        let mut tripped = false;
         for lane in lanes.iter_mut() {
             while lane.queue.front().is_some_and(|front| front.at <= now || front.is_settled()) {
                 // A request that is settled has had its say; its claim fails here.
@@ -97,10 +104,28 @@ impl Deadlines {
                     && entry.expire()
                 {
                     Sample::announce_trip(&entry.books, now, self.clock.now());
+                    tripped = true;
+                    if entry.is_lost() {
+                        entry.guard.recall();
+                    }
                 }
             }
         }
+        drop(lanes);
+        if tripped {
+            self.take_back();
+        }
+        let lanes = self.lanes.borrow();
         lanes.iter().filter_map(|lane| lane.queue.front()).map(|front| front.at).min()
+    }
+
+    /// Asks for every request back that waits for the answer of a canary whose trial has tripped, where that is allowed.
+    pub fn take_back(&self) {
+        for lane in self.lanes.borrow().iter() {
+            for entry in lane.queue.iter().filter(|entry| !entry.is_settled() && entry.is_lost()) {
+                entry.guard.recall();
+            }
+        }
     }
 
     /// Returns how many deadlines are pending.

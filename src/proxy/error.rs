@@ -25,6 +25,8 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
         Failure::ClientGone => "the client left",
         Failure::ProxyExhausted => "the proxy has no connection left to make",
         Failure::NoEndpoint => "the service has no endpoint",
+        Failure::VersionBusy => "the service has as many requests in flight as it may",
+        Failure::TakenBack => "the request was taken back from a version that is rolled back",
     };
     let mut response = respond::problem(status, detail, form);
     let headers = response.headers_mut();

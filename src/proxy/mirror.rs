@@ -138,8 +138,10 @@ async fn exchange(
     guard: &Rc<RequestGuard>,
     worker: &Worker,
 ) -> Result<(), Failure> {
-    let Reply { mut head, mut body } = upstream::send(pool, request, upload, guard, worker.rules().settings.timeouts.connect).await?;
-    sanitise::response(&mut head, &worker.rules().policy.via)?;
+    let rules = worker.rules();
+    let sent = upstream::send(pool, request, upload, guard, rules.settings.timeouts.connect).await;
+    let Reply { mut head, mut body } = sent.map_err(|failed| failed.failure)?;
+    sanitise::response(&mut head, &rules.policy.via)?;
     sample.head(head.status.as_u16());
     let mut read = 0;
     while !body.is_end_stream() {

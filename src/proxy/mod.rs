@@ -15,6 +15,7 @@ mod mirror;
 pub mod passage;
 pub mod patrol;
 pub mod pressure;
+pub mod rescue;
 pub mod respond;
 pub mod rules;
 pub mod sanitise;

@@ -1,8 +1,12 @@
 //! One request between decision and end: its measurement and its line of the access log, which begin and end together.
 
-use crate::domain::outcome::Failure;
+use std::rc::Rc;
+
+use crate::domain::outcome::{Failure, Role};
+use crate::domain::time::Timestamp;
 use crate::proxy::sanitise::Clean;
 use crate::seam::access::Access;
+use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::Sample;
 
 /// A request that was given to a version. Dropping it before its end says that the client left.
@@ -36,6 +40,34 @@ impl Passage {
             access.line.status = status;
             access.line.response_time = sample.response_time();
         }
+    }
+
+    /// Says whether stable may make this failure good.
+    #[must_use]
+    pub fn is_rescuable(&self, failure: Failure) -> bool {
+        let of_canary = self.sample.as_ref().filter(|sample| sample.role() == Role::Canary);
+        of_canary.is_some_and(|sample| failure.is_rescuable() && sample.epoch().rules.rescue)
+    }
+
+    /// Returns the books the measurement goes to.
+    #[must_use]
+    pub fn books(&self) -> Option<Rc<EpochBooks>> {
+        self.sample.as_ref().map(|sample| Rc::clone(sample.books()))
+    }
+
+    /// Ends the measurement of the version that failed and begins that of the one that takes over `now`; the line of the
+    /// access log becomes the latter's and remembers why.
+    pub fn hand_over(&mut self, failure: Failure, begin: impl FnOnce(Timestamp) -> Sample, now: Timestamp) {
+        if let Some(sample) = self.sample.take() {
+            sample.fail(failure);
+        }
+        let sample = begin(now);
+        if let Some(access) = &mut self.access {
+            access.line.version = Some(sample.epoch().version(sample.role()).name.clone());
+            access.line.role = Some(sample.role());
+            access.line.rescued = Some(failure);
+        }
+        self.sample = Some(sample);
     }
 
     /// Notes bytes of the answer on their way to the client.

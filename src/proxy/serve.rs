@@ -20,6 +20,7 @@ use crate::proxy::error;
 use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
 use crate::proxy::pressure::Level;
+use crate::proxy::rescue;
 use crate::proxy::respond::Form;
 use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::{self, Clean, Outgoing, Peer, Refusal, WireNotes};
@@ -104,14 +105,14 @@ impl Serve {
         worker.deadlines.watch(&sample, &guard);
         let mut passage = Passage::new(sample, access, &clean);
 
-        // 7. To the version, within one time budget.
+        // 7. To the version, and to stable where a canary fails it, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
         if let Some(copy) = copy {
             upload.copy_to(copy);
         }
         let framing = upload.framing(&head, clean.framing);
         let request = Outgoing::new(head, framing, &self.peer, &rules.policy);
-        let sent = upstream::send(&pool, request, upload, &guard, rules.settings.timeouts.connect).await;
+        let sent = rescue::send(worker, &pool, request, upload, &guard, &mut passage).await;
 
         // 8. The head of the answer: time, blame and class are known.
         let Reply { mut head, body } = match sent.and_then(|reply| clean_reply(reply, rules)) {
@@ -146,8 +147,9 @@ impl Serve {
         let tripped = cfg!(debug_assertions) && epoch.canary.as_ref().is_some_and(|c| c.trial.is_tripped());
         let role = epoch.pick(drawn, now);
         debug_assert_eq!(invariants::i2_i12_a_canary_pick_is_allowed(tripped, epoch.valid_until(), now, role), Ok(()));
+        let (role, pool) = worker.pools.admit(epoch, role, now, |role| worker.pool(found, role));
         let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &self.rules.settings.trusted) } else { 0 };
-        (Sample::begin(books, worker.clock, role, now, client), worker.pool(found, role))
+        (Sample::begin(books, worker.clock, role, now, client), pool)
     }
 
     fn refuse(&self, refusal: Refusal, form: Form, access: Option<Box<Access>>) -> Response<Answer> {
@@ -185,6 +187,7 @@ impl Serve {
             duration: std::time::Duration::ZERO,
             bytes: 0,
             failure: None,
+            rescued: None,
             refusal: None,
         });
         Some(Box::new(Access { line, sender }))

@@ -24,6 +24,8 @@ pub const LEAST_UPLOAD: u64 = 1024;
 pub const UPLOAD_GRACE: Duration = Duration::from_secs(10);
 /// The most idle connections per worker and endpoint.
 pub const POOL_SIZE: usize = 64;
+/// The most connections to a version that one worker makes at once, where none is configured.
+pub const PENDING: u32 = 256;
 
 /// The data plane's settings.
 #[derive(Clone, Debug)]

@@ -163,7 +163,7 @@ impl Worker {
         let rules = Rc::new(Rules::new(parts.settings.load_full()));
         Rc::new(Self {
             clock: parts.clock,
-            pools: Pools::default(),
+            pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &rules.settings, rand::rng().random()),
             patrol: Patrol::new(Limits::new(&rules.settings.timeouts)),
             deadlines: Deadlines::new(parts.clock),
             access: parts.access.clone(),
@@ -308,6 +308,7 @@ impl Worker {
     pub fn tick(&self) {
         self.renew_rules();
         self.patrol.walk();
+        self.deadlines.take_back();
         self.pools.sweep();
         self.close_old_books();
         self.recorder.borrow_mut().report(self.clock.now());

@@ -38,6 +38,8 @@ pub struct Line {
     pub bytes: u64,
     /// Why the request failed.
     pub failure: Option<Failure>,
+    /// Why the canary failed the request before stable took it over.
+    pub rescued: Option<Failure>,
     /// Why the request was refused.
     pub refusal: Option<&'static str>,
 }

@@ -6,7 +6,9 @@
 pub mod access;
 pub mod choice;
 pub mod clock;
+pub mod endpoints;
 pub mod keys;
+pub mod reach;
 pub mod recorder;
 pub mod report;
 pub mod routes;

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::domain::invariants;
 use crate::domain::observation::{Latencies, Observation, histogram};
-use crate::domain::outcome::{Failure, Outcome, Role};
+use crate::domain::outcome::{Outcome, Role};
 use crate::domain::time::{Timestamp, nanos};
 use crate::domain::version::Name;
 use crate::seam::report::{Mark, Report, ReportSender};
@@ -151,7 +151,7 @@ impl EpochBooks {
         self.with(page, |books| {
             books.seen.count(outcome);
             books.seen.in_flight = books.seen.in_flight.saturating_sub(1);
-            if outcome != Outcome::Failed(Failure::ClientGone) {
+            if !outcome.is_departure() {
                 record(&mut books.duration, &mut books.seen.duration, duration);
             }
         });

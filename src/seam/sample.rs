@@ -254,7 +254,7 @@ impl Sample {
             let unanswered = self.response_time.is_none();
             // Whoever left before the limit says nothing about it; one who left later saw it pass. Where the request failed
             // without an answer through neither the version nor its client's leaving, nothing is charged.
-            let excused = unanswered && !blamed && outcome != Outcome::Failed(Failure::ClientGone);
+            let excused = unanswered && !blamed && !outcome.is_departure();
             let over = |limit: Duration| !excused && ((unanswered && blamed) || duration > limit);
             flight.resolve();
             let slow = flight.settle(unanswered, |watch| match watch {

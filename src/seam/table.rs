@@ -7,6 +7,7 @@ use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::outcome::Role;
 use crate::domain::route::{Asked, Disagreement, HostPattern, Index, Rule};
 use crate::domain::time::{Timestamp, nanos};
+use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 use crate::seam::choice::Choice;
@@ -57,6 +58,8 @@ pub struct Epoch {
     pub stable: Arc<Version>,
     /// The version on trial.
     pub canary: Option<Canary>,
+    /// What they may do for each other.
+    pub rules: Rules,
     /// The dead-man switch in nanoseconds of the process's clock; written by the controller, read by workers.
     valid_until: AtomicU64,
     /// Whose turn it is, where the canary gets nothing but probes.
@@ -68,7 +71,23 @@ impl Epoch {
     #[must_use]
     pub fn new(service: Name, rollout: u64, generation: u64, stable: Arc<Version>, canary: Option<Canary>, valid_until: Timestamp) -> Self {
         let probes = canary.as_ref().and_then(|c| c.probe_spacing).map(|spacing| Spacing::new(nanos(spacing)));
-        Self { service, rollout, generation, stable, canary, valid_until: AtomicU64::new(valid_until.as_nanos()), probes }
+        Self {
+            service,
+            rollout,
+            generation,
+            stable,
+            canary,
+            rules: Rules::default(),
+            valid_until: AtomicU64::new(valid_until.as_nanos()),
+            probes,
+        }
+    }
+
+    /// Returns the epoch with these rules.
+    #[must_use]
+    pub const fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// Prolongs the epoch. Only the controller does so, after it has judged.

@@ -178,6 +178,10 @@ pub fn render(line: &Line, at: &str, out: &mut String) {
         object.text("error.type", kind.as_str().unwrap_or_default());
         object.text("error.blame", failure.blame().as_str());
     }
+    if let Some(failure) = line.rescued {
+        let kind = serde_json::to_value(failure).unwrap_or_default();
+        object.text("rescue.reason", kind.as_str().unwrap_or_default());
+    }
     if let Some(refusal) = line.refusal {
         object.text("refusal.reason", refusal);
     }

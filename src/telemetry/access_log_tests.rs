@@ -30,6 +30,7 @@ fn line(path: &str) -> Line {
         duration: Duration::from_nanos(2_000_001),
         bytes: 42,
         failure: None,
+        rescued: None,
         refusal: None,
     }
 }

@@ -27,6 +27,7 @@ use crate::proxy::scan::Flood;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
 use crate::telemetry::metrics as m;
+use crate::telemetry::reach;
 use crate::telemetry::reloads::Reloads;
 use crate::telemetry::sheet::{BOUNDS, HISTOGRAM_SERIES, Latency, Sheet};
 
@@ -114,6 +115,7 @@ impl Collector for Source {
             weights(&mut sheet, service);
             phase(&mut sheet, service);
             gates(&mut sheet, service);
+            reach::write(&mut sheet, service);
         }
         // The totals are held while they are copied, not while they are written.
         let versions = versions(&mut sheet, &snapshot, &self.figures.board.totals());

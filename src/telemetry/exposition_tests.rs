@@ -1,12 +1,14 @@
 //! Claims about the exposition: exact figures, bounded series, only labels from configuration.
 
 use super::*;
+use crate::control::endpoints::{EndpointStatus, ReachStatus};
 use crate::control::status::RolloutStatus;
 use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
 use crate::domain::judge::GateStatus;
 use crate::domain::observation::Observation;
 use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::standing::Standing;
 use crate::domain::version::Version;
 use crate::domain::weight::Weight;
 use crate::proxy::scan::Flood;
@@ -66,7 +68,7 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         durable: true,
     });
     let owner = if phase == Some(Phase::Promoted) { "0.8.2" } else { "0.8.1" };
-    ServiceStatus { name: "carts".parse().unwrap(), owner: version(owner), rollout, rejected: Vec::new() }
+    ServiceStatus { name: "carts".parse().unwrap(), owner: version(owner), rollout, rejected: Vec::new(), endpoints: Vec::new() }
 }
 
 fn figures(services: Vec<ServiceStatus>) -> Figures {
@@ -311,11 +313,49 @@ fn counters_never_go_backwards_also_when_a_version_is_no_longer_on_trial() {
     assert_eq!(count(), Some(3.0), "requests that ended late count too");
 }
 
+/// The endpoints of 0.8.1: one gets requests, one is left out, and nothing is usable.
+fn reach(role: Role) -> ReachStatus {
+    let endpoint = |state: &str| EndpointStatus { endpoint: format!("10.0.0.1:{}", state.len()), state: state.to_owned() };
+    ReachStatus {
+        version: "0.8.1".parse().unwrap(),
+        role,
+        standing: Standing::Failed,
+        endpoints: vec![endpoint("in"), endpoint("out")],
+        retries: vec![("connect".to_owned(), 3), ("stale".to_owned(), 4)],
+        unaffordable: 5,
+        rescues: 6,
+        vetoes: 7,
+        limited: 8,
+        ejections: 9,
+    }
+}
+
+#[test]
+fn what_is_done_about_endpoints_is_told() {
+    let text = text(&figures(vec![ServiceStatus { endpoints: vec![reach(Role::Stable)], ..service(None, 0) }]));
+    let of = r#"service="carts",version="0.8.1",role="stable""#;
+    for (series, expected) in [
+        (r#"portcullis_stable_unavailable{service="carts"}"#.to_owned(), 1.0),
+        (format!("portcullis_version_unreachable{{{of}}}"), 1.0),
+        (format!("portcullis_endpoints{{{of},state=\"out\"}}"), 1.0),
+        (format!("portcullis_endpoints{{{of},state=\"unready\"}}"), 0.0),
+        (format!("portcullis_retries_total{{{of},reason=\"connect\"}}"), 3.0),
+        (format!("portcullis_retries_total{{{of},reason=\"unaffordable\"}}"), 5.0),
+        (format!("portcullis_rescues_total{{{of}}}"), 6.0),
+        (format!("portcullis_vetoed_requests_total{{{of}}}"), 7.0),
+        (format!("portcullis_limited_requests_total{{{of}}}"), 8.0),
+        (format!("portcullis_ejections_total{{{of}}}"), 9.0),
+    ] {
+        assert_eq!(value(&text, &series), Some(expected), "{series}");
+    }
+}
+
 #[test]
 fn every_metric_is_registered_once_with_a_help_text() {
     let names: BTreeSet<&str> = m::ALL.iter().map(|definition| definition.name).collect();
     assert_eq!(names.len(), m::ALL.len());
-    let text = text(&figures(vec![service(Some(Phase::Progressing), 1_000)]));
+    let reached = ServiceStatus { endpoints: vec![reach(Role::Stable)], ..service(Some(Phase::Progressing), 1_000) };
+    let text = text(&figures(vec![reached]));
     for definition in m::ALL {
         assert!(text.contains(&format!("# HELP {} {}", definition.name, definition.help)), "{}", definition.name);
     }

@@ -68,6 +68,27 @@ pub const GATE_THRESHOLD: Definition =
 pub const GATE_VERDICT: Definition =
     gauge("portcullis_gate_verdict", &["service", "gate", "verdict"], "1 for what the gate says of the canary, 0 for the other verdicts.");
 pub const ROLLBACKS: Definition = counter("portcullis_rollbacks_total", &["service"], "Rollouts that were rolled back.");
+pub const ENDPOINTS: Definition = gauge(
+    "portcullis_endpoints",
+    &["service", "version", "role", "state"],
+    "Endpoints by state; in: gets requests, out: left out for its failures, failing: would be if it were not one too many, unready: fails its check.",
+);
+pub const UNREACHABLE: Definition =
+    gauge("portcullis_version_unreachable", VERSION, "1 while the version has no usable endpoint: a canary gets nothing then.");
+pub const STABLE_UNAVAILABLE: Definition =
+    gauge("portcullis_stable_unavailable", &["service"], "1 while the version that owns the traffic has no usable endpoint.");
+pub const RETRIES: Definition = counter(
+    "portcullis_retries_total",
+    &["service", "version", "role", "reason"],
+    "Second tries of requests; connect: no connection, reset: it ended before the answer, stale: a pooled one had ended, unaffordable: not made, the budget was spent.",
+);
+pub const RESCUES: Definition =
+    counter("portcullis_rescues_total", VERSION, "Requests that the canary failed or held when it tripped, and stable took over.");
+pub const VETOES: Definition =
+    counter("portcullis_vetoed_requests_total", VERSION, "Requests drawn for a canary without a usable endpoint that went to stable.");
+pub const LIMITED: Definition =
+    counter("portcullis_limited_requests_total", VERSION, "Requests turned away because the version held as many as it may.");
+pub const EJECTIONS: Definition = counter("portcullis_ejections_total", VERSION, "How often an endpoint was left out for its failures.");
 pub const DECISION_AGE: Definition = gauge("portcullis_decision_age_seconds", &[], "Time since the controller last judged.");
 pub const OPEN: Definition = gauge("portcullis_connections_open", &[], "Client connections that are open.");
 pub const ACCEPTED: Definition = counter("portcullis_connections_accepted_total", &[], "Client connections that were accepted.");
@@ -119,7 +140,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 33] = [
+pub const ALL: [&Definition; 41] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -134,6 +155,14 @@ pub const ALL: [&Definition; 33] = [
     &GATE_THRESHOLD,
     &GATE_VERDICT,
     &ROLLBACKS,
+    &ENDPOINTS,
+    &UNREACHABLE,
+    &STABLE_UNAVAILABLE,
+    &RETRIES,
+    &RESCUES,
+    &VETOES,
+    &LIMITED,
+    &EJECTIONS,
     &DECISION_AGE,
     &OPEN,
     &ACCEPTED,

@@ -4,5 +4,6 @@ pub mod access_log;
 pub mod exposition;
 pub mod logs;
 mod metrics;
+mod reach;
 pub mod reloads;
 mod sheet;

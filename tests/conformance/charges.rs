@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis::domain::error_kinds::ErrorKinds;
+use portcullis::domain::upkeep::Rules;
 use portcullis::proxy::settings::Settings;
 use portcullis::seam::table::Watch;
 
@@ -79,7 +80,8 @@ fn f05_f06_f07_f09_a_repeated_request_is_charged_only_when_the_repetition_fails_
         }
     });
     let stable = Upstream::good();
-    let proxy = proxy::to([stable.address]).canary([canary.address], &ERRORS, &NEVER).start();
+    let alone = Rules { rescue: false, ..Rules::default() };
+    let proxy = proxy::to([stable.address]).canary([canary.address], &ERRORS, &NEVER).mutual(alone).start();
     let mut client = Client::connect(proxy.address);
     client.ask(get(""));
     assert_eq!(client.ask(get("")).status(), 502);

@@ -78,6 +78,7 @@ fn setup(stable: SocketAddr) -> ServiceSetup {
         gates: ["p95 < 1s", "errors < 1%"].map(|gate| Gate::written(gate.parse().unwrap())).to_vec(),
         policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
         grader: None,
+        mutual: portcullis::domain::upkeep::Rules::default(),
     }
 }
 

@@ -15,6 +15,7 @@ use portcullis::domain::outcome::Role;
 use portcullis::domain::route::Rule;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::timeouts::Timeouts;
+use portcullis::domain::upkeep::{Limits, Rules};
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
@@ -71,6 +72,7 @@ pub struct Setup {
     choice: Option<Choice>,
     canary: Option<Canary>,
     door: DoorSetup,
+    mutual: Rules,
 }
 
 /// Short time-outs for tests; still long enough for a busy machine.
@@ -102,7 +104,15 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         pseudonym: "gate-1".to_owned(),
         ..Settings::default()
     };
-    Setup { settings, stable: stable.into(), rules: Vec::new(), choice: None, canary: None, door: DoorSetup::default() }
+    Setup {
+        settings,
+        stable: stable.into(),
+        rules: Vec::new(),
+        choice: None,
+        canary: None,
+        door: DoorSetup::default(),
+        mutual: Rules::default(),
+    }
 }
 
 impl Setup {
@@ -166,12 +176,31 @@ impl Setup {
         self
     }
 
+    /// Gives the canary this share.
+    pub fn weight(mut self, weight: Weight) -> Self {
+        self.canary.as_mut().expect("a canary").weight = weight;
+        self
+    }
+
+    /// Lets the canary hold so much at once.
+    pub fn canary_limits(mut self, limits: Limits) -> Self {
+        let canary = self.canary.as_mut().expect("a canary");
+        Arc::make_mut(&mut canary.version).upkeep.limits = limits;
+        self
+    }
+
+    /// Lets the versions do this for each other.
+    pub fn mutual(mut self, rules: Rules) -> Self {
+        self.mutual = rules;
+        self
+    }
+
     /// Starts the workers.
     pub fn start(self) -> Proxy {
         let routes = Routes::default();
         let trial = self.canary.as_ref().map(|c| Arc::clone(&c.trial));
         let stable = version("v1", self.stable);
-        let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER);
+        let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER).with_rules(self.mutual);
         let route = Route { choice: self.choice.map(Arc::new), ..Route::new(self.rules, Arc::new(epoch)) };
         routes.publish(Table::new(1, vec![route]));
         let (reports, received) = report::channel();

@@ -208,7 +208,13 @@ mod tests {
             trip: Some(trip),
             durable: true,
         };
-        let shown = ServiceStatus { name: SERVICE.parse().unwrap(), owner: version("0.8.1"), rollout: Some(rollout), rejected: Vec::new() };
+        let shown = ServiceStatus {
+            name: SERVICE.parse().unwrap(),
+            owner: version("0.8.1"),
+            rollout: Some(rollout),
+            rejected: Vec::new(),
+            endpoints: Vec::new(),
+        };
         let status: Status = serde_json::from_str(&serde_json::to_string(&shown).unwrap()).unwrap();
         let rollout = status.rollout.unwrap();
         assert_eq!((rollout.phase, rollout.canary.name.as_str(), rollout.canary_requests), (Phase::RolledBack, "0.8.2", 9));

@@ -42,7 +42,7 @@ fn flags_alone_make_a_configuration() {
     let service = &settings.services[0];
     assert_eq!(service.name.as_str(), "carts");
     assert_eq!((service.stable.name.as_str(), service.stable.endpoints.len()), ("0.8.1", 2));
-    assert_eq!(service.canary.as_ref().unwrap().endpoints.len(), 2);
+    assert_eq!((service.canary.as_ref().unwrap().endpoints.len(), service.names[0].1.len()), (1, 2));
     assert_eq!(service.gates.len(), 3, "two written, one compiled, none derived");
     let read = service.perfspec.as_ref().unwrap();
     assert_eq!((&read.path, read.derive_tripwire), (&perfspec, false));

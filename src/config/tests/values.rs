@@ -8,9 +8,15 @@ fn endpoints(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_name_stands_for_its_addresses_of_one_family() {
-    assert_eq!(endpoints("carts.internal:80"), ["10.0.0.1:80", "10.0.0.2:80"]);
-    assert_eq!(endpoints("six.internal:80"), ["[fd00::1]:80"]);
+fn a_name_stays_a_name_and_leads_to_its_addresses_of_one_family() {
+    let led = |name: &str| {
+        let service = loaded(&SMALL.replace("127.0.0.1:8081", name)).settings.services.remove(0);
+        let [(of, addresses)] = service.names.as_slice() else { panic!("{:?}", service.names) };
+        assert_eq!((of.to_string(), service.stable.endpoints[0].to_string()), (name.to_owned(), name.to_owned()));
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(led("carts.internal:80"), ["10.0.0.1:80", "10.0.0.2:80"]);
+    assert_eq!(led("six.internal:80"), ["[fd00::1]:80"]);
     assert_eq!(endpoints("'[::1]:80', 127.0.0.1:81"), ["[::1]:80", "127.0.0.1:81"]);
 }
 
@@ -21,13 +27,9 @@ fn this_machine_resolves_localhost_without_a_network() {
     fs::write(&path, SMALL.replace("127.0.0.1:8081", "localhost:8081")).unwrap();
     let around = Surroundings { variable: &variable, ..Surroundings::real() };
     let settings = load(Some(&path), &Flags::default(), &around).unwrap().settings;
-    assert!(
-        settings.services[0]
-            .stable
-            .endpoints
-            .iter()
-            .all(|e| e.address().is_some_and(|address| address.ip().is_loopback() && address.port() == 8081))
-    );
+    let [(name, led)] = settings.services[0].names.as_slice() else { panic!("{:?}", settings.services[0].names) };
+    assert_eq!(name.to_string(), "localhost:8081");
+    assert!(!led.is_empty() && led.iter().all(|address| address.ip().is_loopback() && address.port() == 8081));
     assert!(settings.workers >= 1);
 }
 
@@ -36,4 +38,43 @@ fn free_ports_never_collide_and_families_differ() {
     let listen = |text: &str| loaded(&SMALL.replace("listen: 127.0.0.1:8080", text)).settings.listen.len();
     assert_eq!(listen("admin: 127.0.0.1:0\nlisten: [127.0.0.1:0, 127.0.0.1:0]"), 2);
     assert_eq!(listen("listen: [127.0.0.1:8080, '[::1]:8080']"), 2);
+}
+
+#[test]
+fn how_endpoints_are_kept_up_is_read_with_its_defaults() {
+    let version = |rest: &str| {
+        let text = SMALL.replace("endpoints: [\"127.0.0.1:8081\"]", &format!("endpoints: [\"127.0.0.1:8081\"]{rest}"));
+        loaded(&text).settings.services.remove(0).stable.upkeep
+    };
+    assert!(version("").is_default());
+    let health = version(", health: {}").health.unwrap();
+    assert_eq!((health.path, health.interval.as_secs(), health.healthy, health.unhealthy), (None, 5, 2, 3));
+    let all = version(
+        ", health: {path: /health, interval: 2s, timeout: 500ms, healthy: 1, unhealthy: 4}, limits: {requests: 100, pending: 9}, dns_refresh: 30s",
+    );
+    let health = all.health.clone().unwrap();
+    assert_eq!((health.path.as_deref(), health.timeout.as_millis(), health.unhealthy), (Some("/health"), 500, 4));
+    assert_eq!((all.limits.requests, all.limits.pending, all.dns_refresh().as_secs()), (Some(100), Some(9), 30));
+    let rules = |rest: &str| loaded(&format!("{SMALL}{rest}")).settings.services.remove(0).mutual;
+    assert_eq!((rules("").rescue, rules("").failover), (true, false));
+    let other = rules("    rescue: false\n    failover: allow\n");
+    assert_eq!((other.rescue, other.failover), (false, true));
+}
+
+#[test]
+fn what_is_wrong_with_the_upkeep_of_endpoints_says_how_to_mend_it() {
+    for (written, said) in [
+        (", health: {path: health}", "write a path such as /health"),
+        (", health: {interval: 1s, timeout: 2s}", "write a 'timeout' of at most the 'interval'"),
+        (", health: {healthy: 0}", "1 to 100"),
+        (", health: {url: /x}", "url"),
+        (", limits: {requests: 0}", "1 to 65535"),
+        (", dns_refresh: 1h", "at most"),
+    ] {
+        let text = SMALL.replace("endpoints: [\"127.0.0.1:8081\"]", &format!("endpoints: [\"127.0.0.1:8081\"]{written}"));
+        let problems = shown(&refused(&text));
+        assert!(problems.contains(said), "{written}: {problems}");
+    }
+    let problems = shown(&refused(&format!("{SMALL}    failover: maybe\n")));
+    assert!(problems.contains("write deny, or allow"), "{problems}");
 }

@@ -5,6 +5,7 @@ use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Record};
+use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::weight::Weight;
 
@@ -22,6 +23,13 @@ pub enum Event {
     },
     /// A tripwire tripped.
     Tripped(Box<Evidence>),
+    /// The versions' endpoints stand otherwise than before.
+    Endpoints {
+        /// How the canary's stand.
+        canary: Standing,
+        /// How the stable version's stand.
+        stable: Standing,
+    },
     /// Nothing was judged for so long that the canary's share had expired; it gets it again with the next verdict.
     Lapsed,
     /// The operator stops it.
@@ -112,6 +120,10 @@ pub struct View<'a> {
     pub policy: &'a Policy,
     /// When the current step or phase began.
     pub since: Timestamp,
+    /// How the canary's endpoints stand.
+    pub canary: Standing,
+    /// How the stable version's endpoints stand.
+    pub stable: Standing,
     /// Whether it is still warming up.
     pub warming: bool,
     /// Whether a raise waits to become durable.

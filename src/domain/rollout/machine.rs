@@ -12,11 +12,13 @@ use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect, Event, View};
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Phase, Record};
+use crate::domain::standing::Standing;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 
 mod changes;
+mod standings;
 
 /// A change that waits to become durable before it may be published.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +48,10 @@ pub struct Rollout {
     pending: Option<Pending>,
     /// What was published and is not durable yet.
     unsaved: Option<Entry>,
+    /// How the canary's endpoints stand.
+    canary: Standing,
+    /// How the stable version's endpoints stand.
+    stable: Standing,
 }
 
 impl Rollout {
@@ -66,7 +72,19 @@ impl Rollout {
             evidence: None,
         };
         let warming = (!policy.warm_up.is_zero()).then_some(Timestamp::NEVER);
-        Self { service, plan, policy, record, since: Timestamp::ZERO, warming, express: None, pending: None, unsaved: None }
+        Self {
+            service,
+            plan,
+            policy,
+            record,
+            since: Timestamp::ZERO,
+            warming,
+            express: None,
+            pending: None,
+            unsaved: None,
+            canary: Standing::Usable,
+            stable: Standing::Usable,
+        }
     }
 
     /// Returns the rollout with another rule about expected harm; see [`Plan::within_harm`].
@@ -121,6 +139,8 @@ impl Rollout {
             plan: &self.plan,
             policy: &self.policy,
             since: self.since,
+            canary: self.canary,
+            stable: self.stable,
             warming: self.warming.is_some(),
             pending: self.pending.is_some(),
             unsaved: self.unsaved.is_some(),
@@ -171,6 +191,7 @@ impl Rollout {
                 vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
             }
             Event::Resume { actor, reason } => self.resume(actor, reason),
+            Event::Endpoints { canary, stable } => self.stand(now, *canary, *stable),
             Event::Lapsed => self.lapsed(now),
             Event::Judged { judgement, file } => self.judged(now, judgement, file.as_ref()),
             Event::Persisted | Event::PersistFailed(_) => Vec::new(),
@@ -238,7 +259,7 @@ impl Rollout {
             Some((Verdict::Inconclusive | Verdict::Fail, _)) => false,
             Some((Verdict::Pass | Verdict::Warning, _)) | None => true,
         };
-        if !(held && enough && graded) {
+        if !(held && enough && graded && self.held_by().is_none()) {
             return if baked > step.hold.saturating_add(self.policy.max_bake) { self.inconclusive(now, judgement) } else { Vec::new() };
         }
         let actor = self.express.clone().unwrap_or_else(|| "plan".to_owned());
@@ -282,18 +303,19 @@ impl Rollout {
     }
 
     fn inconclusive(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
-        let missing = match (judgement.needs(), judgement.awaits_stable()) {
-            (Some(needs), _) => format!("{needs} more clean requests are needed"),
-            (None, Some(_)) => "there was too little of the stable version to compare with".to_owned(),
-            (None, None) => "no number of requests would suffice as things are".to_owned(),
+        let missing = match (self.held_by(), judgement.needs(), judgement.awaits_stable()) {
+            (Some(why), _, _) => why,
+            (None, Some(needs), _) => format!("{needs} more clean requests are needed"),
+            (None, None, Some(_)) => "there was too little of the stable version to compare with".to_owned(),
+            (None, None, None) => "no number of requests would suffice as things are".to_owned(),
         };
         let what =
             format!("the evidence at {} suffices neither way after {}: {missing}", self.record.weight, time::human(self.policy.max_bake));
         match self.policy.inconclusive {
-            Inconclusive::RollBack => {
+            Inconclusive::RollBack if !self.lacks_way_back() => {
                 self.lower(now, (Phase::Aborted, Weight::ZERO), "gate", format!("inconclusive, so everything is given back: {what}"), None)
             }
-            Inconclusive::Hold => {
+            Inconclusive::Hold | Inconclusive::RollBack => {
                 self.lower(now, (Phase::Paused, self.record.weight), "gate", format!("inconclusive, so it is held: {what}"), None)
             }
         }
@@ -319,6 +341,9 @@ impl Rollout {
         }
         if let Some((Verdict::Fail, sentence)) = file {
             return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", sentence.clone(), self.record.evidence.clone());
+        }
+        if let Some(effects) = self.still_unreachable(now) {
+            return effects;
         }
         let within = time::human(self.policy.confirm_within());
         if self.record.brakes <= Policy::RESUMES {
@@ -346,6 +371,9 @@ impl Rollout {
         let watch = self.policy.watch;
         if now.since(self.since) < watch {
             return Vec::new();
+        }
+        if let Some(effects) = self.unreachable_after_watch(now) {
+            return effects;
         }
         let reason = format!("nothing was breached in {} at {}", time::human(watch), self.record.weight);
         self.ask(Pending::Promote, "plan", (reason, &judgement.gates), |record| record.phase = Phase::Promoted)

@@ -97,6 +97,9 @@ pub struct ServiceState {
     pub tried: Vec<Name>,
 }
 
+/// Who decided where it was the canary's endpoints: none of them answered.
+pub const ENDPOINTS: &str = "endpoints";
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -113,7 +116,7 @@ pub struct Entry {
     /// The version on trial; absent in what older programs wrote.
     #[serde(default)]
     pub canary: Option<Name>,
-    /// Who decided: `gate`, `plan`, `restart`, or the operator's name.
+    /// Who decided: `gate`, `plan`, `restart`, [`ENDPOINTS`], or the operator's name.
     pub actor: String,
     /// The phase after the change.
     pub phase: Phase,

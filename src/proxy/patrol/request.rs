@@ -32,6 +32,8 @@ pub struct RequestGuard {
     download: Cell<Transfer>,
     download_round: Cell<u32>,
     answered: Cell<bool>,
+    /// Its version is to give it back, if it still can.
+    recalled: Cell<bool>,
     expired: Cell<Option<Failure>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -50,6 +52,7 @@ impl RequestGuard {
             download: Cell::new(Transfer::Idle),
             download_round: Cell::new(now),
             answered: Cell::new(false),
+            recalled: Cell::new(false),
             expired: Cell::new(None),
             waker: RefCell::new(None),
         }
@@ -117,13 +120,34 @@ impl RequestGuard {
         None
     }
 
+    /// Asks for the request back from a version that has not answered; what cannot be sent again stays there.
+    pub fn recall(&self) {
+        if !self.answered.get() && !self.recalled.replace(true) {
+            self.wake();
+        }
+    }
+
+    /// Says whether it was asked for back.
+    pub const fn is_recalled(&self) -> bool {
+        self.recalled.get()
+    }
+
+    /// Leaves it where it goes next.
+    pub fn keep(&self) {
+        self.recalled.set(false);
+    }
+
     /// Ends the request for this reason.
     pub fn expire(&self, failure: Failure) {
         if self.expired.get().is_none() {
             self.expired.set(Some(failure));
-            if let Some(waker) = self.waker.borrow_mut().take() {
-                waker.wake();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
         }
     }
 

@@ -1,6 +1,5 @@
 //! A version's body on its way to us; sends the rest of the request meanwhile, and returns the connection when both are done.
 
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::domain::outcome::Failure;
 use crate::proxy::chunks::{Chunks, Step};
 use crate::proxy::upstream::exchange::Exchange;
 use crate::proxy::upstream::head::Delimiter;
-use crate::proxy::upstream::pool::Pool;
+use crate::proxy::upstream::slot::Seat;
 
 enum Decoder {
     Length(u64),
@@ -25,13 +24,13 @@ pub struct Download {
     exchange: Exchange,
     decoder: Decoder,
     keep: Option<Duration>,
-    pool: Rc<Pool>,
-    endpoint: usize,
+    /// The request's place at its endpoint, kept to the end.
+    seat: Seat,
 }
 
 impl Download {
     /// Begins after the head. `keep` says how long the connection may rest in the pool afterwards.
-    pub fn new(mut exchange: Exchange, delimiter: Delimiter, keep: Option<Duration>, pool: Rc<Pool>, endpoint: usize) -> Self {
+    pub fn new(mut exchange: Exchange, delimiter: Delimiter, keep: Option<Duration>, seat: Seat) -> Self {
         exchange.link.doubtful = delimiter == Delimiter::Nothing;
         let decoder = match delimiter {
             Delimiter::Nothing => Decoder::Length(0),
@@ -39,7 +38,7 @@ impl Download {
             Delimiter::Chunks => Decoder::Chunks(Chunks::new()),
             Delimiter::Close => Decoder::Close,
         };
-        Self { exchange, decoder, keep, pool, endpoint }
+        Self { exchange, decoder, keep, seat }
     }
 
     /// Says whether the body is over.
@@ -107,7 +106,7 @@ impl Download {
             && self.exchange.link.unread.is_empty()
         {
             self.exchange.link.forget();
-            self.pool.give_back(self.endpoint, self.exchange.link, rest);
+            self.seat.slot().give_back(self.exchange.link, rest);
         }
     }
 }

@@ -1,122 +1,280 @@
-//! Idle connections, by version and endpoint; the one used last is used next.
+//! One pool per version and worker: its endpoints, the choice between them, and how much the version may hold at once.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
-use crate::domain;
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::domain::outcome::{Failure, Role};
+use crate::domain::retry_budget::RetryBudget;
+use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
-use crate::proxy::patrol::ROUND;
-use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
-use crate::proxy::upstream::connect::{Link, Scratch};
+use crate::proxy::settings::{PENDING, Settings};
+use crate::proxy::upstream::balance;
+use crate::proxy::upstream::connect::Scratch;
+use crate::proxy::upstream::slot::{Load, Opening, Seat, Slot};
+use crate::seam::clock::Clock;
+use crate::seam::endpoints::Endpoints;
+use crate::seam::reach::{Again, List, Reach};
+use crate::seam::table::Epoch;
 
-struct Idle {
-    link: Link,
-    /// After how many more sweeps it is stale.
-    sweeps: u32,
-}
-
-/// Returns how many sweeps make a connection stale after this time: one comes with every round of the patrol.
-const fn sweeps(rest: Duration) -> u32 {
-    (rest.as_millis() / ROUND.as_millis()) as u32
-}
-
-struct Endpoint {
-    address: SocketAddr,
-    idle: RefCell<Vec<Idle>>,
+/// How much a version may hold at one worker.
+#[derive(Clone, Copy)]
+struct Most {
+    requests: u32,
+    /// The same while it is on trial: a canary that hangs must leave room for stable.
+    on_trial: u32,
+    opening: u32,
 }
 
 /// The connections of one worker to one version.
 pub struct Pool {
-    endpoints: Vec<Endpoint>,
-    next: Cell<usize>,
+    reach: Arc<Reach>,
+    list: RefCell<Cache<Arc<ArcSwap<List>>, Arc<List>>>,
+    /// The list that the slots were made from; never followed, only compared.
+    made_from: Cell<*const List>,
+    slots: RefCell<Vec<Rc<Slot>>>,
+    load: Rc<Load>,
+    most: Most,
+    on_trial: Cell<bool>,
+    budget: RefCell<RetryBudget>,
+    random: Rc<RefCell<SmallRng>>,
+    clock: Clock,
     scratch: Scratch,
 }
 
 impl Pool {
-    /// Returns the endpoints' positions, beginning with the one whose turn it is.
-    pub fn turn(&self) -> impl Iterator<Item = usize> + use<> {
-        let count = self.endpoints.len();
-        let first = self.next.get();
-        self.next.set(if first + 1 >= count { 0 } else { first + 1 });
-        (0..count).map(move |i| (first + i) % count.max(1))
-    }
-
     /// Returns the buffer that connections read into.
     pub const fn scratch(&self) -> &Scratch {
         &self.scratch
     }
 
-    /// Returns an endpoint's address.
-    pub fn address(&self, endpoint: usize) -> Option<SocketAddr> {
-        self.endpoints.get(endpoint).map(|e| e.address)
+    /// Returns what all workers know of the version's endpoints.
+    pub const fn reach(&self) -> &Arc<Reach> {
+        &self.reach
     }
 
-    /// Takes an idle connection that is ready for a request; stale ones are swept away before.
+    /// Returns the time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Takes a seat at the better of two endpoints drawn at random; at another one than `except` where that is given. The
+    /// moment is returned where there was a choice.
     ///
-    /// One that is not ready has not finished its last exchange, such as a request whose end the endpoint never read;
-    /// waiting for it could take for ever.
-    pub fn checkout(&self, endpoint: usize, repeatable: bool) -> Option<Link> {
-        let mut idle = self.endpoints.get(endpoint)?.idle.borrow_mut();
-        while let Some(entry) = idle.pop() {
-            if entry.link.is_fit(repeatable) {
-                return Some(entry.link);
+    /// # Errors
+    ///
+    /// Fails when the version holds as many requests as it may, or has no such endpoint.
+    pub(super) fn choose(&self, except: Option<&Slot>) -> Result<(Seat, Option<Timestamp>), Failure> {
+        let most = if self.on_trial.get() { self.most.on_trial } else { self.most.requests };
+        if self.load.requests.get() >= most {
+            return Err(self.limited());
+        }
+        self.renew();
+        let slots = self.slots.borrow();
+        if let ([only], None) = (slots.as_slice(), except) {
+            return Ok((Seat::take(only, &self.load), None));
+        }
+        let now = self.now();
+        let slot = self.drawn(&slots, except, now).ok_or(Failure::NoEndpoint)?;
+        Ok((Seat::take(slot, &self.load), Some(now)))
+    }
+
+    fn drawn<'a>(&self, slots: &'a [Rc<Slot>], except: Option<&Slot>, now: Timestamp) -> Option<&'a Rc<Slot>> {
+        if self.reach.owes_probe(now)
+            && let Some(slot) = slots.iter().find(|slot| slot.place().take_probe(now))
+        {
+            return Some(slot);
+        }
+        let other = |slot: &&Rc<Slot>| except.is_none_or(|except| !std::ptr::eq(Rc::as_ptr(slot), except));
+        if slots.len() > 1 && except.is_none() {
+            let (one, two) = balance::two(slots.len(), self.random.borrow_mut().random());
+            let (one, two) = (slots.get(one)?, slots.get(two)?);
+            match (one.place().is_in(), two.place().is_in()) {
+                (true, true) => return Some(if one.cost(now) <= two.cost(now) { one } else { two }),
+                (true, false) => return Some(one),
+                (false, true) => return Some(two),
+                (false, false) => {}
             }
         }
-        None
+        let best = |slots: &mut dyn Iterator<Item = &'a Rc<Slot>>| slots.min_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
+        best(&mut slots.iter().filter(|slot| slot.place().is_in()).filter(other))
+            // None is in: a first try is made all the same, because it is that or nothing. A canary does not come here.
+            .or_else(|| best(&mut slots.iter().filter(|_| except.is_none())))
     }
 
-    /// Takes a connection back after a whole exchange; it may rest here for so long, [`POOL_IDLE`] at most.
-    pub fn give_back(&self, endpoint: usize, link: Link, rest: Duration) {
-        let Some(endpoint) = self.endpoints.get(endpoint) else { return };
-        let mut idle = endpoint.idle.borrow_mut();
-        if idle.len() < POOL_SIZE {
-            idle.push(Idle { link, sweeps: sweeps(rest.min(POOL_IDLE)) });
+    /// Makes the slots anew after the endpoints have changed; those that stay keep their connections, those that are gone
+    /// get no further request.
+    fn renew(&self) {
+        let mut list = self.list.borrow_mut();
+        let list = list.load();
+        if Arc::as_ptr(list) == self.made_from.replace(Arc::as_ptr(list)) {
+            return;
         }
+        let mut slots = self.slots.borrow_mut();
+        let kept = |place| slots.iter().find(|slot| Arc::ptr_eq(slot.place(), place)).cloned();
+        let renewed = list.places.iter().map(|place| kept(place).unwrap_or_else(|| Rc::new(Slot::new(Arc::clone(place))))).collect();
+        *slots = renewed;
+    }
+
+    /// Says whether there is another endpoint than this one.
+    pub(super) fn has_other(&self, than: &Slot) -> bool {
+        self.slots.borrow().iter().any(|slot| !std::ptr::eq(Rc::as_ptr(slot), than))
+    }
+
+    /// Counts a connection that is being made.
+    ///
+    /// # Errors
+    ///
+    /// Fails when as many are being made as may be.
+    pub(super) fn open(&self, seat: &Seat) -> Result<Opening, Failure> {
+        if self.load.opening.get() >= self.most.opening {
+            return Err(self.limited());
+        }
+        Ok(seat.opening())
+    }
+
+    #[cold]
+    fn limited(&self) -> Failure {
+        self.reach.deeds.limited.fetch_add(1, Ordering::Relaxed);
+        Failure::VersionBusy
+    }
+
+    /// Counts a request, which earns the version a part of a retry.
+    pub(super) fn request(&self) {
+        self.budget.borrow_mut().request();
+    }
+
+    /// Takes a retry out of the budget; says whether there was one.
+    pub(super) fn may_retry(&self) -> bool {
+        let affordable = self.budget.borrow_mut().take(self.now());
+        if !affordable {
+            self.reach.deeds.unaffordable.fetch_add(1, Ordering::Relaxed);
+        }
+        affordable
+    }
+
+    /// Counts a second try.
+    pub(super) fn tried_again(&self, why: Again) {
+        if let Some(count) = self.reach.deeds.retries.get(why as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn slot(&self, index: usize) -> Rc<Slot> {
+        self.renew();
+        Rc::clone(&self.slots.borrow()[index])
+    }
+
+    #[cfg(test)]
+    pub(super) fn load(&self) -> &Rc<Load> {
+        &self.load
     }
 
     fn sweep(&self) {
-        for endpoint in &self.endpoints {
-            endpoint.idle.borrow_mut().retain_mut(|entry| {
-                let stale = entry.sweeps == 0;
-                entry.sweeps = entry.sweeps.saturating_sub(1);
-                !stale && entry.link.is_fit(true)
-            });
-        }
+        self.renew();
+        self.slots.borrow().iter().for_each(|slot| slot.sweep());
     }
 }
 
 /// All pools of one worker.
-#[derive(Default)]
 pub struct Pools {
     scratch: Scratch,
-    pools: RefCell<Vec<(Arc<Version>, Rc<Pool>)>>,
+    endpoints: Endpoints,
+    clock: Clock,
+    workers: u32,
+    connections: u32,
+    random: Rc<RefCell<SmallRng>>,
+    pools: RefCell<Vec<(Weak<Version>, Rc<Pool>)>>,
 }
 
 impl Pools {
+    /// Makes a worker's pools; `seed` decides what it draws.
+    #[must_use]
+    pub fn new(endpoints: Endpoints, clock: Clock, settings: &Settings, seed: u64) -> Self {
+        Self {
+            scratch: Scratch::default(),
+            endpoints,
+            clock,
+            workers: u32::try_from(settings.workers).unwrap_or(u32::MAX).max(1),
+            connections: u32::try_from(settings.connections).unwrap_or(u32::MAX),
+            random: Rc::new(RefCell::new(SmallRng::seed_from_u64(seed))),
+            pools: RefCell::default(),
+        }
+    }
+
+    /// Turns what was picked into who gets the request, with its pool: a canary without a usable endpoint gets none.
+    ///
+    /// Readiness is a veto (invariant I17): its share goes to stable, which is counted, shown, and holds the rollout. The other
+    /// way round is the operator's choice: where `failover` is allowed, a request for a stable version that has no usable
+    /// endpoint goes to a canary that has one.
+    ///
+    /// `of` finds the pool of a role, faster than [`Self::of`] where there are many versions.
+    pub fn admit(&self, epoch: &Epoch, picked: Role, now: Timestamp, of: impl Fn(Role) -> Rc<Pool>) -> (Role, Rc<Pool>) {
+        let pool = of(picked);
+        if picked == Role::Canary {
+            pool.on_trial.set(true);
+            if pool.reach.admits(now) {
+                return (picked, pool);
+            }
+            pool.reach.deeds.vetoes.fetch_add(1, Ordering::Relaxed);
+            return (Role::Stable, of(Role::Stable));
+        }
+        pool.on_trial.set(false);
+        if epoch.rules.failover && !pool.reach.standing().is_usable() && epoch.pick(Role::Canary, now) == Role::Canary {
+            let canary = of(Role::Canary);
+            if canary.reach.admits(now) {
+                return (Role::Canary, canary);
+            }
+        }
+        (picked, pool)
+    }
+
     /// Returns the pool of a version, making it when needed.
     pub fn of(&self, version: &Arc<Version>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        if let Some((_, pool)) = pools.iter().find(|(known, _)| Arc::ptr_eq(known, version)) {
+        if let Some((_, pool)) = pools.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(version)) {
             return Rc::clone(pool);
         }
-        let endpoints = version
-            .endpoints
-            .iter()
-            .filter_map(domain::endpoint::Endpoint::address)
-            .map(|address| Endpoint { address, idle: RefCell::default() })
-            .collect();
-        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), scratch: Rc::clone(&self.scratch) });
-        pools.push((Arc::clone(version), Rc::clone(&pool)));
+        let pool = Rc::new(self.make(version));
+        pools.push((Arc::downgrade(version), Rc::clone(&pool)));
         pool
+    }
+
+    fn make(&self, version: &Arc<Version>) -> Pool {
+        let reach = self.endpoints.of(version);
+        let part = |of_all: u32| of_all.div_ceil(self.workers).max(1);
+        let limits = version.upkeep.limits;
+        let most = Most {
+            requests: limits.requests.map_or(self.connections, part),
+            on_trial: limits.requests.map_or((self.connections / 2).max(1), part),
+            opening: limits.pending.map_or(PENDING, part),
+        };
+        Pool {
+            list: RefCell::new(Cache::new(Arc::clone(reach.list()))),
+            reach,
+            made_from: Cell::new(std::ptr::null()),
+            slots: RefCell::default(),
+            load: Rc::default(),
+            most,
+            on_trial: Cell::new(false),
+            budget: RefCell::new(RetryBudget::new(self.clock.now())),
+            random: Rc::clone(&self.random),
+            clock: self.clock,
+            scratch: Rc::clone(&self.scratch),
+        }
     }
 
     /// Closes stale connections and forgets versions that no table and no request names any more.
     pub fn sweep(&self) {
         let mut pools = self.pools.borrow_mut();
-        pools.retain(|(version, pool)| Arc::strong_count(version) > 1 || Rc::strong_count(pool) > 1);
+        pools.retain(|(version, _)| version.strong_count() > 0);
         pools.iter().for_each(|(_, pool)| pool.sweep());
     }
 }

@@ -1,8 +1,6 @@
-//! Sends one request to a version and waits for the head of its answer.
+//! Sends one request to a version and waits for the head of its answer, over a second endpoint where the first fails it.
 
 use std::future::poll_fn;
-use std::iter;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -20,6 +18,8 @@ use crate::proxy::upstream::download::Download;
 use crate::proxy::upstream::exchange::Exchange;
 use crate::proxy::upstream::head;
 use crate::proxy::upstream::pool::Pool;
+use crate::proxy::upstream::slot::Seat;
+use crate::seam::reach::Again;
 
 /// A version's answer: its head, and its body still to come.
 pub struct Reply {
@@ -29,99 +29,179 @@ pub struct Reply {
     pub body: Download,
 }
 
-/// Sends a request to the version of this pool.
-///
-/// An endpoint that cannot be connected to is passed over for the version's next one, because nothing was sent. A pooled
-/// connection that turns out to be dead is replaced by a fresh one, first of all to the same endpoint, when nothing was written
-/// to it, or when the request has no body and may be repeated (RFC 9110 section 9.2.2): the endpoint may have closed it in that
-/// moment.
-///
-/// # Errors
-///
-/// Returns the failure, with blame.
-pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failure> {
-    // A body at hand may be of another length than was announced. Sent so, its end or its rest would be taken for a request.
-    if matches!(request.framing, Framing::Length(announced) if upload.size_hint().exact() != Some(announced)) {
-        return Err(Failure::RequestBodyInvalid);
-    }
-    let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
-    let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
-    let mut turn = pool.turn();
-    let Place { mut endpoint, link, pooled } = place(pool, &mut turn, reuse, guard, limit).await?;
-    let mut exchange = Exchange::new(link, request, upload);
-    let mut got = answer(&mut exchange, guard).await;
-    if matches!(got, Err(Failure::ConnectionTerminated)) && pooled && exchange.may_move(idempotent) {
-        let fresh = place(pool, &mut iter::once(endpoint).chain(turn), Reuse::Never, guard, limit).await?;
-        endpoint = fresh.endpoint;
-        exchange.move_to(fresh.link);
-        got = answer(&mut exchange, guard).await;
-    }
-    let head = got?;
-    let framing = head::Framing::of(&head);
-    let (delimiter, keep) = (head::delimiter(&head, &framing, bodyless)?, head::rest(&head, &framing));
-    Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) })
+/// A request that its version failed.
+pub struct Failed {
+    /// Why.
+    pub failure: Failure,
+    /// The request, where it may be sent once more.
+    pub parcel: Option<Box<Parcel>>,
 }
 
-/// A connection for a request, and whether it carried another one before.
-struct Place {
-    endpoint: usize,
-    link: Link,
-    pooled: bool,
+/// A request on its way: not begun, or over one connection after the other.
+pub struct Parcel {
+    packed: Option<(Outgoing, Upload)>,
+    exchange: Option<Exchange>,
+    idempotent: bool,
+    bodyless: bool,
+    reuse: Reuse,
 }
 
 /// Which pooled connections a request may have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reuse {
-    /// None.
-    Never,
     /// One that seems open: the request may be repeated.
     Lightly,
     /// One that the kernel says is open.
     Carefully,
 }
 
-/// Finds a connection to the first of these endpoints that has one.
-async fn place(
-    pool: &Pool,
-    endpoints: &mut impl Iterator<Item = usize>,
-    reuse: Reuse,
-    guard: &RequestGuard,
-    limit: Duration,
-) -> Result<Place, Failure> {
-    let mut last = Failure::NoEndpoint;
-    for endpoint in endpoints {
-        let Some(address) = pool.address(endpoint) else { continue };
-        if reuse != Reuse::Never
-            && let Some(link) = pool.checkout(endpoint, reuse == Reuse::Lightly)
-        {
-            return Ok(Place { endpoint, link, pooled: true });
-        }
-        match open(pool, address, guard, limit).await {
-            Ok(link) => return Ok(Place { endpoint, link, pooled: false }),
-            // Another endpoint would change nothing: ours is the fault, or the request's time is over.
-            Err(failure @ (Failure::ProxyExhausted | Failure::RequestBodyTimeout | Failure::ResponseTimeout)) => return Err(failure),
-            Err(failure) => last = failure,
-        }
+/// Sends a request to the version of this pool.
+///
+/// An endpoint that cannot be connected to, or that ends the connection before it answers, is passed over for another one of
+/// the version: once, when the request may be repeated (nothing was written, or it has no body and is idempotent, RFC 9110
+/// section 9.2.2), and while the version's budget of retries lasts. A pooled connection that turns out to be dead is replaced
+/// by a fresh one to the same endpoint before that, under the same condition: the endpoint may have closed it in that moment.
+///
+/// # Errors
+///
+/// Returns the failure, with blame, and the request where it may be sent to another version.
+pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
+    // A body at hand may be of another length than was announced. Sent so, its end or its rest would be taken for a request.
+    if matches!(request.framing, Framing::Length(announced) if upload.size_hint().exact() != Some(announced)) {
+        return Err(Failed { failure: Failure::RequestBodyInvalid, parcel: None });
     }
-    Err(last)
+    deliver(pool, Parcel::new(request, upload), guard, limit).await
+}
+
+/// Sends a request that another version has failed.
+///
+/// # Errors
+///
+/// As [`send`].
+pub async fn resend(pool: &Rc<Pool>, parcel: Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
+    deliver(pool, parcel, guard, limit).await
+}
+
+async fn deliver(pool: &Rc<Pool>, mut parcel: Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
+    pool.request();
+    let (mut seat, mut began) = match pool.choose(None) {
+        Ok(chosen) => chosen,
+        Err(failure) => return Err(parcel.failed(failure)),
+    };
+    let mut got = parcel.try_at(pool, &seat, guard, limit).await;
+    if let Err(failure) = got
+        && let Some(why) = parcel.another_try(failure)
+        && pool.has_other(seat.slot())
+        && pool.may_retry()
+        && let Ok((other, now)) = pool.choose(Some(seat.slot()))
+    {
+        pool.tried_again(why);
+        (seat, began) = (other, now);
+        got = parcel.try_at(pool, &seat, guard, limit).await;
+    }
+    let head = match got {
+        Ok(head) => head,
+        Err(failure) => return Err(parcel.failed(failure)),
+    };
+    seat.answered(pool.reach(), head.status.as_u16(), began, || pool.now());
+    let framing = head::Framing::of(&head);
+    let delimiter = head::delimiter(&head, &framing, parcel.bodyless);
+    match (parcel.exchange, delimiter) {
+        (Some(exchange), Ok(delimiter)) => {
+            let keep = head::rest(&head, &framing);
+            Ok(Reply { head, body: Download::new(exchange, delimiter, keep, seat) })
+        }
+        (_, Err(failure)) => Err(Failed { failure, parcel: None }),
+        (None, Ok(_)) => Err(Failed { failure: Failure::NoEndpoint, parcel: None }),
+    }
+}
+
+impl Parcel {
+    fn new(request: Outgoing, upload: Upload) -> Self {
+        let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
+        let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
+        Self { packed: Some((request, upload)), exchange: None, idempotent, bodyless, reuse }
+    }
+
+    /// Says whether it may be sent once more: no answer has begun, and repeating it does no harm.
+    fn may_move(&self) -> bool {
+        self.exchange.as_ref().is_none_or(|exchange| exchange.may_move(self.idempotent))
+    }
+
+    fn failed(self, failure: Failure) -> Failed {
+        let parcel = self.may_move().then(|| Box::new(self));
+        Failed { failure, parcel }
+    }
+
+    /// Returns why it is worth another try at another endpoint, and allowed. Where the fault is ours, or the request's time is
+    /// over, another endpoint would change nothing.
+    fn another_try(&self, failure: Failure) -> Option<Again> {
+        let why = match failure {
+            Failure::ConnectionRefused | Failure::ConnectionTimeout => Again::Connect,
+            Failure::ConnectionTerminated => Again::Reset,
+            _ => return None,
+        };
+        self.may_move().then_some(why)
+    }
+
+    /// Tries it at one endpoint; what the endpoint does wrong is noted there.
+    async fn try_at(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<response::Parts, Failure> {
+        let got = self.try_links(pool, seat, guard, limit).await;
+        if let Err(failure) = got {
+            seat.failed(pool.reach(), failure, pool.now());
+        }
+        got
+    }
+
+    /// Tries a pooled connection, and a fresh one where there is none or it has ended.
+    async fn try_links(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<response::Parts, Failure> {
+        // A request that was given up once waits for no surprise of an idle connection.
+        if self.exchange.is_none()
+            && let Some(link) = seat.slot().checkout(self.reuse == Reuse::Lightly)
+        {
+            match self.go(link, guard).await {
+                Err(Failure::ConnectionTerminated) if self.may_move() => pool.tried_again(Again::Stale),
+                got => return got,
+            }
+        }
+        let link = open(pool, seat, guard, limit).await?;
+        self.go(link, guard).await
+    }
+
+    async fn go(&mut self, link: Link, guard: &RequestGuard) -> Result<response::Parts, Failure> {
+        match (&mut self.exchange, self.packed.take()) {
+            (Some(exchange), _) => exchange.move_to(link),
+            (none, Some((request, upload))) => *none = Some(Exchange::new(link, request, upload)),
+            (None, None) => {}
+        }
+        let Some(exchange) = &mut self.exchange else { return Err(Failure::NoEndpoint) };
+        answer(exchange, guard, self.idempotent).await
+    }
 }
 
 const fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-async fn open(pool: &Pool, address: SocketAddr, guard: &RequestGuard, limit: Duration) -> Result<Link, Failure> {
+async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<Link, Failure> {
+    let Some(address) = seat.slot().place().target().address() else { return Err(Failure::NoEndpoint) };
+    let _opening = pool.open(seat)?;
     let mut connecting = pin!(connect(address, limit, pool.scratch()));
     poll_fn(|cx| match guard.poll_expired(cx) {
         Some(failure) => Poll::Ready(Err(failure)),
+        None if guard.is_recalled() => Poll::Ready(Err(Failure::TakenBack)),
         None => connecting.as_mut().poll(cx),
     })
     .await
 }
 
-async fn answer(exchange: &mut Exchange, guard: &RequestGuard) -> Result<response::Parts, Failure> {
+async fn answer(exchange: &mut Exchange, guard: &RequestGuard, idempotent: bool) -> Result<response::Parts, Failure> {
     poll_fn(|cx| match exchange.poll_head(cx) {
-        Poll::Pending => guard.poll_expired(cx).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
+        Poll::Pending => match guard.poll_expired(cx) {
+            Some(failure) => Poll::Ready(Err(failure)),
+            None if guard.is_recalled() && exchange.may_move(idempotent) => Poll::Ready(Err(Failure::TakenBack)),
+            None => Poll::Pending,
+        },
         ready => ready,
     })
     .await

@@ -16,13 +16,17 @@ use tokio::net::{TcpListener, TcpStream};
 use super::connect::{Link, Scratch, connect};
 use super::exchange::Exchange;
 use super::head::Delimiter;
+use super::slot::Seat;
 use super::{Download, Pool, Pools, send};
 use crate::domain::outcome::Failure;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
 use crate::proxy::patrol::{Limits, Patrol, RequestGuard, Ticket};
 use crate::proxy::sanitise::{Framing, Outgoing, Peer, Policy};
+use crate::proxy::settings::Settings;
 use crate::proxy::upload::{Source, Upload};
+use crate::seam::clock::Clock;
+use crate::seam::endpoints::Endpoints;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -62,7 +66,8 @@ async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
 
 fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
     let version = Version::at("v1".parse().unwrap(), endpoints);
-    Pools::default().of(&Arc::new(version))
+    let settings = Settings { connections: 1_000, ..Settings::default() };
+    Pools::new(Endpoints::default(), Clock::start(), &settings, 5).of(&Arc::new(version))
 }
 
 /// An idle connection whose sending side is dead although nothing was heard of it yet.
@@ -152,7 +157,7 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         let head = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap();
         assert_eq!(head.status, 200);
         drop(head);
-        let mut body = Download::new(exchange, Delimiter::Chunks, Some(LIMIT), Rc::clone(&pool), 0);
+        let mut body = Download::new(exchange, Delimiter::Chunks, Some(LIMIT), pool.choose(None).unwrap().0);
         assert_eq!(poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap(), "a");
         assert!(poll_fn(|cx| Poll::Ready(body.poll_data(cx).is_pending())).await);
         assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "a stream that waits for more holds nothing");
@@ -160,7 +165,7 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         assert!(poll_fn(|cx| body.poll_data(cx)).await.is_none());
         body.finish();
         assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "an idle connection holds nothing");
-        assert!(pool.checkout(0, true).is_some());
+        assert!(pool.slot(0).checkout(true).is_some());
     });
 }
 
@@ -173,7 +178,7 @@ fn a_body_of_another_length_than_announced_is_not_begun() {
             let pool = pool_of(vec![address]);
             let sent = send(&pool, request("POST", Framing::Length(announced)), upload(body, &guard), &guard, LIMIT);
             tokio::select! {
-                sent = sent => assert_eq!(sent.err(), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
+                sent = sent => assert_eq!(sent.err().map(|failed| failed.failure), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
                 _ = listener.accept() => panic!("a connection was made for {announced} {body:?}"),
             }
         });
@@ -215,12 +220,13 @@ fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
         let (_patrol, guard, _ticket) = guarded();
         let ((_first, one), (second, two)) = (listen().await, listen().await);
         let pool = pool_of(vec![one, two]);
-        pool.give_back(1, connect(two, LIMIT, pool.scratch()).await.unwrap(), LIMIT);
+        let busy = Seat::take(&pool.slot(1), pool.load());
+        pool.slot(1).give_back(connect(two, LIMIT, pool.scratch()).await.unwrap(), LIMIT);
         let mut peer = second.accept().await.unwrap().0;
         guard.expire(Failure::ResponseTimeout);
         let sent = send(&pool, request("POST", Framing::None), upload("", &guard), &guard, LIMIT).await;
-        assert_eq!(sent.err(), Some(Failure::ResponseTimeout));
-        drop(pool);
+        assert_eq!(sent.err().map(|failed| failed.failure), Some(Failure::ResponseTimeout));
+        drop((pool, busy));
         let mut seen = Vec::new();
         peer.read_to_end(&mut seen).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&seen), "");
@@ -233,9 +239,11 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
         let (_patrol, guard, _ticket) = guarded();
         let ((first, one), (second, two)) = (listen().await, listen().await);
         let pool = pool_of(vec![one, two]);
+        // A request there already, so that the other endpoint is the better one.
+        let _busy = Seat::take(&pool.slot(1), pool.load());
         let link = connect(one, LIMIT, pool.scratch()).await.unwrap();
         let mut peer = first.accept().await.unwrap().0;
-        pool.give_back(0, link, LIMIT);
+        pool.slot(0).give_back(link, LIMIT);
         drop(first);
         let answering = async {
             read_until(&mut peer, "\r\n\r\n").await;
@@ -246,9 +254,9 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
             next
         };
         let (reply, _next) = tokio::join!(send(&pool, request("GET", Framing::None), upload("", &guard), &guard, LIMIT), answering);
-        let reply = reply.map_err(|failure| format!("{failure:?}")).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
+        let reply = reply.map_err(|failed| format!("{:?}", failed.failure)).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
         assert_eq!(reply.0, 204);
-        assert!(pool.checkout(1, true).is_some(), "the connection belongs to the endpoint it was made to");
+        assert!(pool.slot(1).checkout(true).is_some(), "the connection belongs to the endpoint it was made to");
     });
 }
 

@@ -93,6 +93,7 @@ impl Control {
             gates: gates.iter().map(|Text(criterion)| Gate::written(*criterion)).collect(),
             policy: scenario.policy.policy().expect("the scenario was checked"),
             grader: None,
+            mutual: crate::domain::upkeep::Rules::default(),
         };
         let state = ServiceState { owner: version("v1"), configured: name("v1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
         Self { desk, service: Service::new(setup.clone(), state), setup, known: vec![Timestamp::ZERO; workers] }

@@ -106,7 +106,8 @@ impl Rollout {
             Phase::Paused if weight > Weight::ZERO => Arming::NextStep,
             _ => Arming::Nothing,
         };
-        vec![self.publish(weight, arming), self.persist(entry), notice(reason, phase != Phase::Aborted)]
+        let done = [self.publish(weight, arming), self.persist(entry), notice(reason, phase != Phase::Aborted)];
+        done.into_iter().chain(self.dead_end(Role::Stable, weight)).collect()
     }
 
     pub(super) fn publish(&self, weight: Weight, arming: Arming) -> Effect {

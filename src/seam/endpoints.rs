@@ -1,0 +1,149 @@
+//! What all workers know of a version's endpoints: where they are now, which of them are left out, and whether one is usable.
+//!
+//! It hangs on the [`Version`] of an epoch without being part of it: an epoch is one decision and never changes, while
+//! addresses come and go and endpoints fail and return within it. The key is the version's identity, the `Arc` that all its
+//! epochs share; a pool looks it up once, when it is made, and keeps it. So a pick of the canary costs one load
+//! ([`Reach::admits`]) and a request one more ([`Reach::list`], which the pool caches). What is known ends with the version.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+
+use crate::domain::endpoint::Endpoint;
+use crate::domain::version::Version;
+use crate::seam::reach::Reach;
+
+/// The endpoints of every version in use; copies share everything.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Guards which versions are known; written by whoever meets a version first, never on the way of a request to a version
+    /// that is known to its worker.
+    versions: Mutex<Vec<(Weak<Version>, Arc<Reach>)>>,
+    /// The last good answer of each name; written when a configuration is loaded and by the thread that resolves.
+    names: ArcSwap<HashMap<Endpoint, Vec<SocketAddr>>>,
+}
+
+impl Endpoints {
+    /// Returns what is known of a version, which begins with the last good answers for its names.
+    #[must_use]
+    pub fn of(&self, version: &Arc<Version>) -> Arc<Reach> {
+        let mut versions = self.versions();
+        versions.retain(|(known, _)| known.strong_count() > 0);
+        if let Some((_, reach)) = versions.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(version)) {
+            return Arc::clone(reach);
+        }
+        let reach = Arc::new(Reach::new(version.upkeep.health.is_some()));
+        reach.replace(self.targets(version));
+        versions.push((Arc::downgrade(version), Arc::clone(&reach)));
+        reach
+    }
+
+    /// Returns every version that is known and still in use.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Arc<Version>, Arc<Reach>)> {
+        self.versions().iter().filter_map(|(version, reach)| Some((version.upgrade()?, Arc::clone(reach)))).collect()
+    }
+
+    /// Returns the last good answer for a name; nothing where there was none.
+    #[must_use]
+    pub fn known(&self, name: &Endpoint) -> Vec<SocketAddr> {
+        self.0.names.load().get(name).cloned().unwrap_or_default()
+    }
+
+    /// Notes where names are, and lets the versions that have them go there. Only one thread may do so at a time.
+    pub fn learn(&self, answers: impl IntoIterator<Item = (Endpoint, Vec<SocketAddr>)>) {
+        let mut names = HashMap::clone(&self.0.names.load());
+        let mut changed = false;
+        for (name, addresses) in answers {
+            changed |= names.insert(name, addresses.clone()).as_ref() != Some(&addresses);
+        }
+        if changed {
+            self.0.names.store(Arc::new(names));
+            for (version, reach) in self.all() {
+                reach.replace(self.targets(&version));
+            }
+        }
+    }
+
+    /// Returns where a version can be connected to as its names are known, each place once.
+    fn targets(&self, version: &Version) -> Vec<Endpoint> {
+        let names = self.0.names.load();
+        let mut targets: Vec<Endpoint> = Vec::new();
+        for endpoint in &version.endpoints {
+            let found: Vec<Endpoint> = match endpoint {
+                Endpoint::Name { .. } => names.get(endpoint).into_iter().flatten().map(|address| Endpoint::Address(*address)).collect(),
+                Endpoint::Address(_) | Endpoint::Socket(_) => vec![endpoint.clone()],
+            };
+            for target in found {
+                if !targets.contains(&target) {
+                    targets.push(target);
+                }
+            }
+        }
+        targets
+    }
+
+    /// Returns the versions known; see [`Shared::versions`].
+    fn versions(&self) -> MutexGuard<'_, Vec<(Weak<Version>, Arc<Reach>)>> {
+        self.0.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::standing::Standing;
+
+    fn version(endpoints: &[&str]) -> Arc<Version> {
+        Arc::new(Version::new("v1".parse().unwrap(), endpoints.iter().map(|text| text.parse().unwrap()).collect()))
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn shown(reach: &Reach) -> Vec<String> {
+        reach.list().load().places.iter().map(|place| place.target().to_string()).collect()
+    }
+
+    #[test]
+    fn a_version_is_known_for_as_long_as_it_is_used() {
+        let endpoints = Endpoints::default();
+        let (one, other) = (version(&["10.0.0.1:80"]), version(&["10.0.0.1:80"]));
+        let reach = endpoints.of(&one);
+        assert!(Arc::ptr_eq(&reach, &endpoints.of(&one)));
+        assert!(!Arc::ptr_eq(&reach, &endpoints.of(&other)), "an equal version of another rollout begins anew");
+        drop(one);
+        assert_eq!(endpoints.all().len(), 1);
+    }
+
+    #[test]
+    fn names_lead_where_the_last_answer_said() {
+        let endpoints = Endpoints::default();
+        let version = version(&["carts:80", "10.0.0.9:80"]);
+        let reach = endpoints.of(&version);
+        assert_eq!(shown(&reach), ["10.0.0.9:80"]);
+        let name: Endpoint = "carts:80".parse().unwrap();
+        endpoints.learn([(name.clone(), addresses(&["10.0.0.1:80", "10.0.0.9:80"]))]);
+        assert_eq!(shown(&reach), ["10.0.0.1:80", "10.0.0.9:80"]);
+        let before = reach.list().load_full();
+        endpoints.learn([(name.clone(), addresses(&["10.0.0.2:80", "10.0.0.1:80"]))]);
+        assert_eq!(shown(&reach), ["10.0.0.2:80", "10.0.0.1:80", "10.0.0.9:80"]);
+        assert!(Arc::ptr_eq(&before.places[0], &reach.list().load().places[1]), "what is known of an address stays with it");
+    }
+
+    #[test]
+    fn a_version_whose_name_is_not_resolved_has_no_endpoint_yet() {
+        let endpoints = Endpoints::default();
+        let version = version(&["carts:80"]);
+        let reach = endpoints.of(&version);
+        assert_eq!(reach.standing(), Standing::Absent);
+        endpoints.learn([("carts:80".parse().unwrap(), addresses(&["10.0.0.1:80"]))]);
+        assert_eq!(reach.standing(), Standing::Usable);
+    }
+}
