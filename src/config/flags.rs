@@ -3,6 +3,7 @@
 use crate::config::listen::ListenSpec;
 use crate::config::service_spec::{GateFilesSpec, GateSpec, PlanSpec, RampSpec, ServiceSpec, VersionSpec};
 use crate::config::spec::Spec;
+use crate::config::transport::TransportSpec;
 use crate::formats::yaml::place::{At, Place, Report};
 
 /// The flags of `run` as they were typed; a flag that was not given is empty.
@@ -131,6 +132,7 @@ fn version(flag: &str, text: &str, report: &Report<'_>) -> Option<VersionSpec> {
     Some(VersionSpec {
         version: Some(At::new(name.trim().to_owned(), place.clone())),
         endpoints: Some(At::new(endpoints, place.clone())),
+        transport: TransportSpec::default(),
         place,
     })
 }

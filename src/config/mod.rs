@@ -23,6 +23,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod transport;
 mod values;
 
 pub use file::read_text;

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
-use crate::config::{gate_files, gates, plan, policy, traffic, values};
+use crate::config::{gate_files, gates, plan, policy, traffic, transport, values};
 use crate::domain::gate::overlap::MOST;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
@@ -21,8 +21,8 @@ pub(super) fn compile(
 ) -> Option<Service> {
     let name = spec.name.as_ref().and_then(|text| values::parsed(text, "write for example carts", report));
     let hosts = spec.hosts.as_ref().map(|list| list.value.iter().map(|text| values::host(text, report)).collect::<Vec<_>>());
-    let stable = spec.stable.as_ref().map(|version| compile_version(version, around, report));
-    let canary = spec.canary.as_ref().map(|version| compile_version(version, around, report));
+    let stable = spec.stable.as_ref().map(|version| compile_version(version, base, around, report));
+    let canary = spec.canary.as_ref().map(|version| compile_version(version, base, around, report));
     let policy = policy::compile(&spec.policy, report);
     let mut placed = gates::written(&spec.gates, report);
     let files = gate_files::read(&spec.files, base, report);
@@ -52,7 +52,7 @@ pub(super) fn compile(
     })
 }
 
-fn compile_version(spec: &VersionSpec, around: &Surroundings<'_>, report: &Report<'_>) -> Option<Version> {
+fn compile_version(spec: &VersionSpec, base: &Path, around: &Surroundings<'_>, report: &Report<'_>) -> Option<Version> {
     let name = spec.version.as_ref().and_then(|text| values::parsed(text, "write for example 0.8.1", report));
     let list = spec.endpoints.as_ref()?;
     if list.value.is_empty() {
@@ -68,5 +68,6 @@ fn compile_version(spec: &VersionSpec, around: &Surroundings<'_>, report: &Repor
             endpoints.push(endpoint);
         }
     }
-    Some(Version::new(name?, endpoints))
+    let transport = spec.transport.compile(&list.value, base, report);
+    Some(Version { transport: transport?, ..Version::new(name?, endpoints) })
 }

@@ -1,5 +1,6 @@
 //! A service as written: its keys, their kinds and places, before any value is understood.
 
+use crate::config::transport::TransportSpec;
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -68,6 +69,7 @@ pub(super) struct VersionSpec {
     pub(super) place: Place,
     pub(super) version: Option<At<String>>,
     pub(super) endpoints: Option<At<Vec<At<String>>>>,
+    pub(super) transport: TransportSpec,
 }
 
 /// A plan, written as a ramp or as steps.
@@ -228,7 +230,12 @@ impl PolicySpec {
 impl VersionSpec {
     fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
         let mut fields = Fields::open(node, path, report)?;
-        let spec = Self { place: fields.place().clone(), version: fields.text("version"), endpoints: fields.one_or_more("endpoints") };
+        let spec = Self {
+            place: fields.place().clone(),
+            version: fields.text("version"),
+            endpoints: fields.one_or_more("endpoints"),
+            transport: TransportSpec::read(&mut fields, report),
+        };
         fields.require("version", "give the version its name, such as 0.8.1");
         fields.require("endpoints", "write where the version listens, such as [\"127.0.0.1:8081\"]");
         fields.close();

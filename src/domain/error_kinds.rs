@@ -70,7 +70,7 @@ impl ErrorKinds {
             Outcome::Answered(400..=499) => Self::CLIENT,
             Outcome::Answered(_) => Self::NONE,
             Outcome::Failed(failure) => match failure {
-                Failure::ConnectionRefused | Failure::ConnectionTimeout => Self::CONNECT,
+                Failure::ConnectionRefused | Failure::ConnectionTimeout | Failure::TlsCertificate | Failure::TlsHandshake => Self::CONNECT,
                 Failure::ConnectionTerminated | Failure::ResponseBodyCut => Self::RESET,
                 Failure::ResponseTimeout | Failure::ResponseBodyTimeout => Self::TIMEOUT,
                 Failure::ResponseInvalid | Failure::ResponseInformational => Self::INVALID,
@@ -130,6 +130,8 @@ mod tests {
         for (failure, kind) in [
             (Failure::ConnectionRefused, "connect"),
             (Failure::ConnectionTimeout, "connect"),
+            (Failure::TlsCertificate, "connect"),
+            (Failure::TlsHandshake, "connect"),
             (Failure::ConnectionTerminated, "reset"),
             (Failure::ResponseBodyCut, "reset"),
             (Failure::ResponseTimeout, "timeout"),
@@ -148,6 +150,8 @@ mod tests {
         let failures = [
             Failure::ConnectionRefused,
             Failure::ConnectionTimeout,
+            Failure::TlsCertificate,
+            Failure::TlsHandshake,
             Failure::ConnectionTerminated,
             Failure::ResponseTimeout,
             Failure::ResponseInvalid,

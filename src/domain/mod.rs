@@ -13,6 +13,7 @@ pub mod start_order;
 pub mod stats;
 pub mod time;
 pub mod timeouts;
+pub mod transport;
 pub mod tripwire;
 pub mod version;
 pub mod weight;

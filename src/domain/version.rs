@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::endpoint::Endpoint;
+use crate::domain::transport::Transport;
 
 /// The name of a version or service: 1 to 63 letters, digits, `.`, `-` or `_`, beginning with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,13 +66,16 @@ pub struct Version {
     pub name: Name,
     /// Where it listens; never empty for a version that may get traffic.
     pub endpoints: Vec<Endpoint>,
+    /// How it is spoken to.
+    #[serde(default, skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
 }
 
 impl Version {
     /// Makes a version that is reached in the usual way.
     #[must_use]
-    pub const fn new(name: Name, endpoints: Vec<Endpoint>) -> Self {
-        Self { name, endpoints }
+    pub fn new(name: Name, endpoints: Vec<Endpoint>) -> Self {
+        Self { name, endpoints, transport: Transport::default() }
     }
 
     /// Makes a version that listens at these addresses.

@@ -15,6 +15,8 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
     let detail = match failure {
         Failure::ConnectionRefused => "the service refused the connection",
         Failure::ConnectionTimeout => "the service did not accept a connection in time",
+        Failure::TlsCertificate => "the service's certificate is not accepted, or it does not accept ours",
+        Failure::TlsHandshake => "the service does not speak TLS as it must",
         Failure::ConnectionTerminated => "the service closed the connection before it answered",
         Failure::ResponseTimeout => "the service did not answer in time",
         Failure::ResponseInvalid => "the service's answer is not valid HTTP",

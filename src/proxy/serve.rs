@@ -83,7 +83,8 @@ impl Serve {
         // 7. To the version, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
         let framing = upload.framing(&head, clean.framing);
-        let request = Outgoing::new(head, framing, &self.peer, &worker.policy);
+        let outgoing = if pool.may_multiplex() { Outgoing::for_either } else { Outgoing::new };
+        let request = outgoing(head, framing, &self.peer, &worker.policy);
         let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;
 
         // 8. The head of the answer: time, blame and class are known.
@@ -155,7 +156,8 @@ impl Serve {
 
 /// Cleans the head of a version's answer, or turns it into the version's failure.
 fn clean_reply(mut reply: Reply, worker: &Worker) -> Result<Reply, Failure> {
-    sanitise::response(&mut reply.head, &worker.policy.via)?;
+    let via = worker.policy.via_of(reply.head.version);
+    sanitise::response(&mut reply.head, via)?;
     Ok(reply)
 }
 

@@ -11,12 +11,14 @@ mod outgoing;
 mod policy;
 mod request;
 mod response;
+mod trailers;
 
 pub use host::{HostPort, host_and_port};
 pub use outgoing::Outgoing;
 pub use policy::{Peer, Policy, Refusal, WireNotes};
 pub use request::{Clean, Framing, request};
 pub use response::response;
+pub use trailers::{TooManyTrailers, trailers};
 
 #[cfg(test)]
 mod properties;

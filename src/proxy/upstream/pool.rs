@@ -1,16 +1,18 @@
 //! Idle connections, by version and endpoint; the one used last is used next.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain;
+use crate::domain::outcome::Failure;
 use crate::domain::version::Version;
 use crate::proxy::patrol::ROUND;
 use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
 use crate::proxy::upstream::connect::{Link, Scratch};
+use crate::proxy::upstream::dial::{Conduit, Dialed, Dialer};
+use crate::proxy::upstream::http2::lanes::Lanes;
 
 struct Idle {
     link: Link,
@@ -24,15 +26,16 @@ const fn sweeps(rest: Duration) -> u32 {
 }
 
 struct Endpoint {
-    address: SocketAddr,
+    endpoint: domain::endpoint::Endpoint,
     idle: RefCell<Vec<Idle>>,
+    lanes: Lanes,
 }
 
 /// The connections of one worker to one version.
 pub struct Pool {
     endpoints: Vec<Endpoint>,
     next: Cell<usize>,
-    scratch: Scratch,
+    dialer: Dialer,
 }
 
 impl Pool {
@@ -46,23 +49,46 @@ impl Pool {
 
     /// Returns the buffer that connections read into.
     pub const fn scratch(&self) -> &Scratch {
-        &self.scratch
+        self.dialer.scratch()
     }
 
-    /// Returns an endpoint's address.
-    pub fn address(&self, endpoint: usize) -> Option<SocketAddr> {
-        self.endpoints.get(endpoint).map(|e| e.address)
+    /// Says whether a connection may turn out to carry many requests at once.
+    pub const fn may_multiplex(&self) -> bool {
+        self.dialer.may_multiplex()
     }
 
-    /// Takes an idle connection that is ready for a request; stale ones are swept away before.
+    /// Makes a connection to an endpoint, or takes a place on one that was made meanwhile and carries many requests.
+    ///
+    /// # Errors
+    ///
+    /// Returns who failed and how.
+    pub async fn open(&self, endpoint: usize, limit: Duration) -> Result<Conduit, Failure> {
+        let Some(Endpoint { endpoint, lanes, .. }) = self.endpoints.get(endpoint) else { return Err(Failure::NoEndpoint) };
+        let dial = self.dialer.dial(endpoint, limit);
+        if self.may_multiplex() {
+            return Box::pin(lanes.open(dial)).await;
+        }
+        match dial.await? {
+            Dialed::Http1(link) => Ok(Conduit::Http1(link)),
+            Dialed::Http2(lane) => lane.take_anyway().map(Conduit::Http2).ok_or(Failure::ConnectionTerminated),
+        }
+    }
+
+    /// Takes a place on a shared connection, or an idle one that is ready for a request; stale ones are swept away before.
     ///
     /// One that is not ready has not finished its last exchange, such as a request whose end the endpoint never read;
     /// waiting for it could take for ever.
-    pub fn checkout(&self, endpoint: usize, repeatable: bool) -> Option<Link> {
-        let mut idle = self.endpoints.get(endpoint)?.idle.borrow_mut();
-        while let Some(entry) = idle.pop() {
+    pub fn checkout(&self, endpoint: usize, repeatable: bool) -> Option<Conduit> {
+        let endpoint = self.endpoints.get(endpoint)?;
+        if self.may_multiplex()
+            && let Some(slot) = endpoint.lanes.take()
+        {
+            return Some(Conduit::Http2(slot));
+        }
+        let mut idle = endpoint.idle.borrow_mut();
+        while let Some(mut entry) = idle.pop() {
             if entry.link.is_fit(repeatable) {
-                return Some(entry.link);
+                return Some(Conduit::Http1(entry.link));
             }
         }
         None
@@ -78,7 +104,9 @@ impl Pool {
     }
 
     fn sweep(&self) {
+        self.dialer.sweep();
         for endpoint in &self.endpoints {
+            endpoint.lanes.sweep();
             endpoint.idle.borrow_mut().retain_mut(|entry| {
                 let stale = entry.sweeps == 0;
                 entry.sweeps = entry.sweeps.saturating_sub(1);
@@ -102,13 +130,14 @@ impl Pools {
         if let Some((_, pool)) = pools.iter().find(|(known, _)| Arc::ptr_eq(known, version)) {
             return Rc::clone(pool);
         }
-        let endpoints = version
-            .endpoints
-            .iter()
-            .filter_map(domain::endpoint::Endpoint::address)
-            .map(|address| Endpoint { address, idle: RefCell::default() })
-            .collect();
-        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), scratch: Rc::clone(&self.scratch) });
+        let endpoint = |endpoint: &domain::endpoint::Endpoint| Endpoint {
+            endpoint: endpoint.clone(),
+            idle: RefCell::default(),
+            lanes: Lanes::default(),
+        };
+        let endpoints = version.endpoints.iter().map(endpoint).collect();
+        let dialer = Dialer::new(&version.transport, &self.scratch);
+        let pool = Rc::new(Pool { endpoints, next: Cell::new(0), dialer });
         pools.push((Arc::clone(version), Rc::clone(&pool)));
         pool
     }

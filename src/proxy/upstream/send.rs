@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::iter;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -15,10 +14,9 @@ use crate::domain::outcome::Failure;
 use crate::proxy::patrol::RequestGuard;
 use crate::proxy::sanitise::{Framing, Outgoing};
 use crate::proxy::upload::Upload;
-use crate::proxy::upstream::connect::{Link, connect};
+use crate::proxy::upstream::dial::Conduit;
 use crate::proxy::upstream::download::Download;
 use crate::proxy::upstream::exchange::Exchange;
-use crate::proxy::upstream::head;
 use crate::proxy::upstream::pool::Pool;
 
 /// A version's answer: its head, and its body still to come.
@@ -34,7 +32,8 @@ pub struct Reply {
 /// An endpoint that cannot be connected to is passed over for the version's next one, because nothing was sent. A pooled
 /// connection that turns out to be dead is replaced by a fresh one, first of all to the same endpoint, when nothing was written
 /// to it, or when the request has no body and may be repeated (RFC 9110 section 9.2.2): the endpoint may have closed it in that
-/// moment.
+/// moment. A version that has said over HTTP/2 that it did nothing with the request gets it once more whatever it is (RFC 9113
+/// section 8.7), unless some of the body is gone.
 ///
 /// # Errors
 ///
@@ -47,25 +46,24 @@ pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc
     let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
     let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
     let mut turn = pool.turn();
-    let Place { mut endpoint, link, pooled } = place(pool, &mut turn, reuse, guard, limit).await?;
-    let mut exchange = Exchange::new(link, request, upload);
+    let Place { mut endpoint, conduit, pooled } = place(pool, &mut turn, reuse, guard, limit).await?;
+    let mut exchange = Exchange::new(conduit, request, upload);
     let mut got = answer(&mut exchange, guard).await;
-    if matches!(got, Err(Failure::ConnectionTerminated)) && pooled && exchange.may_move(idempotent) {
+    if matches!(got, Err(Failure::ConnectionTerminated)) && (pooled || exchange.is_refused()) && exchange.may_move(idempotent) {
         let fresh = place(pool, &mut iter::once(endpoint).chain(turn), Reuse::Never, guard, limit).await?;
         endpoint = fresh.endpoint;
-        exchange.move_to(fresh.link);
+        exchange = exchange.move_to(fresh.conduit)?;
         got = answer(&mut exchange, guard).await;
     }
     let head = got?;
-    let framing = head::Framing::of(&head);
-    let (delimiter, keep) = (head::delimiter(&head, &framing, bodyless)?, head::rest(&head, &framing));
-    Ok(Reply { head, body: Download::new(exchange, delimiter, keep, Rc::clone(pool), endpoint) })
+    let body = exchange.into_download(&head, bodyless, pool, endpoint)?;
+    Ok(Reply { head, body })
 }
 
 /// A connection for a request, and whether it carried another one before.
 struct Place {
     endpoint: usize,
-    link: Link,
+    conduit: Conduit,
     pooled: bool,
 }
 
@@ -90,14 +88,13 @@ async fn place(
 ) -> Result<Place, Failure> {
     let mut last = Failure::NoEndpoint;
     for endpoint in endpoints {
-        let Some(address) = pool.address(endpoint) else { continue };
         if reuse != Reuse::Never
-            && let Some(link) = pool.checkout(endpoint, reuse == Reuse::Lightly)
+            && let Some(conduit) = pool.checkout(endpoint, reuse == Reuse::Lightly)
         {
-            return Ok(Place { endpoint, link, pooled: true });
+            return Ok(Place { endpoint, conduit, pooled: true });
         }
-        match open(pool, address, guard, limit).await {
-            Ok(link) => return Ok(Place { endpoint, link, pooled: false }),
+        match open(pool, endpoint, guard, limit).await {
+            Ok(conduit) => return Ok(Place { endpoint, conduit, pooled: false }),
             // Another endpoint would change nothing: ours is the fault, or the request's time is over.
             Err(failure @ (Failure::ProxyExhausted | Failure::RequestBodyTimeout | Failure::ResponseTimeout)) => return Err(failure),
             Err(failure) => last = failure,
@@ -110,8 +107,8 @@ const fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-async fn open(pool: &Pool, address: SocketAddr, guard: &RequestGuard, limit: Duration) -> Result<Link, Failure> {
-    let mut connecting = pin!(connect(address, limit, pool.scratch()));
+async fn open(pool: &Pool, endpoint: usize, guard: &RequestGuard, limit: Duration) -> Result<Conduit, Failure> {
+    let mut connecting = pin!(pool.open(endpoint, limit));
     poll_fn(|cx| match guard.poll_expired(cx) {
         Some(failure) => Poll::Ready(Err(failure)),
         None => connecting.as_mut().poll(cx),
