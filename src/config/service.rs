@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
-use crate::config::{gate_files, gates, plan, policy, traffic, transport, values};
+use crate::config::{gate_files, gates, plan, policy, traffic, values};
 use crate::domain::gate::overlap::MOST;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;

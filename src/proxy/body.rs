@@ -76,6 +76,9 @@ impl Measured {
             }
             Poll::Ready(None) => {
                 let trailers = body.take_trailers();
+                if let Some(trailers) = &trailers {
+                    self.passage.trailers(trailers);
+                }
                 self.complete();
                 Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
             }

@@ -5,6 +5,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::outcome::Failure;
 use crate::proxy::body::Answer;
+use crate::proxy::grpc;
 use crate::proxy::respond::{self, Form};
 use crate::proxy::sanitise::{Policy, Refusal};
 
@@ -28,7 +29,8 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
         Failure::ProxyExhausted => "the proxy has no connection left to make",
         Failure::NoEndpoint => "the service has no endpoint",
     };
-    let mut response = respond::problem(status, detail, form);
+    let mut response =
+        if form.grpc { grpc::failed(grpc::status_of_failure(failure), detail) } else { respond::problem(status, detail, form) };
     let headers = response.headers_mut();
     proxy_status(headers, policy, failure.proxy_status());
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -9,6 +9,7 @@ pub mod client;
 pub mod connection;
 pub mod deadline;
 pub mod error;
+pub mod grpc;
 pub mod listener;
 pub mod passage;
 pub mod patrol;

@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::proxy::body::Answer;
+use crate::proxy::grpc;
 
 /// The form in which a client is told of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Form {
     pub http1: bool,
     /// To HEAD, and so without a body; over HTTP/1 hyper sees to that.
     pub bodyless: bool,
+    /// To a gRPC call.
+    pub grpc: bool,
 }
 
 impl Form {
@@ -24,13 +27,16 @@ impl Form {
     pub fn wanted(head: &http::request::Parts) -> Self {
         let json = head.headers.get(header::ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("json")));
         let http1 = head.version <= http::Version::HTTP_11;
-        Self { json, http1, bodyless: !http1 && head.method == http::Method::HEAD }
+        Self { json, http1, bodyless: !http1 && head.method == http::Method::HEAD, grpc: grpc::is_call(head.version, &head.headers) }
     }
 }
 
 /// Makes an answer that explains itself.
 #[must_use]
 pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer> {
+    if form.grpc {
+        return grpc::failed(grpc::status_of_http(status), detail);
+    }
     let (kind, text) = if form.json {
         let title = status.canonical_reason().unwrap_or("Error");
         let body = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});

@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::proxy::body::{Answer, Measured};
 use crate::proxy::client;
 use crate::proxy::error;
+use crate::proxy::grpc;
 use crate::proxy::passage::Passage;
 use crate::proxy::respond::Form;
 use crate::proxy::sanitise::{self, Outgoing, Peer, Refusal, WireNotes};
@@ -47,7 +48,8 @@ impl Serve {
     #[must_use]
     pub fn refuse_if_full<B>(&self, request: &Request<B>) -> Option<Response<Answer>> {
         let full = self.worker.patrol.requests() >= self.worker.settings.connections;
-        let form = Form { json: false, http1: false, bodyless: request.method() == http::Method::HEAD };
+        let grpc = grpc::is_call(request.version(), request.headers());
+        let form = Form { json: false, http1: false, bodyless: request.method() == http::Method::HEAD, grpc };
         full.then(|| self.refuse(Refusal { status: 503, reason: "the proxy has as many requests in flight as it may" }, form, None))
     }
 
@@ -78,6 +80,9 @@ impl Serve {
         let sample = Sample::begin(&books, worker.clock, role, started, client);
         let (guard, ticket) = worker.patrol.request();
         worker.deadlines.watch(&sample, &guard);
+        if form.grpc {
+            guard.call(worker.clock, grpc::timeout(&head.headers));
+        }
         let mut passage = Passage::new(sample, access, &clean);
 
         // 7. To the version, within one time budget.
@@ -95,7 +100,7 @@ impl Serve {
                 return error::failed(failure, form, &worker.policy);
             }
         };
-        passage.head(head.status.as_u16());
+        if form.grpc { passage.head_of_call(&head, guard.sent_last()) } else { passage.head(head.status.as_u16()) }
         guard.answered();
 
         // 9. The body streams on and carries the sample.

@@ -14,9 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connect::{Link, Scratch, connect};
-use super::exchange::Exchange;
-use super::head::Delimiter;
-use super::{Download, Pool, Pools, send};
+use super::http1::download::Download;
+use super::http1::exchange::Exchange;
+use super::http1::head::Delimiter;
+use super::socket::{Plain, Socket};
+use super::{Pool, Pools, send};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Failure;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
@@ -54,9 +57,20 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+async fn link_to(address: SocketAddr, scratch: &Scratch) -> Link {
+    Link::new(Socket::Plain(connect(&Endpoint::Address(address)).await.unwrap()), scratch)
+}
+
+fn tcp(link: &Link) -> SockRef<'_> {
+    match &link.socket {
+        Socket::Plain(Plain::Tcp(socket)) => SockRef::from(socket),
+        other => panic!("{other:?} is no TCP"),
+    }
+}
+
 async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
     let (listener, address) = listen().await;
-    let link = connect(address, LIMIT, scratch).await.unwrap();
+    let link = link_to(address, scratch).await;
     (link, listener.accept().await.unwrap().0)
 }
 
@@ -68,7 +82,7 @@ fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
 /// An idle connection whose sending side is dead although nothing was heard of it yet.
 async fn dying(scratch: &Scratch) -> (Link, TcpStream) {
     let (link, peer) = linked(scratch).await;
-    SockRef::from(&link.socket).shutdown(std::net::Shutdown::Write).unwrap();
+    tcp(&link).shutdown(std::net::Shutdown::Write).unwrap();
     (link, peer)
 }
 
@@ -145,7 +159,7 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         let (_patrol, guard, _ticket) = guarded();
         let (listener, address) = listen().await;
         let pool = pool_of(vec![address]);
-        let link = connect(address, LIMIT, pool.scratch()).await.unwrap();
+        let link = link_to(address, pool.scratch()).await;
         let mut peer = listener.accept().await.unwrap().0;
         let mut exchange = Exchange::new(link, request("GET", Framing::None), upload("", &guard));
         peer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await.unwrap();
@@ -186,7 +200,7 @@ fn a_version_that_takes_a_large_piece_slowly_but_steadily_is_not_late() {
         let (patrol, guard, _ticket) = guarded();
         let (link, mut peer) = linked(&Scratch::default()).await;
         // Sockets that hold little, so that no round can live on what they hold.
-        SockRef::from(&link.socket).set_send_buffer_size(64 * 1024).unwrap();
+        tcp(&link).set_send_buffer_size(64 * 1024).unwrap();
         SockRef::from(&peer).set_recv_buffer_size(64 * 1024).unwrap();
         let size = 24 * 1024 * 1024;
         let mut exchange = Exchange::new(link, request("POST", Framing::Length(size as u64)), upload(vec![b'x'; size], &guard));
@@ -215,7 +229,7 @@ fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
         let (_patrol, guard, _ticket) = guarded();
         let ((_first, one), (second, two)) = (listen().await, listen().await);
         let pool = pool_of(vec![one, two]);
-        pool.give_back(1, connect(two, LIMIT, pool.scratch()).await.unwrap(), LIMIT);
+        pool.give_back(1, link_to(two, pool.scratch()).await, LIMIT);
         let mut peer = second.accept().await.unwrap().0;
         guard.expire(Failure::ResponseTimeout);
         let sent = send(&pool, request("POST", Framing::None), upload("", &guard), &guard, LIMIT).await;
@@ -233,7 +247,7 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
         let (_patrol, guard, _ticket) = guarded();
         let ((first, one), (second, two)) = (listen().await, listen().await);
         let pool = pool_of(vec![one, two]);
-        let link = connect(one, LIMIT, pool.scratch()).await.unwrap();
+        let link = link_to(one, pool.scratch()).await;
         let mut peer = first.accept().await.unwrap().0;
         pool.give_back(0, link, LIMIT);
         drop(first);

@@ -276,13 +276,15 @@ mod tests {
     use crate::proxy::patrol::{Limits, Patrol};
     use crate::proxy::sanitise::{Peer, Policy};
     use crate::proxy::upload::Source;
+    use crate::domain::endpoint::Endpoint;
     use crate::proxy::upstream::connect::{Scratch, connect};
+    use crate::proxy::upstream::socket::Socket;
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_request_that_could_not_even_begin_moves_with_its_body() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let dial = async || connect(address, Duration::from_secs(5), &Scratch::default()).await.unwrap();
+        let dial = async || Link::new(Socket::Plain(connect(&Endpoint::Address(address)).await.unwrap()), &Scratch::default());
         let link = dial().await;
         let peer = listener.accept().unwrap().0;
         socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
