@@ -62,6 +62,8 @@ pub mod upstream_http2 {
     pub const LOCAL_RESETS: usize = 100;
     /// For how many sweeps, of 100 ms each, a connection without a request is kept.
     pub const IDLE_SWEEPS: u32 = 300;
+    /// After how many seconds of silence a request that gives up casts doubt on its connection.
+    pub const DOUBT_AFTER: u32 = 2;
     /// After how many seconds of silence a version that owes answers is asked whether it is still there.
     pub const PING_AFTER: u32 = 10;
     /// How many seconds its answer may take.

@@ -8,10 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use portcullis::domain::endpoint::Endpoint;
 use portcullis::domain::observation::Window;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::timeouts::Timeouts;
+use portcullis::domain::transport::Transport;
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
@@ -52,7 +54,7 @@ pub struct Proxy {
 /// What a proxy is made from.
 pub struct Setup {
     settings: Settings,
-    stable: Vec<SocketAddr>,
+    stable: Arc<Version>,
     hosts: Vec<String>,
     canary: Option<Canary>,
     door: DoorSetup,
@@ -86,10 +88,26 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         connections: 1_000,
         pseudonym: "gate-1".to_owned(),
     };
-    Setup { settings, stable: stable.into(), hosts: Vec::new(), canary: None, door: DoorSetup::default() }
+    Setup { settings, stable: version("v1", stable.into()), hosts: Vec::new(), canary: None, door: DoorSetup::default() }
 }
 
 impl Setup {
+    /// Speaks to the stable version, and to the canary where there is one already, in this way.
+    pub fn speaking(mut self, transport: &Transport) -> Self {
+        let speak = |version: &Arc<Version>| Arc::new(Version { transport: transport.clone(), ..Version::clone(version) });
+        self.stable = speak(&self.stable);
+        if let Some(canary) = &mut self.canary {
+            canary.version = speak(&canary.version);
+        }
+        self
+    }
+
+    /// Lets the stable version listen there instead.
+    pub fn at(mut self, endpoint: Endpoint) -> Self {
+        self.stable = Arc::new(Version { endpoints: vec![endpoint], ..Version::clone(&self.stable) });
+        self
+    }
+
     /// Changes the settings.
     pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
@@ -148,7 +166,7 @@ impl Setup {
     pub fn start(self) -> Proxy {
         let routes = Routes::default();
         let trial = self.canary.as_ref().map(|c| Arc::clone(&c.trial));
-        let stable = version("v1", self.stable);
+        let stable = self.stable;
         let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER);
         routes.publish(Table { number: 1, routes: vec![Route { hosts: self.hosts.into(), epoch: Arc::new(epoch) }] });
         let (reports, received) = report::channel();

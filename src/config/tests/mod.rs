@@ -6,6 +6,7 @@ mod gate_files;
 mod gates;
 mod problems;
 mod robust;
+mod transport;
 mod values;
 
 use std::ffi::OsString;

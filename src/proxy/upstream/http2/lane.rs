@@ -40,7 +40,9 @@ struct Vitals {
     streams: Cell<usize>,
     /// How often something was read, ever.
     heard: Cell<u64>,
-    /// What was heard when a request gave up in silence; such a connection gets no further request until more is heard.
+    /// For how many seconds nothing was heard while requests waited.
+    silent: Cell<u32>,
+    /// What was heard when a request gave up in a long silence; such a connection gets no further request until more is heard.
     doubted: Cell<Option<u64>>,
     ended: Cell<bool>,
 }
@@ -131,7 +133,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let vitals = &self.lane.vitals;
         vitals.streams.set(vitals.streams.get().saturating_sub(1));
-        if !self.answered && vitals.heard.get() == self.heard {
+        if !self.answered && vitals.heard.get() == self.heard && vitals.silent.get() >= limits::DOUBT_AFTER {
             vitals.doubted.set(Some(self.heard));
         }
     }
@@ -174,7 +176,7 @@ struct Silence {
 impl Silence {
     async fn is_too_long(mut self) {
         let Some(mut pings) = self.pings.take() else { return std::future::pending().await };
-        let (mut heard, mut silent, mut pause) = (0, 0_u32, limits::PING_PAUSE);
+        let (mut heard, mut pause) = (0, limits::PING_PAUSE);
         let mut asked = None;
         loop {
             self.pulse.tick().await;
@@ -183,10 +185,12 @@ impl Silence {
             pause = pause.saturating_add(1);
             let now = self.vitals.heard.get();
             if now != heard || self.vitals.streams.get() == 0 {
-                (heard, silent, asked) = (now, 0, None);
+                (heard, asked) = (now, None);
+                self.vitals.silent.set(0);
                 continue;
             }
-            silent += 1;
+            let silent = self.vitals.silent.get() + 1;
+            self.vitals.silent.set(silent);
             match asked {
                 Some(since) if silent - since >= limits::PING_TIMEOUT => return,
                 None if silent >= limits::PING_AFTER && pause >= limits::PING_PAUSE && pings.send_ping(Ping::opaque()).is_ok() => {
