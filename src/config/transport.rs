@@ -36,10 +36,7 @@ struct PairSpec {
 impl TransportSpec {
     /// Reads the keys of a version that concern it.
     pub(super) fn read(fields: &mut Fields<'_>, report: &Report<'_>) -> Self {
-        Self {
-            protocol: fields.text("protocol"),
-            tls: fields.get("tls").and_then(|(node, path)| TlsSpec::read(node, path, report)),
-        }
+        Self { protocol: fields.text("protocol"), tls: fields.get("tls").and_then(|(node, path)| TlsSpec::read(node, path, report)) }
     }
 
     /// Compiles it for a version with these endpoints as written; `base` is the folder of the file. Sees that the files can be used.

@@ -122,9 +122,7 @@ mod tests {
 
     #[test]
     fn calls_are_told_by_protocol_and_content_type() {
-        let is = |version, kind: &str| {
-            is_call(version, &headers("content-type", kind))
-        };
+        let is = |version, kind: &str| is_call(version, &headers("content-type", kind));
         for kind in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
             assert!(is(Version::HTTP_2, kind) && !is(Version::HTTP_11, kind), "{kind}");
         }

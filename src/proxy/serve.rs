@@ -100,7 +100,11 @@ impl Serve {
                 return error::failed(failure, form, &worker.policy);
             }
         };
-        if form.grpc { passage.head_of_call(&head, guard.sent_last()) } else { passage.head(head.status.as_u16()) }
+        if form.grpc {
+            passage.head_of_call(&head, guard.sent_last())
+        } else {
+            passage.head(head.status.as_u16())
+        }
         guard.answered();
 
         // 9. The body streams on and carries the sample.

@@ -73,7 +73,13 @@ fn the_status_of_a_call_counts_wherever_it_stands() {
         let proxy = proxy::to([upstream.address]).canary([upstream.address], &watches, &[9]).speaking(&http2()).start();
         let (head, body, trailers) = multiplexed::run(call(&proxy, path, &[]));
         let told = trailers.as_ref().unwrap_or(&head).get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
-        let sent = match path { "/good" => Some("0"), "/denied" => Some("7"), "/internal" => Some("13"), "/only" => Some("14"), _ => None };
+        let sent = match path {
+            "/good" => Some("0"),
+            "/denied" => Some("7"),
+            "/internal" => Some("13"),
+            "/only" => Some("14"),
+            _ => None,
+        };
         assert_eq!((told.as_deref(), body.is_empty()), (sent, path == "/only"), "{path}");
         proxy.canary_ended(1);
         let breaches = [ErrorKinds::GRPC, ErrorKinds::DEFAULT].map(|counted| u64::from(counted.meets(kinds)));
@@ -87,7 +93,10 @@ fn what_fails_here_is_told_in_one_head() {
     let gone = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let proxy = proxy::to([gone]).speaking(&http2()).start();
     let (head, body, trailers) = multiplexed::run(call(&proxy, "/good", &[]));
-    assert_eq!((&head["grpc-status"], &head["content-type"], &head["proxy-status"]), (&"14".parse().unwrap(), &"application/grpc".parse().unwrap(), &"gate-1; error=connection_refused".parse().unwrap()));
+    assert_eq!(
+        (&head["grpc-status"], &head["content-type"], &head["proxy-status"]),
+        (&"14".parse().unwrap(), &"application/grpc".parse().unwrap(), &"gate-1; error=connection_refused".parse().unwrap())
+    );
     assert_eq!((&head["grpc-message"], body.len(), trailers), (&"the service refused the connection".parse().unwrap(), 0, None));
     let strange = proxy::to([gone]).for_hosts(&["b.test"]).start();
     assert_eq!(multiplexed::run(call(&strange, "/good", &[])).0["grpc-status"], "12", "as 404 maps");

@@ -36,11 +36,19 @@ async fn tell(_: usize, request: http::Request<h2::RecvStream>, respond: h2::ser
     for (name, value) in head.headers.iter().chain(trailers.iter().flat_map(http::HeaderMap::iter)) {
         text += &format!("{name}: {}\n", value.to_str().unwrap());
     }
+    if head.method == http::Method::HEAD {
+        return answer(respond, Response::builder().header("content-length", "5").body(()).unwrap(), "", None);
+    }
     answer(respond, Response::new(()), &text, None);
 }
 
 /// Sends a request over HTTP/2 in pieces with trailers behind them, and returns what came back; `None` when that was cut.
-async fn ask(to: &Proxy, head: http::Request<()>, pieces: &[&str], trailers: Option<http::HeaderMap>) -> Option<(StatusCode, String, Option<http::HeaderMap>)> {
+async fn ask(
+    to: &Proxy,
+    head: http::Request<()>,
+    pieces: &[&str],
+    trailers: Option<http::HeaderMap>,
+) -> Option<(StatusCode, String, Option<http::HeaderMap>)> {
     let mut sender = multiplexed::connect(to.address).await.ready().await.unwrap();
     let (response, mut stream) = sender.send_request(head, pieces.is_empty() && trailers.is_none()).unwrap();
     for (index, piece) in pieces.iter().enumerate() {
@@ -61,7 +69,9 @@ fn clients_of_both_protocols_reach_it_and_share_its_connection() {
     let proxy = before(&upstream);
     let mut client = Client::connect(proxy.address);
     for _ in 0..3 {
-        let got = client.ask("POST /p?q HTTP/1.1\r\nHost: a.test:81\r\nContent-Length: 5\r\nCookie: a=1\r\nConnection: x-gone\r\nX-Gone: 1\r\n\r\nhello");
+        let got = client.ask(
+            "POST /p?q HTTP/1.1\r\nHost: a.test:81\r\nContent-Length: 5\r\nCookie: a=1\r\nConnection: x-gone\r\nX-Gone: 1\r\n\r\nhello",
+        );
         let text = String::from_utf8_lossy(&got.body).into_owned();
         assert!(text.starts_with("POST http://a.test:81/p?q hello\n"), "{text}");
         for line in ["cookie: a=1", "content-length: 5", "x-forwarded-for: 127.0.0.1", "x-forwarded-host: a.test:81", "via: 1.1 gate-1"] {
@@ -70,6 +80,10 @@ fn clients_of_both_protocols_reach_it_and_share_its_connection() {
         assert!(!text.contains("\nhost:") && !text.contains("x-gone") && !text.contains("\nconnection"), "{text}");
         assert_eq!(got.one("via"), "2.0 gate-1");
     }
+    client.received.clear();
+    client.send("HEAD /t HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let head = client.answers(1, &["HEAD"]).pop().unwrap();
+    assert_eq!((head.status(), head.one("content-length")), (200, "5"));
     multiplexed::run(async {
         let sender = multiplexed::connect(proxy.address).await;
         let mut answers = Vec::new();
@@ -83,7 +97,7 @@ fn clients_of_both_protocols_reach_it_and_share_its_connection() {
         }
     });
     assert_eq!(upstream.connections(), 1);
-    assert_eq!(proxy.ended(23).ended(), 23);
+    assert_eq!(proxy.ended(24).ended(), 24);
 }
 
 #[test]
@@ -149,7 +163,10 @@ fn what_a_goaway_leaves_out_is_sent_over_another_connection() {
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
             socket.write_all(&frame(frames::SETTINGS, 0, 0, b"")).unwrap();
             let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
-            while !frames::read(got.get(frames::PREFACE.len()..).unwrap_or_default()).iter().any(|e| matches!(e, frames::Event::Status(1, _))) {
+            while !frames::read(got.get(frames::PREFACE.len()..).unwrap_or_default())
+                .iter()
+                .any(|e| matches!(e, frames::Event::Status(1, _)))
+            {
                 let count = socket.read(&mut buffer).unwrap();
                 got.extend_from_slice(&buffer[..count]);
             }
@@ -180,7 +197,11 @@ fn cut_and_wrongly_announced_bodies_never_look_complete() {
         if !short {
             // Once it has gone out; a reset overtakes what waits.
             tokio::task::yield_now().await;
-            std::future::poll_fn(|cx| { stream.reserve_capacity(1); stream.poll_capacity(cx) }).await;
+            std::future::poll_fn(|cx| {
+                stream.reserve_capacity(1);
+                stream.poll_capacity(cx)
+            })
+            .await;
             stream.send_reset(Reason::INTERNAL_ERROR);
         }
     });
@@ -197,7 +218,10 @@ fn cut_and_wrongly_announced_bodies_never_look_complete() {
     assert_eq!(proxy.ended(4).ended(), 4);
     for _ in 0..4 {
         let line = proxy.line();
-        assert!(matches!(line.failure, Some(Failure::ResponseBodyCut | Failure::ResponseInvalid | Failure::ConnectionTerminated)), "{line:?}");
+        assert!(
+            matches!(line.failure, Some(Failure::ResponseBodyCut | Failure::ResponseInvalid | Failure::ConnectionTerminated)),
+            "{line:?}"
+        );
     }
 }
 
@@ -244,9 +268,14 @@ fn answers_that_must_not_be_passed_on_are_the_versions_fault() {
         assert!(matches!(proxy.line().failure, Some(Failure::ResponseInvalid | Failure::ResponseInformational)), "{path}");
     }
     let old = Upstream::answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-    let raw = Upstream::start(|peer| if peer.read() && peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") { while peer.read() {} });
+    let raw = Upstream::start(|peer| {
+        if peer.read() && peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") {
+            while peer.read() {}
+        }
+    });
     for upstream in [old, raw] {
-        let proxy = proxy::to([upstream.address]).speaking(&http2()).with(|s| s.timeouts.response = std::time::Duration::from_secs(1)).start();
+        let proxy =
+            proxy::to([upstream.address]).speaking(&http2()).with(|s| s.timeouts.response = std::time::Duration::from_secs(1)).start();
         let status = Client::connect(proxy.address).ask("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").status();
         assert!([502, 504].contains(&status), "what speaks HTTP/1 only is no HTTP/2: {status}");
     }
@@ -298,7 +327,14 @@ fn a_version_sends_no_more_than_its_client_takes() {
 
 #[test]
 fn more_requests_than_a_connection_may_carry_are_all_answered() {
-    let upstream = Multiplexed::listen(None, None, |builder| drop(builder.max_concurrent_streams(2)), tell);
+    let upstream = Multiplexed::listen(
+        None,
+        None,
+        |builder| {
+            builder.max_concurrent_streams(2);
+        },
+        tell,
+    );
     let proxy = before(&upstream);
     multiplexed::run(async {
         let sender = multiplexed::connect(proxy.address).await;

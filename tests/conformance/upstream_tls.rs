@@ -29,24 +29,30 @@ type Stream = StreamOwned<ServerConnection, TcpStream>;
 struct Encrypted {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    closed: Arc<AtomicUsize>,
 }
 
 impl Encrypted {
     fn start(mut config: ServerConfig, script: fn(&mut Stream)) -> Self {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let (address, config, connections) = (listener.local_addr().unwrap(), Arc::new(config), Arc::new(AtomicUsize::new(0)));
-        let count = Arc::clone(&connections);
+        let (address, config) = (listener.local_addr().unwrap(), Arc::new(config));
+        let (connections, closed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, ended) = (Arc::clone(&connections), Arc::clone(&closed));
         std::thread::spawn(move || {
             for socket in listener.incoming() {
                 let socket = socket.unwrap();
                 socket.set_read_timeout(Some(PATIENCE)).unwrap();
                 count.fetch_add(1, Ordering::AcqRel);
                 let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-                std::thread::spawn(move || script(&mut StreamOwned::new(connection, socket)));
+                let ended = Arc::clone(&ended);
+                std::thread::spawn(move || {
+                    script(&mut StreamOwned::new(connection, socket));
+                    ended.fetch_add(1, Ordering::AcqRel);
+                });
             }
         });
-        Self { address, connections }
+        Self { address, connections, closed }
     }
 }
 
@@ -71,7 +77,10 @@ fn server(files: CertificateFiles) -> ServerConfig {
 }
 
 fn trusting(authority: &Authority, name: &str) -> Transport {
-    Transport { protocol: Protocol::Auto, tls: Some(Tls { ca: Some(authority.file("ca.pem")), name: Some(name.to_owned()), certificate: None }) }
+    Transport {
+        protocol: Protocol::Auto,
+        tls: Some(Tls { ca: Some(authority.file("ca.pem")), name: Some(name.to_owned()), certificate: None }),
+    }
 }
 
 fn ask(to: SocketAddr) -> Message {
@@ -114,7 +123,8 @@ fn a_certificate_that_is_not_good_is_a_failure_to_connect() {
     {
         let upstream = Encrypted::start(server(certificate), good);
         let watch = [Watch::Errors(ErrorKinds::CONNECT)];
-        let proxy = proxy::to([upstream.address]).canary([upstream.address], &watch, &[9]).speaking(&trusting(&authority, "a.test")).start();
+        let proxy =
+            proxy::to([upstream.address]).canary([upstream.address], &watch, &[9]).speaking(&trusting(&authority, "a.test")).start();
         let got = ask(proxy.address);
         assert_eq!((got.status(), got.one("proxy-status")), (502, "gate-1; error=tls_certificate_error"), "{name}");
         assert_eq!(proxy.line().failure, Some(Failure::TlsCertificate), "{name}");
@@ -126,7 +136,11 @@ fn a_certificate_that_is_not_good_is_a_failure_to_connect() {
 #[test]
 fn what_is_no_tls_is_a_failure_to_connect_too_and_so_is_silence() {
     let authority = Authority::new();
-    let plain = Upstream::start(|peer| if peer.read() && peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n") { while peer.read() {} });
+    let plain = Upstream::start(|peer| {
+        if peer.read() && peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n") {
+            while peer.read() {}
+        }
+    });
     let silent = Upstream::start(|peer| while peer.read() {});
     for (upstream, status, token) in [(&plain, 502, "tls_protocol_error"), (&silent, 504, "connection_timeout")] {
         let brief = |s: &mut portcullis::proxy::settings::Settings| s.timeouts.connect = Duration::from_millis(300);
@@ -137,7 +151,10 @@ fn what_is_no_tls_is_a_failure_to_connect_too_and_so_is_silence() {
     // One that speaks HTTP/1.1 alone is no version that is to speak HTTP/2.
     let upstream = Encrypted::start(server(authority.sign("a", "a.test")), good);
     let transport = Transport { protocol: Protocol::Http2, ..trusting(&authority, "a.test") };
-    assert_eq!(ask(proxy::to([upstream.address]).speaking(&transport).start().address).one("proxy-status"), "gate-1; error=tls_protocol_error");
+    assert_eq!(
+        ask(proxy::to([upstream.address]).speaking(&transport).start().address).one("proxy-status"),
+        "gate-1; error=tls_protocol_error"
+    );
 }
 
 #[test]
@@ -159,7 +176,9 @@ fn a_version_that_asks_for_our_certificate_gets_it() {
         for (files, status) in [(Some(&own), 200), (None, 502), (Some(&foreign), 502)] {
             let got = ask(proxy::to([address]).speaking(&shown(files)).start().address);
             assert_eq!(got.status(), status);
-            assert!(status == 200 || got.one("proxy-status") == "gate-1; error=tls_certificate_error", "{:?}", got.one("proxy-status"));
+            // With TLS 1.3 the refusal comes after our handshake, and the end of the connection may overtake it.
+            let tokens = ["tls_certificate_error", "connection_terminated"].map(|token| format!("gate-1; error={token}"));
+            assert!(status == 200 || tokens.iter().any(|token| token == got.one("proxy-status")), "{:?}", got.one("proxy-status"));
         }
     }
 }
@@ -169,12 +188,15 @@ fn a_body_that_ends_with_the_connection_is_whole_only_after_a_last_word() {
     let authority = Authority::new();
     let files = authority.sign("a", "a.test");
     for (whole, script) in [
-        (true, (|stream| {
-            request(stream);
-            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it").unwrap();
-            stream.conn.send_close_notify();
-            stream.flush().unwrap();
-        }) as fn(&mut Stream)),
+        (
+            true,
+            (|stream| {
+                request(stream);
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it").unwrap();
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+            }) as fn(&mut Stream),
+        ),
         (false, |stream| {
             request(stream);
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it").unwrap();
@@ -190,6 +212,25 @@ fn a_body_that_ends_with_the_connection_is_whole_only_after_a_last_word() {
         assert!(text.contains("all of it"), "{text}");
         assert_eq!(text.ends_with("0\r\n\r\n"), whole, "{text}");
         assert_eq!(proxy.line().failure, (!whole).then_some(Failure::ResponseBodyCut));
+    }
+}
+
+#[test]
+fn a_connection_that_said_goodbye_carries_no_further_request() {
+    let authority = Authority::new();
+    let upstream = Encrypted::start(server(authority.sign("a", "a.test")), |stream| {
+        if request(stream) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    let proxy = proxy::to([upstream.address]).speaking(&trusting(&authority, "a.test")).start();
+    let mut client = Client::connect(proxy.address);
+    for turn in 1..=5 {
+        let got = client.ask("POST /t HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!((got.status(), upstream.connections.load(Ordering::Acquire)), (200, turn));
+        eventually("it is closed", || (upstream.closed.load(Ordering::Acquire) == turn).then_some(()));
     }
 }
 

@@ -43,7 +43,7 @@ class Test(grpc.GenericRpcHandler):
 
     def greet(self, context):
         sent = dict(context.invocation_metadata())
-        context.send_initial_metadata([("x-version", self.version)] + [(INITIAL, sent[INITIAL])] * (INITIAL in sent))
+        context.send_initial_metadata([("x-version", self.version)] + [(name, sent[name]) for name in (INITIAL,) if name in sent])
         if TRAILING in sent:
             context.set_trailing_metadata([(TRAILING, sent[TRAILING])])
         if "x-fail-with" in sent:
@@ -312,7 +312,7 @@ services:
 """
     path = pathlib.Path(folder, "portcullis.yaml")
     path.write_text(text)
-    child = subprocess.Popen([program, "run", "--config", path], stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([program, "run", "--config", path], stdout=subprocess.DEVNULL, stderr=pathlib.Path(folder, "log").open("wb"))
     until = time.monotonic() + 20
     while True:
         try:

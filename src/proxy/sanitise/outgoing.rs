@@ -148,7 +148,8 @@ mod tests {
 
     fn head(method: &str, target: &str) -> Parts {
         let fields = [("host", "a.test:81"), ("cookie", "a=1; b=2"), ("te", "trailers"), ("via", "1.1 before")];
-        let request = fields.into_iter().fold(Request::builder().method(method).uri(target), |request, (name, value)| request.header(name, value));
+        let request =
+            fields.into_iter().fold(Request::builder().method(method).uri(target), |request, (name, value)| request.header(name, value));
         request.body(()).unwrap().into_parts().0
     }
 

@@ -38,8 +38,22 @@ mod tests {
     fn what_comes_too_late_behind_a_body_is_dropped_and_the_rest_kept() {
         let mut map = HeaderMap::new();
         for name in [
-            "grpc-status", "x-checksum", "x-twice", "host", "content-length", "transfer-encoding", "authorization", "connection", "te",
-            "trailer", "set-cookie", "x-portcullis-version", "x-forwarded-for", "content-type", "proxy-authenticate", "cache-control",
+            "grpc-status",
+            "x-checksum",
+            "x-twice",
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "authorization",
+            "connection",
+            "te",
+            "trailer",
+            "set-cookie",
+            "x-portcullis-version",
+            "x-forwarded-for",
+            "content-type",
+            "proxy-authenticate",
+            "cache-control",
         ] {
             map.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }

@@ -15,6 +15,7 @@ use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::{http1, http2};
 
 /// An exchange whose answer has no head yet, or whose request is still on its way.
+#[expect(clippy::large_enum_variant, reason = "HTTP/1.1 in clear text is the common case and costs no allocation")]
 pub enum Exchange {
     /// Over a connection of its own.
     Http1(http1::exchange::Exchange),

@@ -272,11 +272,11 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
+    use crate::domain::endpoint::Endpoint;
     use crate::domain::timeouts::Timeouts;
     use crate::proxy::patrol::{Limits, Patrol};
     use crate::proxy::sanitise::{Peer, Policy};
     use crate::proxy::upload::Source;
-    use crate::domain::endpoint::Endpoint;
     use crate::proxy::upstream::connect::{Scratch, connect};
     use crate::proxy::upstream::socket::Socket;
 

@@ -154,7 +154,7 @@ async fn drive(mut connection: Connection<Heard, Bytes>, mut lone: oneshot::Rece
     let silence = Silence { pings: connection.ping_pong(), pulse: interval(PULSE), vitals: Rc::clone(&vitals) };
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        () = silence.is_too_long() => Ok(()),
+        () = silence.grows_too_long() => Ok(()),
         _ = &mut lone => timeout(limits::FAREWELL, &mut connection).await.unwrap_or(Ok(())),
     };
     if let Err(error) = ended {
@@ -174,7 +174,7 @@ struct Silence {
 }
 
 impl Silence {
-    async fn is_too_long(mut self) {
+    async fn grows_too_long(mut self) {
         let Some(mut pings) = self.pings.take() else { return std::future::pending().await };
         let (mut heard, mut pause) = (0, limits::PING_PAUSE);
         let mut asked = None;
@@ -238,5 +238,78 @@ impl AsyncWrite for Heard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use http::Request;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::domain::endpoint::Endpoint;
+    use crate::proxy::upstream::connect::connect;
+
+    /// A connection to a peer in the hands of the test.
+    async fn begun() -> (Rc<Lane>, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let socket = connect(&Endpoint::Address(listener.local_addr().unwrap())).await.unwrap();
+        (Lane::begin(Socket::Plain(socket)).await.unwrap(), listener.accept().unwrap().0)
+    }
+
+    fn block_on<T>(paused: bool, test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, test)
+    }
+
+    #[test]
+    fn a_connection_that_answers_no_ping_fails_its_requests_and_takes_no_more() {
+        block_on(true, async {
+            let (lane, mut peer) = begun().await;
+            let mut slot = lane.take().unwrap();
+            let (response, _) = slot.sender.send_request(Request::get("http://a.test/").body(()).unwrap(), true).unwrap();
+            let since = Instant::now();
+            assert!(response.await.unwrap_err().is_io());
+            let (silence, took) = (limits::PING_AFTER + limits::PING_TIMEOUT, since.elapsed().as_secs());
+            assert!((u64::from(silence)..=u64::from(silence) + 2).contains(&took), "{took} s");
+            drop(slot);
+            assert!(lane.take().is_none() && lane.take_anyway().is_none());
+            let mut seen = Vec::new();
+            peer.read_to_end(&mut seen).unwrap();
+            assert!(seen.windows(5).any(|frame| frame == [0, 0, 8, 6, 0]), "a PING was sent: {seen:?}");
+        });
+    }
+
+    #[test]
+    fn a_request_that_gives_up_in_silence_casts_doubt_on_its_connection_and_one_that_just_leaves_does_not() {
+        block_on(true, async {
+            let (lane, _peer) = begun().await;
+            drop(lane.take().unwrap());
+            let slot = lane.take().unwrap();
+            tokio::time::sleep(PULSE * (limits::DOUBT_AFTER + 2)).await;
+            drop(slot);
+            assert!(lane.take().is_none());
+        });
+    }
+
+    #[test]
+    fn an_idle_connection_is_not_worth_keeping_for_ever_and_says_goodbye() {
+        block_on(false, async {
+            let (lane, mut peer) = begun().await;
+            let slot = lane.take().unwrap();
+            assert!((0..=limits::IDLE_SWEEPS).all(|_| lane.is_worth_keeping()), "it is in use");
+            drop(slot);
+            let kept = (0..limits::IDLE_SWEEPS * 2).take_while(|_| lane.is_worth_keeping()).count();
+            assert_eq!(kept, limits::IDLE_SWEEPS as usize);
+            drop(lane);
+            let read = tokio::task::spawn_blocking(move || {
+                let mut seen = Vec::new();
+                peer.read_to_end(&mut seen).map(|_| seen)
+            });
+            let seen = read.await.unwrap().unwrap();
+            assert!(seen.windows(5).any(|frame| frame == [0, 0, 8, 7, 0]), "GOAWAY was sent: {seen:?}");
+        });
     }
 }
