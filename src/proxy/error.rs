@@ -30,7 +30,7 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
         Failure::NoEndpoint => "the service has no endpoint",
     };
     let mut response =
-        if form.grpc { grpc::failed(grpc::status_of_failure(failure), detail) } else { respond::problem(status, detail, form) };
+        if form.grpc { respond::call(grpc::status_of_failure(failure), detail) } else { respond::problem(status, detail, form) };
     let headers = response.headers_mut();
     proxy_status(headers, policy, failure.proxy_status());
     if status == StatusCode::SERVICE_UNAVAILABLE {

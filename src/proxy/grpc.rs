@@ -7,13 +7,14 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version};
 
 use crate::domain::outcome::Failure;
-use crate::proxy::body::Answer;
 
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// The field of a call's status.
+pub const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// The field of what is said about it.
+pub const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Codes of gRPC that are used here.
@@ -85,21 +86,9 @@ pub const fn status_of_failure(failure: Failure) -> u32 {
     }
 }
 
-/// Makes the answer to a call that failed here: always 200, and all of it in the head ("Trailers-Only").
+/// Encodes a message for `grpc-message`: what is not printable ASCII, and the percent sign, as `%` and two digits.
 #[must_use]
-pub fn failed(status: u32, message: &str) -> Response<Answer> {
-    let mut response = Response::new(Answer::Local(http_body_util::Full::default()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(STATUS, HeaderValue::from(status));
-    if let Ok(message) = HeaderValue::try_from(encoded(message)) {
-        headers.insert(MESSAGE, message);
-    }
-    response
-}
-
-/// Encodes a message: what is not printable ASCII, and the percent sign, as `%` and two digits.
-fn encoded(message: &str) -> String {
+pub fn encoded(message: &str) -> String {
     message.bytes().fold(String::with_capacity(message.len()), |mut text, byte| {
         match byte {
             b'%' | ..b' ' | 0x7f.. => {
@@ -114,6 +103,8 @@ fn encoded(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
@@ -158,10 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_call_is_told_in_one_head() {
-        let response = failed(14, "50% of\nnaïve");
-        assert_eq!((response.status(), &response.headers()["grpc-status"]), (StatusCode::OK, &HeaderValue::from_static("14")));
-        assert_eq!(response.headers()["grpc-message"], "50%25 of%0Ana%C3%AFve");
-        assert!(http_body::Body::is_end_stream(response.body()));
+    fn messages_are_printable() {
+        assert_eq!(encoded("50% of\nnaïve"), "50%25 of%0Ana%C3%AFve");
     }
 }

@@ -35,7 +35,7 @@ impl Form {
 #[must_use]
 pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer> {
     if form.grpc {
-        return grpc::failed(grpc::status_of_http(status), detail);
+        return call(grpc::status_of_http(status), detail);
     }
     let (kind, text) = if form.json {
         let title = status.canonical_reason().unwrap_or("Error");
@@ -54,4 +54,34 @@ pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer>
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Makes the answer to a call that failed here: always 200, and all of it in the head ("Trailers-Only").
+#[must_use]
+pub fn call(status: u32, message: &str) -> Response<Answer> {
+    let mut response = Response::new(Answer::Local(Full::default()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(grpc::STATUS, HeaderValue::from(status));
+    if let Ok(message) = HeaderValue::try_from(grpc::encoded(message)) {
+        headers.insert(grpc::MESSAGE, message);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_is_told_in_one_head() {
+        let form = Form { json: true, http1: false, bodyless: false, grpc: true };
+        let response = problem(StatusCode::BAD_GATEWAY, "50% gone", form);
+        assert_eq!((response.status(), &response.headers()["grpc-status"]), (StatusCode::OK, &HeaderValue::from_static("14")));
+        assert_eq!(
+            (&response.headers()["grpc-message"], &response.headers()["content-type"]),
+            (&HeaderValue::from_static("50%25 gone"), &HeaderValue::from_static("application/grpc"))
+        );
+        assert!(http_body::Body::is_end_stream(response.body()));
+    }
 }

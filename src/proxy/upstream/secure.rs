@@ -53,7 +53,7 @@ impl Secure {
     ///
     /// # Errors
     ///
-    /// Fails as the version's fault, but for files that could be used when the configuration was read and now cannot.
+    /// Fails as the version's fault, or as the proxy's where files could be used when the configuration was read and now cannot.
     pub async fn shake_hands(&self, socket: Plain, address: Option<IpAddr>) -> Result<(Box<TlsStream<Plain>>, bool), Failure> {
         let pinned = self.tls.name.as_deref().and_then(tls::server_name);
         let name = pinned.or_else(|| address.map(ServerName::from)).ok_or(Failure::TlsCertificate)?;
@@ -90,10 +90,11 @@ impl Secure {
                 Current { tried, ..known }
             }
             (Some((Err(problem), _)), None) => {
+                // They could be used when the configuration was read: it is no fault of the version.
                 tracing::warn!(%problem, "a version cannot be reached over TLS");
-                return Err(Failure::TlsCertificate);
+                return Err(Failure::ProxyExhausted);
             }
-            (None, None) => return Err(Failure::TlsCertificate),
+            (None, None) => return Err(Failure::ProxyExhausted),
         };
         let config = Arc::clone(&current.config);
         *self.current.borrow_mut() = Some(current);

@@ -23,6 +23,9 @@ use crate::proxy::upstream::socket::Socket;
 /// How often a connection's silence is looked at.
 const PULSE: Duration = Duration::from_secs(1);
 
+/// Stands for the number of requests at once before the endpoint has said it; with SETTINGS that do not name one it has no bound.
+const UNSAID: usize = usize::MAX - 1;
+
 /// One connection that carries many requests. Once the last request has left it and nobody keeps it for more, it says goodbye.
 pub struct Lane {
     sender: SendRequest<Bytes>,
@@ -48,11 +51,12 @@ struct Vitals {
 }
 
 impl Lane {
-    /// Begins HTTP/2 over a connection and starts the task that drives it.
+    /// Begins HTTP/2 over a connection, waits until the endpoint has said how many requests it takes at once, and starts the task that
+    /// drives the connection.
     ///
     /// # Errors
     ///
-    /// Fails as the connection does.
+    /// Fails as the connection does, and when the endpoint does not speak HTTP/2.
     pub async fn begin(socket: Socket) -> Result<Rc<Self>, Failure> {
         let vitals = Rc::new(Vitals::default());
         let encrypted = matches!(socket, Socket::Tls(_));
@@ -64,9 +68,17 @@ impl Lane {
             .max_frame_size(limits::FRAME)
             .max_header_list_size(MAX_HEAD as u32)
             .max_send_buffer_size(limits::SEND_BUFFER)
+            .initial_max_send_streams(UNSAID)
             .max_local_error_reset_streams(Some(limits::LOCAL_RESETS));
         let heard = Heard { socket, vitals: Rc::clone(&vitals) };
-        let (sender, connection) = builder.handshake(heard).await.map_err(|error| failure_of(&error))?;
+        let (sender, mut connection) = builder.handshake(heard).await.map_err(|error| failure_of(&error))?;
+        let settings = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Err(Failure::ConnectionTerminated)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(failure_of(&error))),
+            Poll::Pending if connection.max_concurrent_send_streams() != UNSAID => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        });
+        settings.await?;
         let (released, lone) = oneshot::channel();
         tokio::task::spawn_local(drive(connection, lone, Rc::clone(&vitals)));
         Ok(Rc::new(Self { sender, vitals, encrypted, idle: Cell::new(0), _released: released }))
@@ -243,7 +255,7 @@ impl AsyncWrite for Heard {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
 
     use http::Request;
     use tokio::time::Instant;
@@ -256,7 +268,10 @@ mod tests {
     async fn begun() -> (Rc<Lane>, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let socket = connect(&Endpoint::Address(listener.local_addr().unwrap())).await.unwrap();
-        (Lane::begin(Socket::Plain(socket)).await.unwrap(), listener.accept().unwrap().0)
+        let mut peer = listener.accept().unwrap().0;
+        // Empty SETTINGS.
+        peer.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+        (Lane::begin(Socket::Plain(socket)).await.unwrap(), peer)
     }
 
     fn block_on<T>(paused: bool, test: impl Future<Output = T>) -> T {
