@@ -88,7 +88,7 @@ impl Serve {
         // 7. To the version, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
         let framing = upload.framing(&head, clean.framing);
-        let outgoing = if pool.may_multiplex() { Outgoing::for_either } else { Outgoing::new };
+        let outgoing = if may_multiplex(&books) { Outgoing::for_either } else { Outgoing::new };
         let request = outgoing(head, framing, &self.peer, &worker.policy);
         let sent = upstream::send(&pool, request, upload, &guard, worker.settings.timeouts.connect).await;
 
@@ -161,6 +161,12 @@ impl Serve {
         });
         Some(Box::new(Access { line, sender }))
     }
+}
+
+/// Says whether a version that may get the request may speak HTTP/2.
+fn may_multiplex(books: &EpochBooks) -> bool {
+    let (stable, canary) = (&books.epoch().stable, &books.epoch().canary);
+    stable.transport.may_multiplex() || canary.as_ref().is_some_and(|canary| canary.version.transport.may_multiplex())
 }
 
 /// Cleans the head of a version's answer, or turns it into the version's failure.

@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 
+use crate::domain::outcome::Failure;
 use crate::proxy::sanitise::fields;
 use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::policy::{Peer, Policy};
@@ -70,26 +71,37 @@ impl Outgoing {
         Self { form: Form::Fields(Box::new(head)), method, framing, piece, spare: HeaderMap::new() }
     }
 
-    /// Returns the bytes of HTTP/1.1.
+    /// Returns the bytes of HTTP/1.1, which can be had once where they were written already.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        match self.form {
-            Form::Written(bytes) => bytes,
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        match &mut self.form {
+            Form::Written(bytes) => std::mem::take(bytes),
             Form::Fields(head) => {
-                let mut bytes = begin(&head).0;
+                let mut bytes = begin(head).0;
                 end(&mut bytes, self.framing);
                 bytes
             }
         }
     }
 
-    /// Returns the form of HTTP/2 (RFC 9113 section 8.3.1): Host is the authority, and the scheme is that of the connection to the
-    /// version. `None` when it was written for HTTP/1.1, or its Host is no authority.
+    /// Says whether it can be told in either HTTP, as often as is needed.
     #[must_use]
-    pub fn to_http2(&self, encrypted: bool) -> Option<Request<()>> {
-        let Form::Fields(head) = &self.form else { return None };
+    pub const fn is_for_either(&self) -> bool {
+        matches!(self.form, Form::Fields(_))
+    }
+
+    /// Returns the form of HTTP/2 (RFC 9113 section 8.3.1): Host is the authority, and the scheme is that of the connection to the
+    /// version.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it was written for HTTP/1.1, which nobody asks of a version that speaks HTTP/2, and as the client's fault when its Host
+    /// is no authority.
+    pub fn to_http2(&self, encrypted: bool) -> Result<Request<()>, Failure> {
+        let Form::Fields(head) = &self.form else { return Err(Failure::NoEndpoint) };
         let mut headers = head.headers.clone();
-        let authority = Authority::from_maybe_shared(headers.remove(header::HOST)?).ok()?;
+        let host = headers.remove(header::HOST).and_then(|host| Authority::from_maybe_shared(host).ok());
+        let authority = host.ok_or(Failure::RequestBodyInvalid)?;
         if let Framing::Length(bytes) = self.framing {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
         }
@@ -99,10 +111,10 @@ impl Outgoing {
         target.path_and_query = Some(head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
         let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
-        *request.uri_mut() = Uri::from_parts(target).ok()?;
+        *request.uri_mut() = Uri::from_parts(target).map_err(|_| Failure::RequestBodyInvalid)?;
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = headers;
-        Some(request)
+        Ok(request)
     }
 }
 
@@ -171,8 +183,8 @@ mod tests {
         for peer in peers() {
             for (framing, target) in [(Framing::None, "/p?q"), (Framing::Length(5), "/"), (Framing::Chunked, "*")] {
                 let method = if target == "*" { "OPTIONS" } else { "POST" };
-                let written = Outgoing::new(head(method, target), framing, &peer, &policy).into_bytes();
-                let kept = Outgoing::for_either(head(method, target), framing, &peer, &policy).into_bytes();
+                let written = Outgoing::new(head(method, target), framing, &peer, &policy).take_bytes();
+                let kept = Outgoing::for_either(head(method, target), framing, &peer, &policy).take_bytes();
                 assert_eq!(lines(&written), lines(&kept));
             }
         }
@@ -202,6 +214,6 @@ mod tests {
         }
         let chunked = Outgoing::for_either(head("OPTIONS", "*"), Framing::Chunked, &peer, &policy).to_http2(false).unwrap();
         assert_eq!((chunked.uri().path(), chunked.headers().contains_key("transfer-encoding")), ("*", false));
-        assert!(Outgoing::new(head("GET", "/"), Framing::None, &peer, &policy).to_http2(false).is_none());
+        assert_eq!(Outgoing::new(head("GET", "/"), Framing::None, &peer, &policy).to_http2(false).err(), Some(Failure::NoEndpoint));
     }
 }

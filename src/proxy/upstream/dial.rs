@@ -8,7 +8,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Failure;
 use crate::domain::transport::{Protocol, Transport};
 use crate::proxy::upstream::connect::{Link, Scratch, connect};
-use crate::proxy::upstream::http2::lane::{Lane, Slot};
+use crate::proxy::upstream::http2::lane::{Berth, Lane};
 use crate::proxy::upstream::secure::Secure;
 use crate::proxy::upstream::socket::{Plain, Socket};
 
@@ -17,7 +17,7 @@ pub enum Conduit {
     /// A connection to itself.
     Http1(Link),
     /// A place on a shared one.
-    Http2(Slot),
+    Http2(Berth),
 }
 
 /// A fresh connection.

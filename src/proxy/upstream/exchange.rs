@@ -28,7 +28,7 @@ impl Exchange {
     pub fn new(conduit: Conduit, request: Outgoing, upload: Upload) -> Self {
         match conduit {
             Conduit::Http1(link) => Self::Http1(http1::exchange::Exchange::new(link, request, upload)),
-            Conduit::Http2(slot) => Self::Http2(Box::new(http2::exchange::Exchange::new(slot, request, upload))),
+            Conduit::Http2(berth) => Self::Http2(Box::new(http2::exchange::Exchange::new(berth, request, upload))),
         }
     }
 
@@ -63,8 +63,10 @@ impl Exchange {
                 let (request, upload) = exchange.into_request();
                 Ok(Self::new(conduit, request, upload))
             }
-            // An endpoint that takes to HTTP/2 between two connections: what was written for HTTP/1.1 is no use to it.
-            (Self::Http1(_), Conduit::Http2(_)) => Err(Failure::ConnectionTerminated),
+            (Self::Http1(exchange), conduit @ Conduit::Http2(_)) => {
+                let (request, upload) = exchange.into_request().ok_or(Failure::ConnectionTerminated)?;
+                Ok(Self::new(conduit, request, upload))
+            }
         }
     }
 

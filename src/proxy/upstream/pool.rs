@@ -81,9 +81,9 @@ impl Pool {
     pub fn checkout(&self, endpoint: usize, repeatable: bool) -> Option<Conduit> {
         let endpoint = self.endpoints.get(endpoint)?;
         if self.may_multiplex()
-            && let Some(slot) = endpoint.lanes.take()
+            && let Some(berth) = endpoint.lanes.take()
         {
-            return Some(Conduit::Http2(slot));
+            return Some(Conduit::Http2(berth));
         }
         let mut idle = endpoint.idle.borrow_mut();
         while let Some(mut entry) = idle.pop() {

@@ -154,6 +154,28 @@ fn an_idempotent_request_without_a_body_is_sent_again_in_full() {
 }
 
 #[test]
+fn a_request_moves_between_the_two_protocols_as_long_as_its_body_is_whole() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let scratch = Scratch::default();
+        let head = |method: &str| http::Request::builder().method(method).uri("/x").header("host", "a").body(()).unwrap().into_parts().0;
+        let peer = Peer::new(([192, 0, 2, 7], 4711).into(), 8080, &["192.0.2.0/24".parse().unwrap()]);
+        let either = |method, framing| Outgoing::for_either(head(method), framing, &peer, &Policy::new(false, "x"));
+        let exchange = Exchange::new(linked(&scratch).await.0, either("GET", Framing::None), upload("", &guard));
+        let (moved, _) = exchange.into_request().expect("it has no body");
+        assert_eq!(moved.to_http2(false).unwrap().uri().to_string(), "http://a/x");
+        let exchange = Exchange::new(linked(&scratch).await.0, either("POST", Framing::Length(5)), upload("hello", &guard));
+        assert!(exchange.into_request().is_some(), "nothing of the body was taken");
+        let (link, _peer) = linked(&scratch).await;
+        let mut exchange = Exchange::new(link, either("POST", Framing::Length(5)), upload("hello", &guard));
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        assert!(exchange.into_request().is_none());
+        let written = Exchange::new(linked(&scratch).await.0, request("GET", Framing::None), upload("", &guard));
+        assert!(written.into_request().is_none(), "it was written for HTTP/1.1 alone");
+    });
+}
+
+#[test]
 fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
     block_on(async {
         let (_patrol, guard, _ticket) = guarded();

@@ -101,6 +101,8 @@ pub struct Exchange {
     informational: u32,
     /// An empty map for the fields of the answer.
     spare: HeaderMap,
+    /// The request, where it may have to be told to an endpoint that speaks HTTP/2.
+    kept: Option<Box<Outgoing>>,
 }
 
 impl Exchange {
@@ -112,7 +114,7 @@ impl Exchange {
         let spare = std::mem::take(&mut request.spare);
         Self {
             link,
-            outbox: Outbox::new(request.into_bytes(), bodyless, chunked),
+            outbox: Outbox::new(request.take_bytes(), bodyless, chunked),
             spare,
             upload,
             chunked,
@@ -121,7 +123,15 @@ impl Exchange {
             bodyless,
             written: false,
             informational: 0,
+            kept: request.is_for_either().then(|| Box::new(request)),
         }
+    }
+
+    /// Takes the request back to send it over another HTTP; only where [`Exchange::may_move`] allows it. `None` when it was written for
+    /// this one, or some of its body was taken.
+    pub fn into_request(self) -> Option<(Outgoing, Upload)> {
+        let whole = self.bodyless || (self.sending == Sending::Body && !self.written && !self.outbox.is_closed());
+        self.kept.filter(|_| whole).map(|request| (*request, self.upload))
     }
 
     /// Says whether the request may be sent again: no answer has begun, and nothing was written or repeating it does no harm.

@@ -13,7 +13,7 @@ use crate::domain::outcome::Failure;
 use crate::proxy::sanitise::Outgoing;
 use crate::proxy::settings::{MAX_FIELDS, MAX_INFORMATIONAL};
 use crate::proxy::upload::Upload;
-use crate::proxy::upstream::http2::lane::{Slot, failure_of};
+use crate::proxy::upstream::http2::lane::{Berth, failure_of};
 
 /// Where sending the request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum Sending {
 /// An exchange whose answer has no head yet, or whose request is still on its way. Dropping it resets the stream with CANCEL, unless
 /// both sides are done.
 pub struct Exchange {
-    slot: Slot,
+    berth: Berth,
     request: Outgoing,
     upload: Upload,
     sending: Sending,
@@ -54,9 +54,9 @@ pub struct Exchange {
 
 impl Exchange {
     /// Prepares a request for a stream; nothing is sent before it is polled.
-    pub const fn new(slot: Slot, request: Outgoing, upload: Upload) -> Self {
+    pub const fn new(berth: Berth, request: Outgoing, upload: Upload) -> Self {
         Self {
-            slot,
+            berth,
             request,
             upload,
             sending: Sending::Head,
@@ -114,13 +114,11 @@ impl Exchange {
         if let Some(failure) = self.broken {
             return Poll::Ready(Err(failure));
         }
-        let begun = match ready!(self.slot.sender.poll_ready(cx)) {
+        let begun = match ready!(self.berth.sender.poll_ready(cx)) {
             Ok(()) => {
-                let Some(head) = self.request.to_http2(self.slot.is_encrypted()) else {
-                    return Poll::Ready(Err(Failure::RequestBodyInvalid));
-                };
+                let head = self.request.to_http2(self.berth.is_encrypted())?;
                 let bodyless = self.upload.is_end_stream();
-                let begun = self.slot.sender.send_request(head, bodyless);
+                let begun = self.berth.sender.send_request(head, bodyless);
                 begun.map(|begun| (begun, bodyless))
             }
             Err(error) => Err(error),
@@ -212,7 +210,7 @@ impl Exchange {
         }
         match ready!(Pin::new(response).poll(cx)) {
             Ok(answer) => {
-                self.slot.answered = true;
+                self.berth.answered = true;
                 self.response = None;
                 let (head, received) = answer.into_parts();
                 self.received = Some(received);

@@ -85,13 +85,13 @@ impl Lane {
     }
 
     /// Takes a place for a request when the endpoint allows one more at once; `None` too when the connection takes no more at all.
-    pub fn take(self: &Rc<Self>) -> Option<Slot> {
+    pub fn take(self: &Rc<Self>) -> Option<Berth> {
         let most = self.sender.current_max_send_streams().min(limits::STREAMS);
         if self.vitals.streams.get() < most { self.take_anyway() } else { None }
     }
 
     /// Takes a place even when the request has to wait for others to end; `None` when the connection takes no more at all.
-    pub fn take_anyway(self: &Rc<Self>) -> Option<Slot> {
+    pub fn take_anyway(self: &Rc<Self>) -> Option<Berth> {
         let vitals = &self.vitals;
         let doubtful = vitals.doubted.get() == Some(vitals.heard.get());
         let mut sender = self.sender.clone();
@@ -102,7 +102,7 @@ impl Lane {
         }
         vitals.streams.set(vitals.streams.get() + 1);
         self.idle.set(0);
-        Some(Slot { sender, heard: vitals.heard.get(), answered: false, lane: Rc::clone(self) })
+        Some(Berth { sender, heard: vitals.heard.get(), answered: false, lane: Rc::clone(self) })
     }
 
     /// Returns how many requests it carries.
@@ -126,7 +126,7 @@ impl Lane {
 }
 
 /// A request's place on a connection.
-pub struct Slot {
+pub struct Berth {
     pub(super) sender: SendRequest<Bytes>,
     /// What had been heard when it was taken.
     heard: u64,
@@ -134,14 +134,14 @@ pub struct Slot {
     lane: Rc<Lane>,
 }
 
-impl Slot {
+impl Berth {
     /// Says whether the connection is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.lane.encrypted
     }
 }
 
-impl Drop for Slot {
+impl Drop for Berth {
     fn drop(&mut self) {
         let vitals = &self.lane.vitals;
         vitals.streams.set(vitals.streams.get().saturating_sub(1));
@@ -283,13 +283,13 @@ mod tests {
     fn a_connection_that_answers_no_ping_fails_its_requests_and_takes_no_more() {
         block_on(true, async {
             let (lane, mut peer) = begun().await;
-            let mut slot = lane.take().unwrap();
-            let (response, _) = slot.sender.send_request(Request::get("http://a.test/").body(()).unwrap(), true).unwrap();
+            let mut berth = lane.take().unwrap();
+            let (response, _) = berth.sender.send_request(Request::get("http://a.test/").body(()).unwrap(), true).unwrap();
             let since = Instant::now();
             assert!(response.await.unwrap_err().is_io());
             let (silence, took) = (limits::PING_AFTER + limits::PING_TIMEOUT, since.elapsed().as_secs());
             assert!((u64::from(silence)..=u64::from(silence) + 2).contains(&took), "{took} s");
-            drop(slot);
+            drop(berth);
             assert!(lane.take().is_none() && lane.take_anyway().is_none());
             let mut seen = Vec::new();
             peer.read_to_end(&mut seen).unwrap();
@@ -302,9 +302,9 @@ mod tests {
         block_on(true, async {
             let (lane, _peer) = begun().await;
             drop(lane.take().unwrap());
-            let slot = lane.take().unwrap();
+            let berth = lane.take().unwrap();
             tokio::time::sleep(PULSE * (limits::DOUBT_AFTER + 2)).await;
-            drop(slot);
+            drop(berth);
             assert!(lane.take().is_none());
         });
     }
@@ -313,9 +313,9 @@ mod tests {
     fn an_idle_connection_is_not_worth_keeping_for_ever_and_says_goodbye() {
         block_on(false, async {
             let (lane, mut peer) = begun().await;
-            let slot = lane.take().unwrap();
+            let berth = lane.take().unwrap();
             assert!((0..=limits::IDLE_SWEEPS).all(|_| lane.is_worth_keeping()), "it is in use");
-            drop(slot);
+            drop(berth);
             let kept = (0..limits::IDLE_SWEEPS * 2).take_while(|_| lane.is_worth_keeping()).count();
             assert_eq!(kept, limits::IDLE_SWEEPS as usize);
             drop(lane);

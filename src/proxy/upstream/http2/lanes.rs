@@ -9,7 +9,7 @@ use crate::domain::outcome::Failure;
 use crate::proxy::settings::upstream_http2::LANES;
 use crate::proxy::upstream::connect::Link;
 use crate::proxy::upstream::dial::{Conduit, Dialed};
-use crate::proxy::upstream::http2::lane::{Lane, Slot};
+use crate::proxy::upstream::http2::lane::{Berth, Lane};
 
 /// The HTTP/2 connections of one worker to one endpoint.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub struct Lanes {
 
 impl Lanes {
     /// Takes a place on a connection that has one free.
-    pub fn take(&self) -> Option<Slot> {
+    pub fn take(&self) -> Option<Berth> {
         self.open.borrow().iter().find_map(Lane::take)
     }
 
@@ -38,25 +38,25 @@ impl Lanes {
     pub async fn open(&self, dial: impl Future<Output = Result<Dialed, Failure>>) -> Result<Conduit, Failure> {
         while self.dialing.get() && !self.alone.get() {
             self.changed.notified().await;
-            if let Some(slot) = self.take() {
-                return Ok(Conduit::Http2(slot));
+            if let Some(berth) = self.take() {
+                return Ok(Conduit::Http2(berth));
             }
             if let Some(failure) = self.failed.get() {
                 return Err(failure);
             }
         }
-        if let Some(slot) = self.take_of_many() {
-            return Ok(Conduit::Http2(slot));
+        if let Some(berth) = self.take_of_many() {
+            return Ok(Conduit::Http2(berth));
         }
         let dialing = Dialing::begin(self);
         match dial.await.inspect_err(|failure| self.failed.set(Some(*failure)))? {
             Dialed::Http1(link) => Ok(self.unshared(link)),
             Dialed::Http2(lane) => {
                 self.alone.set(false);
-                let slot = lane.take_anyway().ok_or(Failure::ConnectionTerminated)?;
+                let berth = lane.take_anyway().ok_or(Failure::ConnectionTerminated)?;
                 self.open.borrow_mut().push(lane);
                 drop(dialing);
-                Ok(Conduit::Http2(slot))
+                Ok(Conduit::Http2(berth))
             }
         }
     }
@@ -67,7 +67,7 @@ impl Lanes {
     }
 
     /// Where there are as many connections as there may be, takes a place in the shortest queue.
-    fn take_of_many(&self) -> Option<Slot> {
+    fn take_of_many(&self) -> Option<Berth> {
         let open = self.open.borrow();
         if open.len() < LANES {
             return None;
