@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use portcullis::domain::timeouts::Timeouts;
+use portcullis::proxy::patrol::ROUND;
 use portcullis::proxy::settings::{
-    LEAST_UPLOAD, MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, POOL_IDLE, POOL_SIZE, UPLOAD_GRACE, http2,
+    LEAST_UPLOAD, MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL, MAX_TARGET, MAX_VALUE, POOL_IDLE, POOL_SIZE, UPLOAD_GRACE, http2, upstream_http2,
 };
 
 const README: &str = include_str!("../README.md");
@@ -57,6 +58,14 @@ fn the_readme_tells_the_defaults_of_the_data_plane() {
             kib(http2::CONNECTION_WINDOW as usize),
             kib(http2::SEND_BUFFER),
             seconds(connection_age)
+        ),
+        format!(
+            "| versions over HTTP/2 | off unless asked for, or agreed on over TLS; {} streams on each of {} connections per worker and endpoint, windows of {} and {}; idle connections close after {} |",
+            upstream_http2::STREAMS,
+            upstream_http2::LANES,
+            kib(upstream_http2::STREAM_WINDOW as usize),
+            kib(upstream_http2::CONNECTION_WINDOW as usize),
+            seconds(ROUND * upstream_http2::IDLE_SWEEPS)
         ),
         format!("| drain after SIGTERM | {} |", seconds(drain)),
         format!("| idle upstream connections | {POOL_SIZE} per worker and endpoint, for {} each |", seconds(POOL_IDLE)),

@@ -3,6 +3,7 @@
 use crate::config::listen::ListenSpec;
 use crate::config::service_spec::{GateFilesSpec, GateSpec, PlanSpec, RampSpec, ServiceSpec, VersionSpec};
 use crate::config::spec::Spec;
+use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
 use crate::formats::yaml::place::{At, Place, Report};
 
@@ -133,6 +134,7 @@ fn version(flag: &str, text: &str, report: &Report<'_>) -> Option<VersionSpec> {
         version: Some(At::new(name.trim().to_owned(), place.clone())),
         endpoints: Some(At::new(endpoints, place.clone())),
         upkeep: UpkeepSpec::default(),
+        transport: TransportSpec::default(),
         place,
     })
 }

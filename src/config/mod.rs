@@ -27,6 +27,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod transport;
 mod upkeep;
 mod values;
 

@@ -28,9 +28,9 @@ pub(super) fn compile(
 ) -> Option<Service> {
     let name = spec.name.as_ref().and_then(|text| values::parsed(text, "write for example carts", report));
     let mut names = Vec::new();
-    let stable = spec.stable.as_ref().map(|version| compile_version(version, around, &mut names, report));
-    let canary = spec.canary.as_ref().map(|version| compile_version(version, around, &mut names, report));
-    let others: Vec<_> = spec.others.iter().filter_map(|version| compile_version(version, around, &mut names, report)).collect();
+    let stable = spec.stable.as_ref().map(|version| compile_version(version, base, around, &mut names, report));
+    let canary = spec.canary.as_ref().map(|version| compile_version(version, base, around, &mut names, report));
+    let others: Vec<_> = spec.others.iter().filter_map(|version| compile_version(version, base, around, &mut names, report)).collect();
     let choice = choice::compile(&spec.choice, &others, base, report);
     if let (Some(Choice { force: None, mirror: None, .. }), Some(first)) = (&choice, spec.others.first()) {
         let hint = "write 'force' or 'mirror', or leave the version out";
@@ -86,6 +86,7 @@ fn mutual(spec: &ServiceSpec, report: &Report<'_>) -> Rules {
 /// Compiles a version; where its names lead is added to `names`.
 fn compile_version(
     spec: &VersionSpec,
+    base: &Path,
     around: &Surroundings<'_>,
     names: &mut Vec<(Endpoint, Vec<SocketAddr>)>,
     report: &Report<'_>,
@@ -107,5 +108,6 @@ fn compile_version(
         }
         endpoints.push(endpoint);
     }
-    Some(Version { upkeep: spec.upkeep.compile(report), ..Version::new(name?, endpoints) })
+    let (upkeep, transport) = (spec.upkeep.compile(report), spec.transport.compile(&list.value, base, report));
+    Some(Version { upkeep, transport: transport?, ..Version::new(name?, endpoints) })
 }

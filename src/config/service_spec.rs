@@ -2,6 +2,7 @@
 
 use crate::config::choice_spec::ChoiceSpec;
 use crate::config::routes::RouteSpec;
+use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
@@ -78,6 +79,7 @@ pub(super) struct VersionSpec {
     pub(super) version: Option<At<String>>,
     pub(super) endpoints: Option<At<Vec<At<String>>>>,
     pub(super) upkeep: UpkeepSpec,
+    pub(super) transport: TransportSpec,
 }
 
 /// A plan, written as a ramp or as steps.
@@ -261,6 +263,7 @@ impl VersionSpec {
             version: fields.text("version"),
             endpoints: fields.one_or_more("endpoints"),
             upkeep: UpkeepSpec::read(&mut fields, report),
+            transport: TransportSpec::read(&mut fields, report),
         };
         fields.require("version", "give the version its name, such as 0.8.1");
         fields.require("endpoints", "write where the version listens, such as [\"127.0.0.1:8081\"]");

@@ -303,6 +303,8 @@ fn begin(
     world: &mut World,
 ) -> Result<Accepted, CommandError> {
     let name = service.setup().name.clone();
+    // Whoever asks names a version and where it listens; it is spoken to as the configured one is.
+    let canary = Version { transport: service.setup().stable.transport.clone(), ..canary };
     if let Some(why) = service.refusal(&canary, retry) {
         return Err(CommandError::Conflict(why));
     }

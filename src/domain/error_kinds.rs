@@ -62,6 +62,20 @@ impl ErrorKinds {
         self.0 == 0
     }
 
+    /// Returns the kinds of a gRPC call that ended with this code.
+    ///
+    /// The server is at fault with UNKNOWN (2), DEADLINE_EXCEEDED (4), UNIMPLEMENTED (12), INTERNAL (13), UNAVAILABLE (14) and
+    /// DATA_LOSS (15), as OpenTelemetry's conventions for gRPC have it for spans of servers; Linkerd's classification agrees but for
+    /// UNIMPLEMENTED, which counts here because a release that lost a method is a bad release. All other codes of gRPC are about what
+    /// the client asked for, or its own doing. A number that is no code is UNKNOWN to clients.
+    #[must_use]
+    pub const fn of_grpc(code: u32) -> Self {
+        match code {
+            0 | 1 | 3 | 5..=11 | 16 => Self::NONE,
+            _ => Self::GRPC,
+        }
+    }
+
     /// Returns the kinds of one outcome; none for what is not the version's doing.
     #[must_use]
     pub const fn of(outcome: Outcome) -> Self {
@@ -70,7 +84,7 @@ impl ErrorKinds {
             Outcome::Answered(400..=499) => Self::CLIENT,
             Outcome::Answered(_) => Self::NONE,
             Outcome::Failed(failure) => match failure {
-                Failure::ConnectionRefused | Failure::ConnectionTimeout => Self::CONNECT,
+                Failure::ConnectionRefused | Failure::ConnectionTimeout | Failure::TlsCertificate | Failure::TlsHandshake => Self::CONNECT,
                 Failure::ConnectionTerminated | Failure::ResponseBodyCut => Self::RESET,
                 Failure::ResponseTimeout | Failure::ResponseBodyTimeout => Self::TIMEOUT,
                 Failure::ResponseInvalid | Failure::ResponseInformational => Self::INVALID,
@@ -132,6 +146,8 @@ mod tests {
         for (failure, kind) in [
             (Failure::ConnectionRefused, "connect"),
             (Failure::ConnectionTimeout, "connect"),
+            (Failure::TlsCertificate, "connect"),
+            (Failure::TlsHandshake, "connect"),
             (Failure::ConnectionTerminated, "reset"),
             (Failure::ResponseBodyCut, "reset"),
             (Failure::ResponseTimeout, "timeout"),
@@ -146,10 +162,18 @@ mod tests {
     }
 
     #[test]
+    fn the_failures_of_a_grpc_server_are_told_from_those_of_its_clients() {
+        let counted: Vec<u32> = (0..20).filter(|code| ErrorKinds::of_grpc(*code) == ErrorKinds::GRPC).collect();
+        assert_eq!(counted, [2, 4, 12, 13, 14, 15, 17, 18, 19]);
+    }
+
+    #[test]
     fn the_default_kinds_are_what_the_version_is_blamed_for() {
         let failures = [
             Failure::ConnectionRefused,
             Failure::ConnectionTimeout,
+            Failure::TlsCertificate,
+            Failure::TlsHandshake,
             Failure::ConnectionTerminated,
             Failure::ResponseTimeout,
             Failure::ResponseInvalid,

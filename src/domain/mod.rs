@@ -18,6 +18,7 @@ pub mod start_order;
 pub mod stats;
 pub mod time;
 pub mod timeouts;
+pub mod transport;
 pub mod tripwire;
 pub mod upkeep;
 pub mod version;

@@ -61,6 +61,10 @@ pub enum Failure {
     ConnectionRefused,
     /// The upstream did not accept a connection in time.
     ConnectionTimeout,
+    /// The upstream's certificate is not one that its configuration accepts, or it does not accept ours.
+    TlsCertificate,
+    /// The upstream does not speak TLS as it must.
+    TlsHandshake,
     /// The upstream closed or reset the connection before its answer was complete.
     ConnectionTerminated,
     /// The upstream sent no response head in time.
@@ -96,6 +100,8 @@ impl Failure {
         match self {
             Self::ConnectionRefused
             | Self::ConnectionTimeout
+            | Self::TlsCertificate
+            | Self::TlsHandshake
             | Self::ConnectionTerminated
             | Self::ResponseTimeout
             | Self::ResponseInvalid
@@ -147,6 +153,8 @@ impl Failure {
         match self {
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTimeout => "connection_timeout",
+            Self::TlsCertificate => "tls_certificate_error",
+            Self::TlsHandshake => "tls_protocol_error",
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout => "connection_read_timeout",
             Self::ResponseInvalid | Self::ResponseInformational => "http_protocol_error",

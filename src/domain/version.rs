@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::endpoint::Endpoint;
+use crate::domain::transport::Transport;
 use crate::domain::upkeep::Upkeep;
 
 /// The name of a version or service: 1 to 63 letters, digits, `.`, `-` or `_`, beginning with a letter or digit.
@@ -69,13 +70,16 @@ pub struct Version {
     /// How its endpoints are kept up.
     #[serde(default, skip_serializing_if = "Upkeep::is_default")]
     pub upkeep: Upkeep,
+    /// How it is spoken to.
+    #[serde(default, skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
 }
 
 impl Version {
     /// Makes a version that is reached in the usual way.
     #[must_use]
     pub fn new(name: Name, endpoints: Vec<Endpoint>) -> Self {
-        Self { name, endpoints, upkeep: Upkeep::default() }
+        Self { name, endpoints, upkeep: Upkeep::default(), transport: Transport::default() }
     }
 
     /// Makes a version that listens at these addresses.

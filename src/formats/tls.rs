@@ -1,16 +1,17 @@
-//! Reads certificates and keys (PEM) into what TLS is served with, and says how to mend what cannot be used.
+//! Reads certificates and keys (PEM) into what TLS is served and begun with, and says how to mend what cannot be used.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::domain::transport::{Protocol, Tls};
 use crate::formats::problem::Problem;
 
 /// Where the certificates of a listener are.
@@ -67,6 +68,61 @@ pub fn server(files: &TlsFiles) -> Result<ServerConfig, Box<Problem>> {
     server.max_early_data_size = 0;
     server.ticketer = aws_lc_rs::Ticketer::new().map_err(|e| unusable(&e))?;
     Ok(server)
+}
+
+/// Reads the files and makes the configuration of a client: TLS 1.2 and 1.3, the version's certificate always verified.
+///
+/// Without authorities of its own those count that the system trusts: unlike a list built into the program they are the operator's
+/// to change, and are updated with the system.
+///
+/// # Errors
+///
+/// Returns the first file that cannot be read or used, and how to mend it.
+pub fn client(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, Box<Problem>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let roots = match &tls.ca {
+        Some(path) => authorities(path, "versions")?,
+        None => system_authorities()?,
+    };
+    let unusable = |error: rustls::Error| {
+        Box::new(Problem::error("", "", format!("TLS cannot be spoken: {error}")).with_hint("see that the files are right"))
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]).map_err(unusable)?;
+    let builder = builder.with_root_certificates(roots);
+    let mut client = match &tls.certificate {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let pair = CertificateFiles { chain: own.chain.clone(), key: own.key.clone() };
+            let named = Named::read(&pair, &provider)?;
+            builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(named.certified)))
+        }
+    };
+    client.alpn_protocols = match protocol {
+        Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Protocol::Http1 => vec![b"http/1.1".to_vec()],
+        Protocol::Http2 => vec![b"h2".to_vec()],
+    };
+    Ok(client)
+}
+
+/// Reads the name a version's certificate must be for: a host name or an IP address.
+#[must_use]
+pub fn server_name(text: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(text.to_owned()).ok()
+}
+
+fn system_authorities() -> Result<RootCertStore, Box<Problem>> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Systems carry certificates that are of no use; those are passed over.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));
+        let message = format!("the system trusts no authority that versions could be verified with{why}");
+        return Err(Box::new(Problem::error("", "", message).with_hint("write 'ca' with the file of the version's authority")));
+    }
+    Ok(roots)
 }
 
 /// The certificates of a listener.
@@ -130,14 +186,21 @@ impl Named {
 }
 
 fn verifier(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, Box<Problem>> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        problem(path, format!("clients cannot be verified with these authorities: {error}"), "write the certificates of authorities (PEM)")
-    };
+    let roots = authorities(path, "clients")?;
+    let built = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(provider)).build();
+    built.map_err(|error| unverified(path, "clients", &error))
+}
+
+fn authorities(path: &Path, whose: &str) -> Result<RootCertStore, Box<Problem>> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|error| unverified(path, whose, &error))?;
     }
-    WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(provider)).build().map_err(|error| wrong(&error))
+    Ok(roots)
+}
+
+fn unverified(path: &Path, whose: &str, error: &dyn std::fmt::Display) -> Box<Problem> {
+    problem(path, format!("{whose} cannot be verified with these authorities: {error}"), "write the certificates of authorities (PEM)")
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Box<Problem>> {
@@ -164,6 +227,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::domain::transport::Certificate;
 
     /// Writes a self-signed certificate for these names, made anew.
     fn pair(folder: &TempDir, stem: &str, names: &[&str]) -> CertificateFiles {
@@ -224,5 +288,33 @@ mod tests {
         let rootless = message(TlsFiles { certificates: vec![one], client_ca: Some(garbage) });
         assert!(rootless.contains("authorities"), "{rootless}");
         assert!(message(TlsFiles::default()).contains("no certificate"));
+    }
+
+    #[test]
+    fn a_client_has_authorities_or_says_which_file_has_none() {
+        let folder = TempDir::new().unwrap();
+        let (one, other) = (pair(&folder, "a", &["a.test"]), pair(&folder, "b", &["b.test"]));
+        let own = |chain: &Path, key: &Path| Some(Certificate { chain: chain.to_owned(), key: key.to_owned() });
+        let tls = Tls { ca: Some(one.chain.clone()), name: None, certificate: own(&other.chain, &other.key) };
+        for (protocol, names) in [
+            (Protocol::Auto, vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
+            (Protocol::Http1, vec![b"http/1.1".to_vec()]),
+            (Protocol::Http2, vec![b"h2".to_vec()]),
+        ] {
+            let made = client(&tls, protocol).unwrap();
+            assert!(made.client_auth_cert_resolver.has_certs());
+            assert_eq!(made.alpn_protocols, names);
+        }
+        let crossed = Tls { certificate: own(&one.chain, &other.key), ..tls.clone() };
+        assert!(client(&crossed, Protocol::Auto).unwrap_err().to_string().contains("not the certificate's"));
+        let keyed = Tls { ca: Some(one.key), ..tls };
+        let message = client(&keyed, Protocol::Auto).unwrap_err().to_string();
+        assert!(message.contains("a.key") && message.contains("no certificate in the file"), "{message}");
+    }
+
+    #[test]
+    fn names_of_servers_are_hosts_or_addresses() {
+        assert!(["a.test", "127.0.0.1", "::1"].iter().all(|name| server_name(name).is_some()));
+        assert!(["", "a b", "a.test:443", "[::1]"].iter().all(|name| server_name(name).is_none()));
     }
 }

@@ -75,8 +75,12 @@ impl Measured {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(None) => {
+                let trailers = body.take_trailers();
+                if let Some(trailers) = &trailers {
+                    self.passage.trailers(trailers);
+                }
                 self.complete();
-                Poll::Ready(None)
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
             }
             Poll::Ready(Some(Err(failure))) => {
                 self.fail(failure);

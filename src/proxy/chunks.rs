@@ -1,7 +1,7 @@
 //! Decodes a chunked body (RFC 9112 section 7.1), strictly: sizes of 1 to 16 hexadecimal digits, extensions only after ';',
 //! trailers that are fields, CRLF line ends.
 //!
-//! Extensions and trailers are read and dropped, at most 16 KiB of each.
+//! Extensions are read and dropped, trailers are kept where they are wanted; at most 16 KiB of each are read.
 
 use bytes::{Buf, Bytes};
 
@@ -86,8 +86,8 @@ impl Chunks {
         length
     }
 
-    /// Decodes what is there.
-    pub fn step(&mut self, bytes: &mut Bytes) -> Result<Step, Malformed> {
+    /// Decodes what is there; the lines of trailers are put into `trailers`, without the empty one behind them.
+    pub fn step(&mut self, bytes: &mut Bytes, trailers: &mut Vec<u8>) -> Result<Step, Malformed> {
         loop {
             match self.state {
                 State::Over => return Ok(Step::End),
@@ -102,6 +102,11 @@ impl Chunks {
             }
             let byte = bytes.get_u8();
             self.state = self.next(byte)?;
+            if matches!(self.state, State::TrailerName | State::TrailerValue | State::TrailerEnd)
+                || (self.state == State::TrailerStart && !trailers.is_empty())
+            {
+                trailers.push(byte);
+            }
         }
     }
 
@@ -170,9 +175,9 @@ mod tests {
     /// Decodes in pieces of a size; returns the body and what was left when it was over.
     fn decode(bytes: &[u8], piece: usize) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
         let (mut chunks, mut buffer, mut body) = (Chunks::new(), Bytes::new(), Vec::new());
-        let mut fed = 0;
+        let (mut fed, mut trailers) = (0, Vec::new());
         loop {
-            match chunks.step(&mut buffer)? {
+            match chunks.step(&mut buffer, &mut trailers)? {
                 Step::Data(data) => body.extend_from_slice(&data),
                 Step::End => return Ok(Some((body, buffer.len() + bytes.len() - fed))),
                 Step::More if fed == bytes.len() => return Ok(None),
@@ -192,6 +197,19 @@ mod tests {
         let bytes = b"5;a=b\r\nhello\r\n1 \r\n \r\nA\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\nrest";
         for piece in 1..=bytes.len() {
             assert_eq!(decode(bytes, piece), Ok(Some((b"hello 0123456789".to_vec(), 4))), "{piece}");
+        }
+    }
+
+    #[test]
+    fn trailers_are_kept_as_lines_whatever_the_pieces() {
+        let bytes = b"1\r\nx\r\n0\r\nA: b\r\nC:d\r\n\r\nrest";
+        for piece in 1..=bytes.len() {
+            let (mut chunks, mut buffer, mut trailers) = (Chunks::new(), Bytes::new(), Vec::new());
+            for part in bytes.chunks(piece) {
+                buffer = [&buffer[..], part].concat().into();
+                while matches!(chunks.step(&mut buffer, &mut trailers).unwrap(), Step::Data(_)) {}
+            }
+            assert_eq!((chunks.is_over(), &trailers[..], &buffer[..]), (true, &b"A: b\r\nC:d\r\n"[..], &b"rest"[..]), "{piece}");
         }
     }
 

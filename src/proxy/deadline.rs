@@ -42,6 +42,10 @@ impl Entry {
         if self.due == Due::Outcome && self.guard.is_owed() {
             self.flight.resolve();
         }
+        if self.guard.is_call() && self.guard.is_owed() {
+            // A stream of messages takes as long as its client likes; no answer can be due before.
+            self.flight.excuse(self.due);
+        }
         self.flight.expire(self.due)
     }
 }

@@ -5,6 +5,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::outcome::Failure;
 use crate::proxy::body::Answer;
+use crate::proxy::grpc;
 use crate::proxy::respond::{self, Form};
 use crate::proxy::sanitise::{Policy, Refusal};
 
@@ -15,6 +16,8 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
     let detail = match failure {
         Failure::ConnectionRefused => "the service refused the connection",
         Failure::ConnectionTimeout => "the service did not accept a connection in time",
+        Failure::TlsCertificate => "the service's certificate is not accepted, or it does not accept ours",
+        Failure::TlsHandshake => "the service does not speak TLS as it must",
         Failure::ConnectionTerminated => "the service closed the connection before it answered",
         Failure::ResponseTimeout => "the service did not answer in time",
         Failure::ResponseInvalid => "the service's answer is not valid HTTP",
@@ -28,7 +31,8 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
         Failure::VersionBusy => "the service has as many requests in flight as it may",
         Failure::TakenBack => "the request was taken back from a version that is rolled back",
     };
-    let mut response = respond::problem(status, detail, form);
+    let mut response =
+        if form.grpc { respond::call(grpc::status_of_failure(failure), detail) } else { respond::problem(status, detail, form) };
     let headers = response.headers_mut();
     proxy_status(headers, policy, failure.proxy_status());
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -10,6 +10,7 @@ pub mod client;
 pub mod connection;
 pub mod deadline;
 pub mod error;
+pub mod grpc;
 pub mod listener;
 mod mirror;
 pub mod passage;

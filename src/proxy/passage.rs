@@ -2,8 +2,12 @@
 
 use std::rc::Rc;
 
+use http::{HeaderMap, StatusCode, response};
+
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::outcome::{Failure, Role};
 use crate::domain::time::Timestamp;
+use crate::proxy::grpc;
 use crate::proxy::sanitise::Clean;
 use crate::seam::access::Access;
 use crate::seam::recorder::EpochBooks;
@@ -15,6 +19,18 @@ pub struct Passage {
     sample: Option<Sample>,
     access: Option<Box<Access>>,
     sent: u64,
+    call: Call,
+}
+
+/// What is known of how a gRPC call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    /// It is none.
+    None,
+    /// Its status is due behind the answer.
+    Due,
+    /// Its status was told, and is an error of these kinds.
+    Told(ErrorKinds),
 }
 
 impl Passage {
@@ -29,13 +45,27 @@ impl Passage {
             access.line.role = Some(sample.role());
             access.line.generation = epoch.generation;
         }
-        Self { sample: Some(sample), access, sent: 0 }
+        Self { sample: Some(sample), access, sent: 0, call: Call::None }
     }
 
     /// Notes the version's response head.
     pub fn head(&mut self, status: u16) {
+        self.head_since(status, None);
+    }
+
+    /// Notes the head of the answer to a gRPC call, which could not come before `since` where the client had to send more until then.
+    pub fn head_of_call(&mut self, head: &response::Parts, since: Option<Timestamp>) {
+        self.call = match (grpc::status(&head.headers), head.status) {
+            (Some(code), _) => Call::Told(ErrorKinds::of_grpc(code)),
+            (None, StatusCode::OK) => Call::Due,
+            (None, other) => Call::Told(ErrorKinds::of_grpc(grpc::status_of_http(other))),
+        };
+        self.head_since(head.status.as_u16(), since);
+    }
+
+    fn head_since(&mut self, status: u16, since: Option<Timestamp>) {
         let Some(sample) = &mut self.sample else { return };
-        sample.head(status);
+        sample.head_since(status, since.unwrap_or_else(|| sample.started()));
         if let Some(access) = &mut self.access {
             access.line.status = status;
             access.line.response_time = sample.response_time();
@@ -75,10 +105,24 @@ impl Passage {
         self.sent += bytes as u64;
     }
 
-    /// Ends it: the answer went through in full.
+    /// Notes what stands behind the answer.
+    pub fn trailers(&mut self, trailers: &HeaderMap) {
+        if self.call == Call::Due
+            && let Some(code) = grpc::status(trailers)
+        {
+            self.call = Call::Told(ErrorKinds::of_grpc(code));
+        }
+    }
+
+    /// Ends it: the answer went through in full. To a gRPC call an answer without a status is none.
     pub fn complete(&mut self) {
+        let errors = match self.call {
+            Call::None => ErrorKinds::NONE,
+            Call::Due => return self.fail(Failure::ResponseInvalid),
+            Call::Told(errors) => errors,
+        };
         if let Some(sample) = self.sample.take() {
-            let duration = sample.complete();
+            let duration = sample.complete_as(errors);
             if let Some(access) = self.access.take() {
                 access.finish(self.sent, duration, None);
             }

@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::proxy::body::Answer;
+use crate::proxy::grpc;
 
 /// The form in which a client is told of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Form {
     pub http1: bool,
     /// To HEAD, and so without a body; over HTTP/1 hyper sees to that.
     pub bodyless: bool,
+    /// To a gRPC call.
+    pub grpc: bool,
 }
 
 impl Form {
@@ -24,13 +27,16 @@ impl Form {
     pub fn wanted(head: &http::request::Parts) -> Self {
         let json = head.headers.get(header::ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("json")));
         let http1 = head.version <= http::Version::HTTP_11;
-        Self { json, http1, bodyless: !http1 && head.method == http::Method::HEAD }
+        Self { json, http1, bodyless: !http1 && head.method == http::Method::HEAD, grpc: grpc::is_call(head.version, &head.headers) }
     }
 }
 
 /// Makes an answer that explains itself.
 #[must_use]
 pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer> {
+    if form.grpc {
+        return call(grpc::status_of_http(status), detail);
+    }
     let (kind, text) = if form.json {
         let title = status.canonical_reason().unwrap_or("Error");
         let body = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
@@ -48,4 +54,34 @@ pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer>
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Makes the answer to a call that failed here: always 200, and all of it in the head ("Trailers-Only").
+#[must_use]
+pub fn call(status: u32, message: &str) -> Response<Answer> {
+    let mut response = Response::new(Answer::Local(Full::default()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(grpc::STATUS, HeaderValue::from(status));
+    if let Ok(message) = HeaderValue::try_from(grpc::encoded(message)) {
+        headers.insert(grpc::MESSAGE, message);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_is_told_in_one_head() {
+        let form = Form { json: true, http1: false, bodyless: false, grpc: true };
+        let response = problem(StatusCode::BAD_GATEWAY, "50% gone", form);
+        assert_eq!((response.status(), &response.headers()["grpc-status"]), (StatusCode::OK, &HeaderValue::from_static("14")));
+        assert_eq!(
+            (&response.headers()["grpc-message"], &response.headers()["content-type"]),
+            (&HeaderValue::from_static("50%25 gone"), &HeaderValue::from_static("application/grpc"))
+        );
+        assert!(http_body::Body::is_end_stream(response.body()));
+    }
 }

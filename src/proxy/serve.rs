@@ -17,6 +17,7 @@ use crate::proxy::body::{Answer, Measured};
 use crate::proxy::choice::{self, Chosen, Wanted};
 use crate::proxy::client;
 use crate::proxy::error;
+use crate::proxy::grpc;
 use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
 use crate::proxy::pressure::Level;
@@ -29,6 +30,7 @@ use crate::proxy::upstream::{self, Reply};
 use crate::proxy::wire::Line;
 use crate::proxy::worker::{Found, Worker};
 use crate::seam::access::{self, Access};
+use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::Sample;
 
 /// The service of one client connection.
@@ -66,7 +68,8 @@ impl Serve {
             return None;
         };
         let http1 = request.version() < http::Version::HTTP_2;
-        let form = Form { json: false, http1, bodyless: request.method() == http::Method::HEAD };
+        let grpc = grpc::is_call(request.version(), request.headers());
+        let form = Form { json: false, http1, bodyless: request.method() == http::Method::HEAD, grpc };
         Some(self.refuse(Refusal { status: 503, reason }, form, None))
     }
 
@@ -103,6 +106,9 @@ impl Serve {
         let copy = mirrored.and_then(|choice| Copy::begin(choice, worker, &self.peer, &sample, &head, clean.framing));
         let (guard, ticket) = worker.patrol.request();
         worker.deadlines.watch(&sample, &guard);
+        if form.grpc {
+            guard.call(worker.clock, grpc::timeout(&head.headers));
+        }
         let mut passage = Passage::new(sample, access, &clean);
 
         // 7. To the version, and to stable where a canary fails it, within one time budget.
@@ -111,7 +117,8 @@ impl Serve {
             upload.copy_to(copy);
         }
         let framing = upload.framing(&head, clean.framing);
-        let request = Outgoing::new(head, framing, &self.peer, &rules.policy);
+        let outgoing = if pool.may_multiplex() || may_multiplex(&found.books) { Outgoing::for_either } else { Outgoing::new };
+        let request = outgoing(head, framing, &self.peer, &rules.policy);
         let sent = rescue::send(worker, &pool, request, upload, &guard, &mut passage).await;
 
         // 8. The head of the answer: time, blame and class are known.
@@ -122,7 +129,11 @@ impl Serve {
                 return error::failed(failure, form, &rules.policy);
             }
         };
-        passage.head(head.status.as_u16());
+        if form.grpc {
+            passage.head_of_call(&head, guard.sent_last())
+        } else {
+            passage.head(head.status.as_u16())
+        }
         guard.answered();
         if let Some(cookie) = keep {
             head.headers.append(header::SET_COOKIE, cookie);
@@ -203,9 +214,16 @@ fn asked<'a>(head: &'a http::request::Parts, clean: &'a Clean) -> Asked<'a> {
     Asked { host: &clean.host, method: &head.method, path: head.uri.path(), query: head.uri.query(), headers: &head.headers }
 }
 
+/// Says whether a version that may get the request may speak HTTP/2.
+fn may_multiplex(books: &EpochBooks) -> bool {
+    let (stable, canary) = (&books.epoch().stable, &books.epoch().canary);
+    stable.transport.may_multiplex() || canary.as_ref().is_some_and(|canary| canary.version.transport.may_multiplex())
+}
+
 /// Cleans the head of a version's answer, or turns it into the version's failure.
 fn clean_reply(mut reply: Reply, rules: &Rules) -> Result<Reply, Failure> {
-    sanitise::response(&mut reply.head, &rules.policy.via)?;
+    let via = rules.policy.via_of(reply.head.version);
+    sanitise::response(&mut reply.head, via)?;
     Ok(reply)
 }
 

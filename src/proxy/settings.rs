@@ -64,6 +64,38 @@ impl Default for Settings {
     }
 }
 
+/// What an HTTP/2 connection to a version may do.
+pub mod upstream_http2 {
+    use std::time::Duration;
+
+    /// Requests at once, where the version allows more.
+    pub const STREAMS: usize = 100;
+    /// Connections per worker and endpoint; with all of them full, requests wait their turn.
+    pub const LANES: usize = 8;
+    /// How many bytes of an answer may come unasked.
+    pub const STREAM_WINDOW: u32 = 128 * 1024;
+    /// The same for all answers of a connection: none waits because a client does not take others.
+    pub const CONNECTION_WINDOW: u32 = STREAMS as u32 * STREAM_WINDOW;
+    /// The largest frame, in bytes.
+    pub const FRAME: u32 = 16 * 1024;
+    /// The most bytes of a request's body that wait for the connection.
+    pub const SEND_BUFFER: usize = 64 * 1024;
+    /// The most streams that we reset for a version's errors before its connection ends.
+    pub const LOCAL_RESETS: usize = 100;
+    /// For how many sweeps, of 100 ms each, a connection without a request is kept.
+    pub const IDLE_SWEEPS: u32 = 300;
+    /// After how many seconds of silence a request that gives up casts doubt on its connection.
+    pub const DOUBT_AFTER: u32 = 2;
+    /// After how many seconds of silence a version that owes answers is asked whether it is still there.
+    pub const PING_AFTER: u32 = 10;
+    /// How many seconds its answer may take.
+    pub const PING_TIMEOUT: u32 = 10;
+    /// How many seconds must pass before it is asked again: servers of gRPC take more for an attack.
+    pub const PING_PAUSE: u32 = 300;
+    /// How long saying goodbye may take.
+    pub const FAREWELL: Duration = Duration::from_secs(1);
+}
+
 /// What an HTTP/2 connection from a client may do.
 pub mod http2 {
     use std::time::Duration;

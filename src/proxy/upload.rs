@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Version, header, request};
+use http::{HeaderMap, Method, Version, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::proxy::patrol::{RequestGuard, Transfer};
-use crate::proxy::sanitise::Framing;
+use crate::proxy::sanitise::{self, Framing};
 use crate::proxy::wire::Line;
 
 /// What any body error becomes.
@@ -62,13 +62,16 @@ pub struct Upload {
     left: Option<u64>,
     /// What is copied on the way.
     copy: Option<Box<dyn Copying>>,
+    /// What stood behind the body, cleaned.
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl Upload {
     /// Wraps a request's body. `line` is the client's connection, told when the body is over.
     #[must_use]
     pub fn new(source: Source, guard: Rc<RequestGuard>, line: Option<Rc<Line>>) -> Self {
-        let mut upload = Self { done: source.is_end_stream(), source, guard, line, multiplexed: false, left: None, copy: None };
+        let mut upload =
+            Self { done: source.is_end_stream(), source, guard, line, multiplexed: false, left: None, copy: None, trailers: None };
         if upload.done {
             upload.finish();
         } else {
@@ -118,6 +121,11 @@ impl Upload {
         }
     }
 
+    /// Returns what stood behind the body, once its end was returned.
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take().map(|trailers| *trailers)
+    }
+
     /// Notes that the version took some of what was read from here.
     pub fn passed_on(&self) {
         self.guard.passed_on();
@@ -153,8 +161,18 @@ impl Body for Upload {
             Poll::Ready(Some(Ok(frame))) if self.is_cut(frame.data_ref()) => Poll::Ready(Some(Err("the body has another length".into()))),
             other => other,
         };
-        // Trailers are not passed on; nothing comes after them.
-        let polled = polled.map(|frame| frame.filter(|frame| frame.as_ref().map_or(true, Frame::is_data)));
+        // Nothing comes after trailers.
+        let polled = match polled {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => match frame.into_trailers().map(sanitise::trailers) {
+                Ok(Ok(trailers)) => {
+                    self.trailers = (!trailers.is_empty()).then(|| Box::new(trailers));
+                    Poll::Ready(None)
+                }
+                Ok(Err(sanitise::TooManyTrailers)) => Poll::Ready(Some(Err("there are too many trailers".into()))),
+                Err(_) => Poll::Ready(None),
+            },
+            other => other,
+        };
         match &polled {
             Poll::Pending => self.guard.upload(Transfer::Waiting),
             Poll::Ready(None) => self.finish(),

@@ -84,6 +84,13 @@ impl Flight {
         }
     }
 
+    /// Lets a limit pass without a breach: what it limits waits for the client.
+    pub fn excuse(&self, due: Due) {
+        if let Due::Wire(wire) = due {
+            self.claims.claim(wire);
+        }
+    }
+
     /// Says whether what comes due has had its say on this request.
     #[must_use]
     pub fn is_settled(&self, due: Due) -> bool {
@@ -197,8 +204,13 @@ impl Sample {
 
     /// Notes the version's response head.
     pub fn head(&mut self, status: u16) {
+        self.head_since(status, self.started);
+    }
+
+    /// Notes the response head of a version that could answer no earlier than `since`, because its client had not sent enough before.
+    pub fn head_since(&mut self, status: u16, since: Timestamp) {
         let now = self.clock.now();
-        let latency = now.since(self.started);
+        let latency = now.since(since.max(self.started));
         self.response_time = Some(latency);
         self.status = status;
         self.books.answered_head(self.page, latency);
@@ -218,17 +230,22 @@ impl Sample {
     }
 
     /// Ends the measurement: the answer went out in full.
-    pub fn complete(mut self) -> Duration {
+    pub fn complete(self) -> Duration {
+        self.complete_as(ErrorKinds::NONE)
+    }
+
+    /// Ends the measurement: the answer went out in full, and what stood in it or behind it makes it an error of these kinds too.
+    pub fn complete_as(mut self, errors: ErrorKinds) -> Duration {
         let status = self.status;
-        self.end(Outcome::Answered(status))
+        self.end(Outcome::Answered(status), errors)
     }
 
     /// Ends the measurement with a failure.
     pub fn fail(mut self, failure: Failure) -> Duration {
-        self.end(Outcome::Failed(failure))
+        self.end(Outcome::Failed(failure), ErrorKinds::NONE)
     }
 
-    fn end(&mut self, outcome: Outcome) -> Duration {
+    fn end(&mut self, outcome: Outcome, told: ErrorKinds) -> Duration {
         let now = self.clock.now();
         let duration = now.since(self.started);
         if std::mem::replace(&mut self.ended, true) {
@@ -243,7 +260,7 @@ impl Sample {
         // A 5xx is the version's failure even when its client did not stay for the body; the wire has counted it.
         let answered = if self.response_time.is_some() { ErrorKinds::of(Outcome::Answered(self.status)) } else { ErrorKinds::NONE };
         let late = if self.is_late(duration) { ErrorKinds::TIMEOUT } else { ErrorKinds::NONE };
-        let errors = ErrorKinds::of(outcome).and(answered).and(late);
+        let errors = ErrorKinds::of(outcome).and(answered).and(late).and(told);
         let blamed = outcome.blame() == Some(Blame::Upstream) || !late.is_empty();
         let fate = match self.response_time {
             Some(latency) => Fate::Measured { latency, duration, errors, unanswered: false },
@@ -296,7 +313,7 @@ impl Sample {
 
 impl Drop for Sample {
     fn drop(&mut self) {
-        self.end(Outcome::Failed(Failure::ClientGone));
+        self.end(Outcome::Failed(Failure::ClientGone), ErrorKinds::NONE);
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use portcullis::formats::tls::{CertificateFiles, TlsFiles};
 use portcullis::proxy::certificates::Certificates;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -23,33 +23,41 @@ use crate::support::upstream::Upstream;
 use crate::support::{PATIENCE, eventually};
 
 /// An authority made for one test, and what it has signed.
-struct Authority {
+pub struct Authority {
     folder: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let folder = TempDir::new().unwrap();
+        // No two have the same name: one whose name is known but whose key is another would be taken for a broken signature.
+        params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let authority = Self { folder: TempDir::new().unwrap(), issuer };
+        let authority = Self { folder, issuer };
         fs::write(authority.file("ca.pem"), authority.issuer.pem()).unwrap();
         authority
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Signs a certificate for this name and writes it, over an older one if there is one.
-    fn sign(&self, stem: &str, name: &str) -> CertificateFiles {
+    pub fn sign(&self, stem: &str, name: &str) -> CertificateFiles {
         let key = KeyPair::generate().unwrap();
         let signed = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
         let files = CertificateFiles { chain: self.file(&format!("{stem}.pem")), key: self.file(&format!("{stem}.key")) };
         fs::write(&files.chain, signed.pem()).unwrap();
         fs::write(&files.key, key.serialize_pem()).unwrap();
         files
+    }
+
+    /// Signs a certificate of its own making; returns it as PEM.
+    pub fn certify(&self, params: CertificateParams, key: &KeyPair) -> String {
+        params.signed_by(key, &self.issuer).unwrap().pem()
     }
 
     /// A client that trusts this authority, speaks these protocols and shows this certificate.

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod frames;
 pub mod message;
+pub mod multiplexed;
 pub mod proxy;
 pub mod upstream;
 

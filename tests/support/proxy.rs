@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use portcullis::domain::endpoint::Endpoint;
 use portcullis::domain::observation::Window;
 use portcullis::domain::outcome::Role;
 use portcullis::domain::route::Rule;
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::timeouts::Timeouts;
+use portcullis::domain::transport::Transport;
 use portcullis::domain::upkeep::{Limits, Rules};
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
@@ -67,7 +69,7 @@ pub struct Proxy {
 /// What a proxy is made from.
 pub struct Setup {
     settings: Settings,
-    stable: Vec<SocketAddr>,
+    stable: Arc<Version>,
     rules: Vec<Rule>,
     choice: Option<Choice>,
     canary: Option<Canary>,
@@ -106,7 +108,7 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
     };
     Setup {
         settings,
-        stable: stable.into(),
+        stable: version("v1", stable.into()),
         rules: Vec::new(),
         choice: None,
         canary: None,
@@ -116,6 +118,22 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
 }
 
 impl Setup {
+    /// Speaks to the stable version, and to the canary where there is one already, in this way.
+    pub fn speaking(mut self, transport: &Transport) -> Self {
+        let speak = |version: &Arc<Version>| Arc::new(Version { transport: transport.clone(), ..Version::clone(version) });
+        self.stable = speak(&self.stable);
+        if let Some(canary) = &mut self.canary {
+            canary.version = speak(&canary.version);
+        }
+        self
+    }
+
+    /// Lets the stable version listen there instead.
+    pub fn at(mut self, endpoint: Endpoint) -> Self {
+        self.stable = Arc::new(Version { endpoints: vec![endpoint], ..Version::clone(&self.stable) });
+        self
+    }
+
     /// Changes the settings.
     pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
@@ -199,7 +217,7 @@ impl Setup {
     pub fn start(self) -> Proxy {
         let routes = Routes::default();
         let trial = self.canary.as_ref().map(|c| Arc::clone(&c.trial));
-        let stable = version("v1", self.stable);
+        let stable = self.stable;
         let epoch = Epoch::new("carts".parse().unwrap(), 1, GENERATION, stable, self.canary, Timestamp::NEVER).with_rules(self.mutual);
         let route = Route { choice: self.choice.map(Arc::new), ..Route::new(self.rules, Arc::new(epoch)) };
         routes.publish(Table::new(1, vec![route]));

@@ -9,6 +9,7 @@ mod limits;
 mod problems;
 mod robust;
 mod routes;
+mod transport;
 mod values;
 
 use std::ffi::OsString;

@@ -3,9 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::patrol::limits::{LEAST_PER_ROUND, Limits};
+use crate::domain::time::Timestamp;
+use crate::proxy::patrol::limits::{LEAST_PER_ROUND, Limits, ROUND};
+use crate::seam::clock::Clock;
 
 /// Where the transfer of a body stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,13 @@ pub struct RequestGuard {
     owed_rounds: Cell<u32>,
     /// Whether the upload need not keep a rate.
     streams: Cell<bool>,
+    /// What a gRPC call is timed with; `None` for any other request.
+    clock: Cell<Option<Clock>>,
+    /// In which round its client gives it up, if it has said so.
+    gives_up: Cell<Option<u32>>,
+    /// Whether its client was ever waited for, and when it has sent something after that.
+    was_owed: Cell<bool>,
+    sent_last: Cell<Option<Timestamp>>,
     download: Cell<Transfer>,
     download_round: Cell<u32>,
     answered: Cell<bool>,
@@ -49,6 +59,10 @@ impl RequestGuard {
             uploaded: Cell::new(0),
             owed_rounds: Cell::new(0),
             streams: Cell::new(false),
+            clock: Cell::new(None),
+            gives_up: Cell::new(None),
+            was_owed: Cell::new(false),
+            sent_last: Cell::new(None),
             download: Cell::new(Transfer::Idle),
             download_round: Cell::new(now),
             answered: Cell::new(false),
@@ -61,6 +75,30 @@ impl RequestGuard {
     /// Counts bytes of the upload as they come.
     pub fn uploaded(&self, bytes: usize) {
         self.uploaded.set(self.uploaded.get() + bytes as u64);
+        if self.was_owed.get()
+            && let Some(clock) = self.clock.get()
+        {
+            self.sent_last.set(Some(clock.now()));
+        }
+    }
+
+    /// Notes that the request is a gRPC call: its messages may come and go whenever they like to, in both directions, and its client
+    /// gives it up after `timeout`, if it has said so. That is counted in rounds and one more, so that the client is first.
+    pub fn call(&self, clock: Clock, timeout: Option<Duration>) {
+        self.clock.set(Some(clock));
+        let rounds = timeout.map(|timeout| u32::try_from(timeout.as_millis() / ROUND.as_millis()).unwrap_or(u32::MAX / 2));
+        self.gives_up.set(rounds.map(|rounds| self.round.get().wrapping_add(rounds.min(u32::MAX / 2) + 2)));
+        self.streams();
+    }
+
+    /// Says whether it is a gRPC call.
+    pub fn is_call(&self) -> bool {
+        self.clock.get().is_some()
+    }
+
+    /// Returns when the client of a gRPC call has last sent something that had to be waited for.
+    pub fn sent_last(&self) -> Option<Timestamp> {
+        self.sent_last.get()
     }
 
     /// Notes that the upload is a stream that may rest for as long as it likes to, such as one of gRPC messages.
@@ -74,6 +112,9 @@ impl RequestGuard {
             self.upload_round.set(self.round.get());
         }
         self.upload.set(state);
+        if state == Transfer::Waiting {
+            self.was_owed.set(true);
+        }
     }
 
     /// Says whether the client still owes some of its request, so that silence is not the version's fault.
@@ -167,13 +208,20 @@ impl RequestGuard {
             }
         }
         let download = round.wrapping_sub(self.download_round.get());
+        let given_up = self.gives_up.get().is_some_and(|at| round.wrapping_sub(at) < u32::MAX / 2);
+        if given_up && !self.answered.get() {
+            let owed = self.upload.get() == Transfer::Waiting;
+            self.expire(if owed { Failure::RequestBodyTimeout } else { Failure::ResponseTimeout });
+        }
+        // How long a call may rest is for its client to say, but it must be begun to be answered once it was sent in full.
+        let call = self.is_call();
         match (self.answered.get(), self.upload.get(), self.download.get()) {
             // As long as the client owes the rest of its body, silence is not the version's fault.
-            (false, Transfer::Waiting, _) | (true, Transfer::Waiting, Transfer::Waiting) if upload > limits.body_idle => {
+            (false, Transfer::Waiting, _) | (true, Transfer::Waiting, Transfer::Waiting) if !call && upload > limits.body_idle => {
                 self.expire(Failure::RequestBodyTimeout);
             }
             (false, Transfer::Idle | Transfer::Held, _) if upload > limits.response => self.expire(Failure::ResponseTimeout),
-            (true, Transfer::Idle | Transfer::Held, Transfer::Waiting) if upload.min(download) > limits.body_idle => {
+            (true, Transfer::Idle | Transfer::Held, Transfer::Waiting) if !call && upload.min(download) > limits.body_idle => {
                 self.expire(Failure::ResponseBodyTimeout);
             }
             _ => {}

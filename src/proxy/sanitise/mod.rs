@@ -11,6 +11,7 @@ mod outgoing;
 mod policy;
 mod request;
 mod response;
+mod trailers;
 
 pub use fields::{FORCE, MIRROR, OURS};
 pub use host::{HostPort, host_and_port};
@@ -18,6 +19,7 @@ pub use outgoing::Outgoing;
 pub use policy::{Peer, Policy, Refusal, WireNotes};
 pub use request::{Clean, Framing, request};
 pub use response::response;
+pub use trailers::{TooManyTrailers, trailers};
 
 #[cfg(test)]
 mod properties;

@@ -36,7 +36,7 @@ fn policy(strict: bool) -> Policy {
 
 /// The fields of a cleaned request as its version reads them.
 pub(super) fn as_read(parts: &request::Parts, framing: Framing, peer: &Peer, policy: &Policy) -> HeaderMap {
-    let bytes = Outgoing::new(parts.clone(), framing, peer, policy).bytes;
+    let bytes = Outgoing::new(parts.clone(), framing, peer, policy).take_bytes();
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut head = httparse::Request::new(&mut fields);
     assert_eq!(head.parse(&bytes), Ok(httparse::Status::Complete(bytes.len())), "{}", String::from_utf8_lossy(&bytes));

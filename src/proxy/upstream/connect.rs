@@ -2,18 +2,17 @@
 
 use std::cell::RefCell;
 use std::io::{Error, ErrorKind};
-use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
+use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Failure;
+use crate::proxy::upstream::socket::{Plain, Socket};
 
 /// The buffer all connections of a worker read into; what was read is split off it, so that an idle connection holds none.
 pub type Scratch = Rc<RefCell<BytesMut>>;
@@ -24,7 +23,7 @@ const LEAST: usize = 16 * 1024;
 
 /// One connection. Dropping it closes it at once, whatever is still on its way.
 pub struct Link {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     /// Bytes read and not yet used.
     pub(super) unread: Bytes,
     /// How much is read at once at most.
@@ -35,6 +34,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Begins with a fresh connection.
+    pub(super) fn new(socket: Socket, scratch: &Scratch) -> Self {
+        Self { socket, unread: Bytes::new(), most: SCRATCH, doubtful: false, scratch: Rc::clone(scratch) }
+    }
+
     /// Reads more into `unread`; 0 when the endpoint has ended.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         if self.unread.is_empty() {
@@ -62,30 +66,28 @@ impl Link {
     /// For a request that may be repeated, what the runtime knows suffices and costs no system call. For any other the kernel
     /// is asked, because the runtime may not know yet that the connection has ended, and the request would be lost. It is asked
     /// too when the last answer's body may have come late, because that would be taken for the next answer.
-    pub(super) fn is_fit(&self, repeatable: bool) -> bool {
-        let heard = if repeatable && !self.doubtful {
-            self.socket.try_read(&mut [0])
-        } else {
-            socket2::SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()])
-        };
-        self.unread.is_empty() && matches!(heard, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    pub(super) fn is_fit(&mut self, repeatable: bool) -> bool {
+        self.unread.is_empty() && self.socket.is_silent(!repeatable || self.doubtful)
     }
 }
 
-/// Connects.
+/// Connects, without encryption so far.
 ///
 /// # Errors
 ///
-/// Returns who failed and how: the upstream when it refuses or stays silent, the proxy when it has no descriptor or port left.
-pub async fn connect(endpoint: SocketAddr, limit: Duration, scratch: &Scratch) -> Result<Link, Failure> {
-    let socket = match tokio::time::timeout(limit, TcpStream::connect(endpoint)).await {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return Err(failure_of(&error)),
-        Err(_) => return Err(Failure::ConnectionTimeout),
+/// Returns who failed and how: the upstream when it refuses, the proxy when it has no descriptor or port left.
+pub async fn connect(endpoint: &Endpoint) -> Result<Plain, Failure> {
+    let connected = match endpoint {
+        Endpoint::Address(address) => TcpStream::connect(address).await.map(|socket| {
+            // Without it small writes may wait for an acknowledgement; failing to set it costs only that.
+            let _ = socket.set_nodelay(true);
+            Plain::Tcp(socket)
+        }),
+        Endpoint::Socket(path) => UnixStream::connect(path).await.map(Plain::Unix),
+        // Names are resolved before.
+        Endpoint::Name { .. } => return Err(Failure::NoEndpoint),
     };
-    // Without it small writes may wait for an acknowledgement; failing to set it costs only that.
-    let _ = socket.set_nodelay(true);
-    Ok(Link { socket, unread: Bytes::new(), most: SCRATCH, doubtful: false, scratch: Rc::clone(scratch) })
+    connected.map_err(|error| failure_of(&error))
 }
 
 fn failure_of(error: &Error) -> Failure {
@@ -113,7 +115,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // From the last await of each turn on the runtime learns nothing.
         for end in [|_: &mut std::net::TcpStream| (), |peer: &mut std::net::TcpStream| peer.write_all(b"HTTP/1.1 200 OK").unwrap()] {
-            let mut link = connect(address, Duration::from_secs(5), &Scratch::default()).await.unwrap();
+            let socket = connect(&Endpoint::Address(address)).await.unwrap();
+            let mut link = Link::new(Socket::Plain(socket), &Scratch::default());
             let mut peer = listener.accept().unwrap().0;
             assert!(link.is_fit(false));
             end(&mut peer);

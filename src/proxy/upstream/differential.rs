@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::head::{self, Delimiter};
+use super::http1::head::{self, Delimiter};
 use crate::domain::outcome::Failure;
 use crate::proxy::chunks::{Chunks, Step};
 use crate::proxy::sanitise;
@@ -102,7 +102,7 @@ fn ours(bytes: &[u8], bodyless: bool) -> Option<Understood> {
         Delimiter::Chunks => {
             let (mut chunks, mut body) = (Chunks::new(), Vec::new());
             loop {
-                match chunks.step(&mut unread).ok()? {
+                match chunks.step(&mut unread, &mut Vec::new()).ok()? {
                     Step::Data(data) => body.extend_from_slice(&data),
                     Step::More => return None,
                     Step::End => break body,

@@ -1,64 +1,39 @@
-//! A version's body on its way to us; sends the rest of the request meanwhile, and returns the connection when both are done.
+//! A version's body on its way to us, over whichever HTTP the endpoint speaks.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::SizeHint;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::chunks::{Chunks, Step};
-use crate::proxy::upstream::exchange::Exchange;
-use crate::proxy::upstream::head::Delimiter;
-use crate::proxy::upstream::slot::Seat;
+use crate::proxy::upstream::{http1, http2};
 
-enum Decoder {
-    Length(u64),
-    Chunks(Chunks),
-    Close,
-    Closed,
-}
-
-/// A version's body. Dropping it before its end closes the connection.
-pub struct Download {
-    exchange: Exchange,
-    decoder: Decoder,
-    keep: Option<Duration>,
-    /// The request's place at its endpoint, kept to the end.
-    seat: Seat,
+/// A version's body. Dropping it before its end closes the connection, or resets the stream.
+#[expect(clippy::large_enum_variant, reason = "HTTP/1.1 in clear text is the common case and costs no allocation")]
+pub enum Download {
+    /// Over a connection of its own.
+    Http1(http1::download::Download),
+    /// Over a stream of a shared one; larger.
+    Http2(Box<http2::download::Download>),
 }
 
 impl Download {
-    /// Begins after the head. `keep` says how long the connection may rest in the pool afterwards.
-    pub fn new(mut exchange: Exchange, delimiter: Delimiter, keep: Option<Duration>, seat: Seat) -> Self {
-        exchange.link.doubtful = delimiter == Delimiter::Nothing;
-        let decoder = match delimiter {
-            Delimiter::Nothing => Decoder::Length(0),
-            Delimiter::Length(bytes) => Decoder::Length(bytes),
-            Delimiter::Chunks => Decoder::Chunks(Chunks::new()),
-            Delimiter::Close => Decoder::Close,
-        };
-        Self { exchange, decoder, keep, seat }
-    }
-
-    /// Says whether the body is over.
+    /// Says whether the body is over, and there are no trailers behind it.
     #[must_use]
     pub fn is_end_stream(&self) -> bool {
-        match &self.decoder {
-            Decoder::Length(left) => *left == 0,
-            Decoder::Chunks(chunks) => chunks.is_over(),
-            Decoder::Close => false,
-            Decoder::Closed => true,
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 
     /// Says how many bytes are to come.
     #[must_use]
     pub fn size_hint(&self) -> SizeHint {
-        match &self.decoder {
-            Decoder::Length(left) => SizeHint::with_exact(*left),
-            Decoder::Closed => SizeHint::with_exact(0),
-            Decoder::Chunks(_) | Decoder::Close => SizeHint::default(),
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
         }
     }
 
@@ -66,47 +41,26 @@ impl Download {
     ///
     /// Fails when the body is cut or malformed, and when the client's own body is broken meanwhile.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        if let Poll::Ready(Err(failure)) = self.exchange.poll_send(cx) {
-            return Poll::Ready(Some(Err(failure)));
-        }
-        loop {
-            let unread = &mut self.exchange.link.unread;
-            match &mut self.decoder {
-                Decoder::Closed | Decoder::Length(0) => return Poll::Ready(None),
-                Decoder::Length(left) if !unread.is_empty() => {
-                    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(unread.len());
-                    *left -= length as u64;
-                    return Poll::Ready(Some(Ok(unread.split_to(length))));
-                }
-                Decoder::Close if !unread.is_empty() => return Poll::Ready(Some(Ok(std::mem::take(unread)))),
-                Decoder::Chunks(chunks) => match chunks.step(unread) {
-                    Ok(Step::Data(data)) => return Poll::Ready(Some(Ok(data))),
-                    Ok(Step::End) => return Poll::Ready(None),
-                    Ok(Step::More) => {}
-                    Err(_) => return Poll::Ready(Some(Err(Failure::ResponseBodyCut))),
-                },
-                Decoder::Length(_) | Decoder::Close => {}
-            }
-            match self.exchange.link.poll_fill(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) if matches!(self.decoder, Decoder::Close) => self.decoder = Decoder::Closed,
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Some(Err(Failure::ResponseBodyCut))),
-                Poll::Ready(Ok(_)) => {}
-            }
+        match self {
+            Self::Http1(body) => body.poll_data(cx),
+            Self::Http2(body) => body.poll_data(cx),
         }
     }
 
-    /// Ends it: the connection goes back to its pool if it can carry another request, and is closed otherwise.
-    ///
-    /// Bytes behind the answer belong to no request of ours, so such a connection is never used again.
-    pub fn finish(mut self) {
-        let whole = self.is_end_stream() && !matches!(self.decoder, Decoder::Closed) && self.exchange.is_sent();
-        if whole
-            && let Some(rest) = self.keep
-            && self.exchange.link.unread.is_empty()
-        {
-            self.exchange.link.forget();
-            self.seat.slot().give_back(self.exchange.link, rest);
+    /// Returns what stands behind the body, cleaned, once its end was returned.
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Self::Http1(body) => body.take_trailers(),
+            Self::Http2(body) => body.take_trailers(),
+        }
+    }
+
+    /// Ends it: a connection of its own goes back to its pool if it can carry another request, and is closed otherwise.
+    pub fn finish(self) {
+        match self {
+            Self::Http1(body) => body.finish(),
+            // Its place on the shared connection becomes free.
+            Self::Http2(_) => {}
         }
     }
 }

@@ -1,18 +1,23 @@
-//! Connections to versions: an own small HTTP/1.1 client, and one pool per version and worker, so that a sick version cannot
-//! starve the other.
+//! Connections to versions: an own small HTTP/1.1 client, HTTP/2 by the h2 crate, TLS and Unix sockets, and one pool per version and
+//! worker, so that a sick version cannot starve the other.
 //!
-//! There is no task and no channel between a request and its upstream socket: the request's own future writes, reads and
-//! decodes. Heads are parsed by httparse; what is ambiguous is refused and charged to the version.
+//! Over HTTP/1.1 there is no task and no channel between a request and its upstream socket: the request's own future writes, reads
+//! and decodes. Heads are parsed by httparse; what is ambiguous is refused and charged to the version. Over HTTP/2 requests share
+//! connections, each of which is a task.
 
 mod balance;
 mod connect;
+mod dial;
 mod download;
 pub mod endpoints;
 mod exchange;
-mod head;
+mod http1;
+mod http2;
 mod pool;
+mod secure;
 mod send;
 mod slot;
+mod socket;
 
 #[cfg(test)]
 mod differential;

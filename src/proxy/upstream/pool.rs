@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
@@ -17,6 +18,7 @@ use crate::domain::version::Version;
 use crate::proxy::settings::{PENDING, Settings};
 use crate::proxy::upstream::balance;
 use crate::proxy::upstream::connect::Scratch;
+use crate::proxy::upstream::dial::{Conduit, Dialed, Dialer};
 use crate::proxy::upstream::slot::{Load, Opening, Seat, Slot};
 use crate::seam::clock::Clock;
 use crate::seam::endpoints::Endpoints;
@@ -45,13 +47,36 @@ pub struct Pool {
     budget: RefCell<RetryBudget>,
     random: Rc<RefCell<SmallRng>>,
     clock: Clock,
-    scratch: Scratch,
+    dialer: Dialer,
 }
 
 impl Pool {
     /// Returns the buffer that connections read into.
     pub const fn scratch(&self) -> &Scratch {
-        &self.scratch
+        self.dialer.scratch()
+    }
+
+    /// Says whether a connection may turn out to carry many requests at once.
+    pub const fn may_multiplex(&self) -> bool {
+        self.dialer.may_multiplex()
+    }
+
+    /// Makes a connection to a seat's endpoint, or takes a place on one that was made meanwhile and carries many requests.
+    ///
+    /// # Errors
+    ///
+    /// Returns who failed and how; fails at once when as many connections are being made as may be.
+    pub(super) async fn connect(&self, seat: &Seat, limit: Duration) -> Result<Conduit, Failure> {
+        let _opening = self.open(seat)?;
+        let slot = seat.slot();
+        let dial = self.dialer.dial(slot.place().target(), limit);
+        if self.may_multiplex() {
+            return Box::pin(slot.lanes().open(dial)).await;
+        }
+        match dial.await? {
+            Dialed::Http1(link) => Ok(Conduit::Http1(link)),
+            Dialed::Http2(lane) => lane.take_anyway().map(Conduit::Http2).ok_or(Failure::ConnectionTerminated),
+        }
     }
 
     /// Returns what all workers know of the version's endpoints.
@@ -179,6 +204,7 @@ impl Pool {
 
     fn sweep(&self) {
         self.renew();
+        self.dialer.sweep();
         self.slots.borrow().iter().for_each(|slot| slot.sweep());
     }
 }
@@ -267,7 +293,7 @@ impl Pools {
             budget: RefCell::new(RetryBudget::new(self.clock.now())),
             random: Rc::clone(&self.random),
             clock: self.clock,
-            scratch: Rc::clone(&self.scratch),
+            dialer: Dialer::new(&version.transport, &self.scratch),
         }
     }
 

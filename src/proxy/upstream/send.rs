@@ -13,10 +13,9 @@ use crate::domain::outcome::Failure;
 use crate::proxy::patrol::RequestGuard;
 use crate::proxy::sanitise::{Framing, Outgoing};
 use crate::proxy::upload::Upload;
-use crate::proxy::upstream::connect::{Link, connect};
+use crate::proxy::upstream::dial::Conduit;
 use crate::proxy::upstream::download::Download;
 use crate::proxy::upstream::exchange::Exchange;
-use crate::proxy::upstream::head;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::slot::Seat;
 use crate::seam::reach::Again;
@@ -104,15 +103,11 @@ async fn deliver(pool: &Rc<Pool>, mut parcel: Parcel, guard: &Rc<RequestGuard>, 
         Err(failure) => return Err(parcel.failed(failure)),
     };
     seat.answered(pool.reach(), head.status.as_u16(), began, || pool.now());
-    let framing = head::Framing::of(&head);
-    let delimiter = head::delimiter(&head, &framing, parcel.bodyless);
-    match (parcel.exchange, delimiter) {
-        (Some(exchange), Ok(delimiter)) => {
-            let keep = head::rest(&head, &framing);
-            Ok(Reply { head, body: Download::new(exchange, delimiter, keep, seat) })
-        }
-        (_, Err(failure)) => Err(Failed { failure, parcel: None }),
-        (None, Ok(_)) => Err(Failed { failure: Failure::NoEndpoint, parcel: None }),
+    let bodyless = parcel.bodyless;
+    let body = parcel.exchange.ok_or(Failure::NoEndpoint).and_then(|exchange| exchange.into_download(&head, bodyless, seat));
+    match body {
+        Ok(body) => Ok(Reply { head, body }),
+        Err(failure) => Err(Failed { failure, parcel: None }),
     }
 }
 
@@ -157,23 +152,35 @@ impl Parcel {
     async fn try_links(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<response::Parts, Failure> {
         // A request that was given up once waits for no surprise of an idle connection.
         if self.exchange.is_none()
-            && let Some(link) = seat.slot().checkout(self.reuse == Reuse::Lightly)
+            && let Some(conduit) = seat.slot().checkout(self.reuse == Reuse::Lightly, pool.may_multiplex())
         {
-            match self.go(link, guard).await {
+            match self.go(conduit, guard).await {
                 Err(Failure::ConnectionTerminated) if self.may_move() => pool.tried_again(Again::Stale),
                 got => return got,
             }
         }
-        let link = open(pool, seat, guard, limit).await?;
-        self.go(link, guard).await
+        let conduit = open(pool, seat, guard, limit).await?;
+        let got = self.go(conduit, guard).await;
+        // A version may end a shared connection while a request is on its way to it, and says then that it did nothing with it.
+        if matches!(got, Err(Failure::ConnectionTerminated)) && self.is_refused() && self.may_move() {
+            pool.tried_again(Again::Stale);
+            let conduit = open(pool, seat, guard, limit).await?;
+            return self.go(conduit, guard).await;
+        }
+        got
     }
 
-    async fn go(&mut self, link: Link, guard: &RequestGuard) -> Result<response::Parts, Failure> {
-        match (&mut self.exchange, self.packed.take()) {
-            (Some(exchange), _) => exchange.move_to(link),
-            (none, Some((request, upload))) => *none = Some(Exchange::new(link, request, upload)),
-            (None, None) => {}
-        }
+    /// Says whether the endpoint has said that it did nothing with the request.
+    fn is_refused(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::is_refused)
+    }
+
+    async fn go(&mut self, conduit: Conduit, guard: &RequestGuard) -> Result<response::Parts, Failure> {
+        self.exchange = match (self.exchange.take(), self.packed.take()) {
+            (Some(exchange), _) => Some(exchange.move_to(conduit)?),
+            (None, Some((request, upload))) => Some(Exchange::new(conduit, request, upload)),
+            (None, None) => None,
+        };
         let Some(exchange) = &mut self.exchange else { return Err(Failure::NoEndpoint) };
         answer(exchange, guard, self.idempotent).await
     }
@@ -183,10 +190,8 @@ const fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<Link, Failure> {
-    let Some(address) = seat.slot().place().target().address() else { return Err(Failure::NoEndpoint) };
-    let _opening = pool.open(seat)?;
-    let mut connecting = pin!(connect(address, limit, pool.scratch()));
+async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<Conduit, Failure> {
+    let mut connecting = pin!(pool.connect(seat, limit));
     poll_fn(|cx| match guard.poll_expired(cx) {
         Some(failure) => Poll::Ready(Err(failure)),
         None if guard.is_recalled() => Poll::Ready(Err(Failure::TakenBack)),

@@ -12,6 +12,8 @@ use crate::proxy::patrol::ROUND;
 use crate::proxy::settings::{POOL_IDLE, POOL_SIZE};
 use crate::proxy::upstream::balance::Estimate;
 use crate::proxy::upstream::connect::Link;
+use crate::proxy::upstream::dial::Conduit;
+use crate::proxy::upstream::http2::lanes::Lanes;
 use crate::seam::reach::{Place, Reach};
 
 struct Idle {
@@ -29,13 +31,15 @@ const fn sweeps(rest: Duration) -> u32 {
 pub struct Slot {
     place: Arc<Place>,
     idle: RefCell<Vec<Idle>>,
+    /// Connections that carry many requests at once.
+    lanes: Lanes,
     in_flight: Cell<u32>,
     estimate: Cell<Estimate>,
 }
 
 impl Slot {
     pub(super) fn new(place: Arc<Place>) -> Self {
-        Self { place, idle: RefCell::default(), in_flight: Cell::new(0), estimate: Cell::default() }
+        Self { place, idle: RefCell::default(), lanes: Lanes::default(), in_flight: Cell::new(0), estimate: Cell::default() }
     }
 
     /// Returns what all workers know of it.
@@ -48,15 +52,23 @@ impl Slot {
         self.estimate.get().cost(now, self.in_flight.get())
     }
 
-    /// Takes an idle connection that is ready for a request; stale ones are swept away before.
+    /// Returns the connections that carry many requests at once.
+    pub(super) const fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// Takes a place on a shared connection, or an idle one that is ready for a request; stale ones are swept away before.
     ///
     /// One that is not ready has not finished its last exchange, such as a request whose end the endpoint never read;
     /// waiting for it could take for ever.
-    pub fn checkout(&self, repeatable: bool) -> Option<Link> {
+    pub fn checkout(&self, repeatable: bool, multiplexes: bool) -> Option<Conduit> {
+        if multiplexes && let Some(berth) = self.lanes.take() {
+            return Some(Conduit::Http2(berth));
+        }
         let mut idle = self.idle.borrow_mut();
-        while let Some(entry) = idle.pop() {
+        while let Some(mut entry) = idle.pop() {
             if entry.link.is_fit(repeatable) {
-                return Some(entry.link);
+                return Some(Conduit::Http1(entry.link));
             }
         }
         None
@@ -71,6 +83,7 @@ impl Slot {
     }
 
     pub(super) fn sweep(&self) {
+        self.lanes.sweep();
         self.idle.borrow_mut().retain_mut(|entry| {
             let stale = entry.sweeps == 0;
             entry.sweeps = entry.sweeps.saturating_sub(1);

@@ -14,10 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connect::{Link, Scratch, connect};
-use super::exchange::Exchange;
-use super::head::Delimiter;
+use super::http1::download::Download;
+use super::http1::exchange::Exchange;
+use super::http1::head::Delimiter;
 use super::slot::Seat;
-use super::{Download, Pool, Pools, send};
+use super::socket::{Plain, Socket};
+use super::{Pool, Pools, send};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Failure;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::version::Version;
@@ -58,9 +61,20 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+async fn link_to(address: SocketAddr, scratch: &Scratch) -> Link {
+    Link::new(Socket::Plain(connect(&Endpoint::Address(address)).await.unwrap()), scratch)
+}
+
+fn tcp(link: &Link) -> SockRef<'_> {
+    match &link.socket {
+        Socket::Plain(Plain::Tcp(socket)) => SockRef::from(socket),
+        other => panic!("{other:?} is no TCP"),
+    }
+}
+
 async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
     let (listener, address) = listen().await;
-    let link = connect(address, LIMIT, scratch).await.unwrap();
+    let link = link_to(address, scratch).await;
     (link, listener.accept().await.unwrap().0)
 }
 
@@ -73,7 +87,7 @@ fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
 /// An idle connection whose sending side is dead although nothing was heard of it yet.
 async fn dying(scratch: &Scratch) -> (Link, TcpStream) {
     let (link, peer) = linked(scratch).await;
-    SockRef::from(&link.socket).shutdown(std::net::Shutdown::Write).unwrap();
+    tcp(&link).shutdown(std::net::Shutdown::Write).unwrap();
     (link, peer)
 }
 
@@ -145,12 +159,34 @@ fn an_idempotent_request_without_a_body_is_sent_again_in_full() {
 }
 
 #[test]
+fn a_request_moves_between_the_two_protocols_as_long_as_its_body_is_whole() {
+    block_on(async {
+        let (_patrol, guard, _ticket) = guarded();
+        let scratch = Scratch::default();
+        let head = |method: &str| http::Request::builder().method(method).uri("/x").header("host", "a").body(()).unwrap().into_parts().0;
+        let peer = Peer::new(([192, 0, 2, 7], 4711).into(), 8080, &["192.0.2.0/24".parse().unwrap()]);
+        let either = |method, framing| Outgoing::for_either(head(method), framing, &peer, &Policy::new(false, "x"));
+        let exchange = Exchange::new(linked(&scratch).await.0, either("GET", Framing::None), upload("", &guard));
+        let (moved, _) = exchange.into_request().expect("it has no body");
+        assert_eq!(moved.to_http2(false).unwrap().uri().to_string(), "http://a/x");
+        let exchange = Exchange::new(linked(&scratch).await.0, either("POST", Framing::Length(5)), upload("hello", &guard));
+        assert!(exchange.into_request().is_some(), "nothing of the body was taken");
+        let (link, _peer) = linked(&scratch).await;
+        let mut exchange = Exchange::new(link, either("POST", Framing::Length(5)), upload("hello", &guard));
+        poll_fn(|cx| exchange.poll_send(cx)).await.unwrap();
+        assert!(exchange.into_request().is_none());
+        let written = Exchange::new(linked(&scratch).await.0, request("GET", Framing::None), upload("", &guard));
+        assert!(written.into_request().is_none(), "it was written for HTTP/1.1 alone");
+    });
+}
+
+#[test]
 fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
     block_on(async {
         let (_patrol, guard, _ticket) = guarded();
         let (listener, address) = listen().await;
         let pool = pool_of(vec![address]);
-        let link = connect(address, LIMIT, pool.scratch()).await.unwrap();
+        let link = link_to(address, pool.scratch()).await;
         let mut peer = listener.accept().await.unwrap().0;
         let mut exchange = Exchange::new(link, request("GET", Framing::None), upload("", &guard));
         peer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await.unwrap();
@@ -165,7 +201,7 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         assert!(poll_fn(|cx| body.poll_data(cx)).await.is_none());
         body.finish();
         assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "an idle connection holds nothing");
-        assert!(pool.slot(0).checkout(true).is_some());
+        assert!(pool.slot(0).checkout(true, false).is_some());
     });
 }
 
@@ -191,7 +227,7 @@ fn a_version_that_takes_a_large_piece_slowly_but_steadily_is_not_late() {
         let (patrol, guard, _ticket) = guarded();
         let (link, mut peer) = linked(&Scratch::default()).await;
         // Sockets that hold little, so that no round can live on what they hold.
-        SockRef::from(&link.socket).set_send_buffer_size(64 * 1024).unwrap();
+        tcp(&link).set_send_buffer_size(64 * 1024).unwrap();
         SockRef::from(&peer).set_recv_buffer_size(64 * 1024).unwrap();
         let size = 24 * 1024 * 1024;
         let mut exchange = Exchange::new(link, request("POST", Framing::Length(size as u64)), upload(vec![b'x'; size], &guard));
@@ -221,7 +257,7 @@ fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
         let ((_first, one), (second, two)) = (listen().await, listen().await);
         let pool = pool_of(vec![one, two]);
         let busy = Seat::take(&pool.slot(1), pool.load());
-        pool.slot(1).give_back(connect(two, LIMIT, pool.scratch()).await.unwrap(), LIMIT);
+        pool.slot(1).give_back(link_to(two, pool.scratch()).await, LIMIT);
         let mut peer = second.accept().await.unwrap().0;
         guard.expire(Failure::ResponseTimeout);
         let sent = send(&pool, request("POST", Framing::None), upload("", &guard), &guard, LIMIT).await;
@@ -241,7 +277,7 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
         let pool = pool_of(vec![one, two]);
         // A request there already, so that the other endpoint is the better one.
         let _busy = Seat::take(&pool.slot(1), pool.load());
-        let link = connect(one, LIMIT, pool.scratch()).await.unwrap();
+        let link = link_to(one, pool.scratch()).await;
         let mut peer = first.accept().await.unwrap().0;
         pool.slot(0).give_back(link, LIMIT);
         drop(first);
@@ -256,7 +292,7 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
         let (reply, _next) = tokio::join!(send(&pool, request("GET", Framing::None), upload("", &guard), &guard, LIMIT), answering);
         let reply = reply.map_err(|failed| format!("{:?}", failed.failure)).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
         assert_eq!(reply.0, 204);
-        assert!(pool.slot(1).checkout(true).is_some(), "the connection belongs to the endpoint it was made to");
+        assert!(pool.slot(1).checkout(true, false).is_some(), "the connection belongs to the endpoint it was made to");
     });
 }
 

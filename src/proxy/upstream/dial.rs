@@ -1,0 +1,90 @@
+//! Makes connections to a version's endpoints as its transport says: TCP or Unix socket, TLS, HTTP/1.1 or HTTP/2.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::domain::endpoint::Endpoint;
+use crate::domain::outcome::Failure;
+use crate::domain::transport::{Protocol, Transport};
+use crate::proxy::upstream::connect::{Link, Scratch, connect};
+use crate::proxy::upstream::http2::lane::{Berth, Lane};
+use crate::proxy::upstream::secure::Secure;
+use crate::proxy::upstream::socket::{Plain, Socket};
+
+/// What carries one request.
+pub enum Conduit {
+    /// A connection to itself.
+    Http1(Link),
+    /// A place on a shared one.
+    Http2(Berth),
+}
+
+/// A fresh connection.
+pub enum Dialed {
+    /// For one request at a time.
+    Http1(Link),
+    /// For many.
+    Http2(Rc<Lane>),
+}
+
+/// Makes one worker's connections to one version.
+pub struct Dialer {
+    protocol: Protocol,
+    secure: Option<Secure>,
+    multiplexes: bool,
+    scratch: Scratch,
+}
+
+impl Dialer {
+    /// Prepares for a version's transport; connections read into `scratch`.
+    pub fn new(transport: &Transport, scratch: &Scratch) -> Self {
+        let secure = transport.tls.clone().map(|tls| Secure::new(tls, transport.protocol));
+        Self { protocol: transport.protocol, secure, multiplexes: transport.may_multiplex(), scratch: Rc::clone(scratch) }
+    }
+
+    /// Says whether a connection may turn out to carry many requests at once.
+    pub const fn may_multiplex(&self) -> bool {
+        self.multiplexes
+    }
+
+    /// Returns the buffer that connections read into.
+    pub const fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// Counts a sweep, one of which comes with every round of the patrol.
+    pub fn sweep(&self) {
+        if let Some(secure) = &self.secure {
+            secure.sweep();
+        }
+    }
+
+    /// Connects, shakes hands where there is TLS, and begins HTTP/2 where that is spoken; all of it within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Returns who failed and how.
+    pub async fn dial(&self, endpoint: &Endpoint, limit: Duration) -> Result<Dialed, Failure> {
+        let dialing = async {
+            let socket = connect(endpoint).await?;
+            if self.secure.is_none() && self.protocol != Protocol::Http2 {
+                return Ok(Dialed::Http1(Link::new(Socket::Plain(socket), &self.scratch)));
+            }
+            // Larger by far, and so not a part of every request's future.
+            Box::pin(self.agree(socket, endpoint)).await
+        };
+        tokio::time::timeout(limit, dialing).await.unwrap_or(Err(Failure::ConnectionTimeout))
+    }
+
+    async fn agree(&self, socket: Plain, endpoint: &Endpoint) -> Result<Dialed, Failure> {
+        let (socket, http2) = match &self.secure {
+            None => (Socket::Plain(socket), self.protocol == Protocol::Http2),
+            Some(secure) => {
+                let (stream, http2) = secure.shake_hands(socket, endpoint.address().as_ref().map(SocketAddr::ip)).await?;
+                (Socket::Tls(stream), http2)
+            }
+        };
+        if http2 { Lane::begin(socket).await.map(Dialed::Http2) } else { Ok(Dialed::Http1(Link::new(socket, &self.scratch))) }
+    }
+}
