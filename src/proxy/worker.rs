@@ -112,7 +112,7 @@ impl Worker {
             policy: Policy::new(settings.strict, &settings.pseudonym),
             pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &settings, rand::rng().random()),
             patrol: Patrol::new(Limits::new(&settings.timeouts)),
-            deadlines: Deadlines::new(parts.clock),
+            deadlines: Deadlines::new(parts.clock, parts.routes.endpoints().clone()),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
             cut: Notify::new(),
