@@ -49,7 +49,7 @@ pub async fn notices(State(state): State<AdminState>) -> Response {
 /// Starts a rollout.
 pub async fn start(State(state): State<AdminState>, request: Request) -> Result<Response, Problem> {
     let body::Start { service, canary, retry, actor } = body::start(body::read(request).await?.as_ref())?;
-    let accepted = run(&state, Command::Start { service: service.clone(), canary, retry, actor }).await?;
+    let accepted = run(&state, Command::Start { service: service.clone(), canary: Box::new(canary), retry, actor }).await?;
     let place = [(header::LOCATION, format!("/v1/rollouts/{service}"))];
     Ok((StatusCode::ACCEPTED, place, told(&service, accepted)).into_response())
 }

@@ -109,5 +109,11 @@ fn compile_version(
         endpoints.push(endpoint);
     }
     let (upkeep, transport) = (spec.upkeep.compile(report), spec.transport.compile(&list.value, base, report));
+    if transport.as_ref().is_some_and(|transport| !transport.is_plain())
+        && upkeep.health.as_ref().is_some_and(|health| health.path.is_some())
+    {
+        let hint = "leave the path out: then an endpoint is healthy that accepts connections";
+        report.error(&spec.place, "a path can be asked for only in HTTP/1.1 and clear text, and this version speaks otherwise", hint);
+    }
     Some(Version { upkeep, transport: transport?, ..Version::new(name?, endpoints) })
 }

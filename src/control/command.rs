@@ -26,7 +26,7 @@ pub enum Command {
         /// The service.
         service: Name,
         /// The version to try.
-        canary: Version,
+        canary: Box<Version>,
         /// Whether a version that was rolled back may be tried again.
         retry: bool,
         /// Who asks.

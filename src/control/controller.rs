@@ -263,7 +263,7 @@ impl Controller {
             return Err(CommandError::UnknownService(name));
         };
         match command {
-            Command::Start { canary, retry, actor, .. } => begin(service, canary, retry, &actor, now, &mut self.world),
+            Command::Start { canary, retry, actor, .. } => begin(service, *canary, retry, &actor, now, &mut self.world),
             Command::Abort { actor, reason, .. } => {
                 if service.forget_waiting() {
                     return Ok(Accepted::Done(format!("the rollout of {name} does not begin")));

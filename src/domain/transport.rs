@@ -22,6 +22,12 @@ impl Transport {
         *self == Self::default()
     }
 
+    /// Says whether it is HTTP/1.1 in clear text.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none() && self.protocol != Protocol::Http2
+    }
+
     /// Says whether a connection may carry many requests at once.
     #[must_use]
     pub const fn may_multiplex(&self) -> bool {

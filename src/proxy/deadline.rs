@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::domain::time::Timestamp;
 use crate::proxy::patrol::RequestGuard;
 use crate::seam::clock::Clock;
+use crate::seam::endpoints::Endpoints;
 use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::{Due, Flight, Sample};
 
@@ -31,10 +32,11 @@ impl Entry {
         self.flight.is_settled(self.due)
     }
 
-    /// Says whether its canary gets nothing any more and stable may answer instead.
-    fn is_lost(&self) -> bool {
+    /// Says whether its canary gets nothing any more and stable can answer instead.
+    fn is_lost(&self, endpoints: &Endpoints) -> bool {
         let epoch = self.books.epoch();
-        epoch.rules.rescue && epoch.canary.as_ref().is_some_and(|canary| canary.trial.is_tripped())
+        let tripped = epoch.canary.as_ref().is_some_and(|canary| canary.trial.is_tripped());
+        tripped && epoch.rules.rescue && endpoints.of(&epoch.stable).standing().is_usable()
     }
 
     /// Counts the breach when it has not had its say; says whether that tripped the trial.
@@ -58,15 +60,16 @@ struct Lane {
 /// The deadline queue of one worker.
 pub struct Deadlines {
     clock: Clock,
+    endpoints: Endpoints,
     lanes: RefCell<Vec<Lane>>,
     changed: Notify,
 }
 
 impl Deadlines {
-    /// Makes an empty queue.
+    /// Makes an empty queue. `endpoints` say whether a stable version can answer what is taken back.
     #[must_use]
-    pub fn new(clock: Clock) -> Rc<Self> {
-        Rc::new(Self { clock, lanes: RefCell::default(), changed: Notify::new() })
+    pub fn new(clock: Clock, endpoints: Endpoints) -> Rc<Self> {
+        Rc::new(Self { clock, endpoints, lanes: RefCell::default(), changed: Notify::new() })
     }
 
     /// Enters the limits of a canary request; a stable request has none. `guard` knows what its client still owes.
@@ -109,7 +112,7 @@ impl Deadlines {
                 {
                     Sample::announce_trip(&entry.books, now, self.clock.now());
                     tripped = true;
-                    if entry.is_lost() {
+                    if entry.is_lost(&self.endpoints) {
                         entry.guard.recall();
                     }
                 }
@@ -126,7 +129,7 @@ impl Deadlines {
     /// Asks for every request back that waits for the answer of a canary whose trial has tripped, where that is allowed.
     pub fn take_back(&self) {
         for lane in self.lanes.borrow().iter() {
-            for entry in lane.queue.iter().filter(|entry| !entry.is_settled() && entry.is_lost()) {
+            for entry in lane.queue.iter().filter(|entry| !entry.is_settled() && entry.is_lost(&self.endpoints)) {
                 entry.guard.recall();
             }
         }

@@ -165,7 +165,7 @@ impl Worker {
             clock: parts.clock,
             pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &rules.settings, rand::rng().random()),
             patrol: Patrol::new(Limits::new(&rules.settings.timeouts)),
-            deadlines: Deadlines::new(parts.clock),
+            deadlines: Deadlines::new(parts.clock, parts.routes.endpoints().clone()),
             access: parts.access.clone(),
             counters: Arc::clone(&parts.counters),
             pressure: Arc::clone(&parts.pressure),

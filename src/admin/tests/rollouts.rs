@@ -103,7 +103,7 @@ async fn a_start_reaches_the_controller_as_it_was_asked() {
     assert_eq!((answer.status, answer.header("location")), (StatusCode::ACCEPTED, "/v1/rollouts/carts"));
     assert_eq!(answer.json(), json!({"service": "carts", "changed": true, "message": "it is done"}));
     let canary = Version::new(name("0.8.3"), vec!["127.0.0.1:1234".parse().unwrap(), "[::1]:5678".parse().unwrap()]);
-    let expected = Command::Start { service: name("carts"), canary, retry: true, actor: "ann".to_owned() };
+    let expected = Command::Start { service: name("carts"), canary: Box::new(canary), retry: true, actor: "ann".to_owned() };
     assert_eq!(desk.commands(), [format!("{expected:?}")]);
 }
 

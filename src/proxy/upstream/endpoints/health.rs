@@ -37,10 +37,12 @@ impl Checks {
         let mut checks = Vec::new();
         for (version, reach) in versions {
             let Some(health) = &version.upkeep.health else { continue };
+            // A version that comes by command may speak otherwise than the one whose checks it takes over.
+            let health = Health { path: health.path.clone().filter(|_| version.transport.is_plain()), ..health.clone() };
             for place in &reach.list().load().places {
                 let known = self.checks.iter().position(|check| Arc::ptr_eq(&check.place, place));
                 let mut check = known.map_or_else(|| Check::new(place, now), |index| self.checks.swap_remove(index));
-                check.ask(health, reach, now);
+                check.ask(&health, reach, now);
                 checks.push(check);
             }
         }
