@@ -45,6 +45,10 @@ pub struct Index {
 #[derive(Debug, Default)]
 struct Tree {
     root: Node,
+    /// How many rules there are.
+    count: usize,
+    /// The service, where there is one rule and every request meets it, as for a service that has hosts alone.
+    only: Option<usize>,
 }
 
 /// What follows some segments.
@@ -77,6 +81,9 @@ impl Index {
                 HostPattern::Below(parent) => index.below.entry(parent.as_str().into()).or_default(),
             };
             tree.root.put(&rule.path, &rule.conditions, service);
+            let alone = tree.count == 0 && rule.path.is_everything() && rule.conditions.count() == 0;
+            tree.only = Some(service).filter(|_| alone);
+            tree.count += 1;
         }
         index
     }
@@ -113,6 +120,9 @@ impl Index {
 
 impl Tree {
     fn search(&self, asked: &Asked<'_>, path: &[u8]) -> Option<usize> {
+        if self.only.is_some() {
+            return self.only;
+        }
         let mut best = None;
         match path.strip_prefix(b"/") {
             Some(rest) => self.root.search(asked, Some(rest), &mut best),
