@@ -13,6 +13,7 @@ mod reconfigure;
 pub mod restore;
 pub mod service;
 pub mod setup;
+pub mod shell;
 pub mod status;
 pub mod terms;
 mod traffic;

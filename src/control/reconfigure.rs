@@ -3,8 +3,9 @@
 
 use crate::control::command::Wanted;
 use crate::control::restore::{self, Known, Start};
-use crate::control::service::{Service, Shell};
+use crate::control::service::Service;
 use crate::control::setup::ServiceSetup;
+use crate::control::shell::Shell;
 use crate::domain::rollout::Event;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::control::active::{Active, bare_status};
 use crate::control::setup::{ServiceSetup, VALIDITY};
+use crate::control::shell::Shell;
 use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::control::traffic::Traffic;
 use crate::domain::gate::Evidence;
@@ -21,32 +22,6 @@ use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
 use crate::seam::table::{Epoch, Route};
 use crate::seam::tripwire as seam;
-
-/// What a service needs of the world: publish, persist, tell.
-pub trait Shell {
-    /// Publishes an epoch for this service.
-    fn publish(&mut self, service: &Name, epoch: Arc<Epoch>);
-    /// Writes the state and the journal entry durably.
-    ///
-    /// # Errors
-    ///
-    /// Returns why it could not be written.
-    fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String>;
-    /// Returns the time; a write may have taken long.
-    fn now(&self) -> Timestamp;
-    /// Counts a rollback.
-    fn rolled_back(&mut self, service: &Name);
-    /// Returns whether a version can be reached.
-    fn standing(&self, _version: &Arc<Version>) -> Standing {
-        Standing::Usable
-    }
-    /// Tells people.
-    fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
-    /// Lets the machine take in one event; a shell that watches checks the step on the way.
-    fn step(&mut self, rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
-        rollout.handle(now, event)
-    }
-}
 
 /// What is to be published.
 struct Change {

@@ -189,7 +189,7 @@ impl Control {
         let start = restore::start(&self.setup.name, &self.setup.stable, None, known);
         if let Some(entry) = &start.write {
             // What cannot be written is decided again at the next start.
-            let _ = crate::control::service::Shell::persist(&mut self.desk, &self.setup.name, &start.state, entry);
+            let _ = crate::control::shell::Shell::persist(&mut self.desk, &self.setup.name, &start.state, entry);
         }
         self.service = Service::new(self.setup.clone(), start.state);
         let epoch = Arc::clone(self.service.epoch());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::control::service::Shell;
+use crate::control::shell::Shell;
 use crate::domain::invariants;
 use crate::domain::rollout::{Effect, Entry, Event, Phase, Rollout, ServiceState};
 use crate::domain::time::Timestamp;

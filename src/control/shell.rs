@@ -1,0 +1,35 @@
+//! What a service needs of the world: publish, persist, look, tell.
+
+use std::sync::Arc;
+
+use crate::domain::rollout::{Effect, Entry, Event, Rollout, ServiceState};
+use crate::domain::standing::Standing;
+use crate::domain::time::Timestamp;
+use crate::domain::version::{Name, Version};
+use crate::seam::table::Epoch;
+
+/// What a service needs of the world: publish, persist, tell.
+pub trait Shell {
+    /// Publishes an epoch for this service.
+    fn publish(&mut self, service: &Name, epoch: Arc<Epoch>);
+    /// Writes the state and the journal entry durably.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be written.
+    fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String>;
+    /// Returns the time; a write may have taken long.
+    fn now(&self) -> Timestamp;
+    /// Counts a rollback.
+    fn rolled_back(&mut self, service: &Name);
+    /// Returns whether a version can be reached.
+    fn standing(&self, _version: &Arc<Version>) -> Standing {
+        Standing::Usable
+    }
+    /// Tells people.
+    fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
+    /// Lets the machine take in one event; a shell that watches checks the step on the way.
+    fn step(&mut self, rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
+        rollout.handle(now, event)
+    }
+}
