@@ -122,6 +122,7 @@ fn s04_a_client_that_takes_nothing_is_cut_and_the_upstream_paused() {
     upstream.wait("the upstream's connection is closed", |seen| seen.iter().all(|s| s.closed) && !seen.is_empty());
     let window = proxy.ended(1);
     assert_eq!((window.aborted, window.failed), (1, 0), "a client that does not read has left; no version failed");
+    assert_eq!(client.read_to_end(PATIENCE), End::Reset, "the system keeps nothing of the answer for it");
 }
 
 #[test]

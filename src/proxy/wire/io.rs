@@ -86,6 +86,8 @@ impl Wire {
             // Best effort: the client was too slow, and the connection closes in any case.
             let _ = Pin::new(&mut self.socket).poll_write(cx, TOO_LATE);
             let _ = Pin::new(&mut self.socket).poll_flush(cx);
+        } else if awaited == Awaits::Answer {
+            self.socket.give_up();
         }
         io::Error::new(io::ErrorKind::TimedOut, "the client took too long")
     }
@@ -121,6 +123,8 @@ impl Wire {
         if !self.told && !self.mid_write {
             let _ = Pin::new(&mut self.socket).poll_write(cx, &goaway(offence.code()));
             let _ = Pin::new(&mut self.socket).poll_flush(cx);
+        } else if awaited == Awaits::Answer {
+            self.socket.give_up();
         }
         self.told = true;
         // Whatever becomes of it, the connection ends.

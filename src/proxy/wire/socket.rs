@@ -17,6 +17,18 @@ pub enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Socket {
+    /// Lets the connection be reset when it is closed, so that the system keeps nothing for a client that takes nothing.
+    pub(super) fn give_up(&self) {
+        let tcp = match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(socket) => socket.get_ref().0,
+        };
+        // Without it the system keeps what was not taken, for a while.
+        let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
