@@ -16,6 +16,8 @@ pub(super) struct ListenSpec {
     address: Option<At<String>>,
     tls: Option<TlsSpec>,
     proxy_protocol: Vec<At<String>>,
+    protocol: Option<At<String>>,
+    service: Option<At<String>>,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,7 @@ struct PairSpec {
 impl ListenSpec {
     /// A listener without TLS.
     pub(super) const fn plain(address: At<String>) -> Self {
-        Self { address: Some(address), tls: None, proxy_protocol: Vec::new() }
+        Self { address: Some(address), tls: None, proxy_protocol: Vec::new(), protocol: None, service: None }
     }
 
     /// Reads one listener or a list of them.
@@ -58,6 +60,8 @@ impl ListenSpec {
             address: fields.text("address"),
             tls: fields.get("tls").and_then(|(node, path)| TlsSpec::read(node, path, report)),
             proxy_protocol: fields.texts("proxy_protocol").map_or_else(Vec::new, |list| list.value),
+            protocol: fields.text("protocol"),
+            service: fields.text("service"),
         };
         fields.require("address", "write an address with a port, such as 0.0.0.0:8443");
         fields.close();
@@ -76,6 +80,7 @@ impl ListenSpec {
             address,
             tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
             proxies: self.proxy_protocol.iter().filter_map(|text| values::network(text, report)).collect(),
+            service: None,
         }
     }
 }

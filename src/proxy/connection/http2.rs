@@ -52,7 +52,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         .max_local_error_reset_streams(http2::LOCAL_RESETS)
         .keep_alive_interval(http2::PING_INTERVAL)
         .keep_alive_timeout(http2::PING_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(wire), service);
+    let connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
     drive(connection, Pace { guard: &guard, rules: &rules, ages: true }, worker).await
 }
 

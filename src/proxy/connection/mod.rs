@@ -8,6 +8,7 @@ mod http2;
 mod proxied;
 mod secure;
 mod serve;
+mod tunnelled;
 
 pub use admitted::{Admitted, Door};
 pub use serve::serve;
