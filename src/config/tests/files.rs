@@ -233,6 +233,32 @@ fn the_seeds_gate_files_become_gates() {
 }
 
 #[test]
+fn a_listener_may_pass_connections_on_to_a_service_as_they_are() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let text = |listen: &str, version: &str| {
+        format!("listen: {listen}\nservices: [{{name: db, stable: {{version: v1, endpoints: ['127.0.0.1:1']{version}}}}}]\n")
+    };
+    let load = |listen: &str, version: &str| load_in(folder.path(), text(listen, version), &Flags::default());
+    let tcp = "{address: '127.0.0.1:5432', protocol: tcp, service: db}";
+    let services = |listen: &str| {
+        let listen = load(listen, "").unwrap().settings.listen;
+        listen.into_iter().map(|one| one.service.map(|name| name.to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(services(&format!("[127.0.0.1:8080, {tcp}]")), [None, Some("db".to_owned())]);
+    assert_eq!(services("{address: '127.0.0.1:1', protocol: auto}"), [None]);
+    for (listen, version, wanted) in [
+        ("{address: '127.0.0.1:1', protocol: tcp}", "", "which service"),
+        ("{address: '127.0.0.1:1', service: db}", "", "protocol: tcp"),
+        ("{address: '127.0.0.1:1', protocol: udp}", "", "auto or tcp"),
+        ("{address: '127.0.0.1:1', protocol: tcp, service: dbb}", "", "no service \"dbb\""),
+        (tcp, ", tls: {}", "leave 'tls' out"),
+    ] {
+        let problems = load(listen, version).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(wanted)), "{listen}: {problems:?}");
+    }
+}
+
+#[test]
 fn a_listener_may_have_certificates_and_trusted_proxies() {
     let folder = tempfile::TempDir::new().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
