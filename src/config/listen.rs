@@ -118,7 +118,8 @@ impl ListenSpec {
             return None;
         };
         if spec.stable.iter().chain(&spec.canary).any(|version| version.transport.is_encrypted()) {
-            let message = format!("the service {:?} encrypts to its versions, but these connections are passed on as they are", service.value);
+            let message =
+                format!("the service {:?} encrypts to its versions, but these connections are passed on as they are", service.value);
             report.error(&service.place, message, "leave 'tls' out of its versions; TLS of the client's own passes through");
             return None;
         }

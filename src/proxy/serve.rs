@@ -231,8 +231,7 @@ fn may_multiplex(books: &EpochBooks) -> bool {
 /// Cleans the head of a version's answer, or turns it into the version's failure.
 fn clean_reply(mut reply: Reply, rules: &Rules, upgrade: bool) -> Result<Reply, Failure> {
     let via = rules.policy.via_of(reply.head.version);
-    sanitise::response(&mut reply.head, via, upgrade)?;
-    Ok(reply)
+    sanitise::response(&mut reply.head, via, upgrade).map(|()| reply)
 }
 
 impl tower::Service<Request<Source>> for Serve {

@@ -25,7 +25,8 @@ use crate::support::upstream::{GOOD, Peer, Upstream};
 use crate::support::{PATIENCE, eventually};
 
 /// What a client asks for.
-const ASKED: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const ASKED: &str =
+    "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 /// A request that follows another one.
 const SECOND: &[u8] = b"GET /smug HTTP/1.1\r\nHost: a.test\r\n\r\n";
 /// What a version answers.
@@ -269,4 +270,87 @@ fn a_tunnel_is_not_timed_out_as_an_idle_connection_and_one_that_takes_nothing_is
     patient.received.clear();
     patient.send("here").read_until(|bytes| bytes == b"here");
     assert_eq!(patient.received, b"here");
+}
+
+/// Begins a request over a fresh HTTP/2 connection; returns its answer's status and fields with both directions of the stream.
+async fn connect(proxy: &Proxy, protocol: Option<&'static str>) -> (http::Response<h2::RecvStream>, h2::SendStream<bytes::Bytes>) {
+    let socket = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    let told = async {
+        while !client.is_extended_connect_protocol_enabled() {
+            client = client.clone().ready().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("the server says that it takes an extended CONNECT");
+    let mut request = http::Request::builder().method(http::Method::CONNECT).version(http::Version::HTTP_2);
+    request = match protocol {
+        Some(protocol) => request.uri("http://a.test/t").extension(h2::ext::Protocol::from_static(protocol)),
+        None => request.uri("a.test:80"),
+    };
+    let request = request.header("sec-websocket-version", "13").body(()).unwrap();
+    let (answer, sender) = client.ready().await.unwrap().send_request(request, false).unwrap();
+    (tokio::time::timeout(PATIENCE, answer).await.expect("an answer").unwrap(), sender)
+}
+
+#[tokio::test]
+async fn b31_a_websocket_over_http2_becomes_one_over_http1_and_ends_with_its_stream() {
+    let upstream = echoing("v1");
+    let proxy = proxy::to([upstream.address]).start();
+    let (answer, mut sender) = connect(&proxy, Some("websocket")).await;
+    assert_eq!(answer.status(), 200);
+    for name in ["upgrade", "connection", "sec-websocket-accept", "content-length"] {
+        assert!(!answer.headers().contains_key(name), "{name}");
+    }
+    let bytes = frames(3, 40_000, true);
+    sender.send_data(bytes.clone().into(), true).unwrap();
+    let (mut body, mut seen) = (answer.into_body(), Vec::new());
+    while let Some(data) = tokio::time::timeout(PATIENCE, body.data()).await.expect("data") {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        seen.extend_from_slice(&data);
+    }
+    assert!(seen == [b"v1".as_slice(), &bytes].concat(), "{} bytes", seen.len());
+    let asked = upstream.seen()[0].requests().remove(0);
+    assert_eq!((asked.line[0].as_str(), asked.target(), asked.one("host")), ("GET", "/t", "a.test"));
+    assert_eq!((asked.one("upgrade"), asked.one("connection"), asked.one("sec-websocket-key").len()), ("websocket", "upgrade", 24));
+    assert_eq!(asked.one("via"), "2.0 gate-1");
+    eventually("the tunnel is over", || (count(&proxy.counters.tunnels.open) == 0).then_some(()));
+    let window = proxy.ended(1);
+    assert_eq!((window.classes[0], count(&proxy.counters.tunnels.begun[0])), (1, 1));
+}
+
+#[tokio::test]
+async fn b31_what_does_not_become_a_websocket_is_no_tunnel() {
+    let answering = |status: &str| Upstream::answering(format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\n\r\ngood"));
+    for (protocol, answer, status) in [
+        (None, "200 OK", 405),
+        (Some("connect-udp"), "200 OK", 405),
+        (Some("websocket"), "200 OK", 502),
+        (Some("websocket"), "403 Forbidden", 403),
+    ] {
+        let upstream = answering(answer);
+        let proxy = proxy::to([upstream.address]).start();
+        assert_eq!(connect(&proxy, protocol).await.0.status(), status, "{protocol:?} {answer}");
+        assert_eq!((upstream.requests().len(), count(&proxy.counters.tunnels.begun[0])), (usize::from(status != 405), 0));
+    }
+}
+
+#[tokio::test]
+async fn b31_a_websocket_over_http2_ends_with_the_drain() {
+    let upstream = echoing("v1");
+    let mut proxy = proxy::to([upstream.address]).with(|settings| settings.timeouts.drain = Duration::from_millis(300)).start();
+    let (answer, _sender) = connect(&proxy, Some("websocket")).await;
+    let mut body = answer.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap().as_ref(), b"v1");
+    proxy.drain();
+    let ended = async { while let Some(Ok(_)) = body.data().await {} };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the stream ends");
+    tokio::task::spawn_blocking(move || {
+        proxy.join();
+        assert_eq!(count(&proxy.counters.tunnels.open), 0);
+    })
+    .await
+    .unwrap();
 }

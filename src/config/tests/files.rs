@@ -19,7 +19,10 @@ fn the_example_holds_every_key_and_its_defaults() {
     let Loaded { settings, notes, files } =
         load(Some(&path), &Flags::default(), &around()).unwrap_or_else(|problems| panic!("{}", shown(&problems)));
     assert_eq!((notes, files), (Vec::new(), vec![path]));
-    assert_eq!(settings.listen, [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new(), service: None }]);
+    assert_eq!(
+        settings.listen,
+        [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new(), service: None }]
+    );
     assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(settings.state, Path::new("/var/lib/portcullis"));
     assert_eq!(settings.workers, 2);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::domain::outcome::{Failure, Role};
 use crate::domain::version::Name;
@@ -33,6 +33,13 @@ pub async fn carry(mut wire: Wire, early: Bytes, mut far: Tunnel, kind: Kind, wo
         let _ = poll_fn(|cx| Pin::new(&mut wire).poll_shutdown(cx)).await;
     }
     tracing::debug!(kind = kind.as_str(), ?ended, "a tunnel ended");
+}
+
+/// Carries WebSocket frames both ways over one of a client's streams.
+pub async fn carry_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, mut far: Tunnel, worker: &Worker) {
+    let _open = Open::new(&worker.counters, Kind::WebSocket);
+    let ended = tunnel::carry(&mut stream, Bytes::new(), &mut far, Kind::WebSocket, Patience::default(), cut(worker)).await;
+    tracing::debug!(?ended, "a tunnel over a stream ended");
 }
 
 /// Waits until the worker's drain time is over.

@@ -1,8 +1,9 @@
-//! The one protocol a request may switch to: WebSocket (RFC 6455), over HTTP/1.1 only.
+//! The one protocol a request may switch to: WebSocket (RFC 6455), over HTTP/1.1 or a stream of HTTP/2.
 
 use http::header;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
+use hyper::ext::Protocol;
 
 use crate::proxy::sanitise::fields;
 use crate::proxy::sanitise::request::Framing;
@@ -11,7 +12,8 @@ use crate::proxy::sanitise::request::Framing;
 /// is an ordinary request (RFC 9110 section 7.8: an Upgrade may be ignored).
 pub fn is_asked(head: &Parts, framing: Framing) -> bool {
     head.method == Method::GET
-        && head.version == Version::HTTP_11
+        // HTTP/2 has no such fields; they stand for an extended CONNECT (RFC 8441).
+        && (head.version == Version::HTTP_11 || head.extensions.get::<Protocol>().is_some())
         && matches!(framing, Framing::None | Framing::Length(0))
         && is_to_websocket(&head.headers)
 }

@@ -25,7 +25,9 @@ enum Scan {
     Heads(HeadScan),
     Frames(Box<FrameScan>),
     /// What passes is no HTTP any more; `ended` once nobody reads it.
-    Tunnel { ended: bool },
+    Tunnel {
+        ended: bool,
+    },
 }
 
 impl Line {
