@@ -1,3 +1,4 @@
+//! Tunnels in memory: order, half-close, silence, and what a client is told.
 #![cfg(test)]
 
 use std::future::pending;

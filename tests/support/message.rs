@@ -255,7 +255,8 @@ impl Message {
         for name in
             ["connection", "keep-alive", "proxy-connection", "trailer", "upgrade", "http2-settings", "proxy-authorization", "expect"]
         {
-            if !self.all(name).is_empty() && !(switching && matches!(name, "connection" | "upgrade")) {
+            let asked = switching && matches!(name, "connection" | "upgrade");
+            if !asked && !self.all(name).is_empty() {
                 self.flag(format!("{name} forwarded"));
             }
         }

@@ -62,7 +62,7 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
     }
     max_forwards(head)?;
     let token = if present.odd { single(&head.headers, FORCE) } else { None };
-    let upgrade = present.odd && upgrade::is_asked(head, framing);
+    let upgrade = present.odd && matches!(framing, Framing::None | Framing::Length(0)) && upgrade::is_asked(head);
     strip(&mut head.headers, present, peer.trusted)?;
     if upgrade {
         upgrade::announce(&mut head.headers);

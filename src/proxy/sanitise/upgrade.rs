@@ -6,15 +6,13 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use hyper::ext::Protocol;
 
 use crate::proxy::sanitise::fields;
-use crate::proxy::sanitise::request::Framing;
 
-/// Says whether a request, not cleaned yet, asks to switch to WebSocket and to nothing else. One that asks for more, or has a body,
-/// is an ordinary request (RFC 9110 section 7.8: an Upgrade may be ignored).
-pub fn is_asked(head: &Parts, framing: Framing) -> bool {
+/// Says whether a request, not cleaned yet, asks to switch to WebSocket and to nothing else, whether or not it has a body. One that
+/// asks for more is an ordinary request (RFC 9110 section 7.8: an Upgrade may be ignored).
+pub fn is_asked(head: &Parts) -> bool {
     head.method == Method::GET
         // HTTP/2 has no such fields; they stand for an extended CONNECT (RFC 8441).
         && (head.version == Version::HTTP_11 || head.extensions.get::<Protocol>().is_some())
-        && matches!(framing, Framing::None | Framing::Length(0))
         && is_to_websocket(&head.headers)
 }
 
