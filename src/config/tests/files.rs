@@ -248,12 +248,12 @@ fn a_listener_may_pass_connections_on_to_a_service_as_they_are() {
         listen.into_iter().map(|one| one.service.map(|name| name.to_string())).collect::<Vec<_>>()
     };
     assert_eq!(services(&format!("[127.0.0.1:8080, {tcp}]")), [None, Some("db".to_owned())]);
-    assert_eq!(services("{address: '127.0.0.1:1', protocol: auto}"), [None]);
+    assert_eq!(services("{address: '127.0.0.1:2', protocol: auto}"), [None]);
     for (listen, version, wanted) in [
-        ("{address: '127.0.0.1:1', protocol: tcp}", "", "which service"),
-        ("{address: '127.0.0.1:1', service: db}", "", "protocol: tcp"),
-        ("{address: '127.0.0.1:1', protocol: udp}", "", "auto or tcp"),
-        ("{address: '127.0.0.1:1', protocol: tcp, service: dbb}", "", "no service \"dbb\""),
+        ("{address: '127.0.0.1:2', protocol: tcp}", "", "which service"),
+        ("{address: '127.0.0.1:2', service: db}", "", "protocol: tcp"),
+        ("{address: '127.0.0.1:2', protocol: udp}", "", "auto or tcp"),
+        ("{address: '127.0.0.1:2', protocol: tcp, service: dbb}", "", "no service \"dbb\""),
         (tcp, ", tls: {}", "leave 'tls' out"),
     ] {
         let problems = load(listen, version).unwrap_err();
