@@ -55,7 +55,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         check::service(written, compiled.as_ref(), &listen, report);
         services.extend(compiled);
     }
-    let listen: Vec<Listen> = listeners.iter().map(|(one, (address, _))| one.compile(*address, base, report)).collect();
+    let listen: Vec<Listen> = listeners.iter().map(|(one, (address, _))| one.compile(*address, &spec.services, base, report)).collect();
     let state = state(spec, base, listen.first()?.address, around, report);
     Some(Settings {
         listen,

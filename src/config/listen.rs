@@ -1,10 +1,12 @@
-//! Where traffic comes in: an address, or an address with TLS.
+//! Where traffic comes in: an address, or an address with TLS or without HTTP.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::config::service_spec::ServiceSpec;
 use crate::config::settings::Listen;
 use crate::config::values;
+use crate::domain::version::Name;
 use crate::formats::tls::{self, CertificateFiles, TlsFiles};
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
@@ -16,6 +18,8 @@ pub(super) struct ListenSpec {
     address: Option<At<String>>,
     tls: Option<TlsSpec>,
     proxy_protocol: Vec<At<String>>,
+    protocol: Option<At<String>>,
+    service: Option<At<String>>,
 }
 
 #[derive(Debug)]
@@ -35,7 +39,7 @@ struct PairSpec {
 impl ListenSpec {
     /// A listener without TLS.
     pub(super) const fn plain(address: At<String>) -> Self {
-        Self { address: Some(address), tls: None, proxy_protocol: Vec::new() }
+        Self { address: Some(address), tls: None, proxy_protocol: Vec::new(), protocol: None, service: None }
     }
 
     /// Reads one listener or a list of them.
@@ -58,6 +62,8 @@ impl ListenSpec {
             address: fields.text("address"),
             tls: fields.get("tls").and_then(|(node, path)| TlsSpec::read(node, path, report)),
             proxy_protocol: fields.texts("proxy_protocol").map_or_else(Vec::new, |list| list.value),
+            protocol: fields.text("protocol"),
+            service: fields.text("service"),
         };
         fields.require("address", "write an address with a port, such as 0.0.0.0:8443");
         fields.close();
@@ -71,12 +77,53 @@ impl ListenSpec {
     }
 
     /// Compiles what its certificates are, and sees that they can be used; `base` is the folder of the file.
-    pub(super) fn compile(&self, address: SocketAddr, base: &Path, report: &Report<'_>) -> Listen {
+    pub(super) fn compile(&self, address: SocketAddr, services: &[ServiceSpec], base: &Path, report: &Report<'_>) -> Listen {
         Listen {
             address,
             tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
             proxies: self.proxy_protocol.iter().filter_map(|text| values::network(text, report)).collect(),
+            service: self.service(services, report),
         }
+    }
+}
+
+impl ListenSpec {
+    /// Compiles which service gets every connection as it is; `None` where HTTP is spoken.
+    fn service(&self, services: &[ServiceSpec], report: &Report<'_>) -> Option<Name> {
+        let protocol = self.protocol.as_ref();
+        match protocol.map(|text| text.value.as_str()) {
+            None | Some("auto") => {
+                if let Some(service) = &self.service {
+                    let hint = "write 'protocol: tcp' to pass connections on as they are, or leave 'service' out";
+                    report.error(&service.place, "HTTP requests find their service by host and path, not by listener", hint);
+                }
+                return None;
+            }
+            Some("tcp") => {}
+            Some(other) => {
+                let place = protocol.map(|text| &text.place)?;
+                report.error(place, format!("{other:?} is no protocol of a listener"), "write auto or tcp");
+                return None;
+            }
+        }
+        let Some(service) = &self.service else {
+            let hint = "write for example {address: 0.0.0.0:5432, protocol: tcp, service: db}";
+            report.error(&protocol?.place, "nothing says which service gets the connections of this listener", hint);
+            return None;
+        };
+        let named = |spec: &&ServiceSpec| spec.name.as_ref().is_some_and(|name| name.value == service.value);
+        let Some(spec) = services.iter().find(named) else {
+            let hint = "write the 'name' of one of the services";
+            report.error(&service.place, format!("there is no service {:?}", service.value), hint);
+            return None;
+        };
+        if spec.stable.iter().chain(&spec.canary).any(|version| version.transport.is_encrypted()) {
+            let message =
+                format!("the service {:?} encrypts to its versions, but these connections are passed on as they are", service.value);
+            report.error(&service.place, message, "leave 'tls' out of its versions; TLS of the client's own passes through");
+            return None;
+        }
+        values::parsed(service, "write for example db", report)
     }
 }
 

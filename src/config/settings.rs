@@ -79,6 +79,8 @@ pub struct Listen {
     pub tls: Option<TlsFiles>,
     /// The networks whose connections begin with a PROXY header, which is believed.
     pub proxies: Vec<IpNet>,
+    /// The service that gets every connection as it is; `None` where HTTP is spoken.
+    pub service: Option<Name>,
 }
 
 /// Where the access log goes.

@@ -39,6 +39,11 @@ impl TransportSpec {
         Self { protocol: fields.text("protocol"), tls: fields.get("tls").and_then(|(node, path)| TlsSpec::read(node, path, report)) }
     }
 
+    /// Says whether anything is encrypted.
+    pub(super) const fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Compiles it for a version with these endpoints as written; `base` is the folder of the file. Sees that the files can be used.
     pub(super) fn compile(&self, endpoints: &[At<String>], base: &Path, report: &Report<'_>) -> Option<Transport> {
         let protocol = match &self.protocol {

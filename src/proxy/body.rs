@@ -1,5 +1,6 @@
 //! The answer's body on its way to the client; a version's body carries the sample to its last byte.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use crate::domain::outcome::Failure;
 use crate::proxy::passage::Passage;
 use crate::proxy::patrol::{RequestGuard, Ticket, Transfer};
 use crate::proxy::upload::BoxError;
-use crate::proxy::upstream::Download;
+use crate::proxy::upstream::{Download, Tunnel};
 
 /// The answer's body on its way to the client.
 pub enum Answer {
@@ -20,6 +21,26 @@ pub enum Answer {
     Measured(Box<Measured>),
     /// Made here.
     Local(Full<Bytes>),
+    /// None: the connection goes on as a tunnel.
+    Tunnel(Box<Crossing>),
+}
+
+impl Answer {
+    /// Leaves the tunnel, where it is one, in `slot` and an empty body in its place.
+    #[must_use]
+    pub fn leaving(self, slot: &Cell<Option<Box<Crossing>>>) -> Self {
+        let Self::Tunnel(crossing) = self else { return self };
+        slot.set(Some(crossing));
+        Self::Local(Full::default())
+    }
+}
+
+/// A tunnel that waits for its client's connection; a request in flight to the patrol for as long as it is open.
+pub struct Crossing {
+    /// The version's end.
+    pub far: Tunnel,
+    /// What keeps it under patrol.
+    pub ticket: Ticket,
 }
 
 /// A version's body; carries the request's measurement to the last byte, an error, or a drop.
@@ -108,6 +129,7 @@ impl Body for Answer {
         match &mut *self {
             Self::Measured(measured) => measured.poll(cx),
             Self::Local(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -115,6 +137,7 @@ impl Body for Answer {
         match self {
             Self::Measured(measured) => measured.is_end_stream(),
             Self::Local(body) => body.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -122,6 +145,7 @@ impl Body for Answer {
         match self {
             Self::Measured(measured) => measured.body.as_ref().map_or_else(SizeHint::default, Download::size_hint),
             Self::Local(body) => body.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

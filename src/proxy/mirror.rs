@@ -141,7 +141,7 @@ async fn exchange(
     let rules = worker.rules();
     let sent = upstream::send(pool, request, upload, guard, rules.settings.timeouts.connect).await;
     let Reply { mut head, mut body } = sent.map_err(|failed| failed.failure)?;
-    sanitise::response(&mut head, &rules.policy.via)?;
+    sanitise::response(&mut head, &rules.policy.via, false)?;
     sample.head(head.status.as_u16());
     let mut read = 0;
     while !body.is_end_stream() {

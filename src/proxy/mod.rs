@@ -23,6 +23,8 @@ pub mod sanitise;
 pub mod scan;
 pub mod serve;
 pub mod settings;
+pub mod tunnel;
+mod upgrade;
 pub mod upload;
 pub mod upstream;
 pub mod wire;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 
 use crate::domain::invariants;
 use crate::domain::outcome::{Failure, Role};
@@ -25,6 +25,7 @@ use crate::proxy::rescue;
 use crate::proxy::respond::Form;
 use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::{self, Clean, Outgoing, Peer, Refusal, WireNotes};
+use crate::proxy::upgrade;
 use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Reply};
 use crate::proxy::wire::Line;
@@ -95,6 +96,9 @@ impl Serve {
             Ok(None) => return self.no_route(form, access),
             Err(Disagreement) => return self.refuse(AMBIGUOUS, form, access),
         };
+        if let Some(refusal) = upgrade::refused(&clean, &found.books) {
+            return self.refuse(refusal, form, access);
+        }
         let Chosen { version, keep } = match found.choice.clone() {
             None => Chosen::drawn(worker.draw(&found)),
             Some(choice) => choice::choose(&choice, worker, &found, &self.peer, &mut head, &clean),
@@ -102,7 +106,7 @@ impl Serve {
 
         // 6. The sample begins; a canary request enters the deadline queue.
         let (sample, pool) = self.begin(&found, version, started, &head);
-        let mirrored = found.choice.as_ref().filter(|choice| choice.mirror.is_some());
+        let mirrored = found.choice.as_ref().filter(|choice| choice.mirror.is_some() && !clean.upgrade);
         let copy = mirrored.and_then(|choice| Copy::begin(choice, worker, &self.peer, &sample, &head, clean.framing));
         let (guard, ticket) = worker.patrol.request();
         worker.deadlines.watch(&sample, &guard);
@@ -118,11 +122,12 @@ impl Serve {
         }
         let framing = upload.framing(&head, clean.framing);
         let outgoing = if pool.may_multiplex() || may_multiplex(&found.books) { Outgoing::for_either } else { Outgoing::new };
-        let request = outgoing(head, framing, &self.peer, &rules.policy);
+        let mut request = outgoing(head, framing, &self.peer, &rules.policy);
+        request.upgrade = clean.upgrade;
         let sent = rescue::send(worker, &pool, request, upload, &guard, &mut passage).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        let Reply { mut head, body } = match sent.and_then(|reply| clean_reply(reply, rules)) {
+        let Reply { mut head, body } = match sent.and_then(|reply| clean_reply(reply, rules, clean.upgrade)) {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
@@ -139,7 +144,10 @@ impl Serve {
             head.headers.append(header::SET_COOKIE, cookie);
         }
 
-        // 9. The body streams on and carries the sample.
+        // 9. The body streams on and carries the sample; or the connection goes on as a tunnel.
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return upgrade::cross(head, body, passage, ticket).unwrap_or_else(|failure| error::failed(failure, form, &rules.policy));
+        }
         let body = Measured::new(body, passage, guard, ticket);
         Response::from_parts(head, Answer::Measured(Box::new(body)))
     }
@@ -221,10 +229,9 @@ fn may_multiplex(books: &EpochBooks) -> bool {
 }
 
 /// Cleans the head of a version's answer, or turns it into the version's failure.
-fn clean_reply(mut reply: Reply, rules: &Rules) -> Result<Reply, Failure> {
+fn clean_reply(mut reply: Reply, rules: &Rules, upgrade: bool) -> Result<Reply, Failure> {
     let via = rules.policy.via_of(reply.head.version);
-    sanitise::response(&mut reply.head, via)?;
-    Ok(reply)
+    sanitise::response(&mut reply.head, via, upgrade).map(|()| reply)
 }
 
 impl tower::Service<Request<Source>> for Serve {

@@ -13,12 +13,14 @@ use tokio::sync::{Notify, watch};
 use crate::domain::outcome::Role;
 use crate::domain::route::{Asked, Disagreement};
 use crate::domain::split::Draw;
+use crate::domain::version::Name;
 use crate::proxy::certificates::TlsSlot;
 use crate::proxy::deadline::Deadlines;
 use crate::proxy::patrol::{Limits, Patrol};
 use crate::proxy::pressure::{Level, Pressure};
 use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::{Flood, Offence};
+use crate::proxy::tunnel::Kind;
 use crate::proxy::upstream::{Pool, Pools};
 use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
@@ -27,7 +29,7 @@ use crate::seam::clock::Clock;
 use crate::seam::recorder::{EpochBooks, Recorder};
 use crate::seam::report::ReportSender;
 use crate::seam::routes::{Reader, Routes};
-use crate::seam::table::Epoch;
+use crate::seam::table::{Epoch, Table};
 
 /// Counters of the data plane that no version owns; written by workers, read at exposition.
 #[derive(Debug, Default)]
@@ -46,6 +48,17 @@ pub struct Counters {
     pub floods: [AtomicU64; Flood::ALL.len()],
     /// What became of the requests that were not left to the draw.
     pub choices: Choices,
+    /// Connections that carry bytes of a protocol nobody here looks at.
+    pub tunnels: Tunnels,
+}
+
+/// Counters of connections that carry bytes of a protocol nobody here looks at.
+#[derive(Debug, Default)]
+pub struct Tunnels {
+    /// Those that are open.
+    pub open: AtomicU64,
+    /// Those that began, by kind.
+    pub begun: [AtomicU64; Kind::ALL.len()],
 }
 
 /// Counters of what goes otherwise than by the draw.
@@ -98,6 +111,8 @@ pub struct DoorSetup {
     pub tls: Option<TlsSlot>,
     /// The networks whose connections begin with a PROXY header.
     pub proxies: Vec<IpNet>,
+    /// The service that gets every connection as it is, without HTTP.
+    pub service: Option<Name>,
 }
 
 /// Whether a connection is to end.
@@ -192,7 +207,19 @@ impl Worker {
         let mut reader = self.reader.borrow_mut();
         let table = reader.load();
         let Some(index) = table.route(asked)? else { return Ok(None) };
-        let Some(route) = table.routes.get(index) else { return Ok(None) };
+        Ok(self.found(table, index))
+    }
+
+    /// Loads the table once and finds the route of a service, whatever its rules; `None` where there is none.
+    pub(in crate::proxy) fn find_service(&self, service: &Name) -> Option<Found> {
+        let mut reader = self.reader.borrow_mut();
+        let table = reader.load();
+        let index = table.routes.iter().position(|route| route.epoch.service == *service)?;
+        self.found(table, index)
+    }
+
+    fn found(&self, table: &Table, index: usize) -> Option<Found> {
+        let route = table.routes.get(index)?;
         let mut routes = self.routes.borrow_mut();
         let books = match routes.get_mut(index) {
             Some(Some(state)) => {
@@ -203,7 +230,7 @@ impl Worker {
             }
             _ => self.begin(&mut routes, index, &route.epoch),
         };
-        Ok(Some(Found { index, books, choice: route.choice.clone() }))
+        Some(Found { index, books, choice: route.choice.clone() })
     }
 
     /// Begins to keep something of a route.
@@ -251,6 +278,11 @@ impl Worker {
     pub(in crate::proxy) fn drain(&self) {
         self.draining.set(true);
         self.patrol.wake_connections();
+    }
+
+    /// Says whether the drain time is over.
+    pub(in crate::proxy) const fn is_cutting(&self) -> bool {
+        self.cutting.get()
     }
 
     /// Ends what the drain has not ended in its time.

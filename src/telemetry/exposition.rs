@@ -24,6 +24,7 @@ use crate::domain::outcome::{Class, Role};
 use crate::domain::rollout::Phase;
 use crate::proxy::pressure::Pressure;
 use crate::proxy::scan::Flood;
+use crate::proxy::tunnel::Kind;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
 use crate::telemetry::metrics as m;
@@ -140,6 +141,7 @@ impl Source {
             (&m::REJECTED, read(&counters.rejected)),
             (&m::REFUSED, read(&counters.refused)),
             (&m::STICKY_FORGED, read(&counters.choices.sticky_forged)),
+            (&m::TUNNELS_OPEN, read(&counters.tunnels.open)),
             (&m::HANDSHAKES_FAILED, read(&counters.handshakes_failed)),
             (&m::DROPPED, dropped.map_or(0.0, read)),
             (&m::DECISION_AGE, age as f64 / 1e9),
@@ -170,6 +172,11 @@ impl Source {
         if sheet.reserve(kinds.len()) {
             for (definition, kind, count) in kinds {
                 sheet.value(definition, &[kind], read(count));
+            }
+        }
+        if sheet.reserve(Kind::ALL.len()) {
+            for (kind, count) in Kind::ALL.iter().zip(&counters.tunnels.begun) {
+                sheet.value(&m::TUNNELS, &[kind.as_str()], read(count));
             }
         }
         if sheet.reserve(Flood::ALL.len()) {

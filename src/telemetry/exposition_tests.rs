@@ -205,6 +205,8 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     ];
     counts.iter().for_each(|(counter, count)| counter.store(*count, Ordering::Relaxed));
     counters.floods[0].store(6, Ordering::Relaxed);
+    counters.tunnels.open.store(14, Ordering::Relaxed);
+    counters.tunnels.begun[1].store(15, Ordering::Relaxed);
     let text = text(&figures);
     let expected = [
         (r#"portcullis_gate_requests{service="carts",gate="p95 < 1 s"}"#, 20.0),
@@ -236,6 +238,9 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         (r#"portcullis_mirrored_requests_total{kind="sent"}"#, 11.0),
         (r#"portcullis_mirrored_requests_total{kind="failed"}"#, 12.0),
         (r#"portcullis_mirrored_requests_total{kind="dropped"}"#, 13.0),
+        ("portcullis_tunnels_open", 14.0),
+        (r#"portcullis_tunnels_total{kind="websocket"}"#, 0.0),
+        (r#"portcullis_tunnels_total{kind="tcp"}"#, 15.0),
         ("portcullis_access_log_dropped_total", 9.0),
         ("portcullis_series_omitted", 0.0),
         (concat!("portcullis_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
@@ -292,8 +297,8 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     assert_eq!(omitted as usize % VERSION_SERIES, 0, "a version is left out as a whole");
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
-    // Besides: twenty-one of the process and its floods, the rollbacks, two weights, and how many were left out.
-    let others = 15 + 1 + 5 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
+    // Besides: twenty-four of the process and its floods, the rollbacks, two weights, and how many were left out.
+    let others = 16 + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1;
     assert_eq!(series(&text) + omitted as usize, 247 * VERSION_SERIES + others);
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#), Some(1.0));
     assert_eq!(value(&text, r#"portcullis_requests_total{service="carts",version="0.8.1",role="stable",class="2xx"}"#), Some(0.0));

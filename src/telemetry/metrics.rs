@@ -133,6 +133,10 @@ pub const STICKY_FORGED: Definition =
     counter("portcullis_sticky_forged_total", &[], "Cookies that were to keep a user on a version and were not signed here.");
 pub const MIRRORED: Definition =
     counter("portcullis_mirrored_requests_total", &["kind"], "Copies of requests: sent, failed of these, or dropped instead of sent.");
+pub const TUNNELS_OPEN: Definition =
+    gauge("portcullis_tunnels_open", &[], "Client connections that carry WebSocket frames or TCP without HTTP.");
+pub const TUNNELS: Definition =
+    counter("portcullis_tunnels_total", &["kind"], "Client connections that began to carry WebSocket frames or TCP without HTTP.");
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
 pub const OMITTED: Definition =
@@ -140,7 +144,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 41] = [
+pub const ALL: [&Definition; 43] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -179,6 +183,8 @@ pub const ALL: [&Definition; 41] = [
     &FORCED,
     &STICKY_FORGED,
     &MIRRORED,
+    &TUNNELS_OPEN,
+    &TUNNELS,
     &DROPPED,
     &OMITTED,
     &BUILD,

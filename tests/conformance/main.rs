@@ -35,5 +35,7 @@ mod split;
 mod sticky;
 mod streams;
 mod targets;
+mod tunnels;
 mod upstream_http2;
 mod upstream_tls;
+mod websocket;

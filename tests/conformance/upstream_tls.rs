@@ -33,8 +33,13 @@ struct Encrypted {
 }
 
 impl Encrypted {
-    fn start(mut config: ServerConfig, script: fn(&mut Stream)) -> Self {
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    fn start(config: ServerConfig, script: fn(&mut Stream)) -> Self {
+        Self::offering(&["http/1.1"], config, script)
+    }
+
+    /// Offers these protocols, the first one first.
+    fn offering(protocols: &[&str], mut config: ServerConfig, script: fn(&mut Stream)) -> Self {
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let (address, config) = (listener.local_addr().unwrap(), Arc::new(config));
         let (connections, closed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -253,4 +258,37 @@ fn authorities_are_read_anew_when_their_file_changes() {
         asked += 1;
         (asked == 50).then_some(())
     });
+}
+
+#[test]
+fn a_websocket_gets_a_connection_of_http1_and_a_version_without_one_is_not_charged() {
+    let authority = Authority::new();
+    let switching = |stream: &mut Stream| {
+        if request(stream) {
+            let switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nhello";
+            stream.write_all(switch).unwrap();
+            let mut buffer = [0; 64];
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                stream.write_all(&buffer[..count]).unwrap();
+            }
+            stream.conn.send_close_notify();
+            stream.flush().unwrap();
+        }
+    };
+    let asked = "GET /t HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let upstream = Encrypted::offering(&["h2", "http/1.1"], server(authority.sign("a", "a.test")), switching);
+    let proxy = proxy::to([upstream.address]).speaking(&trusting(&authority, "a.test")).start();
+    let mut client = Client::connect(proxy.address);
+    client.send(asked).read_until(|bytes| bytes.ends_with(b"hello"));
+    client.send("and back").half_close().read_to_end(PATIENCE);
+    let seen = String::from_utf8_lossy(&client.received).into_owned();
+    assert!(seen.starts_with("HTTP/1.1 101 ") && seen.ends_with("\r\n\r\nhelloand back"), "{seen}");
+
+    let upstream = Encrypted::offering(&["h2"], server(authority.sign("a", "a.test")), |stream| {
+        request(stream);
+    });
+    let wires = [Watch::Errors(ErrorKinds::DEFAULT)];
+    let proxy = proxy::to([]).canary([upstream.address], &wires, &[0]).speaking(&trusting(&authority, "a.test")).start();
+    assert_eq!(Client::connect(proxy.address).ask(asked).status(), 503);
+    assert_eq!((proxy.canary_ended(1).failed, proxy.breaches()), (1, vec![0]), "what a client wishes for is not the version's failure");
 }

@@ -250,10 +250,13 @@ impl Message {
         if !matches!(&hosts[..], [host] if is_host(host)) {
             self.flag(format!("Host {hosts:?}"));
         }
+        // Together and alone they ask for a WebSocket, in words of the proxy's own.
+        let switching = (self.all("connection"), self.all("upgrade")) == (vec!["upgrade"], vec!["websocket"]) && method == "GET";
         for name in
             ["connection", "keep-alive", "proxy-connection", "trailer", "upgrade", "http2-settings", "proxy-authorization", "expect"]
         {
-            if !self.all(name).is_empty() {
+            let asked = switching && matches!(name, "connection" | "upgrade");
+            if !asked && !self.all(name).is_empty() {
                 self.flag(format!("{name} forwarded"));
             }
         }

@@ -146,6 +146,12 @@ impl Setup {
         self
     }
 
+    /// Passes every connection on as it is.
+    pub fn opaque(mut self) -> Self {
+        self.door.service = Some("carts".parse().unwrap());
+        self
+    }
+
     /// Expects a PROXY header from loopback peers.
     pub fn proxied(mut self) -> Self {
         self.door.proxies.push(IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST)));

@@ -19,7 +19,10 @@ fn the_example_holds_every_key_and_its_defaults() {
     let Loaded { settings, notes, files } =
         load(Some(&path), &Flags::default(), &around()).unwrap_or_else(|problems| panic!("{}", shown(&problems)));
     assert_eq!((notes, files), (Vec::new(), vec![path]));
-    assert_eq!(settings.listen, [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new() }]);
+    assert_eq!(
+        settings.listen,
+        [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new(), service: None }]
+    );
     assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(settings.state, Path::new("/var/lib/portcullis"));
     assert_eq!(settings.workers, 2);
@@ -229,6 +232,32 @@ fn the_seeds_gate_files_become_gates() {
         assert_eq!(count(&gates("")), (0, 1, 1), "{name}");
         assert_eq!(count(&gates("    derive_tripwire: false\n")), (0, 1, 0), "{name}");
         assert_eq!(count(&gates("    gates: [errors < 1%]\n")), (1, 1, 1), "{name}");
+    }
+}
+
+#[test]
+fn a_listener_may_pass_connections_on_to_a_service_as_they_are() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let text = |listen: &str, version: &str| {
+        format!("listen: {listen}\nservices: [{{name: db, stable: {{version: v1, endpoints: ['127.0.0.1:1']{version}}}}}]\n")
+    };
+    let load = |listen: &str, version: &str| load_in(folder.path(), text(listen, version), &Flags::default());
+    let tcp = "{address: '127.0.0.1:5432', protocol: tcp, service: db}";
+    let services = |listen: &str| {
+        let listen = load(listen, "").unwrap().settings.listen;
+        listen.into_iter().map(|one| one.service.map(|name| name.to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(services(&format!("[127.0.0.1:8080, {tcp}]")), [None, Some("db".to_owned())]);
+    assert_eq!(services("{address: '127.0.0.1:2', protocol: auto}"), [None]);
+    for (listen, version, wanted) in [
+        ("{address: '127.0.0.1:2', protocol: tcp}", "", "which service"),
+        ("{address: '127.0.0.1:2', service: db}", "", "protocol: tcp"),
+        ("{address: '127.0.0.1:2', protocol: udp}", "", "auto or tcp"),
+        ("{address: '127.0.0.1:2', protocol: tcp, service: dbb}", "", "no service \"dbb\""),
+        (tcp, ", tls: {}", "leave 'tls' out"),
+    ] {
+        let problems = load(listen, version).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(wanted)), "{listen}: {problems:?}");
     }
 }
 

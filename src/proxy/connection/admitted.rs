@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 
+use crate::domain::version::Name;
 use crate::proxy::certificates::TlsSlot;
 use crate::proxy::patrol::{ConnectionGuard, Ticket};
 use crate::proxy::pressure::Visitor;
@@ -29,6 +30,8 @@ pub struct Door {
     pub tls: Option<TlsSlot>,
     /// The networks whose connections begin with a PROXY header.
     pub proxies: Vec<IpNet>,
+    /// The service that gets every connection as it is, without HTTP.
+    pub service: Option<Name>,
 }
 
 impl Door {

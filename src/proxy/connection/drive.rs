@@ -1,7 +1,7 @@
 //! Drives hyper's connections to their ends.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -39,8 +39,7 @@ impl Pace<'_> {
 }
 
 /// Drives a connection to its end, which comes after the requests it is at once it is to end.
-pub async fn drive(connection: impl Driven, pace: Pace<'_>, worker: &Worker) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
+pub async fn drive(mut connection: Pin<&mut impl Driven>, pace: Pace<'_>, worker: &Worker) -> hyper::Result<()> {
     // Looking at a flag costs nothing, and this is polled with every request.
     let serving = poll_fn(|cx| if pace.is_over(worker) { Poll::Ready(None) } else { connection.as_mut().poll(cx).map(Some) });
     if let Some(ended) = serving.await {

@@ -23,6 +23,14 @@ impl Busy {
     pub fn new(guard: &Rc<ConnectionGuard>) -> Self {
         Self { began: guard.begin_request(), guard: Rc::clone(guard), answered: false }
     }
+
+    /// Begins what has no head of its own, such as the tunnel behind one.
+    pub fn answered(guard: &Rc<ConnectionGuard>) -> Self {
+        let mut busy = Self::new(guard);
+        busy.answered = true;
+        guard.heads();
+        busy
+    }
 }
 
 impl Drop for Busy {

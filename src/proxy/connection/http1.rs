@@ -1,39 +1,60 @@
 //! Serves HTTP/1.0 and HTTP/1.1 over one connection.
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
+use crate::proxy::body::Crossing;
 use crate::proxy::connection::drive::{Driven, Pace, drive};
 use crate::proxy::connection::held::{Busy, Held};
+use crate::proxy::connection::tunnelled;
 use crate::proxy::patrol::ConnectionGuard;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
+use crate::proxy::tunnel::Kind;
 use crate::proxy::wire::Wire;
 use crate::proxy::worker::Worker;
 
 /// Serves requests to the connection's end.
 pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
-    let rules = serve.rules();
+    let (rules, crossing) = (serve.rules(), Cell::new(None));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let serve = serve.clone();
+        let (serve, crossing) = (serve.clone(), &crossing);
         let busy = Busy::new(&guard);
         async move {
             let response = match serve.refuse_if_full(&request) {
                 Some(response) => response,
                 None => serve.handle(request.map(Into::into)).await,
             };
-            Ok::<_, Infallible>(response.map(|answer| Held::new(answer, None, busy)))
+            Ok::<_, Infallible>(response.map(|answer| Held::new(answer.leaving(crossing), None, busy)))
         }
     });
     let mut builder = Builder::new();
     // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
     builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
-    drive(builder.serve_connection(TokioIo::new(wire), service), Pace { guard: &guard, rules: &rules, ages: false }, worker).await
+    let mut connection = builder.serve_connection(TokioIo::new(wire), service);
+    let ended = drive(Pin::new(&mut connection), Pace { guard: &guard, rules: &rules, ages: false }, worker).await;
+    if ended.is_ok()
+        && let Some(tunnel) = crossing.take()
+    {
+        // The answer that leaves a tunnel is the last one: hyper has sent it and closes nothing.
+        let parts = connection.into_parts();
+        Box::pin(carry(parts.io.into_inner(), parts.read_buf, *tunnel, worker)).await;
+    }
+    ended
+}
+
+async fn carry(wire: Wire, early: Bytes, crossing: Crossing, worker: &Worker) {
+    let Crossing { far, ticket } = crossing;
+    tunnelled::carry(wire, early, far, Kind::WebSocket, worker).await;
+    drop(ticket);
 }
 
 impl<S> Driven for Connection<TokioIo<Wire>, S>
@@ -41,7 +62,7 @@ where
     S: hyper::service::HttpService<Incoming, ResBody = Held>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    fn begin_farewell(self: std::pin::Pin<&mut Self>) {
+    fn begin_farewell(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }

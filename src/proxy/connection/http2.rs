@@ -13,6 +13,7 @@ use hyper::server::conn::http2::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use crate::proxy::connection::bootstrap;
 use crate::proxy::connection::drive::{Driven, Pace, drive};
 use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::patrol::{ConnectionGuard, StreamGuard, Ticket};
@@ -22,12 +23,13 @@ use crate::proxy::wire::Wire;
 use crate::proxy::worker::Worker;
 
 /// Serves requests to the connection's end.
-pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
+pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Rc<Worker>) -> hyper::Result<()> {
     let streams = Streams::default();
     let rules = serve.rules();
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
         let serve = serve.clone();
         let busy = Busy::new(&guard);
+        let websocket = bootstrap::begin(&mut request).map(|stream| (stream, Busy::answered(&guard), Rc::clone(worker)));
         let (stream, ticket) = worker.patrol.stream();
         *streams.next.borrow_mut() = Some((Rc::clone(&stream), ticket));
         async move {
@@ -35,12 +37,17 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
                 Some(response) => response,
                 None => serve.handle(request.map(Into::into)).await,
             };
+            let response = match websocket {
+                Some((stream, busy, worker)) => bootstrap::answer(response, stream, busy, &worker),
+                None => response,
+            };
             Ok::<_, Infallible>(response.map(|answer| Held::new(answer, Some(stream), busy)))
         }
     });
     let mut builder = Builder::new(streams.clone());
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(http2::STREAMS)
         .initial_stream_window_size(http2::STREAM_WINDOW)
         .initial_connection_window_size(http2::CONNECTION_WINDOW)
@@ -52,7 +59,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         .max_local_error_reset_streams(http2::LOCAL_RESETS)
         .keep_alive_interval(http2::PING_INTERVAL)
         .keep_alive_timeout(http2::PING_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(wire), service);
+    let connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
     drive(connection, Pace { guard: &guard, rules: &rules, ages: true }, worker).await
 }
 

@@ -1,6 +1,7 @@
 //! One client connection: let in, told by its first bytes or by TLS what it speaks, served by hyper, and ended.
 
 mod admitted;
+mod bootstrap;
 mod drive;
 mod held;
 mod http1;
@@ -8,6 +9,7 @@ mod http2;
 mod proxied;
 mod secure;
 mod serve;
+mod tunnelled;
 
 pub use admitted::{Admitted, Door};
 pub use serve::serve;

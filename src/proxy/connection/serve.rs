@@ -8,7 +8,7 @@ use std::task::Poll;
 use crate::proxy::connection::admitted::{Admitted, Door};
 use crate::proxy::connection::proxied::{self, Proxied};
 use crate::proxy::connection::secure::shake_hands;
-use crate::proxy::connection::{http1, http2};
+use crate::proxy::connection::{http1, http2, tunnelled};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::wire::{Line, Protocol, Socket, Wire};
@@ -51,6 +51,10 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
     let describe = if agreed.is_some() { Peer::over_tls } else { Peer::new };
     let peer = Rc::new(describe(remote, port, &serving.settings.trusted));
     let mut wire = Wire::new(socket, Rc::clone(&line));
+    if let Some(service) = &door.service {
+        Box::pin(tunnelled::serve(wire, service, &peer, &worker)).await;
+        return drop(hold);
+    }
     // What the client has sent when the drain begins is still served, and only after a turn does the runtime know of it.
     let drained = async {
         poll_fn(|_| if worker.ending(&serving) == Ending::Now { Poll::Ready(()) } else { Poll::Pending }).await;

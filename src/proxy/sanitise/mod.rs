@@ -12,6 +12,7 @@ mod policy;
 mod request;
 mod response;
 mod trailers;
+mod upgrade;
 
 pub use fields::{FORCE, MIRROR, OURS};
 pub use host::{HostPort, host_and_port};

@@ -29,6 +29,8 @@ pub struct Outgoing {
     pub piece: usize,
     /// The emptied map of the request's fields, for those of the answer.
     pub spare: HeaderMap,
+    /// It asks to switch protocols, and so needs an HTTP/1.1 connection to itself.
+    pub upgrade: bool,
 }
 
 /// What the head is kept as.
@@ -56,7 +58,7 @@ impl Outgoing {
         if spare.capacity() > MOST_SPARE {
             spare = HeaderMap::new();
         }
-        Self { form: Form::Written(bytes), method: head.method, framing, piece, spare }
+        Self { form: Form::Written(bytes), method: head.method, framing, piece, spare, upgrade: false }
     }
 
     /// Completes a cleaned head in the same way, for a version that may turn out to speak HTTP/2.
@@ -68,7 +70,7 @@ impl Outgoing {
         }
         fields::append_via(&mut head.headers, policy.via_of(head.version));
         let (method, piece) = (head.method.clone(), piece(head.version));
-        Self { form: Form::Fields(Box::new(head)), method, framing, piece, spare: HeaderMap::new() }
+        Self { form: Form::Fields(Box::new(head)), method, framing, piece, spare: HeaderMap::new(), upgrade: false }
     }
 
     /// Returns the bytes of HTTP/1.1, which can be had once where they were written already.

@@ -149,7 +149,7 @@ proptest! {
         let mut parts = Response::builder().status(status).body(()).unwrap().into_parts().0;
         parts.version = if old { Version::HTTP_10 } else { Version::HTTP_11 };
         fill(&mut parts.headers, &fields);
-        if clean_response(&mut parts, &Policy::new(false, "gate-1").via).is_err() {
+        if clean_response(&mut parts, &Policy::new(false, "gate-1").via, false).is_err() {
             return Ok(());
         }
         prop_assert!((200..600).contains(&status));

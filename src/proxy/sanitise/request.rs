@@ -10,6 +10,7 @@ use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::host::host_and_port;
 use crate::proxy::sanitise::http2;
 use crate::proxy::sanitise::policy::{Peer, Policy, Refusal, WireNotes, refuse};
+use crate::proxy::sanitise::upgrade;
 use crate::proxy::settings::MAX_TARGET;
 
 /// How the body of a request is delimited.
@@ -32,6 +33,8 @@ pub struct Clean {
     pub framing: Framing,
     /// What the client wants to force a version with, in the field of this proxy for it. It is not passed on.
     pub token: Option<HeaderValue>,
+    /// It asks to go on as a WebSocket; the only request whose answer may be 101.
+    pub upgrade: bool,
 }
 
 /// Refuses a request or cleans its head in place, so that [`Outgoing`](super::Outgoing) can write what stands.
@@ -59,12 +62,16 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
     }
     max_forwards(head)?;
     let token = if present.odd { single(&head.headers, FORCE) } else { None };
+    let upgrade = present.odd && matches!(framing, Framing::None | Framing::Length(0)) && upgrade::is_asked(head);
     strip(&mut head.headers, present, peer.trusted)?;
+    if upgrade {
+        upgrade::announce(&mut head.headers);
+    }
     if peer.trusted {
         let host = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         forward::complete(&mut head.headers, peer, &host);
     }
-    Ok(Clean { host, framing, token })
+    Ok(Clean { host, framing, token, upgrade })
 }
 
 /// Checks the method, the version and what only the bytes showed.

@@ -6,16 +6,17 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::domain::outcome::Failure;
 use crate::proxy::sanitise::fields::{self, OURS, Present};
+use crate::proxy::sanitise::upgrade;
 
 /// Refuses a response or cleans its head in place, so that it can be sent to the client as it stands.
 ///
 /// # Errors
 ///
-/// Returns the version's failure when the response must not be passed on: an unasked 101, a status outside 200 to 599, or a
-/// transfer coding other than one `chunked`.
-pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
+/// Returns the version's failure when the response must not be passed on: a 101 that is not to a WebSocket or not asked for, which
+/// `upgrade` says; a status outside 200 to 599, or a transfer coding other than one `chunked`.
+pub fn response(head: &mut Parts, via: &HeaderValue, upgrade: bool) -> Result<(), Failure> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Failure::ResponseInformational);
+        return if upgrade { switch(head, via) } else { Err(Failure::ResponseInformational) };
     }
     if !(200..600).contains(&head.status.as_u16()) {
         return Err(Failure::ResponseInvalid);
@@ -36,6 +37,21 @@ pub fn response(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
         // Written anew: '005' and repeated equal fields become one plain number.
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     }
+    fields::append_via(&mut head.headers, via);
+    head.version = Version::HTTP_11;
+    Ok(())
+}
+
+/// Cleans the head of a 101.
+fn switch(head: &mut Parts, via: &HeaderValue) -> Result<(), Failure> {
+    if !upgrade::is_to_websocket(&head.headers) {
+        return Err(Failure::ResponseInformational);
+    }
+    let present = Present::in_head(&head.headers);
+    strip(&mut head.headers, present);
+    // It has no body, whatever it says (RFC 9110 section 8.6).
+    head.headers.remove(header::CONTENT_LENGTH);
+    upgrade::announce(&mut head.headers);
     fields::append_via(&mut head.headers, via);
     head.version = Version::HTTP_11;
     Ok(())

@@ -293,7 +293,7 @@ fn answer(status: u16, fields: &[(&str, &str)]) -> Result<response::Parts, Failu
     for (name, value) in fields {
         parts.headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    clean_response(&mut parts, &policy(false).via).map(|()| parts)
+    clean_response(&mut parts, &policy(false).via, false).map(|()| parts)
 }
 
 #[test]

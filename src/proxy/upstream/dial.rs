@@ -32,6 +32,8 @@ pub enum Dialed {
 pub struct Dialer {
     protocol: Protocol,
     secure: Option<Secure>,
+    /// The same for connections that must not turn out to carry many requests, where `secure` may agree on that.
+    alone: Option<Secure>,
     multiplexes: bool,
     scratch: Scratch,
 }
@@ -40,7 +42,8 @@ impl Dialer {
     /// Prepares for a version's transport; connections read into `scratch`.
     pub fn new(transport: &Transport, scratch: &Scratch) -> Self {
         let secure = transport.tls.clone().map(|tls| Secure::new(tls, transport.protocol));
-        Self { protocol: transport.protocol, secure, multiplexes: transport.may_multiplex(), scratch: Rc::clone(scratch) }
+        let alone = transport.tls.clone().filter(|_| transport.may_multiplex()).map(|tls| Secure::new(tls, Protocol::Http1));
+        Self { protocol: transport.protocol, secure, alone, multiplexes: transport.may_multiplex(), scratch: Rc::clone(scratch) }
     }
 
     /// Says whether a connection may turn out to carry many requests at once.
@@ -55,9 +58,33 @@ impl Dialer {
 
     /// Counts a sweep, one of which comes with every round of the patrol.
     pub fn sweep(&self) {
-        if let Some(secure) = &self.secure {
-            secure.sweep();
-        }
+        [&self.secure, &self.alone].into_iter().flatten().for_each(Secure::sweep);
+    }
+
+    /// Says whether nothing but HTTP/2 is spoken, over which no connection can switch to another protocol.
+    pub fn is_http2_only(&self) -> bool {
+        self.protocol == Protocol::Http2
+    }
+
+    /// Connects and shakes hands where there is TLS, within `limit`, for a connection that carries one request or none.
+    ///
+    /// # Errors
+    ///
+    /// Returns who failed and how. That a version speaks nothing but HTTP/2 after all is no failure of the version's.
+    pub async fn dial_alone(&self, endpoint: &Endpoint, limit: Duration) -> Result<Link, Failure> {
+        let dialing = async {
+            let socket = connect(endpoint).await?;
+            let Some(secure) = self.alone.as_ref().or(self.secure.as_ref()) else {
+                return Ok(Link::new(Socket::Plain(socket), &self.scratch));
+            };
+            let shaking = Box::pin(secure.shake_hands(socket, endpoint.address().as_ref().map(SocketAddr::ip)));
+            match shaking.await {
+                Ok((stream, _)) => Ok(Link::new(Socket::Tls(stream), &self.scratch)),
+                Err(Failure::TlsHandshake) if self.multiplexes => Err(Failure::NoEndpoint),
+                Err(failure) => Err(failure),
+            }
+        };
+        tokio::time::timeout(limit, dialing).await.unwrap_or(Err(Failure::ConnectionTimeout))
     }
 
     /// Connects, shakes hands where there is TLS, and begins HTTP/2 where that is spoken; all of it within `limit`.

@@ -94,7 +94,7 @@ fn ours(bytes: &[u8], bodyless: bool) -> Option<Understood> {
     };
     let delimiter = head::delimiter(&head, &head::Framing::of(&head), bodyless).ok()?;
     let headers = head.headers.clone();
-    sanitise::response(&mut head, &HeaderValue::from_static("1.1 x")).ok()?;
+    sanitise::response(&mut head, &HeaderValue::from_static("1.1 x"), false).ok()?;
     let body = match delimiter {
         Delimiter::Nothing => Vec::new(),
         Delimiter::Length(bytes) => unread.get(..usize::try_from(bytes).ok()?)?.to_vec(),

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http_body::SizeHint;
 
 use crate::domain::outcome::Failure;
+use crate::proxy::upstream::tunnel::Tunnel;
 use crate::proxy::upstream::{http1, http2};
 
 /// A version's body. Dropping it before its end closes the connection, or resets the stream.
@@ -52,6 +53,15 @@ impl Download {
         match self {
             Self::Http1(body) => body.take_trailers(),
             Self::Http2(body) => body.take_trailers(),
+        }
+    }
+
+    /// Goes on as a tunnel behind a 101; `None` when the request was not even written.
+    #[must_use]
+    pub fn into_tunnel(self) -> Option<Tunnel> {
+        match self {
+            Self::Http1(body) => body.into_tunnel(),
+            Self::Http2(_) => None,
         }
     }
 

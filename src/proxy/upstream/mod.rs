@@ -18,6 +18,7 @@ mod secure;
 mod send;
 mod slot;
 mod socket;
+mod tunnel;
 
 #[cfg(test)]
 mod differential;
@@ -27,3 +28,4 @@ mod tests;
 pub use download::Download;
 pub use pool::{Pool, Pools};
 pub use send::{Failed, Parcel, Reply, resend, send};
+pub use tunnel::{Tunnel, open};

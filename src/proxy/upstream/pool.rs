@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 use crate::proxy::settings::{PENDING, Settings};
 use crate::proxy::upstream::balance;
-use crate::proxy::upstream::connect::Scratch;
+use crate::proxy::upstream::connect::{Link, Scratch};
 use crate::proxy::upstream::dial::{Conduit, Dialed, Dialer};
 use crate::proxy::upstream::slot::{Load, Opening, Seat, Slot};
 use crate::seam::clock::Clock;
@@ -77,6 +77,21 @@ impl Pool {
             Dialed::Http1(link) => Ok(Conduit::Http1(link)),
             Dialed::Http2(lane) => lane.take_anyway().map(Conduit::Http2).ok_or(Failure::ConnectionTerminated),
         }
+    }
+
+    /// Makes a connection to a seat's endpoint that carries one request or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::connect`].
+    pub(super) async fn connect_alone(&self, seat: &Seat, limit: Duration) -> Result<Link, Failure> {
+        let _opening = self.open(seat)?;
+        self.dialer.dial_alone(seat.slot().place().target(), limit).await
+    }
+
+    /// Says whether nothing but HTTP/2 is spoken.
+    pub(super) fn is_http2_only(&self) -> bool {
+        self.dialer.is_http2_only()
     }
 
     /// Returns what all workers know of the version's endpoints.

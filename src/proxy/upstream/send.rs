@@ -43,6 +43,8 @@ pub struct Parcel {
     idempotent: bool,
     bodyless: bool,
     reuse: Reuse,
+    /// It needs an HTTP/1.1 connection to itself.
+    alone: bool,
 }
 
 /// Which pooled connections a request may have.
@@ -115,7 +117,8 @@ impl Parcel {
     fn new(request: Outgoing, upload: Upload) -> Self {
         let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
         let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
-        Self { packed: Some((request, upload)), exchange: None, idempotent, bodyless, reuse }
+        let alone = request.upgrade;
+        Self { packed: Some((request, upload)), exchange: None, idempotent, bodyless, reuse, alone }
     }
 
     /// Says whether it may be sent once more: no answer has begun, and repeating it does no harm.
@@ -152,19 +155,19 @@ impl Parcel {
     async fn try_links(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<response::Parts, Failure> {
         // A request that was given up once waits for no surprise of an idle connection.
         if self.exchange.is_none()
-            && let Some(conduit) = seat.slot().checkout(self.reuse == Reuse::Lightly, pool.may_multiplex())
+            && let Some(conduit) = seat.slot().checkout(self.reuse == Reuse::Lightly, pool.may_multiplex() && !self.alone)
         {
             match self.go(conduit, guard).await {
                 Err(Failure::ConnectionTerminated) if self.may_move() => pool.tried_again(Again::Stale),
                 got => return got,
             }
         }
-        let conduit = open(pool, seat, guard, limit).await?;
+        let conduit = open(pool, seat, guard, limit, self.alone).await?;
         let got = self.go(conduit, guard).await;
         // A version may end a shared connection while a request is on its way to it, and says then that it did nothing with it.
         if matches!(got, Err(Failure::ConnectionTerminated)) && self.is_refused() && self.may_move() {
             pool.tried_again(Again::Stale);
-            let conduit = open(pool, seat, guard, limit).await?;
+            let conduit = open(pool, seat, guard, limit, self.alone).await?;
             return self.go(conduit, guard).await;
         }
         got
@@ -190,8 +193,14 @@ const fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<Conduit, Failure> {
-    let mut connecting = pin!(pool.connect(seat, limit));
+async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration, alone: bool) -> Result<Conduit, Failure> {
+    let mut connecting = pin!(async {
+        match alone {
+            false => pool.connect(seat, limit).await,
+            true if pool.is_http2_only() => Err(Failure::NoEndpoint),
+            true => Box::pin(pool.connect_alone(seat, limit)).await.map(Conduit::Http1),
+        }
+    });
     poll_fn(|cx| match guard.poll_expired(cx) {
         Some(failure) => Poll::Ready(Err(failure)),
         None if guard.is_recalled() => Poll::Ready(Err(Failure::TakenBack)),

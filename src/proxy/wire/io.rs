@@ -80,6 +80,18 @@ impl Wire {
         }
     }
 
+    /// Begins to pass bytes that are no HTTP; says whether it may: not in the middle of a write.
+    #[must_use]
+    pub fn begin_tunnel(&self) -> bool {
+        self.line.tunnels(false);
+        !self.mid_write
+    }
+
+    /// Ends that: [`AsyncWrite::poll_shutdown`] now throws away what the client still sends.
+    pub fn end_tunnel(&self) {
+        self.line.tunnels(true);
+    }
+
     fn late(&mut self, cx: &mut Context<'_>, awaited: Awaits) -> io::Error {
         // Never into the middle of an earlier answer that the client is slow to take.
         if awaited == Awaits::Head && !self.mid_write && !self.line.is_multiplexed() {
@@ -138,7 +150,9 @@ impl Wire {
         if self.discarded.is_none() {
             if Pin::new(&mut self.socket).poll_shutdown(cx)?.is_pending() {
                 // TLS has a last word to say, which the client may not take.
-                self.line.guard.awaits(Awaits::Farewell);
+                if !self.line.is_tunnel() {
+                    self.line.guard.awaits(Awaits::Farewell);
+                }
                 let expired = self.line.guard.poll_expired(cx).is_some();
                 return if expired { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
             }

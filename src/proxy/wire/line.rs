@@ -24,6 +24,10 @@ pub struct Line {
 enum Scan {
     Heads(HeadScan),
     Frames(Box<FrameScan>),
+    /// What passes is no HTTP any more; `ended` once nobody reads it.
+    Tunnel {
+        ended: bool,
+    },
 }
 
 impl Line {
@@ -44,7 +48,7 @@ impl Line {
     pub fn take_notes(&self) -> WireNotes {
         match &mut *self.scan.borrow_mut() {
             Scan::Heads(heads) => heads.take(),
-            Scan::Frames(_) => WireNotes::default(),
+            Scan::Frames(_) | Scan::Tunnel { .. } => WireNotes::default(),
         }
     }
 
@@ -61,6 +65,7 @@ impl Line {
             return Ok(());
         }
         match &mut *self.scan.borrow_mut() {
+            Scan::Tunnel { .. } => Ok(()),
             Scan::Heads(heads) => {
                 if self.guard.awaited() != Awaits::Answer {
                     self.guard.awaits(Awaits::Head);
@@ -92,7 +97,20 @@ impl Line {
         match &*self.scan.borrow() {
             Scan::Heads(heads) => heads.is_mid_message(),
             Scan::Frames(_) => true,
+            Scan::Tunnel { ended } => *ended,
         }
+    }
+
+    /// Looks at nothing any more, and waits for nothing but that the client takes what is sent; until the tunnel has ended, when what
+    /// still comes is thrown away.
+    pub(super) fn tunnels(&self, ended: bool) {
+        *self.scan.borrow_mut() = Scan::Tunnel { ended };
+        self.guard.awaits(Awaits::Answer);
+    }
+
+    /// Says whether it is a tunnel that has not ended: sending may then end while the client's bytes still pass.
+    pub(super) fn is_tunnel(&self) -> bool {
+        matches!(&*self.scan.borrow(), Scan::Tunnel { ended: false })
     }
 
     /// Says whether its client speaks HTTP/2.

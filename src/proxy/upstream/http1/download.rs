@@ -14,6 +14,7 @@ use crate::proxy::settings::MAX_FIELDS;
 use crate::proxy::upstream::http1::exchange::Exchange;
 use crate::proxy::upstream::http1::head::Delimiter;
 use crate::proxy::upstream::slot::Seat;
+use crate::proxy::upstream::tunnel::Tunnel;
 
 enum Decoder {
     Length(u64),
@@ -119,6 +120,11 @@ impl Download {
                 Poll::Ready(Ok(_)) => {}
             }
         }
+    }
+
+    /// Goes on as a tunnel; `None` when the request was not written in full.
+    pub fn into_tunnel(self) -> Option<Tunnel> {
+        self.exchange.is_sent().then(|| Tunnel::new(self.exchange.link, self.seat))
     }
 
     /// Ends it: the connection goes back to its pool if it can carry another request, and is closed otherwise.

@@ -1,0 +1,122 @@
+//! A client's connection that carries bytes of a protocol nobody here looks at, from where HTTP has ended or from its beginning.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::domain::outcome::{Failure, Role};
+use crate::domain::version::Name;
+use crate::proxy::client;
+use crate::proxy::sanitise::Peer;
+use crate::proxy::tunnel::{self, Ended, Kind, Patience};
+use crate::proxy::upstream::{self, Tunnel};
+use crate::proxy::wire::Wire;
+use crate::proxy::worker::{Counters, Found, Worker};
+use crate::seam::sample::Sample;
+
+/// Carries bytes both ways to the end of either; `early` is what the client has sent already.
+pub async fn carry(mut wire: Wire, early: Bytes, mut far: Tunnel, kind: Kind, worker: &Worker) {
+    if !wire.begin_tunnel() || worker.is_cutting() {
+        // The client has not taken all of what came before the tunnel.
+        return;
+    }
+    let _open = Open::new(&worker.counters, kind);
+    let ended = tunnel::carry(&mut wire, early, &mut far, kind, Patience::default(), cut(worker)).await;
+    drop(far);
+    if matches!(ended, Ok(Ended::Cut | Ended::Idle)) {
+        wire.end_tunnel();
+        let _ = poll_fn(|cx| Pin::new(&mut wire).poll_shutdown(cx)).await;
+    }
+    tracing::debug!(kind = kind.as_str(), ?ended, "a tunnel ended");
+}
+
+/// Carries WebSocket frames both ways over one of a client's streams.
+pub async fn carry_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, mut far: Tunnel, worker: &Worker) {
+    let _open = Open::new(&worker.counters, Kind::WebSocket);
+    let ended = tunnel::carry(&mut stream, Bytes::new(), &mut far, Kind::WebSocket, Patience::default(), cut(worker)).await;
+    tracing::debug!(?ended, "a tunnel over a stream ended");
+}
+
+/// Waits until the worker's drain time is over.
+async fn cut(worker: &Worker) {
+    let mut notified = pin!(worker.cut.notified());
+    notified.as_mut().enable();
+    if !worker.is_cutting() {
+        notified.await;
+    }
+}
+
+/// Gives a connection of a listener without HTTP to a version of this service, and carries what it says.
+///
+/// It is one request to a gate: it fails where the version cannot be connected to, and is answered once it is.
+pub async fn serve(wire: Wire, service: &Name, peer: &Peer, worker: &Worker) {
+    let Some(found) = worker.find_service(service) else {
+        worker.refused();
+        return tracing::warn!(%service, "a connection for a service that is not there");
+    };
+    match open(&found, peer, worker).await {
+        Ok(far) => carry(wire, Bytes::new(), far, Kind::Tcp, worker).await,
+        Err(failure) => tracing::debug!(%service, ?failure, "a connection could not be passed on"),
+    }
+}
+
+/// Draws a version, connects to it and measures that; a canary that cannot be connected to leaves the connection to stable.
+async fn open(found: &Found, peer: &Peer, worker: &Worker) -> Result<Tunnel, Failure> {
+    let (books, now) = (&found.books, worker.clock.now());
+    let epoch = books.epoch();
+    let picked = epoch.pick(worker.draw(found), now);
+    let (role, pool) = worker.pools.admit(epoch, picked, now, |role| worker.pool(found, role));
+    let rules = worker.rules();
+    let number = if role == Role::Canary { client::of(&HeaderMap::new(), peer, &rules.settings.trusted) } else { 0 };
+    let sample = Sample::begin(books, worker.clock, role, now, number);
+    let limit = rules.settings.timeouts.connect;
+    let failure = match upstream::open(&pool, limit).await {
+        Ok(far) => return Ok(measured(sample, far)),
+        Err(failure) => failure,
+    };
+    sample.fail(failure);
+    let stable = worker.pools.of(&epoch.stable);
+    if role != Role::Canary || !failure.is_rescuable() || !epoch.rules.rescue || !stable.reach().standing().is_usable() {
+        return Err(failure);
+    }
+    pool.reach().deeds.rescues.fetch_add(1, Ordering::Relaxed);
+    let sample = Sample::begin(books, worker.clock, Role::Stable, worker.clock.now(), 0);
+    match upstream::open(&stable, limit).await {
+        Ok(far) => Ok(measured(sample, far)),
+        Err(failure) => {
+            sample.fail(failure);
+            Err(failure)
+        }
+    }
+}
+
+/// Ends the measurement: a version that can be connected to has answered.
+fn measured(mut sample: Sample, far: Tunnel) -> Tunnel {
+    sample.head(101);
+    sample.complete();
+    far
+}
+
+/// Counts a tunnel, and that it is open for as long as this is kept.
+struct Open(Arc<Counters>);
+
+impl Open {
+    fn new(counters: &Arc<Counters>, kind: Kind) -> Self {
+        if let Some(begun) = counters.tunnels.begun.get(kind.index()) {
+            begun.fetch_add(1, Ordering::Relaxed);
+        }
+        counters.tunnels.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counters))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.tunnels.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
