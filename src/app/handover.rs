@@ -20,10 +20,12 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
     SocketType, recvmsg, sendmsg, socketpair,
 };
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::listeners::{Inherited, Sockets};
-use crate::control::command::Commands;
+use crate::control::command::{Command as Order, Commands};
 use crate::control::controller::ServiceStore;
+use crate::control::status::Board;
 
 /// Says to a process that its standard input is its predecessor.
 const SUCCESSION: &str = "PORTCULLIS_SUCCESSION";
@@ -51,7 +53,13 @@ impl Program {
 /// # Errors
 ///
 /// Returns why there is no successor; then this process has the state again.
-pub(super) fn hand_over(program: &Program, sockets: &Sockets, store: &ServiceStore, commands: &Commands) -> Result<Successor, String> {
+pub(super) fn hand_over(
+    program: &Program,
+    sockets: &Sockets,
+    store: &ServiceStore,
+    commands: &Commands,
+    board: &Board,
+) -> Result<Successor, String> {
     let (own, other) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(|error| error.to_string())?;
     let mut command = Command::new(&program.path);
@@ -60,7 +68,7 @@ pub(super) fn hand_over(program: &Program, sockets: &Sockets, store: &ServiceSto
     // The command holds the other end too, and would hide that the successor has ended.
     drop(command);
     let mut successor = Successor { child, line: Line(own) };
-    if let Err(why) = successor.take_over(sockets, store, commands) {
+    if let Err(why) = successor.take_over(sockets, store, commands, board) {
         successor.end();
         if let Err(error) = store.reclaim() {
             tracing::error!("{error}");
@@ -71,6 +79,17 @@ pub(super) fn hand_over(program: &Program, sockets: &Sockets, store: &ServiceSto
     Ok(successor)
 }
 
+/// Ends every rollout while it can be written down: the process that judges one is the only one that knows its evidence.
+fn end_rollouts(commands: &Commands, board: &Board) {
+    for service in &board.snapshot().services {
+        let (service, actor) = (service.name.clone(), "hand-over".to_owned());
+        let reason = "a new process takes over; start the rollout again there".to_owned();
+        if let Err(error) = commands.run(Order::Abort { service, actor, reason }) {
+            tracing::warn!(%error, "a rollout could not be ended before the hand-over");
+        }
+    }
+}
+
 /// The process that succeeds this one.
 #[derive(Debug)]
 pub(super) struct Successor {
@@ -79,9 +98,10 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    fn take_over(&mut self, sockets: &Sockets, store: &ServiceStore, commands: &Commands) -> Result<(), String> {
+    fn take_over(&mut self, sockets: &Sockets, store: &ServiceStore, commands: &Commands, board: &Board) -> Result<(), String> {
         self.line.give(sockets).map_err(|error| format!("the sockets could not be handed over: {error}"))?;
         self.expect("configured", "did not start; it has said why")?;
+        end_rollouts(commands, board);
         commands.close(true);
         store.release();
         self.line.say("state", &[]).map_err(|error| error.to_string())?;
@@ -101,6 +121,13 @@ impl Successor {
     pub(super) fn is_alone(&self) {
         if let Err(error) = self.line.say("alone", &[]) {
             tracing::warn!(%error, "the successor could not be told that it is alone");
+        }
+    }
+
+    /// Lets it end as this process is to end, after the requests it has.
+    pub(super) fn stop(&self) {
+        if let Err(error) = kill_process(Pid::from_child(&self.child), Signal::TERM) {
+            tracing::warn!(%error, "the successor could not be told to stop");
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::app::plane::Plane;
 use crate::app::setup;
 use crate::config::{Loaded, Service, Settings};
-use crate::control::command::{Accepted, Commands, Order, Wanted};
+use crate::control::command::{Accepted, Commands, Wanted};
 use crate::formats::problem::Problem;
 use crate::proxy::rules::SettingsSlot;
 use crate::seam::endpoints::Endpoints;
@@ -72,13 +72,13 @@ impl Reload {
             let hint = "a process cannot change this while it runs; restart it, or let a new one take over with SIGUSR2";
             return Err(fixed.into_iter().map(|key| format!("{key} has changed, and {hint}")).collect());
         }
+        // Before anybody asks for them. Names that nobody uses after all do no harm.
+        self.endpoints.learn(loaded.settings.services.iter().flat_map(|service| service.names.clone()));
         let services = wanted(&self.current.services, &loaded.settings.services);
-        let order = Order::Reconfigure { services, actor: "reload".to_owned() };
-        let told = match self.commands.give(order) {
+        let told = match self.commands.reconfigure(services, "reload".to_owned()) {
             Ok(Accepted::Done(told) | Accepted::Nothing(told)) => told,
             Err(error) => return Err(vec![error.to_string()]),
         };
-        self.endpoints.learn(loaded.settings.services.iter().flat_map(|service| service.names.clone()));
         self.settings.store(Arc::new(setup::data_plane(&loaded.settings, &self.pseudonym)));
         (self.current, self.files) = (loaded.settings, loaded.files);
         Ok(told)

@@ -113,11 +113,19 @@ struct Restart {
 impl Restart {
     /// Follows what is wished until the process is to end.
     fn follow(&self, wished: &Receiver<Wish>, plane: &Plane) -> Result<End, AppError> {
-        let mut trying = false;
+        let (mut trying, mut stopping) = (false, false);
         loop {
             match wished.recv() {
+                // Whoever is being started must be told too, and that is possible only once it is known what became of it.
+                Ok(Wish::Stop) if trying => stopping = true,
                 Ok(Wish::Stop) | Err(_) => return Ok(End::Stopped),
-                Ok(Wish::Succeeded(successor)) => return Ok(End::Succeeded(successor)),
+                Ok(Wish::Succeeded(successor)) => {
+                    if stopping {
+                        successor.stop();
+                    }
+                    return Ok(End::Succeeded(successor));
+                }
+                Ok(Wish::NotSucceeded(_)) if stopping => return Ok(End::Stopped),
                 Ok(Wish::Fail) => return Err(AppError::Run(io::Error::other("a worker stopped"))),
                 // Its thread lives as long as the sender.
                 Ok(Wish::Reload) => drop(self.ask.send(())),
@@ -139,9 +147,9 @@ impl Restart {
         tracing::info!("a successor is started");
         let (program, sockets, store, wishes) =
             (self.program.clone(), Arc::clone(&self.sockets), Arc::clone(&plane.store), self.wishes.clone());
-        let commands = plane.commands.clone();
+        let (commands, board) = (plane.commands.clone(), plane.figures.board.clone());
         thread::Builder::new().name("succession".to_owned()).spawn(move || {
-            let outcome = handover::hand_over(&program, &sockets, &store, &commands);
+            let outcome = handover::hand_over(&program, &sockets, &store, &commands, &board);
             drop(sockets);
             let _ = wishes.send(outcome.map_or_else(Wish::NotSucceeded, Wish::Succeeded));
         })?;

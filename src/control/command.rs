@@ -139,22 +139,36 @@ impl Commands {
     ///
     /// Returns why the command was not carried out.
     pub fn run(&self, command: Command) -> Result<Accepted, CommandError> {
-        if self.closed.load(Ordering::Acquire) && !matches!(command, Command::Abort { .. }) {
+        let closed = self.closed.load(Ordering::Acquire);
+        if closed && !matches!(command, Command::Abort { .. }) {
             return Err(CommandError::Succeeded);
         }
-        self.give(Order::Command(command))
+        let answer = self.give(Order::Command(command), Some(PATIENCE));
+        // What is aborted here may go on there: it must be said there too.
+        if closed { Err(CommandError::Succeeded) } else { answer }
     }
 
-    /// Gives an order and waits for the answer. Blocks; call it from a thread that may.
+    /// Has the services of a configuration take the place of the present ones, and waits for as long as that takes.
     ///
     /// # Errors
     ///
-    /// Returns why the order was not carried out.
-    pub fn give(&self, order: Order) -> Result<Accepted, CommandError> {
+    /// Returns why nothing but ends of rollouts has happened.
+    pub fn reconfigure(&self, services: Vec<Wanted>, actor: String) -> Result<Accepted, CommandError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(CommandError::Succeeded);
+        }
+        self.give(Order::Reconfigure { services, actor }, None)
+    }
+
+    fn give(&self, order: Order, patience: Option<Duration>) -> Result<Accepted, CommandError> {
         let (answer, reply) = std::sync::mpsc::sync_channel(1);
         self.requests.send(Request { order, answer }).map_err(|_| CommandError::Unavailable)?;
         // A full channel means that the controller is awake already.
         let _ = self.wake.try_send(Report::Wake);
-        reply.recv_timeout(PATIENCE).map_err(|_| CommandError::Unavailable)?
+        let answered = match patience {
+            Some(patience) => reply.recv_timeout(patience).ok(),
+            None => reply.recv().ok(),
+        };
+        answered.ok_or(CommandError::Unavailable)?
     }
 }

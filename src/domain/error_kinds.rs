@@ -91,6 +91,7 @@ impl ErrorKinds {
                 Failure::RequestBodyInvalid
                 | Failure::RequestBodyTimeout
                 | Failure::ClientGone
+                | Failure::GivenUp
                 | Failure::ProxyExhausted
                 | Failure::NoEndpoint
                 | Failure::VersionBusy
@@ -183,6 +184,7 @@ mod tests {
             Failure::RequestBodyInvalid,
             Failure::RequestBodyTimeout,
             Failure::ClientGone,
+            Failure::GivenUp,
             Failure::ProxyExhausted,
             Failure::NoEndpoint,
             Failure::VersionBusy,

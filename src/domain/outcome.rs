@@ -83,6 +83,8 @@ pub enum Failure {
     RequestBodyTimeout,
     /// The client went away before the answer was complete.
     ClientGone,
+    /// The time that the client itself had set for an answer was over.
+    GivenUp,
     /// This process ran out of file descriptors, ports or memory.
     ProxyExhausted,
     /// No version with an endpoint is left to answer.
@@ -108,7 +110,7 @@ impl Failure {
             | Self::ResponseBodyTimeout
             | Self::ResponseBodyCut
             | Self::ResponseInformational => Blame::Upstream,
-            Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone => Blame::Client,
+            Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone | Self::GivenUp => Blame::Client,
             Self::ProxyExhausted => Blame::Proxy,
             Self::NoEndpoint | Self::VersionBusy | Self::TakenBack => Blame::Policy,
         }
@@ -121,6 +123,8 @@ impl Failure {
             self,
             Self::ConnectionRefused
                 | Self::ConnectionTimeout
+                | Self::TlsCertificate
+                | Self::TlsHandshake
                 | Self::ConnectionTerminated
                 | Self::NoEndpoint
                 | Self::VersionBusy
@@ -131,14 +135,14 @@ impl Failure {
     /// Says whether the request went away before its version's time was over, so that its end says nothing of the version.
     #[must_use]
     pub const fn is_departure(self) -> bool {
-        matches!(self, Self::ClientGone | Self::TakenBack)
+        matches!(self, Self::ClientGone | Self::GivenUp | Self::TakenBack)
     }
 
     /// Returns the status code the client gets when no response head was sent yet.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::ConnectionTimeout | Self::ResponseTimeout | Self::ResponseBodyTimeout => 504,
+            Self::ConnectionTimeout | Self::ResponseTimeout | Self::ResponseBodyTimeout | Self::GivenUp => 504,
             Self::RequestBodyInvalid => 400,
             Self::RequestBodyTimeout => 408,
             Self::ClientGone => 499,
@@ -158,7 +162,7 @@ impl Failure {
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout => "connection_read_timeout",
             Self::ResponseInvalid | Self::ResponseInformational => "http_protocol_error",
-            Self::ResponseBodyTimeout => "http_response_timeout",
+            Self::ResponseBodyTimeout | Self::GivenUp => "http_response_timeout",
             Self::ResponseBodyCut => "http_response_incomplete",
             Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone => "http_request_error",
             Self::ProxyExhausted | Self::VersionBusy => "connection_limit_reached",
@@ -205,7 +209,7 @@ impl Outcome {
             Self::Answered(300..=399) => Class::Redirection,
             Self::Answered(400..=499) => Class::ClientError,
             Self::Answered(_) => Class::ServerError,
-            Self::Failed(Failure::ClientGone | Failure::TakenBack) => Class::Aborted,
+            Self::Failed(Failure::ClientGone | Failure::GivenUp | Failure::TakenBack) => Class::Aborted,
             Self::Failed(_) => Class::Error,
         }
     }

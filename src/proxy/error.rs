@@ -20,6 +20,7 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
         Failure::TlsHandshake => "the service does not speak TLS as it must",
         Failure::ConnectionTerminated => "the service closed the connection before it answered",
         Failure::ResponseTimeout => "the service did not answer in time",
+        Failure::GivenUp => "the service did not answer in the time that the client had set",
         Failure::ResponseInvalid => "the service's answer is not valid HTTP",
         Failure::ResponseInformational => "the service sent too many informational answers, or switched protocols unasked",
         Failure::ResponseBodyTimeout | Failure::ResponseBodyCut => "the service's answer is incomplete",

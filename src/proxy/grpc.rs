@@ -80,7 +80,7 @@ pub const fn status_of_http(status: StatusCode) -> u32 {
 #[must_use]
 pub const fn status_of_failure(failure: Failure) -> u32 {
     match failure {
-        Failure::ResponseTimeout | Failure::ResponseBodyTimeout | Failure::RequestBodyTimeout => code::DEADLINE_EXCEEDED,
+        Failure::ResponseTimeout | Failure::ResponseBodyTimeout | Failure::RequestBodyTimeout | Failure::GivenUp => code::DEADLINE_EXCEEDED,
         Failure::ResponseInvalid | Failure::ResponseInformational | Failure::RequestBodyInvalid => code::INTERNAL,
         _ => code::UNAVAILABLE,
     }

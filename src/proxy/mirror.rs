@@ -104,8 +104,9 @@ impl Copying for Copy {
         let (guard, _) = worker.patrol.request();
         let mut upload = Upload::new(Source::Whole(Full::new(body.freeze())), Rc::clone(&guard), None);
         let framing = upload.framing(&head, framing);
-        let request = Outgoing::new(head, framing, &peer, &worker.rules().policy);
         let pool = worker.pools.of(&version);
+        let outgoing = if pool.may_multiplex() { Outgoing::for_either } else { Outgoing::new };
+        let request = outgoing(head, framing, &peer, &worker.rules().policy);
         let mut sample = Sample::beside(&books, worker.clock, version, worker.clock.now());
         let deadline = mirror.deadline;
         count(&worker.counters.choices.mirrored);

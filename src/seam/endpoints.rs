@@ -26,6 +26,8 @@ struct Shared {
     versions: Mutex<Vec<(Weak<Version>, Arc<Reach>)>>,
     /// The last good answer of each name; written when a configuration is loaded and by the thread that resolves.
     names: ArcSwap<HashMap<Endpoint, Vec<SocketAddr>>>,
+    /// Held while names are replaced, by the thread that resolves and by whoever loads a configuration.
+    learning: Mutex<()>,
 }
 
 impl Endpoints {
@@ -55,8 +57,9 @@ impl Endpoints {
         self.0.names.load().get(name).cloned().unwrap_or_default()
     }
 
-    /// Notes where names are, and lets the versions that have them go there. Only one thread may do so at a time.
+    /// Notes where names are, and lets the versions that have them go there.
     pub fn learn(&self, answers: impl IntoIterator<Item = (Endpoint, Vec<SocketAddr>)>) {
+        let _alone = self.0.learning.lock().unwrap_or_else(PoisonError::into_inner);
         let mut names = HashMap::clone(&self.0.names.load());
         let mut changed = false;
         for (name, addresses) in answers {

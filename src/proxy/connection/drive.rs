@@ -54,6 +54,10 @@ pub async fn drive(mut connection: Pin<&mut impl Driven>, pace: Pace<'_>, worker
         }
     }
     connection.as_mut().begin_farewell();
+    if worker.is_cutting() {
+        // Whoever is woken by the cut has missed the word.
+        return Ok(());
+    }
     tokio::select! {
         ended = connection => ended,
         // Dropping it ends its requests, so that the books say how.

@@ -211,7 +211,8 @@ impl RequestGuard {
         let given_up = self.gives_up.get().is_some_and(|at| round.wrapping_sub(at) < u32::MAX / 2);
         if given_up && !self.answered.get() {
             let owed = self.upload.get() == Transfer::Waiting;
-            self.expire(if owed { Failure::RequestBodyTimeout } else { Failure::ResponseTimeout });
+            // Its time is the client's word, which must not be held against the version.
+            self.expire(if owed { Failure::RequestBodyTimeout } else { Failure::GivenUp });
         }
         // How long a call may rest is for its client to say, but it must be begun to be answered once it was sent in full.
         let call = self.is_call();

@@ -47,6 +47,22 @@ impl Exchange {
         }
     }
 
+    /// Says whether a failure says something of the endpoint that no other request over the same connection has said.
+    pub fn blames_anew(&self, failure: Failure) -> bool {
+        match self {
+            Self::Http2(exchange) if failure == Failure::ConnectionTerminated => exchange.blames_anew(),
+            Self::Http1(_) | Self::Http2(_) => true,
+        }
+    }
+
+    /// Says whether the request can be told anew over this connection.
+    pub const fn fits(&self, conduit: &Conduit) -> bool {
+        match (self, conduit) {
+            (Self::Http1(exchange), Conduit::Http2(_)) => exchange.is_whole(),
+            _ => true,
+        }
+    }
+
     /// Begins the same request again over another connection; only where [`Exchange::may_move`] allows it.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use crate::proxy::settings::{PENDING, Settings};
 use crate::proxy::upstream::balance;
 use crate::proxy::upstream::connect::{Link, Scratch};
 use crate::proxy::upstream::dial::{Conduit, Dialed, Dialer};
+use crate::proxy::upstream::http2::lanes::Undialed;
 use crate::proxy::upstream::slot::{Load, Opening, Seat, Slot};
 use crate::seam::clock::Clock;
 use crate::seam::endpoints::Endpoints;
@@ -66,16 +67,18 @@ impl Pool {
     /// # Errors
     ///
     /// Returns who failed and how; fails at once when as many connections are being made as may be.
-    pub(super) async fn connect(&self, seat: &Seat, limit: Duration) -> Result<Conduit, Failure> {
-        let _opening = self.open(seat)?;
+    pub(super) async fn connect(&self, seat: &Seat, limit: Duration) -> Result<Conduit, Undialed> {
         let slot = seat.slot();
-        let dial = self.dialer.dial(slot.place().target(), limit);
+        let dial = async {
+            let _opening = self.open(seat)?;
+            self.dialer.dial(slot.place().target(), limit).await
+        };
         if self.may_multiplex() {
             return Box::pin(slot.lanes().open(dial)).await;
         }
         match dial.await? {
             Dialed::Http1(link) => Ok(Conduit::Http1(link)),
-            Dialed::Http2(lane) => lane.take_anyway().map(Conduit::Http2).ok_or(Failure::ConnectionTerminated),
+            Dialed::Http2(lane) => lane.take_anyway().map(Conduit::Http2).ok_or(Undialed::from(Failure::ConnectionTerminated)),
         }
     }
 

@@ -105,7 +105,9 @@ impl Secure {
 /// Says what a failed handshake, or an error of TLS behind it, means; a version may refuse our certificate only after it.
 pub fn failure_of(error: &io::Error) -> Failure {
     tls_failure(error).unwrap_or(match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => Failure::ConnectionTerminated,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            Failure::ConnectionTerminated
+        }
         _ => Failure::TlsHandshake,
     })
 }

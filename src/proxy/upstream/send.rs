@@ -16,6 +16,7 @@ use crate::proxy::upload::Upload;
 use crate::proxy::upstream::dial::Conduit;
 use crate::proxy::upstream::download::Download;
 use crate::proxy::upstream::exchange::Exchange;
+use crate::proxy::upstream::http2::lanes::Undialed;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::slot::Seat;
 use crate::seam::reach::Again;
@@ -45,6 +46,8 @@ pub struct Parcel {
     reuse: Reuse,
     /// It needs an HTTP/1.1 connection to itself.
     alone: bool,
+    /// What failed it last failed others too, one of which has counted it.
+    shared: bool,
 }
 
 /// Which pooled connections a request may have.
@@ -118,12 +121,15 @@ impl Parcel {
         let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
         let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
         let alone = request.upgrade;
-        Self { packed: Some((request, upload)), exchange: None, idempotent, bodyless, reuse, alone }
+        Self { packed: Some((request, upload)), exchange: None, idempotent, bodyless, reuse, alone, shared: false }
     }
 
     /// Says whether it may be sent once more: no answer has begun, and repeating it does no harm.
     fn may_move(&self) -> bool {
-        self.exchange.as_ref().is_none_or(|exchange| exchange.may_move(self.idempotent))
+        match &self.exchange {
+            Some(exchange) => exchange.may_move(self.idempotent),
+            None => self.packed.is_some(),
+        }
     }
 
     fn failed(self, failure: Failure) -> Failed {
@@ -135,7 +141,7 @@ impl Parcel {
     /// over, another endpoint would change nothing.
     fn another_try(&self, failure: Failure) -> Option<Again> {
         let why = match failure {
-            Failure::ConnectionRefused | Failure::ConnectionTimeout => Again::Connect,
+            Failure::ConnectionRefused | Failure::ConnectionTimeout | Failure::TlsCertificate | Failure::TlsHandshake => Again::Connect,
             Failure::ConnectionTerminated => Again::Reset,
             _ => return None,
         };
@@ -145,7 +151,11 @@ impl Parcel {
     /// Tries it at one endpoint; what the endpoint does wrong is noted there.
     async fn try_at(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<response::Parts, Failure> {
         let got = self.try_links(pool, seat, guard, limit).await;
-        if let Err(failure) = got {
+        // What many requests share fails once, however many it takes along.
+        if let Err(failure) = got
+            && !std::mem::take(&mut self.shared)
+            && self.exchange.as_ref().is_none_or(|exchange| exchange.blames_anew(failure))
+        {
             seat.failed(pool.reach(), failure, pool.now());
         }
         got
@@ -162,15 +172,23 @@ impl Parcel {
                 got => return got,
             }
         }
-        let conduit = open(pool, seat, guard, limit, self.alone).await?;
+        let conduit = self.open(pool, seat, guard, limit).await?;
         let got = self.go(conduit, guard).await;
         // A version may end a shared connection while a request is on its way to it, and says then that it did nothing with it.
         if matches!(got, Err(Failure::ConnectionTerminated)) && self.is_refused() && self.may_move() {
             pool.tried_again(Again::Stale);
-            let conduit = open(pool, seat, guard, limit, self.alone).await?;
+            let conduit = self.open(pool, seat, guard, limit).await?;
             return self.go(conduit, guard).await;
         }
         got
+    }
+
+    async fn open(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<Conduit, Failure> {
+        let opened = open(pool, seat, guard, limit, self.alone).await;
+        opened.map_err(|undialed| {
+            self.shared = undialed.shared;
+            undialed.failure
+        })
     }
 
     /// Says whether the endpoint has said that it did nothing with the request.
@@ -179,6 +197,10 @@ impl Parcel {
     }
 
     async fn go(&mut self, conduit: Conduit, guard: &RequestGuard) -> Result<response::Parts, Failure> {
+        if self.exchange.as_ref().is_some_and(|exchange| !exchange.fits(&conduit)) {
+            // Some of its body is written for another HTTP already: the fault is ours.
+            return Err(Failure::ProxyExhausted);
+        }
         self.exchange = match (self.exchange.take(), self.packed.take()) {
             (Some(exchange), _) => Some(exchange.move_to(conduit)?),
             (None, Some((request, upload))) => Some(Exchange::new(conduit, request, upload)),
@@ -193,17 +215,17 @@ const fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration, alone: bool) -> Result<Conduit, Failure> {
+async fn open(pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration, alone: bool) -> Result<Conduit, Undialed> {
     let mut connecting = pin!(async {
         match alone {
             false => pool.connect(seat, limit).await,
-            true if pool.is_http2_only() => Err(Failure::NoEndpoint),
-            true => Box::pin(pool.connect_alone(seat, limit)).await.map(Conduit::Http1),
+            true if pool.is_http2_only() => Err(Failure::NoEndpoint.into()),
+            true => Box::pin(pool.connect_alone(seat, limit)).await.map(Conduit::Http1).map_err(Undialed::from),
         }
     });
     poll_fn(|cx| match guard.poll_expired(cx) {
-        Some(failure) => Poll::Ready(Err(failure)),
-        None if guard.is_recalled() => Poll::Ready(Err(Failure::TakenBack)),
+        Some(failure) => Poll::Ready(Err(failure.into())),
+        None if guard.is_recalled() => Poll::Ready(Err(Failure::TakenBack.into())),
         None => connecting.as_mut().poll(cx),
     })
     .await

@@ -143,7 +143,12 @@ impl Seat {
     /// Notes a failure; what is not the endpoint's says nothing of it.
     pub(super) fn failed(&self, reach: &Reach, failure: Failure, now: Timestamp) {
         match failure {
-            Failure::ConnectionRefused | Failure::ConnectionTimeout | Failure::ConnectionTerminated | Failure::ResponseTimeout => {
+            Failure::ConnectionRefused
+            | Failure::ConnectionTimeout
+            | Failure::TlsCertificate
+            | Failure::TlsHandshake
+            | Failure::ConnectionTerminated
+            | Failure::ResponseTimeout => {
                 reach.failed(&self.slot.place, now);
             }
             // It answers, however badly.

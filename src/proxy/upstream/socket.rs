@@ -49,6 +49,11 @@ impl Plain {
 }
 
 impl Socket {
+    /// Says whether what is written is encrypted first.
+    pub const fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Says whether no byte for a request was heard, and the other side has not ended either.
     ///
     /// TLS has things of its own to say between requests, such as new tickets (RFC 8446 section 4.6). They are taken in here, straight

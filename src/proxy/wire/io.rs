@@ -135,8 +135,6 @@ impl Wire {
         if !self.told && !self.mid_write {
             let _ = Pin::new(&mut self.socket).poll_write(cx, &goaway(offence.code()));
             let _ = Pin::new(&mut self.socket).poll_flush(cx);
-        } else if awaited == Awaits::Answer {
-            self.socket.give_up();
         }
         self.told = true;
         // Whatever becomes of it, the connection ends.

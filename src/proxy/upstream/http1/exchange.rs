@@ -127,10 +127,16 @@ impl Exchange {
         }
     }
 
+    /// Says whether nothing of the body was taken, and the request is kept for another HTTP.
+    pub const fn is_whole(&self) -> bool {
+        let begun = !matches!(self.sending, Sending::Body) || self.written || self.outbox.is_closed();
+        self.kept.is_some() && (self.bodyless || !begun)
+    }
+
     /// Takes the request back to send it over another HTTP; only where [`Exchange::may_move`] allows it. `None` when it was written for
     /// this one, or some of its body was taken.
     pub fn into_request(self) -> Option<(Outgoing, Upload)> {
-        let whole = self.bodyless || (self.sending == Sending::Body && !self.written && !self.outbox.is_closed());
+        let whole = self.is_whole();
         self.kept.filter(|_| whole).map(|request| (*request, self.upload))
     }
 
@@ -176,7 +182,11 @@ impl Exchange {
             }
             match self.poll_write(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => self.stopped = true,
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.stopped = true;
+                    // TLS may have written whole records before the one that failed.
+                    self.written |= self.link.socket.is_encrypted();
+                }
                 Poll::Ready(Ok(count)) => {
                     self.outbox.advance(count);
                     self.written = true;

@@ -71,6 +71,11 @@ impl Exchange {
         }
     }
 
+    /// Says whether the connection's end has not counted against the endpoint yet; it does from now on.
+    pub fn blames_anew(&self) -> bool {
+        self.berth.blames_anew()
+    }
+
     /// Says whether the request may be sent again: no answer has begun, nothing of its body was taken, and either the endpoint has
     /// said that it did nothing (RFC 9113 sections 6.8 and 8.7) or repeating it does no harm.
     pub const fn may_move(&self, idempotent: bool) -> bool {

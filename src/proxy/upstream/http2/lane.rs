@@ -48,6 +48,8 @@ struct Vitals {
     /// What was heard when a request gave up in a long silence; such a connection gets no further request until more is heard.
     doubted: Cell<Option<u64>>,
     ended: Cell<bool>,
+    /// Whether its end has counted against the endpoint.
+    blamed: Cell<bool>,
 }
 
 impl Lane {
@@ -135,6 +137,11 @@ pub struct Berth {
 }
 
 impl Berth {
+    /// Says whether the connection's end has not counted against the endpoint yet; it does from now on.
+    pub fn blames_anew(&self) -> bool {
+        !self.lane.vitals.blamed.replace(true)
+    }
+
     /// Says whether the connection is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.lane.encrypted

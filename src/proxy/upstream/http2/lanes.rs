@@ -35,25 +35,25 @@ impl Lanes {
     /// # Errors
     ///
     /// Fails as connecting does.
-    pub async fn open(&self, dial: impl Future<Output = Result<Dialed, Failure>>) -> Result<Conduit, Failure> {
+    pub async fn open(&self, dial: impl Future<Output = Result<Dialed, Failure>>) -> Result<Conduit, Undialed> {
         while self.dialing.get() && !self.alone.get() {
             self.changed.notified().await;
             if let Some(berth) = self.take() {
                 return Ok(Conduit::Http2(berth));
             }
             if let Some(failure) = self.failed.get() {
-                return Err(failure);
+                return Err(Undialed { failure, shared: true });
             }
         }
         if let Some(berth) = self.take_of_many() {
             return Ok(Conduit::Http2(berth));
         }
         let dialing = Dialing::begin(self);
-        match dial.await.inspect_err(|failure| self.failed.set(Some(*failure)))? {
+        match dial.await.inspect_err(|failure| self.failed.set(Some(*failure))).map_err(Undialed::from)? {
             Dialed::Http1(link) => Ok(self.unshared(link)),
             Dialed::Http2(lane) => {
                 self.alone.set(false);
-                let berth = lane.take_anyway().ok_or(Failure::ConnectionTerminated)?;
+                let berth = lane.take_anyway().ok_or(Undialed::from(Failure::ConnectionTerminated))?;
                 self.open.borrow_mut().push(lane);
                 drop(dialing);
                 Ok(Conduit::Http2(berth))
@@ -78,6 +78,21 @@ impl Lanes {
     /// Lets go of connections that have ended or were idle for long.
     pub fn sweep(&self) {
         self.open.borrow_mut().retain(|lane| lane.is_worth_keeping());
+    }
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Undialed {
+    /// The failure.
+    pub failure: Failure,
+    /// Whether it is somebody else's, who was waited for: it counts once against the endpoint.
+    pub shared: bool,
+}
+
+impl From<Failure> for Undialed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, shared: false }
     }
 }
 
