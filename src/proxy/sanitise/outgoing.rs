@@ -217,14 +217,9 @@ mod tests {
         ] {
             assert_eq!(named(name), values, "{name}");
         }
-        let pathless = Outgoing::for_either(
-            Parts { uri: Uri::from(PathAndQuery::from_static("?q")), ..head("GET", "/") },
-            Framing::None,
-            &peer,
-            &policy,
-        )
-        .to_http2(false)
-        .unwrap();
+        let mut pathless = head("GET", "/");
+        pathless.uri = Uri::from(PathAndQuery::from_static("?q"));
+        let pathless = Outgoing::for_either(pathless, Framing::None, &peer, &policy).to_http2(false).unwrap();
         assert_eq!(pathless.uri().path_and_query().unwrap(), "/?q");
         let chunked = Outgoing::for_either(head("OPTIONS", "*"), Framing::Chunked, &peer, &policy).to_http2(false).unwrap();
         assert_eq!((chunked.uri().path(), chunked.headers().contains_key("transfer-encoding")), ("*", false));

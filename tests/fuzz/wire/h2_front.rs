@@ -128,7 +128,7 @@ fn sound(mut rest: &[u8]) -> (Vec<u8>, Option<Offence>) {
 fn block(made: &mut Made, flags: u8, stream: u8, rest: &mut &[u8]) {
     let (mut block, mut fragment) = (Vec::new(), false);
     for _ in 0..take(rest) % 4 {
-        let (form, named) = (take(rest) % 5, take(rest) % 2 == 0);
+        let (form, named) = (take(rest) % 5, take(rest) & 1 == 0);
         let name: &[u8] = if named { b"\x05:path" } else { b"\x03x-a" };
         // RFC 7541 section 6.2: which name, and whether the field is to be known from now on.
         let (start, is_path, known) = match form {

@@ -72,7 +72,8 @@ impl Write for Memory<'_> {
 
 /// Serves a client that sends these bytes; returns what is written to it.
 pub fn serve(bytes: &[u8], piece: usize, answer: impl Fn(Received) -> Response<Full<Bytes>>) -> Vec<u8> {
-    let (scan, written, closed): (Rc<RefCell<HeadScan>>, Rc<RefCell<Vec<u8>>>, Rc<Cell<bool>>) = Default::default();
+    let scan = Rc::new(RefCell::new(HeadScan::default()));
+    let (written, closed) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(false)));
     let memory =
         Memory { left: bytes, piece, scan: Rc::clone(&scan), malformed: false, closed: Rc::clone(&closed), written: Rc::clone(&written) };
     let (scan, answer) = (&scan, &answer);
