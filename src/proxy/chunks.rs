@@ -47,13 +47,21 @@ pub struct Chunks {
     dropped: usize,
 }
 
+impl Default for Chunks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Chunks {
     /// Begins before the first chunk.
+    #[must_use]
     pub const fn new() -> Self {
         Self { state: State::Size { size: 0, digits: 0 }, dropped: 0 }
     }
 
     /// Says whether the body is over.
+    #[must_use]
     pub fn is_over(&self) -> bool {
         self.state == State::Over
     }
@@ -87,6 +95,10 @@ impl Chunks {
     }
 
     /// Decodes what is there; the lines of trailers are put into `trailers`, without the empty one behind them.
+    ///
+    /// # Errors
+    ///
+    /// Fails at the first byte that a chunked body cannot have.
     pub fn step(&mut self, bytes: &mut Bytes, trailers: &mut Vec<u8>) -> Result<Step, Malformed> {
         loop {
             match self.state {

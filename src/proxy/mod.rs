@@ -6,6 +6,7 @@
 pub mod body;
 pub mod certificates;
 mod choice;
+pub mod chunks;
 pub mod client;
 pub mod connection;
 pub mod deadline;
@@ -29,5 +30,3 @@ pub mod upload;
 pub mod upstream;
 pub mod wire;
 pub mod worker;
-
-mod chunks;

@@ -114,7 +114,7 @@ impl Upload {
     /// sent all of it, and hyper does the same to every stream of a client that answers no PING.
     fn is_cut(&self, data: Option<&Bytes>) -> bool {
         match (data, self.left) {
-            (Some(data), Some(left)) => data.len() as u64 > left,
+            (Some(data), Some(left)) => data.len() as u64 > left || (self.source.is_end_stream() && (data.len() as u64) < left),
             (None, Some(left)) if left > 0 => true,
             (None, _) => self.multiplexed && !self.source.is_end_stream(),
             (Some(_), None) => false,

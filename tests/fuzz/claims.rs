@@ -16,8 +16,19 @@ use portcullis::formats::problem::Problem;
 use portcullis::formats::{access_log, analysis as analyses, argo as argos, flagger as flaggers, kind, metric_values, slo as slos};
 use portcullis::simulate::scenario;
 
+mod wire;
+
+pub use wire::{h2_front, h2_to_h1, head, proxy_protocol, response};
+
 /// A claim about any text.
 pub type Claim = fn(&str);
+
+/// A claim about any bytes.
+pub type RawClaim = fn(&[u8]);
+
+/// The claims about bytes by the names of their targets.
+pub const RAW: [(&str, RawClaim); 5] =
+    [("h2_front", h2_front), ("h2_to_h1", h2_to_h1), ("head", head), ("proxy_protocol", proxy_protocol), ("response", response)];
 
 /// The claims by the names of their targets.
 pub const CLAIMS: [(&str, Claim); 11] = [

@@ -6,7 +6,7 @@ mod drive;
 mod held;
 mod http1;
 mod http2;
-mod proxied;
+pub mod proxied;
 mod secure;
 mod serve;
 mod tunnelled;

@@ -110,7 +110,12 @@ impl Outgoing {
         let mut target = http::uri::Parts::default();
         target.scheme = Some(if encrypted { Scheme::HTTPS } else { Scheme::HTTP });
         target.authority = Some(authority);
-        target.path_and_query = Some(head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+        let mut path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if path.as_str().starts_with('?') {
+            // A path is never empty (RFC 9113 section 8.3.1), but a target such as `http://a.test?q` has none.
+            path = format!("/{}", path.as_str()).try_into().map_err(|_| Failure::RequestBodyInvalid)?;
+        }
+        target.path_and_query = Some(path);
         let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = Uri::from_parts(target).map_err(|_| Failure::RequestBodyInvalid)?;
@@ -214,6 +219,10 @@ mod tests {
         ] {
             assert_eq!(named(name), values, "{name}");
         }
+        let mut pathless = head("GET", "/");
+        pathless.uri = Uri::from(PathAndQuery::from_static("?q"));
+        let pathless = Outgoing::for_either(pathless, Framing::None, &peer, &policy).to_http2(false).unwrap();
+        assert_eq!(pathless.uri().path_and_query().unwrap(), "/?q");
         let chunked = Outgoing::for_either(head("OPTIONS", "*"), Framing::Chunked, &peer, &policy).to_http2(false).unwrap();
         assert_eq!((chunked.uri().path(), chunked.headers().contains_key("transfer-encoding")), ("*", false));
         assert_eq!(Outgoing::new(head("GET", "/"), Framing::None, &peer, &policy).to_http2(false).err(), Some(Failure::NoEndpoint));

@@ -48,7 +48,8 @@ impl Flood {
     }
 
     /// How many of them a connection may have sent at its start; two seconds give back a tenth.
-    pub(super) const fn burst(self) -> u32 {
+    #[must_use]
+    pub const fn burst(self) -> u32 {
         match self {
             Self::Settings | Self::EmptyData | Self::Unknown => 100,
             Self::Priority | Self::Reset => 200,

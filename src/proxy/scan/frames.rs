@@ -135,8 +135,9 @@ impl FrameScan {
             for (to, from) in self.start.iter_mut().skip(done).zip(now) {
                 *to = *from;
             }
-            if self.block && self.fields.len() < MOST_FIELDS {
-                self.fields.extend_from_slice(now);
+            if self.block {
+                let room = MOST_FIELDS.saturating_sub(self.fields.len());
+                self.fields.extend_from_slice(now.get(..room).unwrap_or(now));
             }
             self.payload -= taken;
             bytes = rest;
@@ -152,6 +153,12 @@ impl FrameScan {
     #[must_use]
     pub const fn is_begun(&self) -> bool {
         self.preface.is_empty()
+    }
+
+    /// Returns how much is held of what came: bytes of the block that has not ended, and entries of the table.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.fields.capacity() + self.paths.held()
     }
 
     /// Says whether a header block has begun and not ended.
@@ -326,6 +333,16 @@ mod tests {
             }
         }
         assert_eq!(feed(&[frame(1, 4, b"\x82\x04\x03/tf"), frame(0, 0, block)], 2).1, None);
+    }
+
+    #[test]
+    fn of_a_long_block_as_much_is_looked_at_however_it_arrives() {
+        let long = [&b"\x0f\x00\x7f"[..], &[0x80, 0x80, 0x04], &vec![b'x'; MOST_FIELDS + 127], b"\x04\x04/t#f"].concat();
+        for pieces in [1, 1000, long.len() + HEAD] {
+            let (scan, ended) = feed(&[frame(1, 0, &long), frame(9, 4, b"")], pieces);
+            assert_eq!(ended, None, "in pieces of {pieces}");
+            assert!(scan.held() <= 2 * MOST_FIELDS);
+        }
     }
 
     #[test]

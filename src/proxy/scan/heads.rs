@@ -51,11 +51,14 @@ enum Length {
 const CONTENT_LENGTH: &[u8] = b"content-length:";
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
 
+/// How many of a line's bytes are kept: enough to hold the longest name of interest, and Content-Length with its value.
+const KEPT: usize = 48;
+
 /// What is kept of a line that may arrive in pieces.
 #[derive(Clone, Copy, Debug)]
 struct LineSoFar {
-    /// Its first bytes, enough to hold the longest name of interest, and Content-Length with its value.
-    prefix: [u8; 48],
+    /// Its first bytes.
+    prefix: [u8; KEPT],
     length: usize,
     last: u8,
     hash: bool,
@@ -63,7 +66,7 @@ struct LineSoFar {
 
 impl Default for LineSoFar {
     fn default() -> Self {
-        Self { prefix: [0; 48], length: 0, last: 0, hash: false }
+        Self { prefix: [0; KEPT], length: 0, last: 0, hash: false }
     }
 }
 
@@ -159,9 +162,10 @@ impl HeadScan {
             };
             let (piece, after) = rest.split_at(end);
             if self.line.length == 0 {
-                // By far the most common case: the whole line is here.
+                // By far the most common case: the whole line is here. No more of it is looked at than of one in pieces.
+                let start = piece.get(..KEPT).unwrap_or(piece);
                 let hash = self.state == State::RequestLine && memchr::memchr(b'#', piece).is_some();
-                self.line_ends(&EndedLine { start: piece, length: piece.len(), last: piece.last().copied().unwrap_or(0), hash });
+                self.line_ends(&EndedLine { start, length: piece.len(), last: piece.last().copied().unwrap_or(0), hash });
             } else {
                 self.line.add(piece);
                 let LineSoFar { prefix, length, last, hash } = std::mem::take(&mut self.line);
@@ -283,7 +287,7 @@ mod tests {
     fn after_a_length_that_cannot_be_read_nothing_is_taken_for_a_head_until_the_body_is_over() {
         let long = format!("POST / HTTP/1.1\r\nContent-Length: {}8\r\n\r\n", "0".repeat(60));
         for length in [long.as_str(), "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"] {
-            for pieces in [1, 7] {
+            for pieces in [1, 7, 1000] {
                 let mut scan = HeadScan::default();
                 length.as_bytes().chunks(pieces).for_each(|piece| scan.feed(piece).unwrap());
                 scan.feed(b"GET /#\n\n").unwrap();

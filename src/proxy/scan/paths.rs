@@ -60,6 +60,11 @@ impl PathScan {
         Self { known: VecDeque::new() }
     }
 
+    /// Returns how many entries there is room for.
+    pub fn held(&self) -> usize {
+        self.known.capacity()
+    }
+
     /// Looks through a whole block, and says whether it has a path with a fragment. Of what is malformed the rest is left to the
     /// parser, which ends the connection.
     pub fn has_fragment(&mut self, block: &[u8]) -> bool {

@@ -26,6 +26,7 @@ mod differential;
 mod tests;
 
 pub use download::Download;
+pub use http1::head;
 pub use pool::{Pool, Pools};
 pub use send::{Failed, Parcel, Reply, resend, send};
 pub use tunnel::{Tunnel, open};
