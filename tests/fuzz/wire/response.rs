@@ -79,7 +79,7 @@ fn understood(bytes: &[u8], piece: usize, bodyless: bool) -> Option<Understood> 
         }
     };
     let delimiter = head::delimiter(&head, &Framing::of(&head), bodyless).ok()?;
-    sanitise::response(&mut head, &HeaderValue::from_static("1.1 gate-1")).ok()?;
+    sanitise::response(&mut head, &HeaderValue::from_static("1.1 gate-1"), false).ok()?;
     let (mut body, mut trailers) = (Vec::new(), Vec::new());
     match delimiter {
         Delimiter::Nothing => {}
