@@ -34,7 +34,7 @@ pub async fn send(
         Ok(reply) => Ok(reply),
         Err(Failed { failure, parcel: Some(parcel) }) if passage.is_rescuable(failure) => {
             // In a box, so that a request that goes well does not carry the room for it.
-            Box::pin(rescue(worker, pool, failure, *parcel, guard, passage)).await
+            Box::pin(rescue(worker, pool, failure, parcel, guard, passage)).await
         }
         Err(Failed { failure, .. }) => Err(failure),
     }
@@ -44,7 +44,7 @@ async fn rescue(
     worker: &Worker,
     failed: &Pool,
     failure: Failure,
-    parcel: Parcel,
+    parcel: Box<Parcel>,
     guard: &Rc<RequestGuard>,
     passage: &mut Passage,
 ) -> Result<Reply, Failure> {

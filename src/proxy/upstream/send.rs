@@ -74,7 +74,12 @@ pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc
     if matches!(request.framing, Framing::Length(announced) if upload.size_hint().exact() != Some(announced)) {
         return Err(Failed { failure: Failure::RequestBodyInvalid, parcel: None });
     }
-    deliver(pool, Parcel::new(request, upload), guard, limit).await
+    // It stays where it is: every move of it would be a copy.
+    let mut parcel = Parcel::new(request, upload);
+    match deliver(pool, &mut parcel, guard, limit).await {
+        Ok(reply) => Ok(reply),
+        Err(failure) => Err(parcel.failed(failure)),
+    }
 }
 
 /// Sends a request that another version has failed.
@@ -82,16 +87,16 @@ pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc
 /// # Errors
 ///
 /// As [`send`].
-pub async fn resend(pool: &Rc<Pool>, parcel: Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
-    deliver(pool, parcel, guard, limit).await
+pub async fn resend(pool: &Rc<Pool>, mut parcel: Box<Parcel>, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
+    match deliver(pool, &mut parcel, guard, limit).await {
+        Ok(reply) => Ok(reply),
+        Err(failure) => Err(parcel.failed(failure)),
+    }
 }
 
-async fn deliver(pool: &Rc<Pool>, mut parcel: Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
+async fn deliver(pool: &Rc<Pool>, parcel: &mut Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failure> {
     pool.request();
-    let (mut seat, mut began) = match pool.choose(None) {
-        Ok(chosen) => chosen,
-        Err(failure) => return Err(parcel.failed(failure)),
-    };
+    let (mut seat, mut began) = pool.choose(None)?;
     let mut got = parcel.try_at(pool, &seat, guard, limit).await;
     if let Err(failure) = got
         && let Some(why) = parcel.another_try(failure)
@@ -103,17 +108,12 @@ async fn deliver(pool: &Rc<Pool>, mut parcel: Parcel, guard: &Rc<RequestGuard>, 
         (seat, began) = (other, now);
         got = parcel.try_at(pool, &seat, guard, limit).await;
     }
-    let head = match got {
-        Ok(head) => head,
-        Err(failure) => return Err(parcel.failed(failure)),
-    };
+    let head = got?;
     seat.answered(pool.reach(), head.status.as_u16(), began, || pool.now());
-    let bodyless = parcel.bodyless;
-    let body = parcel.exchange.ok_or(Failure::NoEndpoint).and_then(|exchange| exchange.into_download(&head, bodyless, seat));
-    match body {
-        Ok(body) => Ok(Reply { head, body }),
-        Err(failure) => Err(Failed { failure, parcel: None }),
-    }
+    // From here on it can be sent to nobody else.
+    let exchange = parcel.exchange.take().ok_or(Failure::NoEndpoint)?;
+    let body = exchange.into_download(&head, parcel.bodyless, seat)?;
+    Ok(Reply { head, body })
 }
 
 impl Parcel {
@@ -201,11 +201,12 @@ impl Parcel {
             // Some of its body is written for another HTTP already: the fault is ours.
             return Err(Failure::ProxyExhausted);
         }
-        self.exchange = match (self.exchange.take(), self.packed.take()) {
-            (Some(exchange), _) => Some(exchange.move_to(conduit)?),
-            (None, Some((request, upload))) => Some(Exchange::new(conduit, request, upload)),
-            (None, None) => None,
-        };
+        if self.exchange.is_some() {
+            let exchange = self.exchange.take().ok_or(Failure::NoEndpoint)?;
+            self.exchange = Some(exchange.move_to(conduit)?);
+        } else if let Some((request, upload)) = self.packed.take() {
+            self.exchange = Some(Exchange::new(conduit, request, upload));
+        }
         let Some(exchange) = &mut self.exchange else { return Err(Failure::NoEndpoint) };
         answer(exchange, guard, self.idempotent).await
     }
