@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -115,12 +115,6 @@ impl From<SocketAddr> for Endpoint {
 impl From<([u8; 4], u16)> for Endpoint {
     fn from(address: ([u8; 4], u16)) -> Self {
         Self::Address(address.into())
-    }
-}
-
-impl From<&Path> for Endpoint {
-    fn from(path: &Path) -> Self {
-        Self::Socket(path.to_owned())
     }
 }
 
