@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::config::delivery::Delivery;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
@@ -39,7 +40,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What the process and a source of connections may use.
     pub limits: Limits,
-    /// What is proxied; at least one, names and hosts are unique.
+    /// How artifacts are delivered through stages.
+    pub delivery: Option<Delivery>,
+    /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.
     pub services: Vec<Service>,
 }
 

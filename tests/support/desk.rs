@@ -11,7 +11,7 @@ use portcullis::admin::server::Server;
 use portcullis::admin::state::AdminState;
 use portcullis::control::command::Commands;
 use portcullis::control::controller::{Controller, Inputs};
-use portcullis::control::setup::ServiceSetup;
+use portcullis::control::setup::{Origin, ServiceSetup};
 use portcullis::control::status::Board;
 use portcullis::domain::gate::{Gate, Policy};
 use portcullis::domain::observation::Observation;
@@ -69,6 +69,7 @@ fn name(text: &str) -> Name {
 
 fn setup(stable: SocketAddr) -> ServiceSetup {
     ServiceSetup {
+        origin: Origin::default(),
         name: name("carts"),
         rules: Vec::new(),
         choice: None,

@@ -293,7 +293,7 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
         };
         let mut parcel = Parcel::new(request("GET", Framing::None), upload("", &guard));
         let (reply, _next) = tokio::join!(send(&pool, &mut parcel, &guard, LIMIT), answering);
-        let reply = reply.map_err(|failed| format!("{:?}", failed.failure)).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
+        let reply = reply.map_err(|failure| format!("{failure:?}")).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
         assert_eq!(reply.0, 204);
         assert!(pool.slot(1).checkout(true, false).is_some(), "the connection belongs to the endpoint it was made to");
     });

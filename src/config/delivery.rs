@@ -1,0 +1,228 @@
+//! How artifacts are delivered through stages, as written and compiled: `delivery`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::values;
+use crate::formats::yaml::fields::Fields;
+use crate::formats::yaml::place::{At, Report};
+use crate::formats::yaml::tree::Node;
+
+/// What may stand between braces in the command of a deployment.
+pub const PLACEHOLDERS: [&str; 7] = ["image", "tag", "port", "project", "stage", "service", "portcullis"];
+
+/// How artifacts are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The end of the stages' host names: `{service}.{project}-{stage}.{domain}`.
+    pub domain: String,
+    /// The folder of the projects' files; `None` for one in the state folder.
+    pub projects: Option<PathBuf>,
+    /// How an artifact is deployed.
+    pub deployer: Deployer,
+    /// The file of the secret with which others sign or accompany events; `None` takes them from this machine only.
+    pub token_file: Option<PathBuf>,
+    /// Where events are sent, as URLs with `http`.
+    pub sinks: Vec<String>,
+    /// What keptn event payloads are sent: those of 0.4, 0.6 or 1.x.
+    pub events: EventEra,
+}
+
+/// Whose event payloads are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventEra {
+    /// keptn 0.2 to 0.4, the seed's.
+    #[default]
+    V04,
+    /// keptn 0.5 to 0.7.
+    V06,
+    /// keptn 0.8 to 1.x.
+    V1,
+}
+
+/// How an artifact is deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deployer {
+    /// As a process of this machine.
+    Process(ProcessDeployer),
+    /// By somebody else, who reports where it listens with a `deployment-finished` event.
+    External {
+        /// How long the report may take.
+        within: Duration,
+    },
+}
+
+/// How an artifact becomes a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessDeployer {
+    /// The program and its arguments, with [`PLACEHOLDERS`] in braces.
+    pub command: Vec<String>,
+    /// The path that answers with a status below 400 once the process is ready.
+    pub ready: String,
+    /// How long that may take.
+    pub within: Duration,
+    /// How long a process may take to end after SIGTERM.
+    pub grace: Duration,
+}
+
+/// The keys of `delivery`.
+#[derive(Debug)]
+pub(super) struct DeliverySpec {
+    domain: Option<At<String>>,
+    projects: Option<At<String>>,
+    process: Option<ProcessSpec>,
+    external: Option<ExternalSpec>,
+    token_file: Option<At<String>>,
+    sinks: Option<At<Vec<At<String>>>>,
+    events: Option<At<String>>,
+}
+
+#[derive(Debug)]
+struct ProcessSpec {
+    command: Option<At<Vec<At<String>>>>,
+    ready: Option<At<String>>,
+    within: Option<At<String>>,
+    grace: Option<At<String>>,
+}
+
+#[derive(Debug)]
+struct ExternalSpec {
+    within: Option<At<String>>,
+}
+
+impl DeliverySpec {
+    pub(super) fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self {
+            domain: fields.text("domain"),
+            projects: fields.text("projects"),
+            process: fields.get("process").and_then(|(node, path)| ProcessSpec::read(node, path, report)),
+            external: fields.get("external").and_then(|(node, path)| ExternalSpec::read(node, path, report)),
+            token_file: fields.text("token_file"),
+            sinks: fields.texts("sinks"),
+            events: fields.text("events"),
+        };
+        if spec.process.is_some() == spec.external.is_some() && !report.has_errors() {
+            let hint = "write 'process' with a command, or 'external' where something else deploys";
+            report.error(fields.place(), "a delivery has one way to deploy, 'process' or 'external'", hint);
+        }
+        fields.close();
+        Some(spec)
+    }
+
+    pub(super) fn compile(&self, base: &Path, report: &Report<'_>) -> Option<Delivery> {
+        let within = |text: &Option<At<String>>, default: Duration| match text {
+            Some(text) => values::duration(text, Duration::from_millis(1)..=values::LONGEST, report),
+            None => Some(default),
+        };
+        let deployer = match (&self.process, &self.external) {
+            (Some(process), _) => Deployer::Process(process.compile(&within, report)?),
+            (None, Some(external)) => Deployer::External { within: within(&external.within, Duration::from_secs(600))? },
+            (None, None) => return None,
+        };
+        let domain = match &self.domain {
+            None => "localhost".to_owned(),
+            Some(text) => domain(text, report)?,
+        };
+        let sinks = self.sinks.as_ref().map_or(&[][..], |list| &list.value);
+        Some(Delivery {
+            domain,
+            projects: self.projects.as_ref().map(|text| values::located(text, base)),
+            deployer,
+            token_file: self.token_file.as_ref().map(|text| values::located(text, base)),
+            sinks: sinks.iter().filter_map(|text| sink(text, report)).collect(),
+            events: self.events.as_ref().map_or(Some(EventEra::default()), |text| era(text, report))?,
+        })
+    }
+}
+
+impl ProcessSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self {
+            command: fields.texts("command"),
+            ready: fields.text("ready"),
+            within: fields.text("within"),
+            grace: fields.text("grace"),
+        };
+        fields.require("command", "write the program and its arguments, such as [./start, --image, '{image}:{tag}', --port, '{port}']");
+        fields.close();
+        Some(spec)
+    }
+
+    fn compile(&self, within: &dyn Fn(&Option<At<String>>, Duration) -> Option<Duration>, report: &Report<'_>) -> Option<ProcessDeployer> {
+        let command = self.command.as_ref()?;
+        if command.value.is_empty() {
+            report.error(&command.place, "the command is empty", "write the program and its arguments");
+            return None;
+        }
+        command.value.iter().for_each(|word| placeholders(word, report));
+        if !command.value.iter().any(|word| word.value.contains("{port}")) {
+            report.error(&command.place, "the command does not say where to listen", "pass '{port}', a free port of 127.0.0.1");
+        }
+        let ready = self.ready.as_ref().map_or("/", |text| &text.value);
+        if let Some(text) = self.ready.as_ref().filter(|text| !text.value.starts_with('/')) {
+            report.error(&text.place, format!("{:?} is no path to ask for", text.value), "write a path such as /health");
+        }
+        Some(ProcessDeployer {
+            command: command.value.iter().map(|word| word.value.clone()).collect(),
+            ready: ready.to_owned(),
+            within: within(&self.within, Duration::from_secs(60))?,
+            grace: within(&self.grace, Duration::from_secs(10))?,
+        })
+    }
+}
+
+impl ExternalSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self { within: fields.text("within") };
+        fields.close();
+        Some(spec)
+    }
+}
+
+/// Reports every name in braces that stands for nothing.
+fn placeholders(word: &At<String>, report: &Report<'_>) {
+    for piece in word.value.split('{').skip(1) {
+        let name = piece.split('}').next().unwrap_or_default();
+        if !piece.contains('}') || !PLACEHOLDERS.contains(&name) {
+            let hint = format!("use {}", PLACEHOLDERS.map(|known| format!("{{{known}}}")).join(", "));
+            report.error(&word.place, format!("{{{name}}} stands for nothing"), hint);
+        }
+    }
+}
+
+fn domain(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let label = |label: &str| {
+        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if text.value.len() <= 120 && text.value.split('.').all(label) {
+        return Some(text.value.clone());
+    }
+    let hint = "write small letters, digits, '-' and '.', such as localhost or apps.example.org";
+    report.error(&text.place, format!("{:?} is no domain", text.value), hint);
+    None
+}
+
+fn sink(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let url: Option<http::Uri> = text.value.parse().ok();
+    if url.is_some_and(|url| url.scheme_str() == Some("http") && url.authority().is_some()) {
+        return Some(text.value.clone());
+    }
+    report.error(&text.place, format!("{:?} is no place to send events to", text.value), "write a URL such as http://127.0.0.1:8088/events");
+    None
+}
+
+fn era(text: &At<String>, report: &Report<'_>) -> Option<EventEra> {
+    match text.value.as_str() {
+        "0.4" => Some(EventEra::V04),
+        "0.6" => Some(EventEra::V06),
+        "1.x" => Some(EventEra::V1),
+        other => {
+            report.error(&text.place, format!("{other:?} is no release whose events are known"), "write '0.4', '0.6' or '1.x'");
+            None
+        }
+    }
+}
