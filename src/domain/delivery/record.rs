@@ -211,6 +211,9 @@ pub struct Lane {
     /// Deployments that are being taken away.
     #[serde(default)]
     pub leaving: Vec<Deployment>,
+    /// Deployments that the traffic could not be taken from; they leave when another one owns the stage.
+    #[serde(default)]
+    pub stranded: Vec<Deployment>,
     /// Artifacts that failed here and are not tried again unless asked; the newest 100.
     #[serde(default)]
     pub rejected: Vec<Artifact>,
@@ -223,7 +226,16 @@ impl Lane {
     /// Makes the lane of a stage that nothing has reached.
     #[must_use]
     pub const fn new(stage: StageName) -> Self {
-        Self { stage, live: None, run: None, queue: Vec::new(), leaving: Vec::new(), rejected: Vec::new(), last: None }
+        Self {
+            stage,
+            live: None,
+            run: None,
+            queue: Vec::new(),
+            leaving: Vec::new(),
+            stranded: Vec::new(),
+            rejected: Vec::new(),
+            last: None,
+        }
     }
 
     /// Returns the deployment that is to have the ordinary traffic when a process begins: the live one, else a first
