@@ -143,7 +143,7 @@ impl Desk {
         let exposition = Exposition::new(figures).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap().store);
-        let state = AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true };
+        let state = AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
         desk

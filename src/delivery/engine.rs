@@ -1,0 +1,321 @@
+//! The engine: one machine per service, what it asks for carried out, what others ask answered.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
+
+use crate::config::delivery::{Delivery as Settings, Deployer};
+use crate::delivery::effects;
+use crate::delivery::message::Asked;
+use crate::delivery::plane::{Ground, Spot};
+use crate::delivery::process::Launcher;
+use crate::delivery::projects::{Project, Projects};
+use crate::delivery::sinks::Sinks;
+use crate::delivery::yard::Yard;
+use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Record, Ticket};
+use crate::domain::version::Name;
+use crate::seam::clock::{Clock, wall};
+use crate::store::{Store, StoreError, Stored};
+
+/// What was delivered, on disk.
+pub(super) type DeliveryStore = Store<Record, Entry>;
+
+/// How often the machines are told that time passes.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What the engine is made of.
+pub struct Parts {
+    /// The data plane.
+    pub ground: Ground,
+    /// How artifacts are delivered.
+    pub settings: Settings,
+    /// The state folder of the process.
+    pub state: PathBuf,
+    /// This program, for commands that use it.
+    pub program: PathBuf,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+/// A project and a service in it.
+pub(super) type Key = (Name, Name);
+
+/// The delivery of one service.
+pub(super) struct Line {
+    pub(super) machine: Delivery,
+    /// Runs that were under way when the process began.
+    resumed: Vec<u64>,
+}
+
+/// The engine.
+pub struct Engine {
+    pub(super) yard: Rc<Yard>,
+    pub(super) settings: Settings,
+    pub(super) lines: BTreeMap<Key, Line>,
+    pub(super) projects: BTreeMap<Name, Project>,
+    pub(super) store: DeliveryStore,
+    pub(super) sinks: Sinks,
+    pub(super) token: Option<Vec<u8>>,
+    clock: Clock,
+    tests: HashMap<(Key, Ticket), watch::Sender<bool>>,
+    events: mpsc::UnboundedSender<(Key, Event)>,
+}
+
+impl Engine {
+    /// Starts the engine on a thread of its own; it ends when `stop` is dropped or sent. `up` is told once everything that was
+    /// live is up again.
+    ///
+    /// # Errors
+    ///
+    /// Fails when what was kept cannot be read, or a file that the settings name.
+    pub fn start(
+        parts: Parts,
+        asked: mpsc::UnboundedReceiver<Asked>,
+        stop: oneshot::Receiver<()>,
+        up: Sender<()>,
+    ) -> Result<JoinHandle<()>, String> {
+        let opened = DeliveryStore::open(&parts.state.join("delivery")).map_err(|error: StoreError| error.to_string())?;
+        opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let token = match &parts.settings.token_file {
+            None => None,
+            Some(path) => Some(secret(path)?),
+        };
+        let run = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return tracing::error!(%error, "the delivery cannot begin"),
+            };
+            let set = LocalSet::new();
+            set.block_on(&runtime, async move {
+                let (events, happened) = mpsc::unbounded_channel();
+                let mut engine = Self::new(parts, opened.store, token, events);
+                engine.restore().await;
+                let _ = up.send(());
+                engine.run(asked, happened, stop).await;
+            });
+        };
+        std::thread::Builder::new().name("delivery".to_owned()).spawn(run).map_err(|error| error.to_string())
+    }
+
+    fn new(parts: Parts, store: DeliveryStore, token: Option<Vec<u8>>, events: mpsc::UnboundedSender<(Key, Event)>) -> Self {
+        let Parts { ground, settings, state, program, clock } = parts;
+        let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
+        let launcher = match &settings.deployer {
+            Deployer::Process(process) => Some(Launcher::new(process.clone(), &state, &program)),
+            Deployer::External { .. } => None,
+        };
+        let sinks = Sinks::new(&settings.sinks, settings.events);
+        let yard = Rc::new(Yard::new(ground, Projects::new(folder), settings.deployer.clone(), launcher));
+        Self {
+            yard,
+            settings,
+            lines: BTreeMap::new(),
+            projects: BTreeMap::new(),
+            store,
+            sinks,
+            token,
+            clock,
+            tests: HashMap::new(),
+            events,
+        }
+    }
+
+    /// Takes up what was kept: everything that was live is brought up again and shown, then the machines go on.
+    async fn restore(&mut self) {
+        let (projects, problems) = self.yard.projects.all();
+        problems.iter().for_each(|problem| tracing::error!("{problem}"));
+        for project in projects {
+            for service in project.services.clone() {
+                self.add_line(&project, &service);
+            }
+            self.projects.insert(project.name.clone(), project);
+        }
+        for ((project, service), line) in &self.lines {
+            for lane in &line.machine.record().lanes {
+                let spot = Spot { project: project.clone(), service: service.clone(), stage: lane.stage.clone() };
+                let Some(serving) = lane.serving() else { continue };
+                if let Err(why) = self.yard.deploy(&spot, serving).await {
+                    tracing::error!("{service} {} of {project} is not up again in {}: {why}", serving.name, lane.stage);
+                    continue;
+                }
+                let ticket = Ticket { run: 0, attempt: 0 };
+                if let Event::SwitchFailed(_, why) = effects::switch(&self.yard, &spot, ticket, Some(serving)).await {
+                    tracing::error!("{service} {} of {project} gets no traffic in {}: {why}", serving.name, lane.stage);
+                }
+                if let Some(candidate) = lane.run.as_ref().map(|run| &run.candidate).filter(|candidate| *candidate != serving) {
+                    // It may have gone on without us; the machine asks for it again where it still wants it.
+                    self.yard.adopt(&spot, candidate).await;
+                }
+            }
+        }
+        self.yard.clear().await;
+        let keys: Vec<Key> = self.lines.keys().cloned().collect();
+        for key in keys {
+            self.handle(&key, Event::Restored);
+        }
+    }
+
+    /// Begins with a service, from what was kept of it where there is anything.
+    pub(super) fn add_line(&mut self, project: &Project, service: &Name) {
+        let kept = store_key(&project.name, service).and_then(|key| self.store.record(&key).map_err(|error| error.to_string()));
+        let (name, shipyard, deadlines) = (project.name.clone(), project.shipyard.clone(), Deadlines::default());
+        let machine = match kept {
+            Ok(Some(Stored::Known(record))) => Delivery::restore(record, shipyard, deadlines),
+            Ok(None) => Delivery::new(name, service.clone(), shipyard, deadlines),
+            Ok(Some(Stored::Unknown { reason })) => {
+                tracing::error!("what was delivered of {service} is not known, so nothing of it is live: {reason}");
+                Delivery::new(name, service.clone(), shipyard, deadlines)
+            }
+            Err(why) => return tracing::error!("{service} of {} is left out: {why}", project.name),
+        };
+        let resumed = machine.record().lanes.iter().filter_map(|lane| lane.run.as_ref().map(|run| run.id)).collect();
+        self.lines.insert((project.name.clone(), service.clone()), Line { machine, resumed });
+    }
+
+    async fn run(
+        mut self,
+        mut asked: mpsc::UnboundedReceiver<Asked>,
+        mut happened: mpsc::UnboundedReceiver<(Key, Event)>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                Some((key, event)) = happened.recv() => self.handle(&key, event),
+                Some(Asked { ask, answer }) = asked.recv() => {
+                    let told = self.answer(ask).await;
+                    // Whoever no longer waits has lost the answer, not the effect.
+                    let _ = answer.send(told);
+                }
+                _ = tick.tick() => {
+                    let keys: Vec<Key> = self.lines.keys().cloned().collect();
+                    keys.iter().for_each(|key| self.handle(key, Event::Tick));
+                }
+                _ = &mut stop => break,
+            }
+        }
+        self.yard.close().await;
+    }
+
+    /// Gives an event to a service's machine and carries out what it asks for.
+    pub(super) fn handle(&mut self, key: &Key, event: Event) {
+        let now = self.clock.now();
+        let Some(line) = self.lines.get_mut(key) else { return };
+        for effect in line.machine.handle(now, event) {
+            self.carry_out(key, effect);
+        }
+    }
+
+    fn carry_out(&mut self, key: &Key, effect: Effect) {
+        let spot = |stage| Spot { project: key.0.clone(), service: key.1.clone(), stage };
+        let (yard, mode) = (Rc::clone(&self.yard), self.lines.get(key).map(|line| line.machine.shipyard().mode()).unwrap_or_default());
+        match effect {
+            Effect::Persist { number, record, entries } => {
+                let event = match self.persist(key, &record, entries) {
+                    Ok(()) => Event::Persisted(number),
+                    Err(why) => Event::PersistFailed(number, why),
+                };
+                let _ = self.events.send((key.clone(), event));
+            }
+            Effect::Deploy { ticket, stage, deployment } => {
+                let spot = spot(stage);
+                self.begin(key, async move { effects::deploy(&yard, &spot, ticket, &deployment).await });
+            }
+            Effect::CheckHealth { ticket, stage, deployment } => {
+                let spot = spot(stage);
+                self.begin(key, async move { effects::check(&yard, &spot, ticket, &deployment).await });
+            }
+            Effect::Switch { ticket, stage, to } => {
+                let spot = spot(stage);
+                self.begin(key, async move { effects::switch(&yard, &spot, ticket, to.as_ref()).await });
+            }
+            Effect::Test { ticket, stage, deployment, strategy, forced } => {
+                let spot = spot(stage);
+                let (stop, stopped) = watch::channel(false);
+                self.tests.retain(|_, stop| !stop.is_closed());
+                self.tests.insert((key.clone(), ticket), stop);
+                self.begin(key, async move {
+                    effects::test(&yard, &spot, ticket, (&deployment, &strategy, forced), mode, stopped).await
+                });
+            }
+            Effect::StopTest { ticket, .. } => {
+                if let Some(stop) = self.tests.remove(&(key.clone(), ticket)) {
+                    stop.send_replace(true);
+                }
+            }
+            Effect::Evaluate { ticket, stage, deployment, .. } => {
+                let spot = spot(stage);
+                self.begin(key, async move { effects::evaluate(&yard, &spot, ticket, &deployment, mode).await });
+            }
+            Effect::Rollout { ticket, stage, deployment, schedule } => {
+                let spot = spot(stage);
+                let resume = self.lines.get(key).is_some_and(|line| line.resumed.contains(&ticket.run));
+                self.begin(key, async move { effects::roll_out(&yard, &spot, ticket, &deployment, schedule, resume).await });
+            }
+            Effect::AbortRollout { stage, reason, .. } => {
+                if let Ok(name) = spot(stage).name() {
+                    tokio::task::spawn_local(async move { yard.ground.abort(&name, reason).await });
+                }
+            }
+            Effect::Retire { ticket, stage, deployment } => {
+                let spot = spot(stage);
+                self.begin(key, async move { retire(&yard, &spot, ticket, &deployment).await });
+            }
+            // Whoever may let it in is told by the announcement; the answer comes by the API or an event.
+            Effect::AwaitApproval { .. } => {}
+            Effect::Emit { run, context, stage, artifact, announcement } => {
+                let host = spot(stage.clone()).host(&self.settings.domain);
+                let stages = self.lines.get(key).and_then(|line| line.machine.shipyard().stage(&stage).cloned());
+                self.sinks.emit(key, run, &context, &stage, stages.as_ref(), &artifact, &announcement, &host);
+            }
+            Effect::Notify { sentence, alarm: true } => tracing::warn!(project = %key.0, service = %key.1, "{sentence}"),
+            Effect::Notify { sentence, alarm: false } => tracing::info!(project = %key.0, service = %key.1, "{sentence}"),
+        }
+    }
+
+    /// Runs an effect beside the engine; what it ends with comes back as an event.
+    fn begin(&self, key: &Key, effect: impl Future<Output = Event> + 'static) {
+        let (key, events) = (key.clone(), self.events.clone());
+        tokio::task::spawn_local(async move {
+            let event = effect.await;
+            // The engine is gone at the end of the process only.
+            let _ = events.send((key, event));
+        });
+    }
+
+    fn persist(&self, key: &Key, record: &Record, entries: Vec<Entry>) -> Result<(), String> {
+        let name = store_key(&key.0, &key.1)?;
+        for entry in entries {
+            let entry = Entry { at: Some(wall()), ..entry };
+            self.store.put(&name, record, &entry).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+async fn retire(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment) -> Event {
+    yard.drained(spot, deployment).await;
+    yard.retire(&Yard::place(spot, deployment)).await;
+    Event::Retired(ticket)
+}
+
+/// Returns the name under which a service's record is kept. Neither part contains a dot.
+fn store_key(project: &Name, service: &Name) -> Result<Name, String> {
+    let text = format!("{service}.{project}");
+    text.parse().map_err(|_| format!("{text:?} is longer than 63 characters; shorten the project's or the service's name"))
+}
+
+fn secret(path: &std::path::Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let secret = bytes.trim_ascii().to_vec();
+    if secret.len() < 16 {
+        return Err(format!("{}: the token is shorter than 16 bytes; make one with: openssl rand -hex 32", path.display()));
+    }
+    Ok(secret)
+}

@@ -1,0 +1,253 @@
+//! Where the deployments stand: processes that are kept up until they are retired, and what of them the data plane shows.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, oneshot};
+
+use crate::config::delivery::Deployer;
+use crate::delivery::plane::{Ground, Shown, Spot};
+use crate::delivery::process::{Launcher, Place, Running};
+use crate::delivery::projects::Projects;
+use crate::domain::delivery::{Artifact, Deployment};
+use crate::domain::observation::Window;
+use crate::domain::outcome::Role;
+use crate::domain::version::Version;
+
+/// A deployment that is kept up.
+struct Housed {
+    address: SocketAddr,
+    /// Ends it; the answer comes when it has ended.
+    stop: Option<oneshot::Sender<oneshot::Sender<()>>>,
+}
+
+/// What was measured of a candidate during its tests.
+pub(super) struct Seen {
+    pub(super) window: Window,
+    pub(super) role: Role,
+}
+
+/// Where the deployments stand. Shared by everything that runs on the engine's thread.
+pub(super) struct Yard {
+    pub(super) ground: Ground,
+    pub(super) projects: Projects,
+    deployer: Deployer,
+    launcher: Option<Launcher>,
+    housed: RefCell<HashMap<Place, Housed>>,
+    /// Processes of an earlier process that nobody has taken over yet.
+    left: RefCell<HashMap<Place, Running>>,
+    /// Whom a report of somebody else's deployment goes to.
+    reports: RefCell<HashMap<Place, oneshot::Sender<SocketAddr>>>,
+    /// What the data plane shows; changed by one at a time.
+    shown: Mutex<BTreeMap<Spot, Shown>>,
+    /// What was measured during the tests of a run, by service and run.
+    pub(super) seen: RefCell<HashMap<(String, u64), Seen>>,
+}
+
+impl Yard {
+    pub(super) fn new(ground: Ground, projects: Projects, deployer: Deployer, launcher: Option<Launcher>) -> Self {
+        let left = launcher.as_ref().map(Launcher::left_behind).unwrap_or_default();
+        Self {
+            ground,
+            projects,
+            deployer,
+            launcher,
+            housed: RefCell::default(),
+            left: RefCell::new(left),
+            reports: RefCell::default(),
+            shown: Mutex::default(),
+            seen: RefCell::default(),
+        }
+    }
+
+    /// Returns which deployment of a stage is meant.
+    pub(super) fn place(spot: &Spot, deployment: &Deployment) -> Place {
+        Place {
+            project: spot.project.to_string(),
+            stage: spot.stage.to_string(),
+            service: spot.service.to_string(),
+            id: deployment.id,
+        }
+    }
+
+    /// Returns a deployment as a version, where it is up.
+    pub(super) fn version(&self, spot: &Spot, deployment: &Deployment) -> Option<Version> {
+        let address = self.housed.borrow().get(&Self::place(spot, deployment))?.address;
+        Some(Version::at(deployment.name.clone(), [address]))
+    }
+
+    /// Brings a deployment up, or finds that it is.
+    ///
+    /// # Errors
+    ///
+    /// Says why it is not up.
+    pub(super) async fn deploy(self: &Rc<Self>, spot: &Spot, deployment: &Deployment) -> Result<(), String> {
+        let place = Self::place(spot, deployment);
+        if self.housed.borrow().contains_key(&place) {
+            return Ok(());
+        }
+        let Some(launcher) = &self.launcher else { return self.await_report(place).await };
+        let left = self.left.borrow_mut().remove(&place);
+        let running = match left {
+            Some(mut running) if launcher.is_ready(&mut running).await => running,
+            Some(running) => {
+                launcher.stop(running).await;
+                launcher.start(&place, &deployment.artifact).await?
+            }
+            None => launcher.start(&place, &deployment.artifact).await?,
+        };
+        let (stop, stopped) = oneshot::channel();
+        self.housed.borrow_mut().insert(place.clone(), Housed { address: running.address, stop: Some(stop) });
+        tokio::task::spawn_local(Rc::clone(self).keep_up(place, deployment.artifact.clone(), running, stopped));
+        Ok(())
+    }
+
+    /// Keeps a process up until it is to end.
+    async fn keep_up(self: Rc<Self>, place: Place, artifact: Artifact, running: Running, mut stop: oneshot::Receiver<oneshot::Sender<()>>) {
+        let Some(launcher) = &self.launcher else { return };
+        let (mut current, port, mut tried) = (Some(running), None, 0);
+        let mut port: Option<u16> = port;
+        loop {
+            let done = match &mut current {
+                Some(running) => {
+                    port = Some(running.address.port());
+                    tokio::select! {
+                        asked = &mut stop => Some(asked.ok()),
+                        status = Launcher::watch(running) => {
+                            let status = status.map_or_else(String::new, |status| format!(" with {status}"));
+                            let Place { project, stage, service, id } = &place;
+                            tracing::warn!("{service} of {project} in {stage} (deployment {id}) ended{status}; it is started again");
+                            None
+                        }
+                    }
+                }
+                None => {
+                    let again = launcher.again(&place, &artifact, port.unwrap_or_default(), tried);
+                    tokio::select! {
+                        asked = &mut stop => Some(asked.ok()),
+                        started = again => {
+                            tried += 1;
+                            match started {
+                                Ok(running) => {
+                                    (current, tried) = (Some(running), 0);
+                                    continue;
+                                }
+                                Err(why) => tracing::warn!("{} is not up again: {why}", place.service),
+                            }
+                            continue;
+                        }
+                    }
+                }
+            };
+            let Some(answer) = done else {
+                current = None;
+                continue;
+            };
+            if let Some(running) = current {
+                launcher.stop(running).await;
+            }
+            if let Some(answer) = answer {
+                let _ = answer.send(());
+            }
+            return;
+        }
+    }
+
+    async fn await_report(&self, place: Place) -> Result<(), String> {
+        let Deployer::External { within } = self.deployer else { return Err("nothing deploys here".to_owned()) };
+        let (report, reported) = oneshot::channel();
+        self.reports.borrow_mut().insert(place.clone(), report);
+        let address = tokio::time::timeout(within, reported).await;
+        self.reports.borrow_mut().remove(&place);
+        match address {
+            Ok(Ok(address)) => {
+                self.housed.borrow_mut().insert(place, Housed { address, stop: None });
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Err(format!("nobody has reported its deployment within {within:?}")),
+        }
+    }
+
+    /// Takes in that somebody else has deployed what is on trial in a stage; says whether that was awaited.
+    pub(super) fn reported(&self, spot: &Spot, deployment: &Deployment, address: SocketAddr) -> bool {
+        let report = self.reports.borrow_mut().remove(&Self::place(spot, deployment));
+        report.is_some_and(|report| report.send(address).is_ok())
+    }
+
+    /// Says whether deployments are somebody else's business.
+    pub(super) const fn is_external(&self) -> bool {
+        self.launcher.is_none()
+    }
+
+    /// Ends a deployment; one that is not there has ended.
+    pub(super) async fn retire(&self, place: &Place) {
+        let housed = self.housed.borrow_mut().remove(place);
+        if let Some(Housed { stop: Some(stop), .. }) = housed {
+            let (ended, end) = oneshot::channel();
+            if stop.send(ended).is_ok() {
+                let _ = end.await;
+            }
+        }
+    }
+
+    /// Takes a deployment over that an earlier process has left behind in good order; nothing happens where there is none.
+    pub(super) async fn adopt(self: &Rc<Self>, spot: &Spot, deployment: &Deployment) {
+        if self.left.borrow().contains_key(&Self::place(spot, deployment))
+            && let Err(why) = self.deploy(spot, deployment).await
+        {
+            tracing::info!("{} of an earlier process is not ready any more: {why}", deployment.name);
+        }
+    }
+
+    /// Ends what an earlier process has left behind and nobody needs any more.
+    pub(super) async fn clear(&self) {
+        let left = std::mem::take(&mut *self.left.borrow_mut());
+        let Some(launcher) = &self.launcher else { return };
+        for (place, running) in left {
+            tracing::info!("deployment {} of {} in {} is not needed any more", place.id, place.service, place.stage);
+            launcher.stop(running).await;
+        }
+    }
+
+    /// Ends everything, at the end of the process.
+    pub(super) async fn close(&self) {
+        let places: Vec<Place> = self.housed.borrow().keys().cloned().collect();
+        let all = places.iter().map(|place| self.retire(place));
+        for one in all {
+            one.await;
+        }
+    }
+
+    /// Changes what the data plane shows of a stage; `anew` takes the owner from here and ends a rollout.
+    ///
+    /// # Errors
+    ///
+    /// Says why; then everything is as before.
+    pub(super) async fn show(&self, spot: &Spot, anew: bool, change: impl FnOnce(&mut Option<Shown>)) -> Result<(), String> {
+        let mut shown = self.shown.lock().await;
+        let mut next = shown.clone();
+        let mut one = next.remove(spot);
+        change(&mut one);
+        next.extend(one.map(|one| (spot.clone(), one)));
+        if next != *shown {
+            self.ground.show(&next, anew.then_some(spot)).await?;
+            *shown = next;
+        }
+        Ok(())
+    }
+
+    /// Says what the data plane shows of a stage.
+    pub(super) async fn of(&self, spot: &Spot) -> Option<Shown> {
+        self.shown.lock().await.get(spot).cloned()
+    }
+
+    /// Waits until no request to a deployment is under way.
+    pub(super) async fn drained(&self, spot: &Spot, deployment: &Deployment) {
+        if let Ok(name) = spot.name() {
+            self.ground.drained(&name, &deployment.name, Duration::from_secs(30)).await;
+        }
+    }
+}
