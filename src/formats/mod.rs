@@ -3,8 +3,11 @@
 pub mod access_log;
 pub mod analysis;
 pub mod argo;
+pub mod evaluation_window;
 pub mod flagger;
 pub mod hlog;
+pub mod image;
+pub mod jmeter_conf;
 pub mod json;
 pub mod kind;
 pub mod metric_values;
