@@ -80,10 +80,10 @@ pub enum WindowError {
 ///
 /// Says which flag is wrong or missing.
 pub fn read(flags: Flags<'_>, now: Timestamp) -> Result<Window, WindowError> {
-    let timeframe = flags.timeframe.map(minutes).transpose()?;
+    let length = flags.timeframe.map(timeframe).transpose()?;
     let start = flags.start.map(|text| time("--start", text)).transpose()?;
     let end = flags.end.map(|text| time("--end", text)).transpose()?;
-    let (start, end) = match (start, end, timeframe) {
+    let (start, end) = match (start, end, length) {
         (_, Some(_), Some(_)) => return Err(WindowError::EndAndTimeframe),
         (None, Some(_), None) => return Err(WindowError::EndAlone),
         (Some(_), None, None) => return Err(WindowError::StartAlone),
@@ -94,7 +94,12 @@ pub fn read(flags: Flags<'_>, now: Timestamp) -> Result<Window, WindowError> {
     Window::new(start, end).ok_or(WindowError::Empty { start, end })
 }
 
-fn minutes(text: &str) -> Result<SignedDuration, WindowError> {
+/// Reads a time frame: a whole number of minutes, such as `5m`.
+///
+/// # Errors
+///
+/// Fails for anything else, and for nothing at all (`0m`).
+pub fn timeframe(text: &str) -> Result<SignedDuration, WindowError> {
     let digits = text.strip_suffix('m').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     let number = digits.and_then(|digits| digits.parse::<i64>().ok());
     let length = number.and_then(|minutes| SignedDuration::try_from_mins(minutes));
@@ -142,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_time_frame_is_a_whole_number_of_minutes_from_1_on() {
-        for text in ["", "m", "5", "5s", "5 m", "-5m", "+5m", "1.5m", "1h5m", "0m", "99999999999999999999m", "9223372036854775807m", "5mm"] {
+        for text in ["", "m", "5", "5s", "5 m", "-5m", "+5m", "1.5m", "1h5m", "0m", "99999999999999999999m", "9223372036854775807m", "5mm"]
+        {
             assert_eq!(window(Some(text), None, None), Err(WindowError::Timeframe(text.to_owned())), "{text:?}");
         }
         assert!(WindowError::Timeframe(String::new()).to_string().contains("use the format [duration]m, e.g.: 5m"));
@@ -151,7 +157,9 @@ mod tests {
 
     #[test]
     fn a_time_has_the_one_layout_and_no_zone() {
-        for text in ["", "2026-01-31", "2026-01-31 10:00:00", "2026-01-31T10:00:00Z", "2026-01-31T10:00:00+01:00", "2026-02-30T10:00:00", "x"] {
+        for text in
+            ["", "2026-01-31", "2026-01-31 10:00:00", "2026-01-31T10:00:00Z", "2026-01-31T10:00:00+01:00", "2026-02-30T10:00:00", "x"]
+        {
             let refused = window(Some("5m"), Some(text), None);
             assert_eq!(refused, Err(WindowError::Time { flag: "--start", text: text.to_owned() }), "{text:?}");
         }

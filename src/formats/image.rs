@@ -96,7 +96,11 @@ pub fn read(place: &str, image: &str, tag: Option<&str>) -> Result<ImageReferenc
         }
         (Some(tag), None) => {
             let message = format!("{:?} is not a tag", short(tag));
-            return Err(refuse("tag", message, "a tag has at most 128 letters, digits, '_', '.' and '-', and begins with none of the last two"));
+            return Err(refuse(
+                "tag",
+                message,
+                "a tag has at most 128 letters, digits, '_', '.' and '-', and begins with none of the last two",
+            ));
         }
         (None, Some(digest)) => {
             let message = format!("{:?} is not a digest", short(digest));
@@ -180,7 +184,9 @@ fn is_tag(tag: &str) -> bool {
 }
 
 fn is_digest(digest: &str) -> bool {
-    digest.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+    digest
+        .strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
 }
 
 fn short(text: &str) -> String {
@@ -248,7 +254,8 @@ mod tests {
             }
         }
         // R14: no tag; and one whose last part has two colons.
-        let untagged = ["keptnexamples/carts", "httpd", "registry.example.org/team/carts", "registry.example.org:5000/carts", "team/sub/carts:a:b"];
+        let untagged =
+            ["keptnexamples/carts", "httpd", "registry.example.org/team/carts", "registry.example.org:5000/carts", "team/sub/carts:a:b"];
         assert_eq!(refused, untagged);
     }
 

@@ -8,6 +8,7 @@ pub mod flagger;
 pub mod hlog;
 pub mod image;
 pub mod jmeter_conf;
+pub mod jmx;
 pub mod json;
 pub mod kind;
 pub mod metric_values;

@@ -72,7 +72,9 @@ impl FromStr for TestUrl {
         let behind = authority.as_str().strip_prefix(host).unwrap_or_default();
         let port = match behind.strip_prefix(':') {
             None => None,
-            Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| refuse("its port is no number from 1 to 65535"))?),
+            Some(port) => {
+                Some(port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| refuse("its port is no number from 1 to 65535"))?)
+            }
         };
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };

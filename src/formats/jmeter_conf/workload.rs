@@ -162,10 +162,7 @@ mod tests {
     #[test]
     fn an_unknown_strategy_is_an_error_that_names_the_known_ones() {
         let error = Workloads::default().of("perfomance").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "no workload for the test strategy \"perfomance\"; known here: functional, healthcheck, performance"
-        );
+        assert_eq!(error.to_string(), "no workload for the test strategy \"perfomance\"; known here: functional, healthcheck, performance");
     }
 
     #[test]
