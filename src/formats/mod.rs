@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod analysis;
 pub mod argo;
+pub mod cloudevent;
 pub mod evaluation_window;
 pub mod flagger;
 pub mod hlog;
