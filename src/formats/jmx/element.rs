@@ -1,5 +1,6 @@
 //! An element of a plan: its name, its properties with references filled in, and what of it nobody asked for.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -11,6 +12,9 @@ use crate::formats::yaml::place::{Place, Report};
 /// Properties that say something to people or to JMeter's windows only.
 const COMMENTS: [&str; 1] = ["TestPlan.comments"];
 
+/// The most problems whose places are looked up; the report keeps fewer.
+const MOST_PROBLEMS: usize = 600;
+
 /// What every part of the reader needs.
 pub struct Context<'c> {
     /// Where problems go.
@@ -19,12 +23,29 @@ pub struct Context<'c> {
     pub values: Values<'c>,
     /// Whether the slip in the published timers is mended.
     pub honour_think_time: bool,
+    /// How many problems were told.
+    pub told: Cell<usize>,
 }
 
 impl Context<'_> {
     /// Adds an error at a node.
     pub fn error(&self, node: Node<'_, '_>, path: &str, message: impl Into<String>, hint: impl Into<String>) {
-        self.report.error(&place(node, path), message, hint);
+        if self.is_worth_telling() {
+            self.report.error(&place(node, path), message, hint);
+        }
+    }
+
+    /// Adds something the reader should know at a node.
+    pub fn note(&self, node: Node<'_, '_>, path: &str, message: impl Into<String>, hint: impl Into<String>) {
+        if self.is_worth_telling() {
+            self.report.note(&place(node, path), message, hint);
+        }
+    }
+
+    /// Counts a problem, and says whether there is room for it.
+    fn is_worth_telling(&self) -> bool {
+        self.told.set(self.told.get() + 1);
+        self.told.get() <= MOST_PROBLEMS
     }
 
     /// Adds an error about an element that is not supported.
@@ -57,7 +78,7 @@ impl Context<'_> {
 }
 
 /// Returns where a node begins.
-pub fn place(node: Node<'_, '_>, path: &str) -> Place {
+fn place(node: Node<'_, '_>, path: &str) -> Place {
     let spot = node.document().text_pos_at(node.range().start);
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     Place { path: path.to_owned(), spot: Some((count(spot.row), count(spot.col))) }
@@ -176,13 +197,20 @@ impl<'c, 'd> Properties<'c, 'd> {
 
     /// Adds an error about a property, at its place or that of the element.
     pub fn error(&self, name: &str, message: impl Into<String>, hint: impl Into<String>) {
+        if self.context.told.get() > MOST_PROBLEMS {
+            return;
+        }
         let node = self.entries.iter().find(|(found, _)| *found == name).map_or(self.node, |(_, node)| *node);
         self.context.error(node, &self.path_of(name), format!("{}: {}", subject(node), message.into()), hint);
     }
 
-    /// Reports the properties nobody asked for, unless they are empty, `false` or 0.
+    /// Reports the properties nobody asked for, unless they are empty, `false` or 0, and those that occur twice.
     pub fn close(self) {
+        let mut seen = BTreeSet::new();
         for (name, node) in &self.entries {
+            if self.known.contains(name) && !seen.insert(*name) {
+                self.error(name, format!("the property {} occurs twice", short(name)), "keep one of the two");
+            }
             let idle = |node: &Node<'_, '_>| matches!(text_of(*node).trim(), "" | "false" | "0");
             if !self.known.contains(name) && !node.descendants().all(|inside| !inside.is_element() || idle(&inside)) {
                 let shown = if name.is_empty() { node.tag_name().name() } else { name };

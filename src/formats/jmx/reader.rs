@@ -1,5 +1,6 @@
 //! Walks a plan: variables first, then each level with what it adds to the requests at and below it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use roxmltree::{Document, Node, ParsingOptions};
@@ -13,13 +14,19 @@ use crate::formats::problem::Problem;
 use crate::formats::yaml::place::Report;
 
 /// The largest file.
-const LARGEST: usize = 8 << 20;
+const LARGEST: usize = 2 << 20;
 
 /// The most elements and texts of a file.
 const NODES: u32 = 200_000;
 
+/// The most requests of a plan.
+const REQUESTS: usize = 1_000;
+
 /// How deep a disabled element is looked for above another.
 const MAX_DEPTH: usize = 64;
+
+/// The one element that sends something.
+const REQUEST: &str = "HTTPSamplerProxy";
 
 /// Elements that only look at what is sent, or are never run.
 const LISTENERS: [&str; 6] = ["ResultCollector", "Summariser", "BackendListener", "MailerResultCollector", "ResultSaver", "WorkBench"];
@@ -48,7 +55,7 @@ pub fn read(file: &str, text: &str, options: Options<'_>) -> Result<Plan, Vec<Pr
     let document = Document::parse_with_options(text, parsing).map_err(|error| vec![syntax_problem(file, text, &error)])?;
     let report = Report::new(file, text);
     let values = Values::new(options.properties);
-    let mut context = Context { report: &report, values, honour_think_time: options.honour_think_time };
+    let mut context = Context { report: &report, values, honour_think_time: options.honour_think_time, told: Cell::new(0) };
     let plan = read_root(&mut context, document.root_element());
     drop(context);
     report.close(plan).map(|(plan, notes)| Plan { notes, ..plan })
@@ -79,6 +86,10 @@ fn read_root(context: &mut Context<'_>, root: Node<'_, '_>) -> Option<Plan> {
             format!("the file begins with <{}>, not <jmeterTestPlan>", root.tag_name().name()),
             "give a plan as JMeter saves it",
         );
+        return None;
+    }
+    if root.descendants().filter(|node| node.has_tag_name(REQUEST)).count() > REQUESTS {
+        context.error(root, "", format!("there are more than {REQUESTS} requests"), "let the loop count repeat them");
         return None;
     }
     let top = level(root.children().find(|child| child.has_tag_name("hashTree")));
@@ -162,7 +173,7 @@ fn groups(context: &Context<'_>, tree: Option<Node<'_, '_>>, path: &str) -> Vec<
         let here = path_of(path, item.node);
         let read = group::read(context, Properties::open(context, item.node, here.clone()), name(item.node));
         let samplers = samplers(context, item.below, &scope, &here);
-        let found = level(item.below).iter().any(|inside| inside.tag == "HTTPSamplerProxy");
+        let found = level(item.below).iter().any(|inside| inside.tag == REQUEST);
         if !found {
             context.error(
                 item.node,
@@ -183,8 +194,8 @@ fn groups(context: &Context<'_>, tree: Option<Node<'_, '_>>, path: &str) -> Vec<
 
 fn samplers(context: &Context<'_>, tree: Option<Node<'_, '_>>, outer: &Scope, path: &str) -> Vec<Sampler> {
     let items = level(tree);
-    let around = scope(context, &items, outer.clone(), path, "HTTPSamplerProxy");
-    let requests = items.iter().filter(|item| item.tag == "HTTPSamplerProxy");
+    let around = scope(context, &items, outer.clone(), path, REQUEST);
+    let requests = items.iter().filter(|item| item.tag == REQUEST);
     let read = |item: &Item<'_>| {
         let here = path_of(path, item.node);
         let own = scope(context, &level(item.below), around.clone(), &here, "");

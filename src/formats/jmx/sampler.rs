@@ -14,7 +14,7 @@ use crate::formats::jmx::scope::Scope;
 const LONGEST_TIMEOUT: u64 = 3_600_000;
 
 /// The largest body.
-const LARGEST_BODY: usize = 16 << 20;
+const LARGEST_BODY: usize = 4 << 20;
 
 /// The methods, and whether their arguments go into the query.
 const METHODS: [(Method, bool); 7] = [

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, header};
 use roxmltree::Node;
 
 use crate::formats::jmx::dynatrace;
-use crate::formats::jmx::element::{Context, Properties, place, short};
+use crate::formats::jmx::element::{Context, Properties, short};
 use crate::formats::jmx::plan::{Cookies, DynatraceTest};
 
 /// The longest pause, in milliseconds: an hour.
@@ -17,6 +17,9 @@ const SLIP: &str = "{__P(";
 
 /// Headers that belong to the connection and the framing of a message.
 const OURS: [HeaderName; 5] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE, header::TE];
+
+/// The most headers of one manager.
+const MOST_HEADERS: usize = 100;
 
 /// What holds for all requests at and below a level.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +50,11 @@ impl Scope {
 
     fn add_headers(&mut self, context: &Context<'_>, mut properties: Properties<'_, '_>) {
         let mut added: Vec<(HeaderName, HeaderValue)> = Vec::new();
-        for entry in properties.collection("HeaderManager.headers") {
+        let entries = properties.collection("HeaderManager.headers");
+        if entries.len() > MOST_HEADERS {
+            properties.error("HeaderManager.headers", format!("there are more than {MOST_HEADERS} headers"), "leave some out");
+        }
+        for entry in entries.into_iter().take(MOST_HEADERS) {
             let mut header = Properties::open(context, entry, properties.path.clone());
             let (name, value) = (header.text("Header.name"), header.text("Header.value"));
             header.inert(&["Argument.metadata"]);
@@ -105,7 +112,7 @@ impl Scope {
                 } else {
                     let message = format!("the delay {:?} is no function call, so JMeter waits 0 ms, and so does this", short(text.trim()));
                     let hint = "write a $ in front of it, or ask for the think time that its author meant with honour_think_time";
-                    context.report.note(&place(node, &path), message, hint);
+                    context.note(node, &path, message, hint);
                 }
             }
             _ => self.pause += Duration::from_millis(properties.whole(DELAY, 0..=LONGEST_PAUSE).unwrap_or_default()),

@@ -210,10 +210,27 @@ fn arguments_go_into_the_query_or_the_form_and_timers_add_up() {
 }
 
 #[test]
+fn a_plan_with_nothing_but_problems_is_refused_in_time() {
+    let inner = "<stringProp name=\"x\">1</stringProp>".repeat(50_000);
+    let text =
+        LOAD.replace("<boolProp name=\"TestPlan.functional_mode\">", &format!("{inner}<boolProp name=\"TestPlan.functional_mode\">"));
+    let problems = alone(&text).unwrap_err();
+    assert!((400..=501).contains(&problems.len()), "{}", problems.len());
+}
+
+#[test]
+fn a_property_that_occurs_twice_is_an_error() {
+    let method = "<stringProp name=\"HTTPSampler.method\">POST</stringProp>";
+    let problems = alone(&LOAD.replace(method, &format!("{method}{}", method.replace("POST", "GET")))).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.message.contains("HTTPSampler.method occurs twice")), "{problems:#?}");
+}
+
+#[test]
 fn what_is_no_plan_is_refused_at_its_place() {
     let laughs = "<!DOCTYPE x [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;&a;\">]><jmeterTestPlan>&b;</jmeterTestPlan>";
     let deep = format!("<jmeterTestPlan>{}{}</jmeterTestPlan>", "<hashTree>".repeat(20_000), "</hashTree>".repeat(20_000));
     let wide = format!("<jmeterTestPlan>{}</jmeterTestPlan>", "<a/>".repeat(300_000));
+    let many = format!("<jmeterTestPlan>{}</jmeterTestPlan>", "<HTTPSamplerProxy/>".repeat(1001));
     for (text, message) in [
         ("", "not XML"),
         ("<a>", "not XML"),
@@ -224,7 +241,8 @@ fn what_is_no_plan_is_refused_at_its_place() {
         (laughs, "not XML"),
         (&deep, "0 test plans"),
         (&wide, "not XML"),
-        (&" ".repeat(9 << 20), "more than"),
+        (&" ".repeat(3 << 20), "more than"),
+        (&many, "more than 1000 requests"),
     ] {
         let problems = alone(text).unwrap_err();
         assert!(problems.iter().any(|problem| problem.message.contains(message)), "{problems:#?}");
