@@ -3,8 +3,13 @@
 pub mod access_log;
 pub mod analysis;
 pub mod argo;
+pub mod cloudevent;
+pub mod evaluation_window;
 pub mod flagger;
 pub mod hlog;
+pub mod image;
+pub mod jmeter_conf;
+pub mod jmx;
 pub mod json;
 pub mod kind;
 pub mod metric_values;

@@ -20,6 +20,8 @@ pub mod seed;
 mod user;
 
 #[cfg(test)]
+mod jmeter_cases_tests;
+#[cfg(test)]
 mod tests;
 
 pub use background::Background;
