@@ -61,7 +61,7 @@ impl Authority {
     }
 
     /// A client that trusts this authority, speaks these protocols and shows this certificate.
-    fn client(&self, protocols: &[&str], shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
+    pub fn client(&self, protocols: &[&str], shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
