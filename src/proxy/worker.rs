@@ -332,7 +332,7 @@ impl Worker {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Offence::Fragment | Offence::Preface => self.refused(),
+            Offence::Fragment | Offence::Trailers | Offence::Preface => self.refused(),
         }
     }
 
