@@ -84,6 +84,8 @@ pub struct Listen {
     pub proxies: Vec<IpNet>,
     /// The service that gets every connection as it is; `None` where HTTP is spoken.
     pub service: Option<Name>,
+    /// Whether requests for another host than the one a TLS connection was made for are refused.
+    pub one_host: bool,
 }
 
 /// Where the access log goes.

@@ -24,6 +24,7 @@ mod grpc;
 mod guards;
 mod http2;
 mod http2_floods;
+mod http2_spec;
 mod identity;
 mod life;
 mod mirror;

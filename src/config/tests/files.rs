@@ -21,7 +21,13 @@ fn the_example_holds_every_key_and_its_defaults() {
     assert_eq!((notes, files), (Vec::new(), vec![path]));
     assert_eq!(
         settings.listen,
-        [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new(), service: None }]
+        [crate::config::Listen {
+            address: "127.0.0.1:8080".parse().unwrap(),
+            tls: None,
+            proxies: Vec::new(),
+            service: None,
+            one_host: false
+        }]
     );
     assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(settings.state, Path::new("/var/lib/portcullis"));
@@ -277,7 +283,13 @@ fn a_listener_may_have_certificates_and_trusted_proxies() {
         assert_eq!((last.address.port(), last.proxies.len()), (8443, 1));
         assert_eq!(last.tls.as_ref().unwrap().certificates[0].chain, folder.path().join("cert.pem"));
     }
+    let misdirected = |what: &str| tls.replace("tls: {", &format!("tls: {{misdirected: {what}, "));
+    for (what, refuses) in [("refuse", true), ("allow", false)] {
+        assert_eq!(load(&misdirected(what)).unwrap().settings.listen[0].one_host, refuses);
+    }
     for (listen, wanted) in [
+        (misdirected("x").as_str(), "refuse or allow"),
+        (tls.replace("tls: {", "protocol: tcp, service: a, tls: {misdirected: refuse, ").as_str(), "passed on as they are"),
         ("{tls: {certificates: []}}", "address is missing"),
         ("{address: '127.0.0.1:1', tls: {}}", "certificates is missing"),
         ("{address: '127.0.0.1:1', tls: {certificates: [{chain: none.pem, key: key.pem}]}}", "none.pem"),

@@ -13,6 +13,8 @@ pub enum Offence {
     Flood(Flood),
     /// A path with a fragment.
     Fragment,
+    /// A pseudo-header field in trailers.
+    Trailers,
     /// A preface that begins like HTTP/2's and goes on otherwise; the parser would close without a word.
     Preface,
 }
@@ -23,7 +25,7 @@ impl Offence {
     pub const fn code(self) -> u8 {
         match self {
             Self::Flood(_) => 0x0b,
-            Self::Fragment | Self::Preface => 0x01,
+            Self::Fragment | Self::Trailers | Self::Preface => 0x01,
         }
     }
 }
@@ -53,7 +55,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The length of a frame's head, in bytes.
 const HEAD: usize = 9;
 
-/// The bit of a WINDOW_UPDATE that says nothing (RFC 9113 section 6.9).
+/// The bit of a stream's number, and of a WINDOW_UPDATE, that says nothing (RFC 9113 sections 4.1 and 6.9).
 const RESERVED: u32 = 1 << 31;
 
 /// A WINDOW_UPDATE of fewer bytes is cheap.
@@ -86,6 +88,10 @@ pub struct FrameScan {
     /// What there is of it, with the padding and priority of its first frame still to be taken off.
     fields: Vec<u8>,
     paths: PathScan,
+    /// The highest stream that was opened.
+    highest: u32,
+    /// The block is not the first of its stream.
+    trails: bool,
 }
 
 impl FrameScan {
@@ -102,6 +108,8 @@ impl FrameScan {
             block: false,
             fields: Vec::new(),
             paths: PathScan::new(),
+            highest: 0,
+            trails: false,
         }
     }
 
@@ -172,6 +180,11 @@ impl FrameScan {
         (a as usize) << 16 | (b as usize) << 8 | c as usize
     }
 
+    const fn stream(&self) -> u32 {
+        let [.., a, b, c, d] = self.head;
+        u32::from_be_bytes([a, b, c, d]) & !RESERVED
+    }
+
     fn kind(&self) -> Kind {
         let [_, _, _, kind, ..] = self.head;
         KINDS.get(usize::from(kind)).copied().unwrap_or(Unknown)
@@ -189,6 +202,8 @@ impl FrameScan {
                 self.budget.spare(Flood::Continuation, u32::MAX);
                 self.budget.earn();
                 self.unwrap_fields();
+                self.trails = self.stream() <= self.highest;
+                self.highest = self.highest.max(self.stream());
                 return self.block_goes_on();
             }
             Continuation => {
@@ -225,8 +240,12 @@ impl FrameScan {
         if self.block && self.flag(END_HEADERS) {
             self.block = false;
             let fields = std::mem::take(&mut self.fields);
-            if self.paths.has_fragment(&fields) {
+            let found = self.paths.look(&fields);
+            if found.fragment {
                 return Err(Offence::Fragment);
+            }
+            if found.pseudo && self.trails {
+                return Err(Offence::Trailers);
             }
         }
         Ok(())
@@ -333,6 +352,23 @@ mod tests {
             }
         }
         assert_eq!(feed(&[frame(1, 4, b"\x82\x04\x03/tf"), frame(0, 0, block)], 2).1, None);
+    }
+
+    #[test]
+    fn only_the_first_block_of_a_stream_may_have_pseudo_header_fields() {
+        let on = |stream: u8, block: &[u8]| {
+            let mut frame = frame(1, 4, block);
+            frame[8] = stream;
+            frame
+        };
+        let (get, trailers) = (b"\x82\x84", b"\x00\x01x\x01y");
+        let sound = [on(1, get), on(3, get), on(1, trailers), on(3, trailers), on(5, get)];
+        assert_eq!(feed(&sound, 3).1, None);
+        for block in [&get[..], b"\x00\x01x\x01y\x00\x07:status\x03200"] {
+            assert_eq!(feed(&[&sound[..], &[on(3, block)]].concat(), 3).1, Some((Offence::Trailers, 5)), "{block:?}");
+        }
+        let pieces = [frame(1, 0, &trailers[..3]), frame(9, 4, b"\x01y\x82")];
+        assert_eq!(feed(&[&sound[..], &pieces].concat(), 3).1, Some((Offence::Trailers, 6)));
     }
 
     #[test]
