@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
+use crate::delivery::Desk;
 use crate::proxy::listener::{self, Listening};
 use crate::proxy::pressure::Pressure;
 use crate::proxy::rules::SettingsSlot;
@@ -102,7 +103,7 @@ impl Plane {
     }
 
     /// Starts the admin listener; operators may change things only over loopback.
-    pub(super) fn admin(&self, listener: TcpListener, mutations: bool) -> Result<Server, AppError> {
+    pub(super) fn admin(&self, listener: TcpListener, mutations: bool, delivery: Option<Desk>) -> Result<Server, AppError> {
         let state = AdminState {
             board: self.figures.board.clone(),
             store: Arc::clone(&self.store),
@@ -112,6 +113,7 @@ impl Plane {
             drain: self.drain.subscribe(),
             clock: self.figures.clock,
             mutations,
+            delivery,
         };
         Ok(Server::start(listener, state)?)
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::values;
+use crate::formats::cloudevent::{Era, UnknownEra};
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Report};
 use crate::formats::yaml::tree::Node;
@@ -25,19 +26,7 @@ pub struct Delivery {
     /// Where events are sent, as URLs with `http`.
     pub sinks: Vec<String>,
     /// What keptn event payloads are sent: those of 0.4, 0.6 or 1.x.
-    pub events: EventEra,
-}
-
-/// Whose event payloads are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EventEra {
-    /// keptn 0.2 to 0.4, the seed's.
-    #[default]
-    V04,
-    /// keptn 0.5 to 0.7.
-    V06,
-    /// keptn 0.8 to 1.x.
-    V1,
+    pub events: Era,
 }
 
 /// How an artifact is deployed.
@@ -131,7 +120,7 @@ impl DeliverySpec {
             deployer,
             token_file: self.token_file.as_ref().map(|text| values::located(text, base)),
             sinks: sinks.iter().filter_map(|text| sink(text, report)).collect(),
-            events: self.events.as_ref().map_or(Some(EventEra::default()), |text| era(text, report))?,
+            events: self.events.as_ref().map_or(Some(Era::V0_4), |text| era(text, report))?,
         })
     }
 }
@@ -215,14 +204,11 @@ fn sink(text: &At<String>, report: &Report<'_>) -> Option<String> {
     None
 }
 
-fn era(text: &At<String>, report: &Report<'_>) -> Option<EventEra> {
-    match text.value.as_str() {
-        "0.4" => Some(EventEra::V04),
-        "0.6" => Some(EventEra::V06),
-        "1.x" => Some(EventEra::V1),
-        other => {
-            report.error(&text.place, format!("{other:?} is no release whose events are known"), "write '0.4', '0.6' or '1.x'");
-            None
-        }
+fn era(text: &At<String>, report: &Report<'_>) -> Option<Era> {
+    let era = text.value.parse();
+    if let Err(error) = &era {
+        let error: &UnknownEra = error;
+        report.error(&text.place, format!("{:?}: {error}", text.value), "write '0.4', '0.6' or '1.x'");
     }
+    era.ok()
 }

@@ -190,8 +190,13 @@ pub(super) async fn roll_out(
         return ended(RolloutEnd::Aborted, why);
     }
     let (end, reason) = yard.ground.roll_out(&name, version.clone(), resume).await;
+    let own = |shown: &mut Option<Shown>| {
+        if let Some(shown) = shown {
+            shown.stable = version;
+        }
+    };
     if end == RolloutEnd::Promoted
-        && let Err(why) = yard.show(spot, false, |shown| shown.iter_mut().for_each(|shown| shown.stable = version)).await
+        && let Err(why) = yard.show(spot, false, own).await
     {
         tracing::warn!("{name} shows its new version late: {why}");
     }

@@ -12,9 +12,9 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::delivery::plane::Spot;
+use crate::domain::delivery::shipyard::Mode;
 use crate::domain::delivery::{Shipyard, StageName};
 use crate::domain::version::Name;
-use crate::formats::rigour::Rigour;
 use crate::formats::shipyard;
 
 /// The file that lists the stages.
@@ -192,9 +192,14 @@ pub(super) fn is_label(text: &str) -> bool {
     text.parse::<StageName>().is_ok()
 }
 
+/// Says whether a project is delivered as keptn did.
+pub(super) fn is_keptn(shipyard: &Shipyard) -> bool {
+    shipyard.mode() == Mode::Keptn
+}
+
 fn read_shipyard(name: &Name, file: &str, text: &str, keptn: bool) -> Result<Shipyard, String> {
-    let rigour = if keptn { Rigour::Keptn } else { Rigour::Strict };
-    let read = shipyard::read(file, text, rigour);
+    let mode = if keptn { Mode::Keptn } else { Mode::Strict };
+    let read = shipyard::read(file, text, mode);
     let read = read.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     tracing::debug!(project = %name, "the shipyard was read");
     Ok(read)

@@ -17,7 +17,6 @@ use tokio::sync::Notify;
 
 use crate::delivery::engine::Key;
 use crate::delivery::http as client;
-use crate::delivery::intake::new_id;
 use crate::domain::delivery::{Announcement, Artifact, Outcome, Stage, StageName};
 use crate::domain::gate::Verdict;
 use crate::formats::cloudevent::{self, About, Era, Evaluation, EvaluationResult, Message, Origin};

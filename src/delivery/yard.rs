@@ -92,12 +92,15 @@ impl Yard {
         let Some(launcher) = &self.launcher else { return self.await_report(place).await };
         let left = self.left.borrow_mut().remove(&place);
         let running = match left {
-            Some(mut running) if launcher.is_ready(&mut running).await => running,
-            Some(running) => {
-                launcher.stop(running).await;
-                launcher.start(&place, &deployment.artifact).await?
-            }
             None => launcher.start(&place, &deployment.artifact).await?,
+            Some(mut running) => {
+                if launcher.is_ready(&mut running).await {
+                    running
+                } else {
+                    launcher.stop(running).await;
+                    launcher.start(&place, &deployment.artifact).await?
+                }
+            }
         };
         let (stop, stopped) = oneshot::channel();
         self.housed.borrow_mut().insert(place.clone(), Housed { address: running.address, stop: Some(stop) });
@@ -108,51 +111,37 @@ impl Yard {
     /// Keeps a process up until it is to end.
     async fn keep_up(self: Rc<Self>, place: Place, artifact: Artifact, running: Running, mut stop: oneshot::Receiver<oneshot::Sender<()>>) {
         let Some(launcher) = &self.launcher else { return };
-        let (mut current, port, mut tried) = (Some(running), None, 0);
-        let mut port: Option<u16> = port;
-        loop {
-            let done = match &mut current {
-                Some(running) => {
-                    port = Some(running.address.port());
-                    tokio::select! {
-                        asked = &mut stop => Some(asked.ok()),
-                        status = Launcher::watch(running) => {
-                            let status = status.map_or_else(String::new, |status| format!(" with {status}"));
-                            let Place { project, stage, service, id } = &place;
-                            tracing::warn!("{service} of {project} in {stage} (deployment {id}) ended{status}; it is started again");
-                            None
-                        }
-                    }
-                }
-                None => {
-                    let again = launcher.again(&place, &artifact, port.unwrap_or_default(), tried);
-                    tokio::select! {
-                        asked = &mut stop => Some(asked.ok()),
-                        started = again => {
+        let port = running.address.port();
+        let (mut current, mut tried) = (Some(running), 0);
+        let answer = loop {
+            let Some(running) = &mut current else {
+                tokio::select! {
+                    asked = &mut stop => break asked.ok(),
+                    started = launcher.again(&place, &artifact, port, tried) => match started {
+                        Ok(running) => (current, tried) = (Some(running), 0),
+                        Err(why) => {
                             tried += 1;
-                            match started {
-                                Ok(running) => {
-                                    (current, tried) = (Some(running), 0);
-                                    continue;
-                                }
-                                Err(why) => tracing::warn!("{} is not up again: {why}", place.service),
-                            }
-                            continue;
+                            tracing::warn!("{} is not up again: {why}", place.service);
                         }
-                    }
+                    },
                 }
-            };
-            let Some(answer) = done else {
-                current = None;
                 continue;
             };
-            if let Some(running) = current {
-                launcher.stop(running).await;
+            tokio::select! {
+                asked = &mut stop => break asked.ok(),
+                status = Launcher::watch(running) => {
+                    let status = status.map_or_else(String::new, |status| format!(" with {status}"));
+                    let Place { project, stage, service, id } = &place;
+                    tracing::warn!("{service} of {project} in {stage} (deployment {id}) ended{status}; it is started again");
+                    current = None;
+                }
             }
-            if let Some(answer) = answer {
-                let _ = answer.send(());
-            }
-            return;
+        };
+        if let Some(running) = current {
+            launcher.stop(running).await;
+        }
+        if let Some(answer) = answer {
+            let _ = answer.send(());
         }
     }
 

@@ -16,7 +16,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-pub use era::Era;
+pub use era::{Era, UnknownEra};
 pub use evaluation::{Evaluation, Indicator, Status, Target};
 pub use event::{Event, STRUCTURED, SpecVersion};
 pub use incoming::{
