@@ -2,6 +2,7 @@
 
 pub mod carts;
 pub mod check;
+pub mod delivery;
 pub mod demo;
 pub mod evaluate;
 mod figures;
@@ -38,6 +39,24 @@ enum Command {
     Why(why::WhyArgs),
     /// Makes a token that forces a version for whoever sends it.
     Token(token::TokenArgs),
+    /// Makes a project with its stages.
+    #[command(subcommand)]
+    Create(delivery::Create),
+    /// Makes a service of a project known.
+    #[command(subcommand)]
+    Onboard(delivery::Onboard),
+    /// Adds a test or a gate to a project, a stage or a service.
+    AddResource(delivery::AddResourceArgs),
+    /// Sends an event, such as a new artifact.
+    #[command(subcommand)]
+    Send(delivery::Send),
+    /// Shows projects, or what became of a context.
+    #[command(subcommand)]
+    Get(delivery::Get),
+    /// Lets an artifact into a stage.
+    Approve(delivery::DecideArgs),
+    /// Does not let an artifact into a stage.
+    Deny(delivery::DecideArgs),
     /// Runs rollouts in virtual time through the code that judges real ones.
     Simulate(simulate::SimulateArgs),
     /// Shows the main job with real processes on this machine.
@@ -56,6 +75,13 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Create(what) => delivery::create(&what),
+        Command::Onboard(what) => delivery::onboard(&what),
+        Command::AddResource(args) => delivery::add_resource(&args),
+        Command::Send(what) => delivery::send(&what),
+        Command::Get(what) => delivery::get(&what),
+        Command::Approve(args) => delivery::decide(&args, "approve"),
+        Command::Deny(args) => delivery::decide(&args, "deny"),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Carts(args) => carts::run(&args),
