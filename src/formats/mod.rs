@@ -16,6 +16,7 @@ pub mod metric_values;
 pub mod perfspec;
 pub mod problem;
 pub mod rigour;
+pub mod shipyard;
 pub mod slo;
 pub mod tls;
 pub mod yaml;
