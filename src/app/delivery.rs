@@ -49,6 +49,8 @@ impl Delivering {
             entry,
             keys,
             domain: delivery.domain.clone(),
+            policy: delivery.policy,
+            early_stop: delivery.early_stop,
         };
         let program: PathBuf = std::env::current_exe()?;
         let state = std::path::absolute(&settings.state)?;

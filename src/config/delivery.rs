@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::policy;
+use crate::config::service_spec::PolicySpec;
 use crate::config::values;
+use crate::domain::gate::Policy;
 use crate::formats::cloudevent::{Era, UnknownEra};
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Report};
@@ -13,7 +16,7 @@ use crate::formats::yaml::tree::Node;
 pub const PLACEHOLDERS: [&str; 7] = ["image", "tag", "port", "project", "stage", "service", "portcullis"];
 
 /// How artifacts are delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// The end of the stages' host names: `{service}.{project}-{stage}.{domain}`.
     pub domain: String,
@@ -27,6 +30,10 @@ pub struct Delivery {
     pub sinks: Vec<String>,
     /// What keptn event payloads are sent: those of 0.4, 0.6 or 1.x.
     pub events: Era,
+    /// How rollouts in stages are judged.
+    pub policy: Policy,
+    /// Whether a test ends as soon as the gate has decided.
+    pub early_stop: bool,
 }
 
 /// How an artifact is deployed.
@@ -64,6 +71,8 @@ pub(super) struct DeliverySpec {
     token_file: Option<At<String>>,
     sinks: Option<At<Vec<At<String>>>>,
     events: Option<At<String>>,
+    policy: Option<PolicySpec>,
+    early_stop: Option<At<bool>>,
 }
 
 #[derive(Debug)]
@@ -90,6 +99,8 @@ impl DeliverySpec {
             token_file: fields.text("token_file"),
             sinks: fields.texts("sinks"),
             events: fields.text("events"),
+            policy: fields.get("policy").and_then(|(node, path)| PolicySpec::read_all(node, path, report)),
+            early_stop: fields.boolean("early_stop"),
         };
         if spec.process.is_some() == spec.external.is_some() && !report.has_errors() {
             let hint = "write 'process' with a command, or 'external' where something else deploys";
@@ -120,6 +131,8 @@ impl DeliverySpec {
             deployer,
             token_file: self.token_file.as_ref().map(|text| values::located(text, base)),
             sinks: sinks.iter().filter_map(|text| sink(text, report)).collect(),
+            policy: self.policy.as_ref().map_or(Some(Policy::default()), |spec| policy::compile(spec, report))?,
+            early_stop: self.early_stop.as_ref().is_none_or(|flag| flag.value),
             events: self.events.as_ref().map_or(Some(Era::V0_4), |text| era(text, report))?,
         })
     }

@@ -115,7 +115,7 @@ async fn run_test(
     }
     let shown = yard.of(spot).await.ok_or("the stage has no service")?;
     let setup = yard.ground.setup(spot, &shown)?;
-    let trial = (mode == Mode::Strict && !setup.gates.is_empty()).then(|| Arc::new(Trial::new(&setup.gates, setup.policy.alpha)));
+    let trial = (yard.ground.early_stop && mode == Mode::Strict && !setup.gates.is_empty()).then(|| Arc::new(Trial::new(&setup.gates, setup.policy.alpha)));
     let before = yard.ground.measured(&name, &deployment.name, role);
     let token = forced.then(|| yard.ground.token(&name, &deployment.name));
     let job = Job { workload, script, entry: yard.ground.entry, host: spot.host(&yard.ground.domain), id: name_of(ticket), token, trial };

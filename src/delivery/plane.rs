@@ -16,6 +16,7 @@ use crate::control::setup::{Origin, ServiceSetup};
 use crate::control::status::{Board, ServiceStatus};
 use crate::delivery::projects::GateFile;
 use crate::domain::delivery::{RolloutEnd, StageName};
+use crate::domain::gate::Policy;
 use crate::domain::observation::Window;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Phase, Schedule};
@@ -53,6 +54,10 @@ pub struct Ground {
     pub keys: Keys,
     /// The end of the stages' host names.
     pub domain: String,
+    /// How rollouts in stages are judged.
+    pub policy: Policy,
+    /// Whether a test ends as soon as the gate has decided.
+    pub early_stop: bool,
 }
 
 /// One stage of a service.
@@ -117,6 +122,7 @@ impl Ground {
         let mut setup = (self.make)(service);
         setup.origin = Origin::Delivery;
         setup.stable = shown.stable.clone();
+        setup.policy = self.policy;
         if let Some(schedule) = &shown.schedule {
             setup.schedule = schedule.clone();
         }

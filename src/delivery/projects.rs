@@ -198,11 +198,10 @@ pub(super) fn is_keptn(shipyard: &Shipyard) -> bool {
 }
 
 fn read_shipyard(name: &Name, file: &str, text: &str, keptn: bool) -> Result<Shipyard, String> {
-    let mode = if keptn { Mode::Keptn } else { Mode::Strict };
-    let read = shipyard::read(file, text, mode);
+    let read = if keptn { shipyard::read_keptn(file, text) } else { shipyard::read(file, text) };
     let read = read.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-    tracing::debug!(project = %name, "the shipyard was read");
-    Ok(read)
+    read.notes.iter().for_each(|note| tracing::info!(project = %name, "{note}"));
+    Ok(read.shipyard)
 }
 
 /// Returns the names of the folders in a folder that are labels, in their order; none where there is no folder.
