@@ -102,7 +102,7 @@ pub fn read(flags: Flags<'_>, now: Timestamp) -> Result<Window, WindowError> {
 pub fn timeframe(text: &str) -> Result<SignedDuration, WindowError> {
     let digits = text.strip_suffix('m').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     let number = digits.and_then(|digits| digits.parse::<i64>().ok());
-    let length = number.and_then(|minutes| SignedDuration::try_from_mins(minutes));
+    let length = number.and_then(SignedDuration::try_from_mins);
     length.filter(SignedDuration::is_positive).ok_or_else(|| WindowError::Timeframe(text.chars().take(80).collect()))
 }
 

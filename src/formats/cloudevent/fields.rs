@@ -110,7 +110,7 @@ impl<'v> Fields<'v> {
     /// Returns a text that must be there.
     pub fn required(&self, key: &str, hint: &str) -> Option<String> {
         let text = self.text(key);
-        if text.is_none() && !self.get(key).is_some_and(|value| !value.is_string()) {
+        if text.is_none() && self.get(key).is_none_or(Value::is_string) {
             self.error(key, format!("{key} is missing"), hint);
         }
         text

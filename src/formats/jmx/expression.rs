@@ -122,7 +122,7 @@ impl Parser<'_> {
                 parts.push(self.reference(depth)?);
                 continue;
             }
-            if argument && ((character == ',' && open == 0) || (character == ')' && open == 0)) {
+            if argument && open == 0 && matches!(character, ',' | ')') {
                 break;
             }
             self.skip(character);
