@@ -17,6 +17,7 @@ mod cuts;
 mod encrypted;
 mod endpoints;
 mod exchanges;
+mod fault_list;
 mod faults;
 mod forced;
 mod framing;
