@@ -1,5 +1,5 @@
 //! Looks into header blocks for a path with a fragment, which the parser cuts off without a word (RFC 9113 section 8.3.1 allows
-//! none).
+//! none), and counts their fields, each of which may be a single byte.
 //!
 //! It walks the representations of HPACK (RFC 7541 section 6) without decoding them. Of the dynamic table it must know only
 //! which entries are paths: their values were looked at when they came.
@@ -48,6 +48,15 @@ pub struct PathScan {
     known: VecDeque<bool>,
 }
 
+/// What a block is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether it has a path with a fragment.
+    pub fragment: bool,
+    /// How many fields it has, the pseudo-fields among them.
+    pub fields: usize,
+}
+
 /// A text as it stands in a block.
 struct Text<'a> {
     bytes: &'a [u8],
@@ -65,10 +74,9 @@ impl PathScan {
         self.known.capacity()
     }
 
-    /// Looks through a whole block, and says whether it has a path with a fragment. Of what is malformed the rest is left to the
-    /// parser, which ends the connection.
-    pub fn has_fragment(&mut self, block: &[u8]) -> bool {
-        let (mut rest, mut found) = (block, false);
+    /// Looks through a whole block. Of what is malformed the rest is left to the parser, which ends the connection.
+    pub fn look(&mut self, block: &[u8]) -> Seen {
+        let (mut rest, mut seen) = (block, Seen::default());
         while let Some(first) = rest.first().copied() {
             let (bits, kept) = match first {
                 0x80.. => (7, false),
@@ -76,24 +84,25 @@ impl PathScan {
                 0x20..0x40 => (5, false),
                 _ => (4, false),
             };
-            let Some(index) = integer(&mut rest, bits) else { return found };
+            let Some(index) = integer(&mut rest, bits) else { return seen };
+            seen.fields += usize::from(!matches!(first, 0x20..0x40));
             if matches!(first, 0x80.. | 0x20..0x40) {
                 continue;
             }
             let is_path = if index == 0 {
-                let Some(name) = text(&mut rest) else { return found };
+                let Some(name) = text(&mut rest) else { return seen };
                 name.bytes == if name.coded { NAME_CODED } else { NAME }
             } else {
                 PATHS.contains(&index) || (index > STATIC && self.known.get(index - STATIC - 1) == Some(&true))
             };
-            let Some(value) = text(&mut rest) else { return found };
-            found |= is_path && value.has_hash();
+            let Some(value) = text(&mut rest) else { return seen };
+            seen.fragment |= is_path && value.has_hash();
             if kept {
                 self.known.truncate(MOST_ENTRIES - 1);
                 self.known.push_front(is_path);
             }
         }
-        found
+        seen
     }
 }
 
@@ -173,7 +182,7 @@ mod tests {
 
     fn found(blocks: &[&[&[u8]]]) -> Vec<bool> {
         let mut scan = PathScan::new();
-        blocks.iter().map(|block| scan.has_fragment(&block.concat())).collect()
+        blocks.iter().map(|block| scan.look(&block.concat()).fragment).collect()
     }
 
     #[test]
@@ -203,6 +212,14 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_counted_however_they_are_written_and_sizes_of_the_table_are_none() {
+        let mut scan = PathScan::new();
+        let block = b"\x3f\xe1\x1f\x82\x04\x02/a\x40\x01x\x01y\x00\x01x\x01y\x10\x01x\x01y\xbe\xbe\x20";
+        assert_eq!(scan.look(block), Seen { fragment: false, fields: 7 });
+        assert_eq!(scan.look(&[0xbe; 400]).fields, 400);
+    }
+
+    #[test]
     fn codes_are_walked_as_the_standard_writes_them() {
         // RFC 7541 appendix C.4.1 and C.6.1; none has a '#', and each ends with its padding.
         for coded in [
@@ -220,9 +237,9 @@ mod tests {
         let mut block = b"\x00\x05:path\x84".to_vec();
         block.extend(CODED);
         for end in 0..block.len() {
-            assert!(!PathScan::new().has_fragment(&block[..end]));
+            assert!(!PathScan::new().look(&block[..end]).fragment);
         }
-        assert!(!PathScan::new().has_fragment(b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
-        assert!(!PathScan::new().has_fragment(b"\xff"));
+        assert_eq!(PathScan::new().look(b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), Seen::default());
+        assert_eq!(PathScan::new().look(b"\xff"), Seen::default());
     }
 }
