@@ -24,6 +24,7 @@ mod framing;
 mod grpc;
 mod guards;
 mod http2;
+mod http2_bomb;
 mod http2_floods;
 mod identity;
 mod life;
