@@ -13,4 +13,5 @@ pub mod problem;
 pub mod rigour;
 pub mod slo;
 pub mod tls;
+pub mod validity;
 pub mod yaml;
