@@ -22,6 +22,7 @@ use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
 use crate::delivery::Desk;
+use crate::proxy::certificates::Expiry;
 use crate::proxy::listener::{self, Listening};
 use crate::proxy::pressure::Pressure;
 use crate::proxy::rules::SettingsSlot;
@@ -52,7 +53,7 @@ pub(super) struct Plane {
 impl Plane {
     /// Starts everything; a worker that cannot go on is a wish to end.
     pub(super) fn start(settings: &Settings, given: Given, wishes: &Sender<Wish>) -> Result<Self, AppError> {
-        let Given { doors, store, shares, own, access, dropped } = given;
+        let Given { doors, expiries, store, shares, own, access, dropped } = given;
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
         routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
@@ -98,7 +99,8 @@ impl Plane {
             };
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads: Arc::default(), clock };
+        let reloads = Arc::default();
+        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads, certificates: expiries, clock };
         Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller, keeper })
     }
 
@@ -147,6 +149,8 @@ impl Plane {
 pub(super) struct Given {
     /// What is particular to each listener.
     pub(super) doors: Vec<DoorSetup>,
+    /// When the listeners' certificates expire.
+    pub(super) expiries: Vec<Expiry>,
     /// What was decided.
     pub(super) store: Arc<ServiceStore>,
     /// Each worker's sockets.

@@ -57,6 +57,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
     let given = Given {
         doors,
+        expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
         store: Arc::new(opened.store),
         shares: sockets.for_workers(settings.workers)?,
         own: addresses.listen.iter().copied().chain([addresses.admin]).collect(),

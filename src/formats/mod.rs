@@ -19,4 +19,5 @@ pub mod rigour;
 pub mod shipyard;
 pub mod slo;
 pub mod tls;
+pub mod validity;
 pub mod yaml;

@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use crate::oracle::telling;
+use crate::process::{self, Running};
 use crate::support::client::{Client, End};
 use crate::support::frames::{self, Event, block, frame, headers};
 use crate::support::proxy::{self, Proxy};
@@ -236,6 +237,34 @@ fn new_certificates_are_for_new_connections_and_bad_ones_for_none() {
     assert!(problem.contains("a.key"), "{problem}");
     assert!(!certificates.refresh().unwrap(), "it is complained about once");
     assert_eq!(shown(), second);
+}
+
+#[test]
+fn the_program_tells_when_the_first_certificate_in_use_expires() {
+    let authority = Authority::new();
+    let sign = |stem: &str, year: i32| {
+        let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::new(vec!["a.test".to_owned()]).unwrap());
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        fs::write(authority.file(&format!("{stem}.pem")), authority.certify(params, &key)).unwrap();
+        fs::write(authority.file(&format!("{stem}.key")), key.serialize_pem()).unwrap();
+        format!("{{chain: {stem}.pem, key: {stem}.key}}")
+    };
+    let (a, b, c) = (sign("a", 2060), sign("b", 2032), sign("c", 2040));
+    let text = format!(
+        "listen:\n  - {{address: \"127.0.0.1:0\", tls: {{certificates: [{a}, {b}]}}}}\n  - {{address: \"127.0.0.1:0\", tls: {{certificates: [{c}]}}}}\n\
+         admin: 127.0.0.1:0\nstate: state\nservices: [{{name: carts, stable: {{version: v1, endpoints: [\"127.0.0.1:1\"]}}}}]\n"
+    );
+    fs::write(authority.file("portcullis.yaml"), text).unwrap();
+    let program = Running::start(&["run", authority.file("portcullis.yaml").to_str().unwrap()]);
+    let admin = program.address("admin on http://");
+    let expiry = || {
+        let text = process::request(admin, "GET /metrics", "");
+        text.lines().find_map(|line| line.strip_prefix("portcullis_certificate_expiry_timestamp_seconds ")).map(str::to_owned)
+    };
+    assert_eq!(expiry().as_deref(), Some("1956528000"), "1 January 2032");
+    // Replaced while it runs, so that the one of 2040 is the first.
+    sign("b", 2050);
+    eventually("the new certificate is in use", || (expiry().as_deref() == Some("2208988800")).then_some(()));
 }
 
 #[test]

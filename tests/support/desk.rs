@@ -111,6 +111,7 @@ impl Desk {
             access_log_dropped: None,
             pressure: Arc::default(),
             reloads: Arc::default(),
+            certificates: Vec::new(),
             clock,
         })
         .unwrap();

@@ -136,6 +136,7 @@ impl Desk {
             access_log_dropped: None,
             pressure: Arc::default(),
             reloads: Arc::default(),
+            certificates: Vec::new(),
             clock,
         };
         let (drain, draining) = watch::channel(false);

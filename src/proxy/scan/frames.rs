@@ -5,6 +5,7 @@
 
 use crate::proxy::scan::floods::{Budget, Flood};
 use crate::proxy::scan::paths::PathScan;
+use crate::proxy::settings::MAX_FIELDS;
 
 /// Why a connection must end although its parser finds nothing wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,9 @@ const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const WITH_PRIORITY: u8 = 0x20;
+
+/// The pseudo-fields that a request may have beside its fields (RFC 9113 section 8.3.1, RFC 8441 section 4).
+const PSEUDO_FIELDS: usize = 5;
 
 /// The most of a block that is looked at: more than the parser takes.
 const MOST_FIELDS: usize = 64 * 1024;
@@ -246,6 +250,8 @@ impl FrameScan {
             }
             if found.pseudo && self.trails {
                 return Err(Offence::Trailers);
+            if found.fields > MAX_FIELDS + PSEUDO_FIELDS {
+                return self.budget.spend(Flood::Fields).map_err(Offence::Flood);
             }
         }
         Ok(())
@@ -287,6 +293,7 @@ mod tests {
             (Flood::Reset, frame(3, 0, &[0; 4])),
             (Flood::Continuation, frame(9, 0, b"x")),
             (Flood::Unknown, frame(0x42, 0, b"xyz")),
+            (Flood::Fields, frame(1, 4, &[0xbe; MAX_FIELDS + PSEUDO_FIELDS + 1])),
         ] {
             let frames = vec![frame; 2000];
             for pieces in [1, 2, 7, 1000] {
@@ -301,6 +308,7 @@ mod tests {
         let mut frames = Vec::new();
         for _ in 0..5000 {
             frames.extend([frame(6, 1, &[0; 8]), frame(4, 1, &[]), frame(8, 0, &[0, 1, 0, 0])]);
+            frames.extend([frame(1, 4, &[0xbe; MAX_FIELDS + PSEUDO_FIELDS])]);
             frames.extend([frame(1, 4, b"head"), frame(0, 0, b"data"), frame(0, 1, b""), frame(3, 0, &[0; 4]), frame(6, 0, &[0; 8])]);
         }
         assert_eq!(feed(&frames, 1000).1, None);

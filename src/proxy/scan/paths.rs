@@ -1,5 +1,5 @@
 //! Looks into header blocks for what the parser drops without a word: a path's fragment, of which RFC 9113 section 8.3.1 allows
-//! none, and pseudo-header fields where section 8.1 allows none.
+//! none, and pseudo-header fields where section 8.1 allows none; and counts their fields, each of which may be a single byte.
 //!
 //! It walks the representations of HPACK (RFC 7541 section 6) without decoding them. Of the dynamic table it must know only what
 //! its entries' names are: their values were looked at when they came.
@@ -60,6 +60,8 @@ pub struct Found {
     pub fragment: bool,
     /// A pseudo-header field.
     pub pseudo: bool,
+    /// So many fields, the pseudo-fields among them.
+    pub fields: usize,
 }
 
 /// What matters of a name.
@@ -102,6 +104,7 @@ impl PathScan {
             if matches!(first, 0x20..0x40) {
                 continue;
             }
+            found.fields += 1;
             let is_literal = first < 0x80;
             let name = if index == 0 && is_literal {
                 let Some(name) = text(&mut rest) else { return found };
@@ -266,6 +269,14 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_counted_however_they_are_written_and_sizes_of_the_table_are_none() {
+        let mut scan = PathScan::new();
+        let block = b"\x3f\xe1\x1f\x82\x04\x02/a\x40\x01x\x01y\x00\x01x\x01y\x10\x01x\x01y\xbe\xbe\x20";
+        assert_eq!(scan.look(block), Seen { fragment: false, fields: 7 });
+        assert_eq!(scan.look(&[0xbe; 400]).fields, 400);
+    }
+
+    #[test]
     fn codes_are_walked_as_the_standard_writes_them() {
         // RFC 7541 appendix C.4.1 and C.6.1; none has a '#', and each ends with its padding.
         for coded in [
@@ -285,7 +296,7 @@ mod tests {
         for end in 0..block.len() {
             assert!(!PathScan::new().look(&block[..end]).fragment);
         }
-        assert!(!PathScan::new().look(b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").fragment);
-        assert!(!PathScan::new().look(b"\xff").fragment);
+        assert_eq!(PathScan::new().look(b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), Found::default());
+        assert_eq!(PathScan::new().look(b"\xff"), Found::default());
     }
 }
