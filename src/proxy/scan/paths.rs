@@ -272,7 +272,7 @@ mod tests {
     fn fields_are_counted_however_they_are_written_and_sizes_of_the_table_are_none() {
         let mut scan = PathScan::new();
         let block = b"\x3f\xe1\x1f\x82\x04\x02/a\x40\x01x\x01y\x00\x01x\x01y\x10\x01x\x01y\xbe\xbe\x20";
-        assert_eq!(scan.look(block), Seen { fragment: false, fields: 7 });
+        assert_eq!(scan.look(block), Found { fragment: false, pseudo: true, fields: 7 });
         assert_eq!(scan.look(&[0xbe; 400]).fields, 400);
     }
 
