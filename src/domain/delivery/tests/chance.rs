@@ -71,7 +71,7 @@ impl Chaos {
 
     /// Answers an effect, well or badly; a write is done or fails.
     fn answer(&mut self, effect: Effect, how: u8) {
-        let good = how % 4 != 0;
+        let good = !how.is_multiple_of(4);
         let why = || "chance".to_owned();
         let event = match effect {
             Effect::Persist { number, record, .. } if good => {
@@ -87,7 +87,7 @@ impl Chaos {
             Effect::CheckHealth { ticket, .. } => Event::Unhealthy(ticket, why()),
             Effect::Switch { ticket, .. } if good => Event::Switched(ticket),
             Effect::Switch { ticket, .. } => Event::SwitchFailed(ticket, why()),
-            Effect::Test { ticket, .. } if how % 8 == 0 => Event::TestLost(ticket, why()),
+            Effect::Test { ticket, .. } if how.is_multiple_of(8) => Event::TestLost(ticket, why()),
             Effect::Test { ticket, stage, deployment, .. } => {
                 let shipyard = self.machine.shipyard();
                 if good && (shipyard.mode() == Mode::Keptn || shipyard.stage(&stage).unwrap().gate == Gate::None) {
@@ -150,7 +150,7 @@ impl Chaos {
                 self.give(Event::Tick);
             }
             13 if how < 40 => {
-                let stage = (how % 2 == 0).then(|| "staging".parse().unwrap());
+                let stage = how.is_multiple_of(2).then(|| "staging".parse().unwrap());
                 self.give(Event::Abort { stage, actor: "chance".to_owned(), reason: "chance".to_owned() });
             }
             14 if how < 60 => self.kill(),

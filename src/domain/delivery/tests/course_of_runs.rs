@@ -289,6 +289,22 @@ fn a_run_that_outlives_no_process_is_given_up() {
 }
 
 #[test]
+fn an_answer_to_an_earlier_attempt_is_not_taken_for_one_to_the_last() {
+    let mut machine = begun(seed(Mode::Strict));
+    let now = Timestamp::ZERO;
+    let deploy = |effect: &Effect| matches!(effect, Effect::Deploy { .. });
+    let old = until(&mut machine, now, arrival("0.8.1"), deploy);
+    let mut machine = Delivery::restore(machine.record().clone(), seed(Mode::Strict), Deadlines::default());
+    let new = until(&mut machine, now, Event::Restored, deploy);
+    assert_eq!((new.run, new.attempt), (old.run, old.attempt + 1));
+    for answer in [Event::Deployed(old), Event::DeployFailed(old, "late".to_owned())] {
+        assert_eq!(machine.handle(now, answer), []);
+    }
+    assert_eq!(machine.record().lanes[0].run.as_ref().unwrap().phase, Phase::Deploying);
+    until(&mut machine, now, Event::Deployed(new), |effect| matches!(effect, Effect::CheckHealth { .. }));
+}
+
+#[test]
 fn a_stage_that_the_shipyard_no_longer_has_keeps_what_is_live_and_tries_nothing_more() {
     let mut world = World::new(seed(Mode::Strict), Script::default());
     world.send("0.8.1");

@@ -34,7 +34,7 @@ fn everywhere(shipyard: &Shipyard, script: &Script, wanted: Ends<'_>) -> usize {
             let kills = vec![first];
             ends_well(&walk(shipyard, script, kills.clone()), wanted, &kills);
             // The second one strikes while the first is taken up again, and some way on.
-            for after in [1, 3, 8] {
+            for after in [1, 6] {
                 let kills = vec![first, Kill { at: at + after, done: !done, traffic_outlives }];
                 ends_well(&walk(shipyard, script, kills.clone()), wanted, &kills);
                 walks += 1;
@@ -42,7 +42,7 @@ fn everywhere(shipyard: &Shipyard, script: &Script, wanted: Ends<'_>) -> usize {
             walks += 1;
         }
     }
-    assert!(walks > 16 * 25, "only {walks} walks");
+    assert!(walks > 12 * 25, "only {walks} walks");
     walks
 }
 
