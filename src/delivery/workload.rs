@@ -51,7 +51,7 @@ pub(super) async fn run(job: Job, mut stop: watch::Receiver<bool>) -> Result<Tes
     let properties = job.workload.script_properties(&url, &job.workload.test_name(&job.id));
     let script = read(&job, &properties)?;
     let planned: u64 = script.groups.iter().filter_map(Group::requests).sum();
-    let (mut requests, mut errors, mut total) = (0, 0, Duration::ZERO);
+    let (mut requests, mut errors, mut answered, mut total) = (0, 0, 0_u32, Duration::ZERO);
     let decided = Arc::new(AtomicBool::new(false));
     for group in &script.groups {
         let (over, mut is_over) = watch::channel(false);
@@ -74,20 +74,31 @@ pub(super) async fn run(job: Job, mut stop: watch::Receiver<bool>) -> Result<Tes
         let _ = counters.set(Arc::clone(run.counters()));
         tokio::select! {
             () = run.wait() => {}
-            _ = is_over.wait_for(|over| *over) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = turned(&mut is_over) => {}
+            () = turned(&mut stop) => {}
         }
         let latency = run.counters().latency();
         let seen = run.stop(GRACE).await;
         requests += seen.sent;
         errors += seen.errors();
-        total += latency.map_or(Duration::ZERO, |latency| latency.mean.saturating_mul(u32::try_from(latency.count).unwrap_or(u32::MAX)));
+        if let Some(latency) = latency {
+            let count = u32::try_from(latency.count).unwrap_or(u32::MAX);
+            answered = answered.saturating_add(count);
+            total += latency.mean.saturating_mul(count);
+        }
         if decided.load(Ordering::Relaxed) || *stop.borrow() {
             break;
         }
     }
-    let average = total.checked_div(u32::try_from(requests).unwrap_or(u32::MAX)).unwrap_or_default();
+    let average = total.checked_div(answered).unwrap_or_default();
     Ok(report(&job, Sums { planned, requests, errors, average }, decided.load(Ordering::Relaxed)))
+}
+
+/// Waits until a flag turns true; for ever where nobody can turn it any more.
+async fn turned(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// What a run came to.
@@ -143,7 +154,9 @@ fn plan(group: &Group, job: &Job, url: &TestUrl) -> Result<Plan, String> {
 }
 
 fn request(sampler: &jmx::Sampler, group: &Group, thread: u32, job: &Job, url: &TestUrl) -> Result<Request, String> {
-    if (sampler.url.host.as_str(), sampler.url.port) != (url.host.as_str(), url.port) {
+    // The published health check names no port: inside a cluster a service has the usual one, and here it has its own.
+    let usual = sampler.url.scheme.port();
+    if sampler.url.host != url.host || ![url.port, usual].contains(&sampler.url.port) {
         let (host, port) = (&sampler.url.host, sampler.url.port);
         return Err(format!("{:?} is sent to {host}:{port} and not to the service under test; use ${{__P(SERVER_URL)}}", sampler.name));
     }
