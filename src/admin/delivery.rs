@@ -107,7 +107,8 @@ pub async fn deliver(
     request: Request,
 ) -> Result<Response, Problem> {
     let Sent { image, tag, stage, retry, actor } = read(request).await?;
-    let artifact = Artifact::new(&image, tag.as_deref()).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let artifact =
+        Artifact::new(&image, tag.as_deref()).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let (project, service, actor) = (name(&project)?, name(&service)?, actor_of(actor)?);
     ask(&state, Ask::Deliver { project, service, stage, artifact, context: None, retry, actor }, StatusCode::ACCEPTED).await
 }
@@ -192,7 +193,8 @@ async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Pro
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON; send Content-Type: application/json"));
     }
     let bytes = whole(request).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body cannot be read: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body cannot be read: {error}")))
 }
 
 /// Reads a body that may be left out.
@@ -206,9 +208,9 @@ fn name(text: &str) -> Result<Name, Problem> {
 }
 
 fn spotted(project: &str, service: &str, stage: &str) -> Result<Spotted, Problem> {
-    let stage = stage.parse().map_err(|error: crate::domain::delivery::shipyard::InvalidStageName| {
-        Problem::new(StatusCode::NOT_FOUND, error.to_string())
-    })?;
+    let stage = stage
+        .parse()
+        .map_err(|error: crate::domain::delivery::shipyard::InvalidStageName| Problem::new(StatusCode::NOT_FOUND, error.to_string()))?;
     Ok(Spotted { project: name(project)?, service: name(service)?, stage })
 }
 

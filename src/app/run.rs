@@ -138,7 +138,9 @@ impl Restart {
                 Ok(Wish::Fail) => return Err(AppError::Run(io::Error::other("a worker stopped"))),
                 // Its thread lives as long as the sender.
                 Ok(Wish::Reload) => drop(self.ask.send(())),
-                Ok(Wish::HandOver) if !self.may_succeed => tracing::error!("a process that follows its standard input, or delivers artifacts, has no successor"),
+                Ok(Wish::HandOver) if !self.may_succeed => {
+                    tracing::error!("a process that follows its standard input, or delivers artifacts, has no successor")
+                }
                 Ok(Wish::HandOver) if trying => tracing::warn!("a successor is being started already"),
                 Ok(Wish::HandOver) => {
                     trying = true;

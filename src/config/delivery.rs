@@ -213,7 +213,11 @@ fn sink(text: &At<String>, report: &Report<'_>) -> Option<String> {
     if url.is_some_and(|url| url.scheme_str() == Some("http") && url.authority().is_some()) {
         return Some(text.value.clone());
     }
-    report.error(&text.place, format!("{:?} is no place to send events to", text.value), "write a URL such as http://127.0.0.1:8088/events");
+    report.error(
+        &text.place,
+        format!("{:?} is no place to send events to", text.value),
+        "write a URL such as http://127.0.0.1:8088/events",
+    );
     None
 }
 

@@ -153,7 +153,9 @@ impl Controller {
         let is_others = |service: &Service| service.setup().origin != origin;
         let taken = |name: &Name| self.services.iter().any(|service| is_others(service) && service.setup().name == *name);
         if let Some(name) = wanted.iter().map(|wanted| &wanted.setup.name).find(|name| taken(name)) {
-            return Err(CommandError::Conflict(format!("there is a service {name} already that comes from elsewhere; choose another name")));
+            return Err(CommandError::Conflict(format!(
+                "there is a service {name} already that comes from elsewhere; choose another name"
+            )));
         }
         let (mut mine, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.services).into_iter().partition(|service| !is_others(service));
         let ended = reconfigure::end(&mut mine, &wanted, actor, now, &mut self.world);

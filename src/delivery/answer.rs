@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::config::delivery::Deployer;
-use crate::delivery::engine::{Engine, Key, Line};
+use crate::delivery::engine::{Engine, Line};
 use crate::delivery::intake::{self, Meant};
 use crate::delivery::message::{Ask, Envelope, Problem, Spotted};
-use crate::delivery::plane::{Shown, Spot};
+use crate::delivery::plane::Shown;
 use crate::delivery::projects::{self, GateFile};
+use crate::delivery::spot::{Key, Spot};
 use crate::domain::delivery::{Artifact, Event, Lane, StageName};
 use crate::domain::version::{Name, Version};
 use crate::formats::jmeter_conf;
@@ -68,7 +69,9 @@ impl Engine {
             let taken = self.spots().into_iter().find(|other| other.name().is_ok_and(|other| other == name));
             if let Some(other) = taken {
                 let (project, stage) = (other.project, other.stage);
-                return Err(Problem::Conflict(format!("{name} is the host of stage {stage} of project {project} already; choose another name")));
+                return Err(Problem::Conflict(format!(
+                    "{name} is the host of stage {stage} of project {project} already; choose another name"
+                )));
             }
             hosts.push(spot.host(&self.settings.domain));
         }
@@ -96,7 +99,8 @@ impl Engine {
     /// Checks a file whose meaning is known by its name, before it takes the place of another one.
     fn check(&self, project: &Name, uri: &str, content: &[u8]) -> Result<(), String> {
         let text = || std::str::from_utf8(content).map_err(|_| format!("{uri} is not UTF-8"));
-        let told = |problems: Vec<crate::formats::problem::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let told =
+            |problems: Vec<crate::formats::problem::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let name = uri.rsplit('/').next().unwrap_or(uri);
         if name == "perfspec.json" {
             let folder = tempfile_in(project).map_err(|error| format!("{uri} cannot be checked: {error}"))?;
@@ -241,8 +245,7 @@ impl Engine {
             json!({"service": key.1, "idle": line.machine.is_idle(), "stages": stages})
         };
         let project = |name: &Name| {
-            let services: Vec<Value> =
-                self.lines.iter().filter(|(key, _)| key.0 == *name).map(|(key, line)| service(key, line)).collect();
+            let services: Vec<Value> = self.lines.iter().filter(|(key, _)| key.0 == *name).map(|(key, line)| service(key, line)).collect();
             json!({"project": name, "services": services})
         };
         json!({"projects": self.projects.keys().map(project).collect::<Vec<_>>()})

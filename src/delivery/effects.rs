@@ -8,8 +8,9 @@ use tokio::sync::watch;
 
 use crate::delivery::evaluation;
 use crate::delivery::http;
-use crate::delivery::plane::{Shown, Spot};
+use crate::delivery::plane::Shown;
 use crate::delivery::projects::GateFile;
+use crate::delivery::spot::Spot;
 use crate::delivery::trial::Trial;
 use crate::delivery::workload::{self, Job};
 use crate::delivery::yard::{Seen, Yard};
@@ -105,7 +106,8 @@ async fn run_test(
     let Some(script) = script else {
         let missing = format!("there is no {}; add it with: portcullis add-resource", workload.script);
         // The original skips a test without a script and counts it as passed.
-        let skipped = || crate::domain::delivery::TestReport { passed: true, stopped_early: false, requests: 0, errors: 0, reason: missing.clone() };
+        let skipped =
+            || crate::domain::delivery::TestReport { passed: true, stopped_early: false, requests: 0, errors: 0, reason: missing.clone() };
         return if mode == Mode::Keptn { Ok(skipped()) } else { Err(missing) };
     };
     let version = yard.version(spot, deployment).ok_or("it is not up")?;
@@ -115,7 +117,8 @@ async fn run_test(
     }
     let shown = yard.of(spot).await.ok_or("the stage has no service")?;
     let setup = yard.ground.setup(spot, &shown)?;
-    let trial = (yard.ground.early_stop && mode == Mode::Strict && !setup.gates.is_empty()).then(|| Arc::new(Trial::new(&setup.gates, setup.policy.alpha)));
+    let trial = (yard.ground.early_stop && mode == Mode::Strict && !setup.gates.is_empty())
+        .then(|| Arc::new(Trial::new(&setup.gates, setup.policy.alpha)));
     let before = yard.ground.measured(&name, &deployment.name, role);
     let token = forced.then(|| yard.ground.token(&name, &deployment.name));
     let job = Job { workload, script, entry: yard.ground.entry, host: spot.host(&yard.ground.domain), id: name_of(ticket), token, trial };
@@ -143,7 +146,9 @@ async fn grade(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment
         // G1 of the compatibility rules.
         return Ok(match mode {
             Mode::Keptn => (Verdict::Pass, format!("{why}, which the original takes for a pass")),
-            Mode::Strict => (Verdict::Inconclusive, format!("{why}; add perfspec/perfspec.json or slo.yaml, or write 'gate: none' in the shipyard")),
+            Mode::Strict => {
+                (Verdict::Inconclusive, format!("{why}; add perfspec/perfspec.json or slo.yaml, or write 'gate: none' in the shipyard"))
+            }
         });
     };
     let version = yard.version(spot, deployment).ok_or("it is not up any more")?;
@@ -163,21 +168,17 @@ async fn grade(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment
 }
 
 /// Moves the traffic to a candidate by a rollout under the gates.
-pub(super) async fn roll_out(
-    yard: &Yard,
-    spot: &Spot,
-    ticket: Ticket,
-    deployment: &Deployment,
-    schedule: Schedule,
-    resume: bool,
-) -> Event {
+pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment, schedule: Schedule, resume: bool) -> Event {
     let ended = |end, reason| Event::RolloutEnded { ticket, end, reason };
     let (Ok(name), Some(version)) = (spot.name(), yard.version(spot, deployment)) else {
         return ended(RolloutEnd::Aborted, "the candidate is not up".to_owned());
     };
     let gate = yard.projects.gate(spot);
     if gate.is_none() {
-        return ended(RolloutEnd::Aborted, format!("there is no gate file for {} in {}, so nothing could judge it", spot.service, spot.stage));
+        return ended(
+            RolloutEnd::Aborted,
+            format!("there is no gate file for {} in {}, so nothing could judge it", spot.service, spot.stage),
+        );
     }
     // The gates or the plan may be others than when the stage was switched; a rollout that is under way keeps its own.
     let anew = !resume;

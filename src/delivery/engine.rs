@@ -13,10 +13,11 @@ use tokio::task::LocalSet;
 use crate::config::delivery::{Delivery as Settings, Deployer};
 use crate::delivery::effects;
 use crate::delivery::message::Asked;
-use crate::delivery::plane::{Ground, Spot};
+use crate::delivery::plane::Ground;
 use crate::delivery::process::Launcher;
 use crate::delivery::projects::{Project, Projects};
 use crate::delivery::sinks::Sinks;
+use crate::delivery::spot::{Key, Spot};
 use crate::delivery::yard::Yard;
 use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Record, Ticket};
 use crate::domain::version::Name;
@@ -42,9 +43,6 @@ pub struct Parts {
     /// The process's clock.
     pub clock: Clock,
 }
-
-/// A project and a service in it.
-pub(super) type Key = (Name, Name);
 
 /// The delivery of one service.
 pub(super) struct Line {
@@ -240,9 +238,7 @@ impl Engine {
                 let (stop, stopped) = watch::channel(false);
                 self.tests.retain(|_, stop| !stop.is_closed());
                 self.tests.insert((key.clone(), ticket), stop);
-                self.begin(key, async move {
-                    effects::test(&yard, &spot, ticket, (&deployment, &strategy, forced), mode, stopped).await
-                });
+                self.begin(key, async move { effects::test(&yard, &spot, ticket, (&deployment, &strategy, forced), mode, stopped).await });
             }
             Effect::StopTest { ticket, .. } => {
                 if let Some(stop) = self.tests.remove(&(key.clone(), ticket)) {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use crate::delivery::message::Envelope;
-use crate::delivery::plane::Spot;
+use crate::delivery::spot::Spot;
 use crate::domain::delivery::{Artifact, StageName};
 use crate::domain::version::Name;
 use crate::formats::cloudevent::{self, Incoming, Limits, SIGNATURE, Subject};
@@ -37,7 +37,8 @@ pub(super) fn authorise(envelope: &Envelope, token: Option<&[u8]>) -> Result<(),
     if known || signed {
         return Ok(());
     }
-    Err("the event is neither signed with the token nor accompanied by it: send Authorization: Bearer, x-token, or X-Keptn-Signature".to_owned())
+    Err("the event is neither signed with the token nor accompanied by it: send Authorization: Bearer, x-token, or X-Keptn-Signature"
+        .to_owned())
 }
 
 /// Reads an event.

@@ -16,6 +16,7 @@ mod plane;
 mod process;
 mod projects;
 mod sinks;
+mod spot;
 mod trial;
 mod workload;
 mod yard;

@@ -15,7 +15,8 @@ use crate::control::command::{Accepted, Command, CommandError, Commands, Wanted}
 use crate::control::setup::{Origin, ServiceSetup};
 use crate::control::status::{Board, ServiceStatus};
 use crate::delivery::projects::GateFile;
-use crate::domain::delivery::{RolloutEnd, StageName};
+use crate::delivery::spot::Spot;
+use crate::domain::delivery::RolloutEnd;
 use crate::domain::gate::Policy;
 use crate::domain::observation::Window;
 use crate::domain::outcome::Role;
@@ -58,31 +59,6 @@ pub struct Ground {
     pub policy: Policy,
     /// Whether a test ends as soon as the gate has decided.
     pub early_stop: bool,
-}
-
-/// One stage of a service.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Spot {
-    pub(super) project: Name,
-    pub(super) service: Name,
-    pub(super) stage: StageName,
-}
-
-impl Spot {
-    /// Returns the name of the stage's service in the data plane.
-    ///
-    /// # Errors
-    ///
-    /// Fails when it would have more than 63 characters.
-    pub(super) fn name(&self) -> Result<Name, String> {
-        let text = format!("{}.{}-{}", self.service, self.project, self.stage);
-        text.parse().map_err(|_| format!("{text:?} is longer than the 63 characters of a service's name; shorten project, stage or service"))
-    }
-
-    /// Returns the host name of the stage.
-    pub(super) fn host(&self, domain: &str) -> String {
-        format!("{}.{}-{}.{domain}", self.service, self.project, self.stage)
-    }
 }
 
 /// What the data plane has of a stage.
@@ -165,8 +141,7 @@ impl Ground {
         let of_it =
             |status: Option<ServiceStatus>| status?.rollout.filter(|rollout| rollout.id > past && rollout.canary.name == version.name);
         if !begun {
-            let start =
-                Command::Start { service: name.clone(), canary: Box::new(version.clone()), retry: true, actor: ACTOR.to_owned() };
+            let start = Command::Start { service: name.clone(), canary: Box::new(version.clone()), retry: true, actor: ACTOR.to_owned() };
             if let Err(error) = self.command(start).await {
                 return (RolloutEnd::Aborted, format!("the rollout does not begin: {error}"));
             }

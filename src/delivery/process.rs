@@ -89,12 +89,7 @@ pub(super) struct Launcher {
 impl Launcher {
     /// `home` is the state folder; the logs of the processes are kept in it.
     pub(super) fn new(settings: ProcessDeployer, home: &Path, program: &Path) -> Self {
-        Self {
-            settings,
-            home: home.display().to_string(),
-            logs: home.join("logs"),
-            program: program.display().to_string(),
-        }
+        Self { settings, home: home.display().to_string(), logs: home.join("logs"), program: program.display().to_string() }
     }
 
     /// Starts the artifact and waits until it is ready. Dropping the future stops what was begun.

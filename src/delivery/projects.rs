@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::delivery::plane::Spot;
+use crate::delivery::spot::Spot;
 use crate::domain::delivery::shipyard::Mode;
 use crate::domain::delivery::{Shipyard, StageName};
 use crate::domain::version::Name;
@@ -30,10 +30,7 @@ pub(super) enum GateFile {
     /// `perfspec/perfspec.json` or `perfspec.json`.
     Perfspec(PathBuf),
     /// `slo.yaml` with its `sli.yaml`.
-    Slo {
-        slo: PathBuf,
-        sli: Option<PathBuf>,
-    },
+    Slo { slo: PathBuf, sli: Option<PathBuf> },
 }
 
 impl GateFile {

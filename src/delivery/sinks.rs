@@ -1,11 +1,11 @@
 //! Tells other systems what happened, in keptn's events: by a task of its own, again and again until they take it, and never in the
 //! way of a decision.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::net::ToSocketAddrs;
 use std::rc::Rc;
-use std::cell::RefCell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use serde_json::Map;
 use tokio::sync::Notify;
 
-use crate::delivery::engine::Key;
 use crate::delivery::http as client;
+use crate::delivery::spot::Key;
 use crate::domain::delivery::{Announcement, Artifact, Outcome, Stage, StageName};
 use crate::domain::gate::Verdict;
 use crate::formats::cloudevent::{self, About, Era, Evaluation, EvaluationResult, Message, Origin};

@@ -112,11 +112,8 @@ struct Sums {
 fn report(job: &Job, sums: Sums, stopped_early: bool) -> TestReport {
     let Sums { planned, requests, errors, average } = sums;
     let workload = &job.workload;
-    let limits = Limits {
-        functional: workload.allows_no_error(),
-        error_rate: workload.accepted_error_rate,
-        average: workload.average_limit,
-    };
+    let limits =
+        Limits { functional: workload.allows_no_error(), error_rate: workload.accepted_error_rate, average: workload.average_limit };
     let figures = format!("{requests} requests, {errors} errors, {} ms on average", average.as_millis());
     let decided = job.trial.as_ref().and_then(|trial| trial.decided());
     let (passed, reason) = match (limits.judge(requests, errors, average), decided) {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::config::delivery::Deployer;
-use crate::delivery::plane::{Ground, Shown, Spot};
+use crate::delivery::plane::{Ground, Shown};
 use crate::delivery::process::{Launcher, Place, Running};
 use crate::delivery::projects::Projects;
+use crate::delivery::spot::Spot;
 use crate::domain::delivery::{Artifact, Deployment};
 use crate::domain::observation::Window;
 use crate::domain::outcome::Role;
@@ -65,12 +66,7 @@ impl Yard {
 
     /// Returns which deployment of a stage is meant.
     pub(super) fn place(spot: &Spot, deployment: &Deployment) -> Place {
-        Place {
-            project: spot.project.to_string(),
-            stage: spot.stage.to_string(),
-            service: spot.service.to_string(),
-            id: deployment.id,
-        }
+        Place { project: spot.project.to_string(), stage: spot.stage.to_string(), service: spot.service.to_string(), id: deployment.id }
     }
 
     /// Returns a deployment as a version, where it is up.

@@ -116,8 +116,17 @@ impl Desk {
         })
         .unwrap();
         let (drain, draining) = watch::channel(false);
-        let state =
-            AdminState { board, store, commands, exposition, routes: routes.clone(), drain: draining.clone(), clock, mutations: true, delivery: None };
+        let state = AdminState {
+            board,
+            store,
+            commands,
+            exposition,
+            routes: routes.clone(),
+            drain: draining.clone(),
+            clock,
+            mutations: true,
+            delivery: None,
+        };
         let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
         Self {
             routes,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use http::Method;
 
-use crate::cli::delivery::{Undone, end};
+use crate::cli::delivery::outcome::{Undone, end};
 use crate::cli::remote::{Remote, USUAL};
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
@@ -87,7 +87,10 @@ pub(super) fn below(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, Undone> {
             let uri = path.strip_prefix(folder).ok().and_then(Path::to_str).unwrap_or_default().to_owned();
             found.push((uri, read(&path)?));
             if found.len() > MOST {
-                return Err(Undone::Here(format!("{} holds more than {MOST} files; name the folder with the tests and gates", folder.display())));
+                return Err(Undone::Here(format!(
+                    "{} holds more than {MOST} files; name the folder with the tests and gates",
+                    folder.display()
+                )));
             }
         }
     }

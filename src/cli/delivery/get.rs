@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::delivery::{Undone, end, list, story, text};
+use crate::cli::delivery::outcome::{Undone, end, list, text};
+use crate::cli::delivery::story;
 use crate::cli::remote::{Remote, USUAL};
 
 /// What can be shown.

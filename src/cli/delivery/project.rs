@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::delivery::files::{self, Target};
-use crate::cli::delivery::{Undone, end, list, text};
+use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::remote::{Remote, USUAL};
 use crate::config::read_text;
 use crate::domain::delivery::StageName;

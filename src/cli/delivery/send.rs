@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::delivery::{FAILED, Undone, end, story, text};
+use crate::cli::delivery::outcome::{FAILED, Undone, end, text};
+use crate::cli::delivery::story;
 use crate::cli::remote::{Remote, USUAL};
 use crate::config::read_text;
 use crate::domain::delivery::StageName;

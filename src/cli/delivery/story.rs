@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::delivery::{Undone, list, text};
+use crate::cli::delivery::outcome::{Undone, list, text};
 use crate::cli::figures::harmless;
 use crate::cli::remote::Remote;
 use crate::domain::version::Name;

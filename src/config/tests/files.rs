@@ -72,7 +72,10 @@ fn the_example_knows_every_key() {
     // The section on the delivery is commented out; its levels are reached as they stand.
     let section = text.split("# delivery:\n").nth(1).unwrap().lines().map_while(|line| line.strip_prefix('#'));
     let section: String = section.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect();
-    let section = section.replace("  process: ", "  zzz: 1\n  process: ").replace("    ready:", "    zzz: 1\n    ready:").replace("{watch", "{zzz: 1, watch");
+    let section = section
+        .replace("  process: ", "  zzz: 1\n  process: ")
+        .replace("    ready:", "    zzz: 1\n    ready:")
+        .replace("{watch", "{zzz: 1, watch");
     let broken = format!("{broken}\ndelivery:\n{section}");
     let problems = refused(&broken);
     let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
