@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::app::error::AppError;
-use crate::app::plane::Plane;
 use crate::app::setup;
 use crate::config::Settings;
+use crate::control::command::Commands;
 use crate::delivery::{Desk, Engine, Ground, Parts};
 use crate::seam::keys::Keys;
+use crate::telemetry::exposition::Figures;
 
 /// How long the deployments of an earlier process may take to be up again before the process says that it serves.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -29,7 +30,8 @@ pub(super) struct Delivering {
 
 impl Delivering {
     /// Starts the delivery where the configuration has one, and waits until what was live is up again.
-    pub(super) fn start(settings: &Settings, plane: &Plane, listen: &[SocketAddr]) -> Result<Option<Self>, AppError> {
+    pub(super) fn start(settings: &Settings, way: (Commands, &Figures), listen: &[SocketAddr]) -> Result<Option<Self>, AppError> {
+        let (commands, figures) = way;
         let Some(delivery) = settings.delivery.clone() else { return Ok(None) };
         let wrong = AppError::Delivery;
         let plain = |listen: &&(&crate::config::Listen, &SocketAddr)| {
@@ -43,8 +45,8 @@ impl Delivering {
         let id = "delivery".parse().map_err(|_| wrong("the key has no name".to_owned()))?;
         let keys = Keys::new([(id, rand::random::<[u8; 32]>())]).map_err(|error| wrong(error.to_string()))?;
         let ground = Ground {
-            commands: plane.commands.clone(),
-            board: plane.figures.board.clone(),
+            commands,
+            board: figures.board.clone(),
             make: Arc::new(setup::service),
             entry,
             keys,
@@ -54,7 +56,7 @@ impl Delivering {
         };
         let program: PathBuf = std::env::current_exe()?;
         let state = std::path::absolute(&settings.state)?;
-        let parts = Parts { ground, settings: delivery, state, program, clock: plane.figures.clock };
+        let parts = Parts { ground, settings: delivery, state, program, clock: figures.clock };
         let (desk, asked) = Desk::channel();
         let ((stop, stopped), (up, is_up)) = (oneshot::channel(), channel());
         let thread = Engine::start(parts, asked, stopped, up).map_err(wrong)?;

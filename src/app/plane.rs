@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::admin::server::Server;
 use crate::admin::state::AdminState;
+use crate::app::delivery::Delivering;
 use crate::app::error::AppError;
 use crate::app::handover::Successor;
 use crate::app::overload;
@@ -122,7 +123,7 @@ impl Plane {
 
     /// Lets the requests in flight end, then everything else. The admin listener answers until the data plane is done, unless
     /// another process has succeeded this one and answers in its place.
-    pub(super) fn drain(self, admin: Server, successor: Option<&Successor>) {
+    pub(super) fn drain(self, admin: Server, delivering: Option<Delivering>, successor: Option<&Successor>) {
         self.succeeded.store(successor.is_some(), Ordering::Relaxed);
         let _ = self.drain.send(true);
         let admin = match successor {
@@ -135,6 +136,10 @@ impl Plane {
         };
         for worker in self.workers {
             let _ = worker.join();
+        }
+        // Its deployments have answered their last request; it holds a way to the controller, which ends with the last of those.
+        if let Some(delivering) = delivering {
+            delivering.end();
         }
         if let Some(admin) = admin {
             admin.stop();

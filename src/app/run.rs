@@ -65,7 +65,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         dropped: log.as_ref().map(AccessLog::dropped),
     };
     let plane = Plane::start(settings, given, &wishes)?;
-    let delivering = Delivering::start(settings, &plane, &addresses.listen)?;
+    let delivering = Delivering::start(settings, (plane.commands.clone(), &plane.figures), &addresses.listen)?;
     let desk = delivering.as_ref().map(|delivering| delivering.desk.clone());
     let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback(), desk)?;
     ready(&addresses);
@@ -92,10 +92,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         Ok(End::Stopped) => (None, Ok(())),
         Err(error) => (None, Err(error)),
     };
-    plane.drain(admin, successor.as_ref());
-    if let Some(delivering) = delivering {
-        delivering.end();
-    }
+    plane.drain(admin, delivering, successor.as_ref());
     if let Some(log) = log
         && !log.finish(LOG_PATIENCE)
     {
