@@ -111,13 +111,9 @@ impl DeliverySpec {
     }
 
     pub(super) fn compile(&self, base: &Path, report: &Report<'_>) -> Option<Delivery> {
-        let within = |text: &Option<At<String>>, default: Duration| match text {
-            Some(text) => values::duration(text, Duration::from_millis(1)..=values::LONGEST, report),
-            None => Some(default),
-        };
         let deployer = match (&self.process, &self.external) {
-            (Some(process), _) => Deployer::Process(process.compile(&within, report)?),
-            (None, Some(external)) => Deployer::External { within: within(&external.within, Duration::from_secs(600))? },
+            (Some(process), _) => Deployer::Process(process.compile(report)?),
+            (None, Some(external)) => Deployer::External { within: within(external.within.as_ref(), Duration::from_secs(600), report)? },
             (None, None) => return None,
         };
         let domain = match &self.domain {
@@ -152,7 +148,7 @@ impl ProcessSpec {
         Some(spec)
     }
 
-    fn compile(&self, within: &dyn Fn(&Option<At<String>>, Duration) -> Option<Duration>, report: &Report<'_>) -> Option<ProcessDeployer> {
+    fn compile(&self, report: &Report<'_>) -> Option<ProcessDeployer> {
         let command = self.command.as_ref()?;
         if command.value.is_empty() {
             report.error(&command.place, "the command is empty", "write the program and its arguments");
@@ -169,8 +165,8 @@ impl ProcessSpec {
         Some(ProcessDeployer {
             command: command.value.iter().map(|word| word.value.clone()).collect(),
             ready: ready.to_owned(),
-            within: within(&self.within, Duration::from_secs(60))?,
-            grace: within(&self.grace, Duration::from_secs(10))?,
+            within: within(self.within.as_ref(), Duration::from_secs(60), report)?,
+            grace: within(self.grace.as_ref(), Duration::from_secs(10), report)?,
         })
     }
 }
@@ -182,6 +178,10 @@ impl ExternalSpec {
         fields.close();
         Some(spec)
     }
+}
+
+fn within(text: Option<&At<String>>, default: Duration, report: &Report<'_>) -> Option<Duration> {
+    text.map_or(Some(default), |text| values::duration(text, Duration::from_millis(1)..=values::LONGEST, report))
 }
 
 /// Reports every name in braces that stands for nothing.
