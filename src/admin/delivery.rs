@@ -56,6 +56,7 @@ struct Sent {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Why {
+    context: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
 }
@@ -141,7 +142,7 @@ pub async fn abort(
     Path((project, service, stage)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Why { actor, reason } = read_or_default(request).await?;
+    let Why { actor, reason, .. } = read_or_default(request).await?;
     let at = spotted(&project, &service, &stage)?;
     ask(&state, Ask::Abort { at, actor: actor_of(actor)?, reason: reason_of(reason)? }, StatusCode::ACCEPTED).await
 }
@@ -152,9 +153,9 @@ async fn decide(
     request: Request,
     approve: bool,
 ) -> Result<Response, Problem> {
-    let Why { actor, reason } = read_or_default(request).await?;
+    let Why { context, actor, reason } = read_or_default(request).await?;
     let at = spotted(&project, &service, &stage)?;
-    ask(state, Ask::Decide { at, approve, actor: actor_of(actor)?, reason: reason_of(reason)? }, StatusCode::ACCEPTED).await
+    ask(state, Ask::Decide { at, context, approve, actor: actor_of(actor)?, reason: reason_of(reason)? }, StatusCode::ACCEPTED).await
 }
 
 async fn ask(state: &AdminState, ask: Ask, status: StatusCode) -> Result<Response, Problem> {

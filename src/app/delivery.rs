@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::app::error::AppError;
 use crate::app::setup;
@@ -24,6 +24,7 @@ const UP_WITHIN: Duration = Duration::from_secs(60);
 pub(super) struct Delivering {
     /// The way to it.
     pub(super) desk: Desk,
+    freeze: Arc<Notify>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -59,11 +60,19 @@ impl Delivering {
         let parts = Parts { ground, settings: delivery, state, program, clock: figures.clock };
         let (desk, asked) = Desk::channel();
         let ((stop, stopped), (up, is_up)) = (oneshot::channel(), channel());
-        let thread = Engine::start(parts, asked, stopped, up).map_err(wrong)?;
-        if is_up.recv_timeout(UP_WITHIN) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("not everything that was live is up again after {UP_WITHIN:?}; it goes on");
+        let freeze = Arc::new(Notify::new());
+        let thread = Engine::start(parts, asked, (Arc::clone(&freeze), stopped), up).map_err(wrong)?;
+        match is_up.recv_timeout(UP_WITHIN) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => tracing::warn!("not everything that was live is up again after {UP_WITHIN:?}; it goes on"),
+            Err(RecvTimeoutError::Disconnected) => return Err(wrong("its thread has ended".to_owned())),
         }
-        Ok(Some(Self { desk, stop, thread }))
+        Ok(Some(Self { desk, freeze, stop, thread }))
+    }
+
+    /// Begins nothing more: from here on what fails says nothing of a version.
+    pub(super) fn freeze(&self) {
+        self.freeze.notify_one();
     }
 
     /// Stops every deployment and ends.

@@ -125,6 +125,9 @@ impl Plane {
     /// another process has succeeded this one and answers in its place.
     pub(super) fn drain(self, admin: Server, delivering: Option<Delivering>, successor: Option<&Successor>) {
         self.succeeded.store(successor.is_some(), Ordering::Relaxed);
+        if let Some(delivering) = &delivering {
+            delivering.freeze();
+        }
         let _ = self.drain.send(true);
         let admin = match successor {
             Some(successor) => {

@@ -59,6 +59,9 @@ pub struct ProcessDeployer {
     pub within: Duration,
     /// How long a process may take to end after SIGTERM.
     pub grace: Duration,
+    /// Whether its standard input is a pipe that ends with this process, for programs that follow it; else it outlives a kill and
+    /// is found again.
+    pub leash: bool,
 }
 
 /// The keys of `delivery`.
@@ -81,6 +84,7 @@ struct ProcessSpec {
     ready: Option<At<String>>,
     within: Option<At<String>>,
     grace: Option<At<String>>,
+    leash: Option<At<bool>>,
 }
 
 #[derive(Debug)]
@@ -142,6 +146,7 @@ impl ProcessSpec {
             ready: fields.text("ready"),
             within: fields.text("within"),
             grace: fields.text("grace"),
+            leash: fields.boolean("leash"),
         };
         fields.require("command", "write the program and its arguments, such as [./start, --image, '{image}:{tag}', --port, '{port}']");
         fields.close();
@@ -167,6 +172,7 @@ impl ProcessSpec {
             ready: ready.to_owned(),
             within: within(self.within.as_ref(), Duration::from_secs(60), report)?,
             grace: within(self.grace.as_ref(), Duration::from_secs(10), report)?,
+            leash: self.leash.as_ref().is_some_and(|flag| flag.value),
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::delivery::message::{Ask, Envelope, Problem, Spotted};
 use crate::delivery::plane::Shown;
 use crate::delivery::projects::{self, GateFile};
 use crate::delivery::spot::{Key, Spot};
-use crate::domain::delivery::{Artifact, Event, Lane, StageName};
+use crate::domain::delivery::{Artifact, Entry, Event, Lane, Outcome, Phase, Run, StageName};
 use crate::domain::version::{Name, Version};
 use crate::formats::jmeter_conf;
 use crate::formats::jmx::{self, Options};
@@ -32,11 +32,11 @@ impl Engine {
                 self.deliver(&project, &service, (stage, artifact), context, retry, actor)
             }
             Ask::Event(envelope) => self.take_in(&envelope),
-            Ask::Decide { at, approve, actor, reason } => self.decide(&at, approve, actor, reason),
+            Ask::Decide { at, context, approve, actor, reason } => self.decide(&at, context.as_deref(), approve, (actor, reason)),
             Ask::Abort { at, actor, reason } => {
                 let key = self.key(&at.project, &at.service)?;
                 self.stage(&key, &at.stage)?;
-                self.handle(&key, Event::Abort { stage: Some(at.stage), actor, reason });
+                self.handle(&key, Event::Abort { stage: Some(at.stage), actor, reason }).map_err(undurable)?;
                 Ok(json!({"accepted": true}))
             }
             Ask::Projects => Ok(self.show()),
@@ -139,8 +139,18 @@ impl Engine {
             self.stage(&key, stage)?;
         }
         let context = context.unwrap_or_else(intake::new_id);
-        self.handle(&key, Event::Artifact { context: context.clone(), artifact, stage, retry, actor });
+        self.handle(&key, Event::Artifact { context: context.clone(), artifact, stage, retry, actor }).map_err(undurable)?;
+        if let Some(why) = self.refused(&context) {
+            return Err(Problem::Conflict(why));
+        }
         Ok(json!({"keptnContext": context}))
+    }
+
+    /// Says why the artifact of a context was not taken, where it was not.
+    fn refused(&self, context: &str) -> Option<String> {
+        let of_it = |entry: &Stored<Entry>| matches!(entry, Stored::Known(entry) if entry.context == context);
+        let last = self.store.excerpt(Limits { entries: 1, ..Limits::NONE }, of_it).ok()?.entries.pop()?.1.known()?;
+        (last.outcome == Some(Outcome::Refused)).then_some(last.reason)
     }
 
     fn take_in(&mut self, envelope: &Envelope) -> Answer {
@@ -168,7 +178,8 @@ impl Engine {
             }
             Meant::Decided { spot, approved, context } => {
                 let at = Spotted { project: spot.project, service: spot.service, stage: spot.stage };
-                self.decide(&at, approved, "event".to_owned(), "by an event".to_owned()).map(|_| json!({"keptnContext": context}))
+                self.decide(&at, Some(&context), approved, ("event".to_owned(), "by an event".to_owned()))
+                    .map(|_| json!({"keptnContext": context}))
             }
             Meant::Nothing { kind, context } => {
                 Ok(json!({"keptnContext": context, "ignored": format!("events of type {kind} change nothing here")}))
@@ -176,14 +187,15 @@ impl Engine {
         }
     }
 
-    fn decide(&mut self, at: &Spotted, approve: bool, actor: String, reason: String) -> Answer {
+    fn decide(&mut self, at: &Spotted, context: Option<&str>, approve: bool, (actor, reason): (String, String)) -> Answer {
         let key = self.key(&at.project, &at.service)?;
         let lane = self.stage(&key, &at.stage)?;
-        let waits = |run: &crate::domain::delivery::Run| run.phase == crate::domain::delivery::Phase::Approval;
+        let waits = |run: &Run| run.phase == Phase::Approval && context.is_none_or(|context| run.context == context);
         let Some(run) = lane.run.as_ref().filter(|run| waits(run)).map(|run| run.id) else {
             return Err(Problem::Conflict(format!("nothing waits for approval in {} of {} {}", at.stage, at.project, at.service)));
         };
-        self.handle(&key, if approve { Event::Approved { run, actor } } else { Event::Denied { run, actor, reason } });
+        self.handle(&key, if approve { Event::Approved { run, actor } } else { Event::Denied { run, actor, reason } })
+            .map_err(undurable)?;
         Ok(json!({"accepted": true}))
     }
 
@@ -235,7 +247,9 @@ impl Engine {
                 json!({"artifact": live.deployment.artifact.to_string(), "version": live.deployment.name,
                     "keptnContext": live.context, "verdict": live.verdict})
             });
-            let queue: Vec<String> = lane.queue.iter().map(|waiting| waiting.artifact.to_string()).collect();
+            let waiting =
+                |one: &crate::domain::delivery::Waiting| json!({"artifact": one.artifact.to_string(), "keptnContext": one.context});
+            let queue: Vec<Value> = lane.queue.iter().map(waiting).collect();
             let rejected: Vec<String> = lane.rejected.iter().map(ToString::to_string).collect();
             json!({"stage": lane.stage, "host": spot.host(&self.settings.domain), "live": live, "run": run, "queue": queue,
                 "last": lane.last, "rejected": rejected, "port": self.yard.ground.entry.port()})
@@ -253,7 +267,7 @@ impl Engine {
 
     /// Shows everything that was decided under a context, oldest first.
     fn story(&self, id: &str) -> Answer {
-        let of_it = |entry: &Stored<crate::domain::delivery::Entry>| matches!(entry, Stored::Known(entry) if entry.context == id);
+        let of_it = |entry: &Stored<Entry>| matches!(entry, Stored::Known(entry) if entry.context == id);
         let limits = Limits { entries: SHOWN, ..Limits::NONE };
         let excerpt = self.store.excerpt(limits, of_it).map_err(|error| Problem::Failed(error.to_string()))?;
         let entries: Vec<Value> = excerpt.entries.into_iter().filter_map(|(_, entry)| serde_json::to_value(entry.known()?).ok()).collect();
@@ -262,6 +276,10 @@ impl Engine {
         }
         Ok(json!({"keptnContext": id, "complete": excerpt.complete, "entries": entries}))
     }
+}
+
+fn undurable(why: String) -> Problem {
+    Problem::Failed(format!("it could not be made durable ({why}); see that the disk works and send it again"))
 }
 
 fn no_stage(project: &Name, stage: &StageName, shipyard: &crate::domain::delivery::Shipyard) -> Problem {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::delivery::evaluation;
 use crate::delivery::http;
-use crate::delivery::plane::Shown;
+use crate::delivery::plane::{HANDED_OVER_WITHIN, Shown};
 use crate::delivery::projects::GateFile;
 use crate::delivery::spot::Spot;
 use crate::delivery::trial::Trial;
@@ -24,8 +24,13 @@ use crate::formats::jmeter_conf::{self, Workload, Workloads};
 
 /// The name of the workload of a health check.
 const HEALTH_CHECK: &str = "healthcheck";
+/// The pause before what served is brought up once more; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a health check without a script may take.
 const HEALTH_WITHIN: Duration = Duration::from_secs(15);
+/// How long ordinary users may take to send enough requests where nobody tests a version.
+const USERS_WITHIN: Duration = Duration::from_secs(300);
 
 /// Brings a candidate up, once its gate file is known to be good.
 pub(super) async fn deploy(yard: &Rc<Yard>, spot: &Spot, ticket: Ticket, deployment: &Deployment) -> Event {
@@ -37,6 +42,42 @@ pub(super) async fn deploy(yard: &Rc<Yard>, spot: &Spot, ticket: Ticket, deploym
         Err(why) => Err(why),
     };
     up.map_or_else(|why| Event::DeployFailed(ticket, why), |()| Event::Deployed(ticket))
+}
+
+/// Brings back what served when the process ended, again and again until it is up or another deployment serves; returns after the
+/// first try.
+pub(super) async fn bring_back(yard: Rc<Yard>, spot: Spot, serving: Deployment) {
+    if attempt(&yard, &spot, &serving).await {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            if yard.of(&spot).await.is_some() || attempt(&yard, &spot, &serving).await {
+                return;
+            }
+        }
+    });
+}
+
+async fn attempt(yard: &Rc<Yard>, spot: &Spot, serving: &Deployment) -> bool {
+    let (name, stage) = (&serving.name, &spot.stage);
+    if let Err(why) = yard.deploy(spot, serving).await {
+        tracing::error!("{} {name} is not up again in {stage}: {why}", spot.service);
+        return false;
+    }
+    if yard.of(spot).await.is_some() {
+        return true;
+    }
+    match switch(yard, spot, Ticket { run: 0, attempt: 0 }, Some(serving)).await {
+        Event::SwitchFailed(_, why) => {
+            tracing::error!("{} {name} gets no traffic in {stage}: {why}", spot.service);
+            false
+        }
+        _ => true,
+    }
 }
 
 /// Checks a candidate's health where it listens.
@@ -67,10 +108,15 @@ pub(super) async fn switch(yard: &Yard, spot: &Spot, ticket: Ticket, to: Option<
     let next = match to {
         None => None,
         Some(deployment) => match yard.version(spot, deployment) {
-            Some(version) => Some(shown(yard, spot, version)),
+            // No gate: where all traffic goes nothing is on trial, and a broken file must not keep the traffic from coming back.
+            Some(version) => Some(Shown { stable: version, tested: None, gate: None, schedule: None }),
             None => return Event::SwitchFailed(ticket, format!("{} is not up", deployment.name)),
         },
     };
+    if let (Some(deployment), Ok(name)) = (to, spot.name()) {
+        let before = yard.ground.measured(&name, &deployment.name, Role::Stable);
+        yard.since.borrow_mut().insert(name.to_string(), before);
+    }
     let done = yard.show(spot, true, |shown| *shown = next).await;
     done.map_or_else(|why| Event::SwitchFailed(ticket, why), |()| Event::Switched(ticket))
 }
@@ -111,21 +157,22 @@ async fn run_test(
         return if mode == Mode::Keptn { Ok(skipped()) } else { Err(missing) };
     };
     let version = yard.version(spot, deployment).ok_or("it is not up")?;
-    let role = if forced { Role::Beside } else { Role::Stable };
-    if forced {
-        yard.show(spot, false, |shown| shown.iter_mut().for_each(|shown| shown.tested = Some(version.clone()))).await?;
-    }
-    let shown = yard.of(spot).await.ok_or("the stage has no service")?;
-    let setup = yard.ground.setup(spot, &shown)?;
+    // Forced also where all users are on it: so the test's own requests are told apart from theirs.
+    tracing::debug!(forced, "the tests begin");
+    yard.show(spot, false, |shown| shown.iter_mut().for_each(|shown| shown.tested = Some(version.clone()))).await?;
+    let setup = yard.ground.setup(spot, &shown(yard, spot, version))?;
     let trial = (yard.ground.early_stop && mode == Mode::Strict && !setup.gates.is_empty())
-        .then(|| Arc::new(Trial::new(&setup.gates, setup.policy.alpha)));
-    let before = yard.ground.measured(&name, &deployment.name, role);
-    let token = forced.then(|| yard.ground.token(&name, &deployment.name));
+        .then(|| Arc::new(Trial::new(&setup.gates, &setup.policy)));
+    let of_test = (&name, &deployment.name, Role::Beside);
+    let before = yard.ground.measured(of_test.0, of_test.1, of_test.2);
+    let token = Some(yard.ground.token(&name, &deployment.name));
+    let decided = trial.clone();
     let job = Job { workload, script, entry: yard.ground.entry, host: spot.host(&yard.ground.domain), id: name_of(ticket), token, trial };
     let report = workload::run(job, stop).await?;
     let answered = report.requests.saturating_sub(report.errors);
-    let window = yard.ground.measured_since(&name, &deployment.name, role, &before, answered).await;
-    yard.seen.borrow_mut().insert((name.to_string(), ticket.run), Seen { window, role });
+    let window = yard.ground.measured_since(of_test, &before, answered, HANDED_OVER_WITHIN).await;
+    let decided = decided.and_then(|trial| trial.decided().map(str::to_owned));
+    yard.seen.borrow_mut().insert(name.to_string(), Seen { run: ticket.run, window, decided });
     Ok(report)
 }
 
@@ -154,17 +201,26 @@ async fn grade(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment
     let version = yard.version(spot, deployment).ok_or("it is not up any more")?;
     let setup = yard.ground.setup(spot, &shown(yard, spot, version))?;
     let grader = setup.grader.ok_or_else(|| format!("{} grades nothing", gate.path().display()))?;
-    let seen = yard.seen.borrow_mut().remove(&(name.to_string(), ticket.run));
-    let seen = match seen {
-        Some(seen) => seen,
-        None => {
-            let nothing = crate::domain::observation::Window::default();
-            let window = yard.ground.measured_since(&name, &deployment.name, Role::Stable, &nothing, evaluation::ENOUGH).await;
-            Seen { window, role: Role::Stable }
+    let seen = yard.seen.borrow_mut().remove(name.as_str()).filter(|seen| seen.run == ticket.run);
+    let Some(seen) = seen else {
+        // Nobody tests it: its users must do, those it has had since it got their traffic.
+        let before = yard.since.borrow().get(name.as_str()).cloned().unwrap_or_default();
+        let of_users = (&name, &deployment.name, Role::Stable);
+        let window = yard.ground.measured_since(of_users, &before, evaluation::ENOUGH, USERS_WITHIN).await;
+        if window.ended() < evaluation::ENOUGH {
+            let (seen, enough) = (window.ended(), evaluation::ENOUGH);
+            return Err(format!("its users have sent {seen} requests within {USERS_WITHIN:?}, and {enough} are needed to judge it"));
         }
+        return Ok(evaluation::grade(&grader, deployment.name.as_str(), &window));
     };
-    tracing::debug!(role = ?seen.role, requests = seen.window.ended(), "the gate is asked");
-    Ok(evaluation::grade(&grader, deployment.name.as_str(), &seen.window))
+    let (verdict, reason) = evaluation::grade(&grader, deployment.name.as_str(), &seen.window);
+    Ok(match (seen.decided, verdict) {
+        // Two arithmetics that contradict each other settle nothing.
+        (Some(decided), Verdict::Pass | Verdict::Warning) => {
+            (Verdict::Inconclusive, format!("the test was stopped because {decided}, but the gate file says {reason}"))
+        }
+        (_, verdict) => (verdict, reason),
+    })
 }
 
 /// Moves the traffic to a candidate by a rollout under the gates.
@@ -181,23 +237,30 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
         );
     }
     // The gates or the plan may be others than when the stage was switched; a rollout that is under way keeps its own.
-    let anew = !resume;
-    let prepared = yard.show(spot, anew, |shown| {
+    let change = |shown: &mut Option<Shown>| {
         if let Some(shown) = shown {
             (shown.gate, shown.schedule, shown.tested) = (gate, Some(schedule), None);
         }
-    });
-    if let Err(why) = prepared.await {
-        return ended(RolloutEnd::Aborted, why);
-    }
-    let (end, reason) = yard.ground.roll_out(&name, version.clone(), resume).await;
+    };
+    let begin = async {
+        // An abort that came before this is not overtaken, and one that comes after it finds the rollout.
+        if yard.is_aborted(spot, ticket.run) {
+            return Err("it was aborted".to_owned());
+        }
+        yard.ground.begin(&name, &version, resume).await
+    };
+    let past = match yard.show_and(spot, !resume, change, begin).await {
+        Ok(past) => past,
+        Err(why) => return ended(RolloutEnd::Aborted, why),
+    };
+    let (end, reason) = yard.ground.follow(&name, &version.name, past, || yard.is_aborted(spot, ticket.run)).await;
     let own = |shown: &mut Option<Shown>| {
         if let Some(shown) = shown {
             shown.stable = version;
         }
     };
     if end == RolloutEnd::Promoted
-        && let Err(why) = yard.show(spot, false, own).await
+        && let Err(why) = yard.show(spot, resume, own).await
     {
         tracing::warn!("{name} shows its new version late: {why}");
     }

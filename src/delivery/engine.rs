@@ -1,25 +1,26 @@
 //! The engine: one machine per service, what it asks for carried out, what others ask answered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::LocalSet;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::config::delivery::{Delivery as Settings, Deployer};
 use crate::delivery::effects;
 use crate::delivery::message::Asked;
 use crate::delivery::plane::Ground;
-use crate::delivery::process::Launcher;
+use crate::delivery::process::{Launcher, Place};
 use crate::delivery::projects::{Project, Projects};
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::{Key, Spot};
 use crate::delivery::yard::Yard;
-use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Record, Ticket};
+use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Phase, Record, Ticket};
 use crate::domain::version::Name;
 use crate::seam::clock::{Clock, wall};
 use crate::store::{Store, StoreError, Stored};
@@ -47,7 +48,7 @@ pub struct Parts {
 /// The delivery of one service.
 pub(super) struct Line {
     pub(super) machine: Delivery,
-    /// Runs that were under way when the process began.
+    /// Runs whose rollout was under way when the process began.
     resumed: Vec<u64>,
 }
 
@@ -66,7 +67,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine on a thread of its own; it ends when `stop` is dropped or sent. `up` is told once everything that was
+    /// Starts the engine on a thread of its own; it begins nothing more when it is told to `freeze`, and ends when `stop` is dropped or
+    /// sent. `up` is told once everything that was
     /// live is up again.
     ///
     /// # Errors
@@ -75,7 +77,7 @@ impl Engine {
     pub fn start(
         parts: Parts,
         asked: mpsc::UnboundedReceiver<Asked>,
-        stop: oneshot::Receiver<()>,
+        (freeze, stop): (Arc<Notify>, oneshot::Receiver<()>),
         up: Sender<()>,
     ) -> Result<JoinHandle<()>, String> {
         let opened = DeliveryStore::open(&parts.state.join("delivery")).map_err(|error: StoreError| error.to_string())?;
@@ -95,7 +97,7 @@ impl Engine {
                 let mut engine = Self::new(parts, opened.store, token, events);
                 engine.restore().await;
                 let _ = up.send(());
-                engine.run(asked, happened, stop).await;
+                engine.run(asked, happened, (freeze, stop)).await;
             });
         };
         std::thread::Builder::new().name("delivery".to_owned()).spawn(run).map_err(|error| error.to_string())
@@ -104,6 +106,8 @@ impl Engine {
     fn new(parts: Parts, store: DeliveryStore, token: Option<Vec<u8>>, events: mpsc::UnboundedSender<(Key, Event)>) -> Self {
         let Parts { ground, settings, state, program, clock } = parts;
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
+        // Gate files are named to a configuration that has no folder of its own.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
         let launcher = match &settings.deployer {
             Deployer::Process(process) => Some(Launcher::new(process.clone(), &state, &program)),
             Deployer::External { .. } => None,
@@ -134,28 +138,34 @@ impl Engine {
             }
             self.projects.insert(project.name.clone(), project);
         }
+        let mut first = JoinSet::new();
         for ((project, service), line) in &self.lines {
             for lane in &line.machine.record().lanes {
                 let spot = Spot { project: project.clone(), service: service.clone(), stage: lane.stage.clone() };
-                let Some(serving) = lane.serving() else { continue };
-                if let Err(why) = self.yard.deploy(&spot, serving).await {
-                    tracing::error!("{service} {} of {project} is not up again in {}: {why}", serving.name, lane.stage);
-                    continue;
-                }
-                let ticket = Ticket { run: 0, attempt: 0 };
-                if let Event::SwitchFailed(_, why) = effects::switch(&self.yard, &spot, ticket, Some(serving)).await {
-                    tracing::error!("{service} {} of {project} gets no traffic in {}: {why}", serving.name, lane.stage);
-                }
-                if let Some(candidate) = lane.run.as_ref().map(|run| &run.candidate).filter(|candidate| *candidate != serving) {
-                    // It may have gone on without us; the machine asks for it again where it still wants it.
-                    self.yard.adopt(&spot, candidate).await;
-                }
+                let Some(serving) = lane.serving().cloned() else { continue };
+                // It may have gone on without us; the machine asks for it again where it still wants it.
+                let candidate = lane.run.as_ref().map(|run| run.candidate.clone()).filter(|candidate| *candidate != serving);
+                let yard = Rc::clone(&self.yard);
+                first.spawn_local(async move {
+                    if let Some(candidate) = candidate {
+                        yard.adopt(&spot, &candidate).await;
+                    }
+                    effects::bring_back(yard, spot, serving).await;
+                });
             }
         }
-        self.yard.clear().await;
+        while first.join_next().await.is_some() {}
+        let known = |place: &Place| {
+            let project: Option<Name> = place.project.parse().ok();
+            let service: Option<Name> = place.service.parse().ok();
+            project.zip(service).is_some_and(|key| self.lines.contains_key(&key))
+        };
+        self.yard.clear(known).await;
         let keys: Vec<Key> = self.lines.keys().cloned().collect();
         for key in keys {
-            self.handle(&key, Event::Restored);
+            if let Err(why) = self.handle(&key, Event::Restored) {
+                tracing::error!("{} of {} cannot be written: {why}", key.1, key.0);
+            }
         }
     }
 
@@ -166,13 +176,15 @@ impl Engine {
         let machine = match kept {
             Ok(Some(Stored::Known(record))) => Delivery::restore(record, shipyard, deadlines),
             Ok(None) => Delivery::new(name, service.clone(), shipyard, deadlines),
+            // It is left as it is: what would be written over it could be mended.
             Ok(Some(Stored::Unknown { reason })) => {
-                tracing::error!("what was delivered of {service} is not known, so nothing of it is live: {reason}");
-                Delivery::new(name, service.clone(), shipyard, deadlines)
+                let name = &project.name;
+                return tracing::error!("{service} of {name} is left out, because what was delivered of it cannot be read: {reason}");
             }
             Err(why) => return tracing::error!("{service} of {} is left out: {why}", project.name),
         };
-        let resumed = machine.record().lanes.iter().filter_map(|lane| lane.run.as_ref().map(|run| run.id)).collect();
+        let runs = machine.record().lanes.iter().filter_map(|lane| lane.run.as_ref());
+        let resumed = runs.filter(|run| run.phase == Phase::Shifting).map(|run| run.id).collect();
         self.lines.insert((project.name.clone(), service.clone()), Line { machine, resumed });
     }
 
@@ -180,46 +192,60 @@ impl Engine {
         mut self,
         mut asked: mpsc::UnboundedReceiver<Asked>,
         mut happened: mpsc::UnboundedReceiver<(Key, Event)>,
-        mut stop: oneshot::Receiver<()>,
+        (freeze, mut stop): (Arc<Notify>, oneshot::Receiver<()>),
     ) {
-        let mut tick = tokio::time::interval(TICK);
+        let (mut tick, mut frozen) = (tokio::time::interval(TICK), false);
         loop {
             tokio::select! {
-                Some((key, event)) = happened.recv() => self.handle(&key, event),
-                Some(Asked { ask, answer }) = asked.recv() => {
+                _ = &mut stop => break,
+                // From here on a failure is ours: the data plane takes no more requests, those of a test among them.
+                () = freeze.notified() => frozen = true,
+                Some((key, event)) = happened.recv(), if !frozen => drop(self.handle(&key, event)),
+                Some(Asked { ask, answer }) = asked.recv(), if !frozen => {
                     let told = self.answer(ask).await;
                     // Whoever no longer waits has lost the answer, not the effect.
                     let _ = answer.send(told);
                 }
-                _ = tick.tick() => {
+                _ = tick.tick(), if !frozen => {
                     let keys: Vec<Key> = self.lines.keys().cloned().collect();
-                    keys.iter().for_each(|key| self.handle(key, Event::Tick));
+                    keys.iter().for_each(|key| drop(self.handle(key, Event::Tick)));
                 }
-                _ = &mut stop => break,
             }
         }
         self.yard.close().await;
     }
 
-    /// Gives an event to a service's machine and carries out what it asks for.
-    pub(super) fn handle(&mut self, key: &Key, event: Event) {
-        let now = self.clock.now();
-        let Some(line) = self.lines.get_mut(key) else { return };
-        for effect in line.machine.handle(now, event) {
-            self.carry_out(key, effect);
+    /// Gives an event to a service's machine and carries out what it asks for. What it decides is durable on return.
+    ///
+    /// # Errors
+    ///
+    /// Says why something is not durable; the machine tries again.
+    pub(super) fn handle(&mut self, key: &Key, event: Event) -> Result<(), String> {
+        let (mut events, mut durable) = (VecDeque::from([event]), Ok(()));
+        while let Some(event) = events.pop_front() {
+            let now = self.clock.now();
+            let Some(line) = self.lines.get_mut(key) else { break };
+            for effect in line.machine.handle(now, event) {
+                let written = self.carry_out(key, effect);
+                if let Some(Event::PersistFailed(_, why)) = &written {
+                    durable = Err(why.clone());
+                }
+                events.extend(written);
+            }
         }
+        durable
     }
 
-    fn carry_out(&mut self, key: &Key, effect: Effect) {
+    /// Begins an effect; a write is done at once, and returns how it went.
+    fn carry_out(&mut self, key: &Key, effect: Effect) -> Option<Event> {
         let spot = |stage| Spot { project: key.0.clone(), service: key.1.clone(), stage };
         let (yard, mode) = (Rc::clone(&self.yard), self.lines.get(key).map(|line| line.machine.shipyard().mode()).unwrap_or_default());
         match effect {
             Effect::Persist { number, record, entries } => {
-                let event = match self.persist(key, &record, entries) {
+                return Some(match self.persist(key, &record, entries) {
                     Ok(()) => Event::Persisted(number),
                     Err(why) => Event::PersistFailed(number, why),
-                };
-                let _ = self.events.send((key.clone(), event));
+                });
             }
             Effect::Deploy { ticket, stage, deployment } => {
                 let spot = spot(stage);
@@ -254,8 +280,10 @@ impl Engine {
                 let resume = self.lines.get(key).is_some_and(|line| line.resumed.contains(&ticket.run));
                 self.begin(key, async move { effects::roll_out(&yard, &spot, ticket, &deployment, schedule, resume).await });
             }
-            Effect::AbortRollout { stage, reason, .. } => {
-                if let Ok(name) = spot(stage).name() {
+            Effect::AbortRollout { ticket, stage, reason } => {
+                let spot = spot(stage);
+                yard.abort_rollout(&spot, ticket.run);
+                if let Ok(name) = spot.name() {
                     tokio::task::spawn_local(async move { yard.ground.abort(&name, reason).await });
                 }
             }
@@ -273,6 +301,7 @@ impl Engine {
             Effect::Notify { sentence, alarm: true } => tracing::warn!(project = %key.0, service = %key.1, "{sentence}"),
             Effect::Notify { sentence, alarm: false } => tracing::info!(project = %key.0, service = %key.1, "{sentence}"),
         }
+        None
     }
 
     /// Runs an effect beside the engine; what it ends with comes back as an event.
@@ -296,7 +325,11 @@ impl Engine {
 }
 
 async fn retire(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment) -> Event {
-    yard.drained(spot, deployment).await;
+    if !yard.drained(spot, deployment).await {
+        // Nothing that serves is taken away; the machine asks again.
+        tracing::error!("{} still has the traffic of {}, so it is not retired", deployment.name, spot.stage);
+        return Event::Tick;
+    }
     yard.retire(&Yard::place(spot, deployment)).await;
     Event::Retired(ticket)
 }

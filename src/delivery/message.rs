@@ -84,6 +84,8 @@ pub enum Ask {
     Decide {
         /// Where.
         at: Spotted,
+        /// Of which context; whatever waits where none is named.
+        context: Option<String>,
         /// Whether it is let in.
         approve: bool,
         /// Who.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderName;
 use serde_json::{Value, json};
@@ -38,7 +38,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a token of a test is good.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long the workers may take to hand over what they measured of requests that have ended.
-const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
+/// How long the traffic may take to be known, without which a rollout cannot begin.
+const BEGINS_WITHIN: Duration = Duration::from_secs(600);
 
 /// The data plane.
 #[derive(Clone)]
@@ -74,6 +76,13 @@ pub(super) struct Shown {
     pub(super) schedule: Option<Schedule>,
 }
 
+/// What the data plane has of a stage, with the service that was made of it: the files of other stages are not read again.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) shown: Shown,
+    pub(super) setup: ServiceSetup,
+}
+
 impl Ground {
     /// Makes the data plane's service of a stage.
     ///
@@ -104,7 +113,8 @@ impl Ground {
         }
         setup.choice = shown.tested.clone().map(|tested| {
             let force = Force { header: Some(HeaderName::from_static(FORCE)), cookie: None, keys: self.keys.clone() };
-            Arc::new(Choice { force: Some(force), others: vec![Arc::new(tested)], ..Choice::default() })
+            let others = if tested.name == shown.stable.name { Vec::new() } else { vec![Arc::new(tested)] };
+            Arc::new(Choice { force: Some(force), others, ..Choice::default() })
         });
         Ok(setup)
     }
@@ -114,9 +124,8 @@ impl Ground {
     /// # Errors
     ///
     /// Says why nothing has changed.
-    pub(super) async fn show(&self, all: &BTreeMap<Spot, Shown>, anew: Option<&Spot>) -> Result<(), String> {
-        let wanted = all.iter().map(|(spot, shown)| Ok(Wanted { setup: self.setup(spot, shown)?, anew: anew == Some(spot) }));
-        let wanted = wanted.collect::<Result<Vec<_>, String>>()?;
+    pub(super) async fn show(&self, all: &BTreeMap<Spot, Place>, anew: Option<&Spot>) -> Result<(), String> {
+        let wanted = all.iter().map(|(spot, place)| Wanted { setup: place.setup.clone(), anew: anew == Some(spot) }).collect();
         let commands = self.commands.clone();
         let done = tokio::task::spawn_blocking(move || commands.reconfigure(Origin::Delivery, wanted, ACTOR.to_owned())).await;
         done.unwrap_or(Err(CommandError::Unavailable)).map(|_| ()).map_err(|error| error.to_string())
@@ -132,22 +141,39 @@ impl Ground {
         self.board.snapshot().services.iter().find(|service| service.name == *name).cloned()
     }
 
-    /// Begins a rollout of a version and follows it to its end. With `resume` one that is under way, or ended while nobody
+    /// Begins a rollout of a version and returns what is to be followed. With `resume` one that is under way, or ended while nobody
     /// looked, is taken for it.
-    pub(super) async fn roll_out(&self, name: &Name, version: Version, resume: bool) -> (RolloutEnd, String) {
+    ///
+    /// # Errors
+    ///
+    /// Says why it does not begin.
+    pub(super) async fn begin(&self, name: &Name, version: &Version, resume: bool) -> Result<u64, String> {
         let last = self.status(name).and_then(|status| status.rollout);
-        let begun = resume && last.as_ref().is_some_and(|rollout| rollout.canary.name == version.name);
-        let past = if begun { 0 } else { last.map_or(0, |rollout| rollout.id) };
-        let of_it =
-            |status: Option<ServiceStatus>| status?.rollout.filter(|rollout| rollout.id > past && rollout.canary.name == version.name);
-        if !begun {
-            let start = Command::Start { service: name.clone(), canary: Box::new(version.clone()), retry: true, actor: ACTOR.to_owned() };
-            if let Err(error) = self.command(start).await {
-                return (RolloutEnd::Aborted, format!("the rollout does not begin: {error}"));
-            }
+        if resume && last.as_ref().is_some_and(|rollout| rollout.canary.name == version.name) {
+            return Ok(0);
         }
+        let start = Command::Start { service: name.clone(), canary: Box::new(version.clone()), retry: true, actor: ACTOR.to_owned() };
+        self.command(start).await.map_err(|error| format!("the rollout does not begin: {error}"))?;
+        Ok(last.map_or(0, |rollout| rollout.id))
+    }
+
+    /// Follows a rollout of a version, newer than the one of number `past`, to its end.
+    pub(super) async fn follow(&self, name: &Name, version: &Name, past: u64, is_aborted: impl Fn() -> bool) -> (RolloutEnd, String) {
+        let of_it = |status: Option<ServiceStatus>| status?.rollout.filter(|rollout| rollout.id > past && rollout.canary.name == *version);
+        let begun = Instant::now();
         loop {
-            if let Some(rollout) = of_it(self.status(name)) {
+            let rollout = of_it(self.status(name));
+            if is_aborted() {
+                return (RolloutEnd::Aborted, "it was aborted".to_owned());
+            }
+            if rollout.is_none() && begun.elapsed() > BEGINS_WITHIN {
+                self.abort(name, "it did not begin in time".to_owned()).await;
+                return (
+                    RolloutEnd::Aborted,
+                    format!("the rollout has not begun within {BEGINS_WITHIN:?}: there is no traffic, or no plan fits it"),
+                );
+            }
+            if let Some(rollout) = rollout {
                 match rollout.phase {
                     Phase::Promoted if rollout.durable => return (RolloutEnd::Promoted, rollout.reason),
                     Phase::RolledBack => return (RolloutEnd::RolledBack, rollout.reason),
@@ -179,9 +205,15 @@ impl Ground {
         self.board.totals().windows.get(&key).cloned().unwrap_or_default()
     }
 
-    /// Returns what was measured of a version since `before`, once so many requests more have ended there, or after five seconds.
-    pub(super) async fn measured_since(&self, name: &Name, version: &Name, role: Role, before: &Window, more: u64) -> Window {
-        let rounds = HANDED_OVER_WITHIN.as_millis() / LOOK.as_millis();
+    /// Returns what was measured of a version since `before`, once so many requests more have ended there, or when the time is over.
+    pub(super) async fn measured_since(
+        &self,
+        (name, version, role): (&Name, &Name, Role),
+        before: &Window,
+        more: u64,
+        within: Duration,
+    ) -> Window {
+        let rounds = within.as_millis() / LOOK.as_millis();
         for _ in 0..rounds {
             if self.measured(name, version, role).ended() >= before.ended().saturating_add(more) {
                 break;

@@ -110,7 +110,8 @@ impl Launcher {
         let deadline = Instant::now() + self.settings.within;
         loop {
             let last = match http::status(running.address, &self.settings.ready, POLL * 20).await {
-                Ok(status) if status < 400 => return Ok(running),
+                // Another process may have taken the port and answer in its place; this one has ended then.
+                Ok(status) if status < 400 && running.is_alive() => return Ok(running),
                 Ok(status) => format!("{} answers with {status}", self.settings.ready),
                 Err(why) => why,
             };
@@ -153,7 +154,7 @@ impl Launcher {
             .env("KEPTN_PROJECT", &place.project)
             .env("KEPTN_STAGE", &place.stage)
             .env("KEPTN_SERVICE", &place.service)
-            .stdin(Stdio::null())
+            .stdin(if self.settings.leash { Stdio::piped() } else { Stdio::null() })
             .stdout(output)
             .stderr(errors)
             .process_group(0)
@@ -191,14 +192,14 @@ impl Launcher {
             sleep(POLL).await;
         }
         let _ = kill_process_group(running.pid, Signal::KILL);
-        if let Some(child) = &mut running.child {
+        if let Some(mut child) = running.child.take() {
             let _ = child.wait().await;
         }
     }
 
     /// Finds the processes that an earlier process with this state folder has started and left behind.
-    pub(super) fn left_behind(&self) -> HashMap<Place, Running> {
-        let mut found = HashMap::new();
+    pub(super) fn left_behind(&self) -> HashMap<Place, Vec<Running>> {
+        let mut found: HashMap<Place, Vec<Running>> = HashMap::new();
         let Ok(entries) = fs::read_dir("/proc") else { return found };
         for entry in entries.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
@@ -209,7 +210,8 @@ impl Launcher {
             // Children of the process have its mark too; the group's leader is the process itself.
             if mark.home == self.home && rustix::process::getpgid(Some(pid)).is_ok_and(|group| group == pid) {
                 let address = (Ipv4Addr::LOCALHOST, mark.port).into();
-                found.insert(mark.place, Running { address, pid, began: began(pid).unwrap_or_default(), child: None });
+                let running = Running { address, pid, began: began(pid).unwrap_or_default(), child: None };
+                found.entry(mark.place).or_default().push(running);
             }
         }
         found
@@ -217,7 +219,14 @@ impl Launcher {
 
     /// Says whether a process that was left behind can go on.
     pub(super) async fn is_ready(&self, running: &mut Running) -> bool {
-        running.is_alive() && http::status(running.address, &self.settings.ready, POLL * 40).await.is_ok_and(|status| status < 400)
+        let deadline = Instant::now() + self.settings.within;
+        while running.is_alive() && Instant::now() < deadline {
+            if http::status(running.address, &self.settings.ready, POLL * 40).await.is_ok_and(|status| status < 400) {
+                return true;
+            }
+            sleep(POLL).await;
+        }
+        false
     }
 
     fn log_of(&self, place: &Place) -> Result<PathBuf, String> {
@@ -225,6 +234,15 @@ impl Launcher {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(folder.join(format!("{}-{}.log", place.service, place.id)))
+    }
+}
+
+impl Drop for Running {
+    /// Ends what was begun and is wanted by nobody any more, such as a start that was given up.
+    fn drop(&mut self) {
+        if self.child.is_some() && self.is_alive() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
     }
 }
 

@@ -136,12 +136,21 @@ impl Projects {
             return Err(format!("{uri} is larger than 1 MiB"));
         }
         let own = [SHIPYARD, COMPAT];
-        if stage.is_none() && service.is_none() && (own.contains(&uri) || uri.starts_with("stages/") || uri.starts_with("services/")) {
+        if stage.is_none()
+            && service.is_none()
+            && (own.contains(&uri) || ["stages", "services"].contains(&uri.split('/').next().unwrap_or_default()))
+        {
             return Err(format!("{uri} is kept for the project itself; name a stage or a service"));
         }
         let path = self.folder_of(project, stage, service).join(relative);
         if let Some(folder) = path.parent() {
             make(folder)?;
+            // A work tree may hold links; nothing is written through one that leads out of the project.
+            let home = fs::canonicalize(self.folder.join(project.as_str())).map_err(|error| error.to_string())?;
+            let real = fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            if !real.starts_with(&home) {
+                return Err(format!("{uri} leads out of the project by a link"));
+            }
         }
         write(&path, content)
     }

@@ -7,7 +7,7 @@ use crate::domain::version::Name;
 pub(super) type Key = (Name, Name);
 
 /// One stage of a service.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Spot {
     pub(super) project: Name,
     pub(super) service: Name,

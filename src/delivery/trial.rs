@@ -6,14 +6,16 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::domain::gate::{Criterion, Gate};
+use crate::domain::gate::{Criterion, Gate, Policy};
 use crate::domain::tripwire::n_max_table;
 
 /// The tripwires of one test.
 pub(super) struct Trial {
     wires: Vec<Wire>,
+    /// Until when a version may warm up, and nothing is counted.
+    warm: Instant,
     decided: OnceLock<String>,
 }
 
@@ -25,21 +27,24 @@ struct Wire {
 }
 
 impl Trial {
-    /// Watches the absolute gates among these, with a chance of at most `alpha` of ever stopping a test of a version that meets
-    /// them all.
-    pub(super) fn new(gates: &[Gate], alpha: f64) -> Self {
+    /// Watches the absolute gates among these from the end of the policy's warm-up on, with a chance of at most its alpha of ever
+    /// stopping a test of a version that meets them all.
+    pub(super) fn new(gates: &[Gate], policy: &Policy) -> Self {
         let wired: Vec<&Gate> = gates.iter().filter(|gate| gate.criterion.is_wired()).collect();
         let count = u32::try_from(wired.len().max(1)).unwrap_or(u32::MAX);
         let wire = |gate: &&Gate| {
             let share = gate.criterion.share()?;
-            let table = n_max_table(share, alpha / f64::from(count));
+            let table = n_max_table(share, policy.alpha / f64::from(count));
             Some(Wire { criterion: gate.criterion, table, breaches: AtomicU64::new(0) })
         };
-        Self { wires: wired.iter().filter_map(wire).collect(), decided: OnceLock::new() }
+        Self { wires: wired.iter().filter_map(wire).collect(), warm: Instant::now() + policy.warm_up, decided: OnceLock::new() }
     }
 
     /// Takes in an answer; `sent` is how many requests were sent so far. Says whether the gates have decided.
     pub(super) fn answer(&self, status: u16, latency: Duration, sent: u64) -> bool {
+        if Instant::now() < self.warm {
+            return false;
+        }
         for wire in &self.wires {
             let bad = match wire.criterion {
                 Criterion::Latency { limit, .. } => latency > limit,
@@ -70,7 +75,7 @@ mod tests {
     use super::*;
 
     fn trial(gate: &str) -> Trial {
-        Trial::new(&[Gate::written(gate.parse().unwrap())], 0.001)
+        Trial::new(&[Gate::written(gate.parse().unwrap())], &Policy::default())
     }
 
     #[test]

@@ -70,6 +70,9 @@ pub struct DecideArgs {
     /// The stage it waits for.
     #[arg(long, value_name = "NAME")]
     stage: StageName,
+    /// The context of the artifact, as `send event` has printed it; absent: whatever waits.
+    #[arg(long = "keptn-context", value_name = "ID")]
+    context: Option<String>,
     /// Who decides.
     #[arg(long, value_name = "WHO", default_value = "operator")]
     actor: String,
@@ -123,8 +126,8 @@ fn onboard_service(args: &OnboardServiceArgs) -> Result<String, Undone> {
 /// Runs the command and returns its exit code.
 #[must_use]
 pub fn decide(args: &DecideArgs, what: &str) -> ExitCode {
-    let DecideArgs { project, service, stage, actor, reason, admin } = args;
+    let DecideArgs { project, service, stage, context, actor, reason, admin } = args;
     let path = format!("/v1/projects/{project}/services/{service}/stages/{stage}/{what}");
-    let done = admin.post(&path, &json!({"actor": actor, "reason": reason}));
+    let done = admin.post(&path, &json!({"context": context, "actor": actor, "reason": reason}));
     end(done.map_err(Undone::from).map(|_| format!("{what}: {service} in {stage} of {project}\n")))
 }

@@ -64,6 +64,6 @@ fn is_over(admin: &Remote, (project, service): (&Name, &Name), context: &str) ->
     let service = project.and_then(|project| list(project, "/services").iter().find(|one| named(one, "service", service)));
     let Some(service) = service else { return Ok(true) };
     let runs = list(service, "/stages").iter().any(|stage| text(stage, "/run/keptnContext") == context);
-    let waits = list(service, "/stages").iter().any(|stage| !list(stage, "/queue").is_empty());
-    Ok(!runs && !waits && service.get("idle").and_then(Value::as_bool) == Some(true))
+    let waiting = |stage: &Value| list(stage, "/queue").iter().any(|waiting| text(waiting, "/keptnContext") == context);
+    Ok(!runs && !list(service, "/stages").iter().any(waiting))
 }

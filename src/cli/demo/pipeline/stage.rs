@@ -67,7 +67,8 @@ timeouts:
   drain: 5s
 delivery:
   process:
-    command: [\"{{portcullis}}\", carts, --tag, \"{{tag}}\", --listen, \"127.0.0.1:{{port}}\"]
+    command: [\"{{portcullis}}\", carts, --tag, \"{{tag}}\", --listen, \"127.0.0.1:{{port}}\", --exit-with-stdin]
+    leash: true
     ready: /health
     grace: 5s
   early_stop: {}
