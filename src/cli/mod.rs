@@ -32,7 +32,7 @@ enum Command {
     /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
     /// Grades measured values by a gate file.
-    Evaluate(evaluate::EvaluateArgs),
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Shows where the rollouts of a running proxy stand.
     Status(status::StatusArgs),
     /// Tells what became of a rollout and why, and verifies the evidence.
