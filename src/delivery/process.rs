@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep};
 
 use crate::config::delivery::ProcessDeployer;
@@ -76,6 +76,8 @@ pub(super) struct Running {
     began: u64,
     /// Absent where another process has started it.
     child: Option<Child>,
+    /// What it may follow; waiting for the child would close it.
+    _leash: Option<ChildStdin>,
 }
 
 /// Starts, watches and stops processes.
@@ -145,7 +147,7 @@ impl Launcher {
         let output = File::options().create(true).append(true).open(log).map_err(|error| format!("{}: {error}", log.display()))?;
         let errors = output.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
         let mark = Mark { home: self.home.clone(), place: place.clone(), port };
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .args(arguments)
             .env(MARK, mark.text())
             .env("PORT", port.to_string())
@@ -163,7 +165,7 @@ impl Launcher {
         let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = number.ok_or("the process has ended at once")?;
         let began = began(pid).unwrap_or_default();
-        Ok(Running { address: (Ipv4Addr::LOCALHOST, port).into(), pid, began, child: Some(child) })
+        Ok(Running { address: (Ipv4Addr::LOCALHOST, port).into(), pid, began, _leash: child.stdin.take(), child: Some(child) })
     }
 
     /// Waits until the process has ended by itself.
@@ -210,7 +212,7 @@ impl Launcher {
             // Children of the process have its mark too; the group's leader is the process itself.
             if mark.home == self.home && rustix::process::getpgid(Some(pid)).is_ok_and(|group| group == pid) {
                 let address = (Ipv4Addr::LOCALHOST, mark.port).into();
-                let running = Running { address, pid, began: began(pid).unwrap_or_default(), child: None };
+                let running = Running { address, pid, began: began(pid).unwrap_or_default(), child: None, _leash: None };
                 found.entry(mark.place).or_default().push(running);
             }
         }
