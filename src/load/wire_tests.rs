@@ -31,6 +31,11 @@ use crate::load::{Accept, Failure, Group, Origin, Pace, Request, Run, Script, Sn
 /// Answers a request that was noted as number `n`.
 type Answers = fn(n: usize, &Message<Bytes>) -> Response<Full<Bytes>>;
 
+/// The status of an answer in whose place the connection or stream is cut.
+const CUT: u16 = 599;
+/// The status of an answer that comes 30 ms late.
+const LATE: u16 = 598;
+
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -52,11 +57,20 @@ async fn serve(tls: Option<TlsAcceptor>, http2: bool, answers: Answers) -> Serve
                 let seen = Arc::clone(&seen);
                 async move {
                     let (head, body) = request.into_parts();
-                    let request = Message::from_parts(head, body.collect().await.unwrap().to_bytes());
-                    let mut seen = seen.lock().unwrap();
-                    let answer = answers(seen.len(), &request);
-                    seen.push(request);
-                    Ok::<_, Infallible>(answer)
+                    let body = body.collect().await.map_err(|_| "the body was cut")?.to_bytes();
+                    let request = Message::from_parts(head, body);
+                    let answer = {
+                        let mut seen = seen.lock().unwrap();
+                        let answer = answers(seen.len(), &request);
+                        seen.push(request);
+                        answer
+                    };
+                    match answer.status().as_u16() {
+                        CUT => return Err("cut"),
+                        LATE => tokio::time::sleep(Duration::from_millis(30)).await,
+                        _ => {}
+                    }
+                    Ok(answer)
                 }
             });
             tokio::spawn(async move {
@@ -138,6 +152,34 @@ fn paths(server: &Server) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn whatever_happens_and_whenever_it_is_stopped_every_request_ends_once() {
+    fn answers(n: usize, _: &Message<Bytes>) -> Response<Full<Bytes>> {
+        let status = [200, 302, 200, 500, LATE, 200, CUT, 302, 200, 404, 200][n % 11];
+        answer(status).header(LOCATION, "/on").header(SET_COOKIE, "n=1").body(Full::from("hello")).unwrap()
+    }
+    for (http2, after) in [false, true].into_iter().flat_map(|http2| [0, 1, 7, 60, 200].map(|after| (http2, after))) {
+        let server = serve(None, http2, answers).await;
+        let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+        let target = Target::from(server.address).with_protocol(protocol);
+        let steps = [follow(get("/a")), Step { keep_alive: false, ..post("/b") }, get("/c")];
+        let group = Group { timeout: Some(Duration::from_millis(15)), ..group(6, 1_000_000, &steps) };
+        let run = Run::start(&Handle::current(), target, group, None);
+        let counters = Arc::clone(run.counters());
+        let until = tokio::time::Instant::now() + Duration::from_millis(after);
+        while tokio::time::Instant::now() < until {
+            let now = counters.snapshot();
+            assert!(now.answered() + now.failed() + now.abandoned + now.in_flight() == now.sent && now.in_flight() <= 6, "{now:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let end = run.stop(Duration::from_millis(after / 20)).await;
+        assert_eq!((end.sent, end.in_flight()), (end.answered() + end.failed() + end.abandoned, 0), "{http2} {after}: {end:?}");
+        assert_eq!(counters.latency().map_or(0, |latency| latency.count), end.answered());
+        let kinds = [Failure::Broken, Failure::Timeout].map(|kind| end.failed_by(kind) > 0);
+        assert!(after < 200 || (end.redirects > 0 && end.bad > 0 && kinds == [true; 2]), "{http2}: {end:?}");
+    }
+}
+
+#[tokio::test]
 async fn http2_in_clear_keeps_one_connection_for_each_user() {
     let server = serve(None, true, ok).await;
     let target = localhost("http", server.address).with_protocol(Protocol::Http2);
@@ -150,6 +192,20 @@ async fn http2_in_clear_keeps_one_connection_for_each_user() {
         (Version::HTTP_2, 100_000, format!("http://localhost:{}/a?b=c", server.address.port()))
     );
     assert!(!big.headers().contains_key(HOST), "the authority says it");
+}
+
+#[tokio::test]
+async fn a_host_of_the_requests_own_is_what_the_server_is_asked_for() {
+    for http2 in [false, true] {
+        let server = serve(None, http2, ok).await;
+        let mut step = get("/");
+        step.request.headers.insert(HOST, "carts.test".parse().unwrap());
+        let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+        carry_out(Target::from(server.address).with_protocol(protocol), group(1, 1, &[step])).await;
+        let seen = server.seen.lock().unwrap();
+        let named = seen[0].uri().authority().map(|authority| authority.as_str().to_owned());
+        assert_eq!(named.or_else(|| Some(seen[0].headers()[HOST].to_str().unwrap().to_owned())).as_deref(), Some("carts.test"));
+    }
 }
 
 #[tokio::test]
@@ -289,8 +345,8 @@ async fn an_error_ends_what_the_plan_says() {
     }
     let steps = [get("/a"), get("/bad"), get("/b")];
     for (on_error, wanted) in [
-        (OnError::Continue, vec!["GET /a", "GET /bad", "GET /b"].repeat(2)),
-        (OnError::StartNextLoop, vec!["GET /a", "GET /bad"].repeat(2)),
+        (OnError::Continue, ["GET /a", "GET /bad", "GET /b"].repeat(2)),
+        (OnError::StartNextLoop, ["GET /a", "GET /bad"].repeat(2)),
         (OnError::StopThread, vec!["GET /a", "GET /bad"]),
         (OnError::StopTest, vec!["GET /a", "GET /bad"]),
         (OnError::StopTestNow, vec!["GET /a", "GET /bad"]),
