@@ -171,6 +171,24 @@ fn http2_is_spoken_in_clear_and_over_tls() {
 }
 
 #[test]
+fn redirects_are_followed_and_cookies_kept_where_asked_for() {
+    let address = in_the_background(|listener| async {
+        use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
+        use axum::http::{HeaderMap, StatusCode};
+        let away = || async { (StatusCode::SEE_OTHER, [(LOCATION, "in"), (SET_COOKIE, "id=7")]) };
+        let inside = |headers: HeaderMap| async move { if headers.contains_key(COOKIE) { StatusCode::OK } else { StatusCode::FORBIDDEN } };
+        let router = axum::Router::new().route("/", axum::routing::any(away)).route("/in", axum::routing::get(inside));
+        axum::serve(listener, router).await.unwrap();
+    });
+    let url = format!("http://{address}/");
+    for (code, asked, class, redirects) in [(0, &["--follow", "--cookies"][..], "2xx", 6), (1, &["--follow"], "4xx", 6), (0, &[], "3xx", 0)]
+    {
+        let (report, _) = reported(code, &[&[&url, "--requests", "6", "--body", "x"], asked].concat());
+        assert_eq!((&report["status"][class], &report["requests"]["redirects"]), (&6.into(), &redirects.into()), "{asked:?}");
+    }
+}
+
+#[test]
 fn the_published_plans_run_against_carts() {
     let address = carts();
     for (file, path, sent) in
@@ -235,6 +253,7 @@ fn what_cannot_be_used_is_named_with_its_exit_code() {
         (2, vec![&url, "--jmx", bad], &["bad.jmx", "GaussianRandomTimer"]),
         (2, vec![&url, "--body-file", "/nowhere/body"], &["/nowhere/body", "hint"]),
         (2, vec!["https://localhost/", "--ca", "/nowhere/ca.pem"], &["/nowhere/ca.pem", "PEM"]),
+        (2, vec![&url, "--ca", "/nowhere/ca.pem"], &["/nowhere/ca.pem", "PEM"]),
         (2, vec![&url, "--report", "/nowhere/r.json"], &["/nowhere/r.json", "--report"]),
         (2, vec!["ftp://localhost/"], &["neither http nor https"]),
     ] {

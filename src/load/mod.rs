@@ -31,7 +31,11 @@ mod user;
 #[cfg(test)]
 mod jmeter_cases_tests;
 #[cfg(test)]
+mod script_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_server;
 #[cfg(test)]
 mod wire_tests;
 

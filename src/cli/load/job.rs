@@ -59,13 +59,16 @@ impl Job {
             Some(path) => Trust::File(path),
             None => Trust::System,
         };
-        let tls = match tls::client(trust, protocol) {
-            Ok(tls) if wanted || redirected => Some(tls),
-            Err(problem) if wanted => return Err(problem.to_string()),
-            // A redirect to TLS fails then, and says that none was set up.
-            Ok(_) | Err(_) => None,
+        let tls = if wanted || args.ca.is_some() {
+            Some(tls::client(trust, protocol).map_err(|problem| problem.to_string())?)
+        } else if redirected {
+            // Without authorities a redirect to TLS fails, and says that none was set up.
+            tls::client(trust, protocol).ok()
+        } else {
+            None
         };
         let mut elsewhere: Vec<String> = others().map(ToString::to_string).collect();
+        elsewhere.sort();
         elsewhere.dedup();
         notes.extend(elsewhere.into_iter().map(|other| format!("note: the plan sends to {other} too, which is not the server under test")));
         Ok(Self { script, origin, protocol, notes, tls })

@@ -24,11 +24,10 @@ pub(super) fn table(report: &Report, colour: bool) -> String {
     }
     let intended = report.intended_per_s.map_or_else(String::new, |rate| format!(" of {rate} intended"));
     let status: Vec<String> = report.status.iter().map(|(class, number)| format!("{class} {}", thousands(*number))).collect();
-    let mut rows = vec![
-        ["requests".to_owned(), requests],
-        ["answers/s".to_owned(), format!("{:.1}{intended}", report.answers_per_s)],
-        ["status".to_owned(), status.join("  ")],
-    ];
+    let mut rows = vec![["requests".to_owned(), requests], ["answers/s".to_owned(), format!("{:.1}{intended}", report.answers_per_s)]];
+    if !status.is_empty() {
+        rows.push(["status".to_owned(), status.join("  ")]);
+    }
     for (kind, failures) in &report.failures {
         rows.push([format!("failed: {kind}"), format!("{}, first: {}", thousands(failures.count), failures.first)]);
     }
@@ -106,7 +105,7 @@ mod tests {
         let text = table(&report, false);
         assert!(text.starts_with("http://a.test/  HTTP/1.1, 10 users, 2.0 s, interrupted\n"), "{text}");
         assert!(text.contains("0 sent of 1,200, 0 answered\n") && text.ends_with("inconclusive: no request ended\n"), "{text}");
-        assert!(!text.contains("latency"), "{text}");
+        assert!(!text.contains("latency") && !text.contains("status"), "{text}");
     }
 
     #[test]
