@@ -85,7 +85,7 @@ fn line(elapsed: Duration, rate: f64, seen: &Snapshot, counters: &Counters) -> S
         format!("; p50 {}, p95 {}, max {}", time(ms(latency.p50)), time(ms(latency.p95)), time(ms(latency.max)))
     });
     let (answered, wrong, waiting) = (thousands(seen.answered()), thousands(seen.errors()), thousands(seen.in_flight()));
-    format!("{:6.1} s  {answered} answers, {rate:.0}/s{latency}; {wrong} went wrong, {waiting} in flight", elapsed.as_secs_f64())
+    format!("{:6.1} s  {answered} answers, {rate:.0}/s, {wrong} went wrong, {waiting} in flight{latency}", elapsed.as_secs_f64())
 }
 
 /// Writes to the error output; when that is gone too there is nobody left to tell.
@@ -101,6 +101,6 @@ mod tests {
     fn a_line_says_how_many_how_fast_and_how_bad() {
         let counters = Counters::default();
         let text = line(Duration::from_millis(12_340), 511.6, &counters.snapshot(), &counters);
-        assert_eq!(text, "  12.3 s  0 answers, 512/s; 0 went wrong, 0 in flight");
+        assert_eq!(text, "  12.3 s  0 answers, 512/s, 0 went wrong, 0 in flight");
     }
 }
