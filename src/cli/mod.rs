@@ -8,6 +8,7 @@ pub mod evaluate;
 mod figures;
 mod http;
 mod leash;
+pub mod load;
 mod outlook;
 mod reach;
 mod remote;
@@ -61,6 +62,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),
+    /// Sends requests to a server and says how it answered.
+    Load(Box<load::LoadArgs>),
     /// Serves carts, the demo service.
     Carts(carts::CartsArgs),
 }
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Deny(args) => delivery::decide(&args, "deny"),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Carts(args) => carts::run(&args),
     }
 }

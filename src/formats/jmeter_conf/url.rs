@@ -49,6 +49,14 @@ pub struct TestUrl {
     pub path: String,
 }
 
+impl TestUrl {
+    /// Says whether the port is written, rather than that of the scheme.
+    #[must_use]
+    pub const fn names_port(&self) -> bool {
+        self.written_port
+    }
+}
+
 impl FromStr for TestUrl {
     type Err = UrlError;
 
@@ -142,6 +150,7 @@ mod tests {
     fn a_url_is_written_as_it_was_read() {
         for url in ["http://[::1]:8080/a?b=c", "https://carts.test/", "http://1.2.3.4:80/x"] {
             assert_eq!(url.parse::<TestUrl>().unwrap().to_string(), url);
+            assert_eq!(url.parse::<TestUrl>().unwrap().names_port(), url != "https://carts.test/");
         }
         assert_eq!("http://h?a=1".parse::<TestUrl>().unwrap().path, "/?a=1");
     }
