@@ -205,15 +205,24 @@ impl Pipeline {
     }
 
     /// Waits until a condition gives a value.
-    pub fn until<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    pub fn until<T>(&self, what: &str, condition: impl FnMut() -> Option<T>) -> T {
+        // Looked at often enough, and the machine is left to whoever works.
+        self.poll(what, Duration::from_millis(20), condition)
+    }
+
+    /// Waits until a condition gives a value, and looks again at once.
+    pub fn until_soon<T>(&self, what: &str, condition: impl FnMut() -> Option<T>) -> T {
+        self.poll(what, Duration::ZERO, condition)
+    }
+
+    fn poll<T>(&self, what: &str, pause: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + LONG;
         loop {
             if let Some(value) = condition() {
                 return value;
             }
             assert!(Instant::now() < deadline, "{what}: not within {LONG:?}: {:#}", self.service());
-            // Looked at often enough, and the machine is left to whoever works.
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(pause);
         }
     }
 
@@ -226,9 +235,7 @@ impl Pipeline {
 
     /// Asks a stage for its info page and returns the version and the delay it shows.
     pub fn page(&self, stage: &str) -> (String, String) {
-        let answer = exchange(self.listen, &host(stage), "GET", "/", &[], b"").expect("an answer of the stage");
-        let value = |label: &str| value_of(&answer.body, label).unwrap_or_else(|| format!("{} {}", answer.status, answer.body));
-        (value("Version:"), value("Delay in ms:"))
+        page(self.listen, stage)
     }
 
     /// Ends the process as a power cut would.
@@ -244,6 +251,13 @@ impl Pipeline {
 
 pub fn host(stage: &str) -> String {
     format!("{SERVICE}.{PROJECT}-{stage}.localhost")
+}
+
+/// Asks a stage for its info page and returns the version and the delay it shows.
+pub fn page(listen: SocketAddr, stage: &str) -> (String, String) {
+    let answer = exchange(listen, &host(stage), "GET", "/", &[], b"").expect("an answer of the stage");
+    let value = |label: &str| value_of(&answer.body, label).unwrap_or_else(|| format!("{} {}", answer.status, answer.body));
+    (value("Version:"), value("Delay in ms:"))
 }
 
 /// Sends one request over a connection of its own; an error where nobody answers any more.
