@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::site::{PROJECT, Pipeline, SERVICE, STAGES, Site, exchange, host};
@@ -47,6 +49,8 @@ const EFFECTS: [&str; 13] = [
 enum Moment {
     /// As soon as so many entries are there.
     Entry(usize),
+    /// So long after the artifact was sent, and once more so long after the next start, which may be before that is complete.
+    Chance { after: Duration, again: Duration },
     /// As soon as it is written that an operator has stopped the artifact in this stage and phase.
     Stopped(&'static str, &'static str),
 }
@@ -156,11 +160,13 @@ fn settle(pipeline: &Pipeline) {
 
 /// Goes along with an artifact until the moment; returns how many entries were seen.
 fn follow(pipeline: &Pipeline, context: &str, moment: Moment) -> usize {
+    let begun = Instant::now();
     pipeline.until_soon(&format!("{moment:?}"), || {
         let story = pipeline.story(context);
         let last = story.last()?;
         let reached = match moment {
             Moment::Entry(at) => story.len() >= at,
+            Moment::Chance { after, .. } => begun.elapsed() >= after,
             Moment::Stopped(..) => {
                 story.iter().any(|entry| text(entry, "actor") == "operator" && word(entry) != "deploying" && word(entry) != "came")
             }
@@ -188,6 +194,11 @@ fn kill(base: &Site, sinks: &str, turn: Turn) -> Ended {
         let context = pipeline.deliver(turn.tag, false);
         let seen = follow(&pipeline, &context, turn.moment);
         pipeline.kill();
+        if let Moment::Chance { again, .. } = turn.moment {
+            let begun = site.launch();
+            std::thread::sleep(again);
+            drop(begun);
+        }
 
         let pipeline = site.start();
         users.come(scope, pipeline.listen);
@@ -274,6 +285,20 @@ fn report(ended: &[Ended]) -> BTreeSet<&'static str> {
     ended.iter().flat_map(|one| effects(&one.at)).copied().collect()
 }
 
+/// Returns some kills at moments that nobody has chosen, `PORTCULLIS_KILLS` of them, and prints what they were drawn from.
+fn by_chance() -> Vec<Turn> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("PORTCULLIS_SEED").unwrap_or_else(rand::random);
+    println!("seed = {seed} (PORTCULLIS_SEED)");
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut turn = || {
+        let tag = ["0.8.2", "0.8.3"][chance.random_range(0..2)];
+        let mut within = |most: u64| Duration::from_millis(chance.random_range(0..most));
+        Turn { tag, moment: Moment::Chance { after: within(5000), again: within(1500) } }
+    };
+    (0..number("PORTCULLIS_KILLS").unwrap_or(4)).map(|_| turn()).collect()
+}
+
 #[test]
 fn a_kill_at_each_effect_never_ends_in_a_wrong_state() {
     // Takes connections and never answers: whoever is told must not hold anything up.
@@ -287,7 +312,7 @@ fn a_kill_at_each_effect_never_ends_in_a_wrong_state() {
     assert_eq!(pipeline.live(), ["0.8.1"; 3]);
     pipeline.end();
 
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let mut turns = vec![
         Turn { tag: "0.8.2", moment: Moment::Stopped("staging", "testing") },
         Turn { tag: "0.8.3", moment: Moment::Stopped("production", "shifting") },
@@ -297,6 +322,7 @@ fn a_kill_at_each_effect_never_ends_in_a_wrong_state() {
         assert!(entries > 8, "{tag} came to {entries} entries");
         turns.extend((1..=entries).map(|at| Turn { tag, moment: Moment::Entry(at) }));
     }
+    turns.extend(by_chance());
     let (turns, ended) = (Mutex::new(turns), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {

@@ -106,8 +106,13 @@ impl Site {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Starts the program and does not wait until it listens.
+    pub fn launch(&self) -> Running {
+        Running::start(&["run", self.path("pipeline.yaml").to_str().unwrap()])
+    }
+
     pub fn start(&self) -> Pipeline {
-        let running = Running::start(&["run", self.path("pipeline.yaml").to_str().unwrap()]);
+        let running = self.launch();
         let listen = running.address("listening on ");
         let admin = running.address("admin on http://");
         Pipeline { running, listen, admin }
