@@ -158,7 +158,21 @@ impl Engine {
             intake::authorise(envelope, self.token.as_deref()).map_err(Problem::Denied)?;
         }
         let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
-        match intake::read(envelope, keptn).map_err(Problem::Invalid)? {
+        let (meant, mark) = intake::read(envelope, keptn).map_err(Problem::Invalid)?;
+        if let Some(context) = self.replays.context(&mark) {
+            let why = "an event with this source and id was taken in before; send a new one with another id";
+            return Ok(json!({"keptnContext": context, "ignored": why}));
+        }
+        let taken = self.take(meant)?;
+        let context = taken.get("keptnContext").and_then(Value::as_str).unwrap_or_default();
+        if let Err(why) = self.replays.remember(mark, context) {
+            tracing::error!("an event may be taken in again after a restart: {why}");
+        }
+        Ok(taken)
+    }
+
+    fn take(&mut self, meant: Meant) -> Answer {
+        match meant {
             Meant::Deliver { project, service, stage, artifact, context, retry } => {
                 self.deliver(&project, &service, (stage, artifact), Some(context), retry, "event".to_owned())
             }

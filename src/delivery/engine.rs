@@ -17,6 +17,7 @@ use crate::delivery::message::Asked;
 use crate::delivery::plane::Ground;
 use crate::delivery::process::{Launcher, Place};
 use crate::delivery::projects::{Project, Projects};
+use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::{Key, Spot};
 use crate::delivery::yard::Yard;
@@ -60,6 +61,7 @@ pub struct Engine {
     pub(super) projects: BTreeMap<Name, Project>,
     pub(super) store: DeliveryStore,
     pub(super) sinks: Sinks,
+    pub(super) replays: Replays,
     pub(super) token: Option<Vec<u8>>,
     clock: Clock,
     tests: HashMap<(Key, Ticket), watch::Sender<bool>>,
@@ -86,6 +88,7 @@ impl Engine {
             None => None,
             Some(path) => Some(secret(path)?),
         };
+        let replays = Replays::open(parts.state.join("events"))?;
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -94,7 +97,7 @@ impl Engine {
             let set = LocalSet::new();
             set.block_on(&runtime, async move {
                 let (events, happened) = mpsc::unbounded_channel();
-                let mut engine = Self::new(parts, opened.store, token, events);
+                let mut engine = Self::new(parts, (opened.store, replays), token, events);
                 engine.restore().await;
                 let _ = up.send(());
                 engine.run(asked, happened, (freeze, stop)).await;
@@ -103,7 +106,12 @@ impl Engine {
         std::thread::Builder::new().name("delivery".to_owned()).spawn(run).map_err(|error| error.to_string())
     }
 
-    fn new(parts: Parts, store: DeliveryStore, token: Option<Vec<u8>>, events: mpsc::UnboundedSender<(Key, Event)>) -> Self {
+    fn new(
+        parts: Parts,
+        (store, replays): (DeliveryStore, Replays),
+        token: Option<Vec<u8>>,
+        events: mpsc::UnboundedSender<(Key, Event)>,
+    ) -> Self {
         let Parts { ground, settings, state, program, clock } = parts;
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
         // Gate files are named to a configuration that has no folder of its own.
@@ -121,6 +129,7 @@ impl Engine {
             projects: BTreeMap::new(),
             store,
             sinks,
+            replays,
             token,
             clock,
             tests: HashMap::new(),

@@ -1,6 +1,7 @@
 //! One small request over HTTP/1.1 in clear text, with a time limit and a limit on the answer.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,10 +29,11 @@ pub(super) async fn ask(to: SocketAddr, request: Request<Full<Bytes>>, within: D
             let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| format!("the answer of {to} broke: {error}"))?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        // The connection is driven by whoever waits for the answer, and ends with it.
+        let mut exchange = pin!(exchange);
+        // The connection is driven by whoever waits for the answer. Where it ends first, what it has brought is still the answer.
         tokio::select! {
-            answer = exchange => answer,
-            ended = connection => Err(format!("{to} ended the connection: {}", ended.err().map_or_else(String::new, |error| error.to_string()))),
+            answer = &mut exchange => answer,
+            _ = connection => exchange.await,
         }
     };
     tokio::time::timeout(within, answered).await.unwrap_or_else(|_| Err(format!("{to} gave no answer within {within:?}")))

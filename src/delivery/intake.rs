@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use crate::delivery::message::Envelope;
+use crate::delivery::replays::Replays;
 use crate::delivery::spot::Spot;
 use crate::domain::delivery::{Artifact, StageName};
 use crate::domain::version::Name;
@@ -41,13 +42,14 @@ pub(super) fn authorise(envelope: &Envelope, token: Option<&[u8]>) -> Result<(),
         .to_owned())
 }
 
-/// Reads an event.
+/// Reads an event; returns what it means, and what stands for it.
 ///
 /// # Errors
 ///
 /// Says everything that is wrong with it.
-pub(super) fn read(envelope: &Envelope, keptn: impl Fn(&Name) -> bool) -> Result<Meant, String> {
+pub(super) fn read(envelope: &Envelope, keptn: impl Fn(&Name) -> bool) -> Result<(Meant, String), String> {
     let event = cloudevent::read(&envelope.headers, &envelope.body, Limits::DEFAULT).map_err(|refusal| refusal.to_string())?;
+    let mark = Replays::mark(&event.source, &event.id);
     let text = std::str::from_utf8(&envelope.body).ok();
     let incoming = cloudevent::interpret("event", text, &event);
     let incoming = incoming.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
@@ -55,12 +57,12 @@ pub(super) fn read(envelope: &Envelope, keptn: impl Fn(&Name) -> bool) -> Result
     if context.len() > 128 || !context.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("shkeptncontext is longer than 128 characters or not plain text; leave it out, or send a UUID".to_owned());
     }
-    match incoming {
+    let meant = match incoming {
         Incoming::NewArtifact(new) => {
             let (project, service) = (name(&new.project, "project")?, name(&new.service, "service")?);
             let make = if keptn(&project) { Artifact::keptn } else { Artifact::new };
             let artifact = make(&new.image, new.tag.as_deref()).map_err(|error| error.to_string())?;
-            Ok(Meant::Deliver { project, service, stage: stage(new.stage.as_deref())?, artifact, context, retry: false })
+            Meant::Deliver { project, service, stage: stage(new.stage.as_deref())?, artifact, context, retry: false }
         }
         Incoming::DeploymentFinished(done) if done.succeeded => {
             let spot = spot(&done.subject)?;
@@ -69,11 +71,12 @@ pub(super) fn read(envelope: &Envelope, keptn: impl Fn(&Name) -> bool) -> Result
             let host = url.host.trim_start_matches('[').trim_end_matches(']');
             let address = (host, url.port).to_socket_addrs().ok().and_then(|mut all| all.next());
             let address = address.ok_or_else(|| format!("{}:{} has no address", url.host, url.port))?;
-            Ok(Meant::Deployed { spot, tag: done.tag.unwrap_or_default(), address, context })
+            Meant::Deployed { spot, tag: done.tag.unwrap_or_default(), address, context }
         }
-        Incoming::ApprovalFinished(done) => Ok(Meant::Decided { spot: spot(&done.subject)?, approved: done.approved, context }),
-        _ => Ok(Meant::Nothing { kind: event.kind.clone(), context }),
-    }
+        Incoming::ApprovalFinished(done) => Meant::Decided { spot: spot(&done.subject)?, approved: done.approved, context },
+        _ => Meant::Nothing { kind: event.kind.clone(), context },
+    };
+    Ok((meant, mark))
 }
 
 fn spot(subject: &Subject) -> Result<Spot, String> {

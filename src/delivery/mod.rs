@@ -15,6 +15,7 @@ mod message;
 mod plane;
 mod process;
 mod projects;
+mod replays;
 mod sinks;
 mod spot;
 mod trial;

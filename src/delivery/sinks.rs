@@ -106,7 +106,7 @@ impl Sinks {
             Announcement::ConfigurationChanged | Announcement::ApprovalFinished { .. } | Announcement::Finished { .. } => return,
         };
         let Some(event) = cloudevent::build(self.era, &about, message, origin, &Map::new()) else { return };
-        let (kind, body) = (event.version.content_type().to_owned(), Bytes::from(event.to_json().to_string()));
+        let (kind, body) = (cloudevent::STRUCTURED.to_owned(), Bytes::from(event.to_json().to_string()));
         for sink in &self.sinks {
             let mut waiting = sink.waiting.borrow_mut();
             if waiting.len() >= MOST {
