@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a whole demo may take.
-const WHOLE: Duration = Duration::from_secs(60);
+const WHOLE: Duration = Duration::from_secs(90);
 
 /// One demo at a time: each promises times, and two of them would share the cores.
 static STAGE: Mutex<()> = Mutex::new(());
@@ -58,6 +58,18 @@ impl Demo {
             Some((name.to_owned(), after.split_once(')')?.0.parse().unwrap()))
         };
         self.told.iter().filter_map(process).collect()
+    }
+
+    /// Returns the processes that the pipeline has deployed and that still run.
+    fn deployments(&self) -> Vec<u32> {
+        let folder = self.folder.path().join("tmp").display().to_string();
+        let numbers = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_ours = |process: &u32| {
+            let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+            let mark = environment.split(|byte| *byte == 0).find(|one| one.starts_with(b"PORTCULLIS_DEPLOYMENT="));
+            mark.is_some_and(|mark| String::from_utf8_lossy(mark).contains(&folder))
+        };
+        numbers.filter(is_ours).collect()
     }
 
     fn signal(&self, name: &str) {
@@ -145,7 +157,14 @@ fn play(arguments: &[&str]) -> Value {
     for share in ["10%", "30%", "100%"] {
         assert!(demo.told.iter().any(|event| event.contains(&format!("0.8.3 gets {share}"))), "{:#?}", demo.told);
     }
+    let served = serde_json::json!({"dev": ["0.8.1", "0.8.2", "0.8.3"], "staging": ["0.8.1", "0.8.1", "0.8.3"], "production": ["0.8.1", "0.8.1", "0.8.3"]});
+    assert_eq!(report["stages"], served, "{report:#}");
+    for (stage, users) in report["pipeline"]["users"].as_object().unwrap() {
+        assert!(users["requests"].as_u64() > Some(100) && users["failed"] == 0, "{stage}: {users}");
+    }
+    assert!(report["pipeline"]["test_requests_saved"].as_u64() > Some(4000), "{report:#}");
     all_end(&demo.processes());
+    assert_eq!(demo.deployments(), Vec::<u32>::new());
     assert!(demo.leaves_no_file());
     report
 }
@@ -186,6 +205,16 @@ fn nothing_outlives_a_demo_that_is_killed() {
     demo.until("0.8.2 gets 10%");
     demo.signal("KILL");
     all_end(&demo.processes());
+}
+
+#[test]
+fn no_deployment_outlives_a_demo_that_is_killed() {
+    let mut demo = Demo::start(&[]);
+    demo.until("0.8.1 has the traffic of staging");
+    assert!(demo.deployments().len() >= 2);
+    demo.signal("KILL");
+    all_end(&demo.processes());
+    eventually(Duration::from_secs(10), "every deployment ends", || demo.deployments().is_empty().then_some(()));
 }
 
 #[test]

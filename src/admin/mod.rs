@@ -16,6 +16,14 @@
 //! | `GET /v1/notices` | `notices`: what people were told, each with `at`, `service`, `sentence`, `alarm` |
 //! | `POST /v1/rollouts` | starts a rollout: `service`, `canary`, `retry`, `actor` |
 //! | `POST /v1/rollouts/{name}/abort`, `/promote`, `/resume` | an operator's commands: `actor`, `reason` |
+//! | `GET /v1/projects` | `projects`: each with its `services` and their `stages`: `host`, `live`, `run`, `queue`, `last`, `rejected` |
+//! | `POST /v1/projects` | makes a project: `name`, `shipyard` (the text), `compat` (`strict` or `keptn`) |
+//! | `POST /v1/projects/{project}/services` | makes a service known: `name` |
+//! | `PUT /v1/projects/{project}/resources?uri=PATH[&stage=…][&service=…]` | puts a file where they look for it |
+//! | `POST /v1/projects/{project}/services/{service}/artifacts` | delivers: `image`, `tag`, `stage`, `retry`, `actor` |
+//! | `POST /v1/projects/{project}/services/{service}/stages/{stage}/approve`, `/deny`, `/abort` | an operator's commands: `actor`, `reason` |
+//! | `POST /v1/events` | takes in a CloudEvent |
+//! | `GET /v1/contexts/{id}` | `entries`: everything that was decided under a `shkeptncontext` |
 //!
 //! What is refused is told as `application/problem+json` (RFC 9457).
 //!
@@ -45,6 +53,7 @@
 //!   `latency_ns`, `errors`), `generation`, `basis` (what `log_e` is computed from), `sentence`.
 
 pub mod body;
+pub mod delivery;
 pub mod guard;
 pub mod health;
 pub mod journal;

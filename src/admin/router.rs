@@ -3,8 +3,9 @@
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
+use crate::admin::delivery;
 use crate::admin::guard;
 use crate::admin::health;
 use crate::admin::journal;
@@ -28,6 +29,15 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/rollouts/{name}/abort", post(rollouts::abort))
         .route("/v1/rollouts/{name}/promote", post(rollouts::promote))
         .route("/v1/rollouts/{name}/resume", post(rollouts::resume))
+        .route("/v1/projects", get(delivery::projects).post(delivery::create))
+        .route("/v1/projects/{project}/services", post(delivery::onboard))
+        .route("/v1/projects/{project}/resources", put(delivery::add_resource))
+        .route("/v1/projects/{project}/services/{service}/artifacts", post(delivery::deliver))
+        .route("/v1/projects/{project}/services/{service}/stages/{stage}/approve", post(delivery::approve))
+        .route("/v1/projects/{project}/services/{service}/stages/{stage}/deny", post(delivery::deny))
+        .route("/v1/projects/{project}/services/{service}/stages/{stage}/abort", post(delivery::abort))
+        .route("/v1/events", post(delivery::event))
+        .route("/v1/contexts/{id}", get(delivery::context))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.clone(), guard::guard))

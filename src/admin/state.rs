@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
 use crate::control::status::Board;
+use crate::delivery::Desk;
 use crate::domain::time::Timestamp;
 use crate::seam::clock::Clock;
 use crate::seam::routes::Routes;
@@ -36,6 +37,8 @@ pub struct AdminState {
     /// Whether rollouts may be started, aborted and promoted here; false where the listener is reachable from other
     /// machines, because it knows no users.
     pub mutations: bool,
+    /// The way to the delivery, where artifacts are delivered.
+    pub delivery: Option<Desk>,
 }
 
 /// One thing that must hold.

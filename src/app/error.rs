@@ -31,6 +31,9 @@ pub enum AppError {
     /// A certificate cannot be used any more, although it could when the configuration was read.
     #[error("{0}")]
     Certificates(String),
+    /// The delivery of artifacts cannot begin.
+    #[error("the delivery cannot begin: {0}")]
+    Delivery(String),
     /// A thread or runtime could not be made, or a worker stopped.
     #[error("cannot run: {0}")]
     Run(#[from] io::Error),
@@ -48,7 +51,7 @@ impl AppError {
                 _ => "check the address".to_owned(),
             }),
             Self::AccessLog { .. } => Some("choose a writable file, 'stdout' or 'off'".to_owned()),
-            Self::State(_) | Self::Certificates(_) | Self::Run(_) => None,
+            Self::State(_) | Self::Certificates(_) | Self::Delivery(_) | Self::Run(_) => None,
         }
     }
 }

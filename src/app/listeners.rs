@@ -130,7 +130,7 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec<DoorSetup>), AppError> {
     let (mut certificates, mut doors) = (Vec::new(), Vec::new());
     for one in listen {
-        let mut door = DoorSetup { tls: None, proxies: one.proxies.clone(), service: one.service.clone() };
+        let mut door = DoorSetup { tls: None, proxies: one.proxies.clone(), service: one.service.clone(), one_host: one.one_host };
         if let Some(files) = one.tls.clone() {
             let loaded = Certificates::load(files).map_err(|problem| AppError::Certificates(problem.to_string()))?;
             door.tls = Some(loaded.slot());

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::admin::server::Server;
 use crate::admin::state::AdminState;
+use crate::app::delivery::Delivering;
 use crate::app::error::AppError;
 use crate::app::handover::Successor;
 use crate::app::overload;
@@ -21,6 +22,8 @@ use crate::config::Settings;
 use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
+use crate::delivery::Desk;
+use crate::proxy::certificates::Expiry;
 use crate::proxy::listener::{self, Listening};
 use crate::proxy::pressure::Pressure;
 use crate::proxy::rules::SettingsSlot;
@@ -51,7 +54,7 @@ pub(super) struct Plane {
 impl Plane {
     /// Starts everything; a worker that cannot go on is a wish to end.
     pub(super) fn start(settings: &Settings, given: Given, wishes: &Sender<Wish>) -> Result<Self, AppError> {
-        let Given { doors, store, shares, own, access, dropped } = given;
+        let Given { doors, expiries, store, shares, own, access, dropped } = given;
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
         routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
@@ -97,12 +100,13 @@ impl Plane {
             };
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads: Arc::default(), clock };
+        let reloads = Arc::default();
+        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads, certificates: expiries, clock };
         Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller, keeper })
     }
 
     /// Starts the admin listener; operators may change things only over loopback.
-    pub(super) fn admin(&self, listener: TcpListener, mutations: bool) -> Result<Server, AppError> {
+    pub(super) fn admin(&self, listener: TcpListener, mutations: bool, delivery: Option<Desk>) -> Result<Server, AppError> {
         let state = AdminState {
             board: self.figures.board.clone(),
             store: Arc::clone(&self.store),
@@ -112,14 +116,18 @@ impl Plane {
             drain: self.drain.subscribe(),
             clock: self.figures.clock,
             mutations,
+            delivery,
         };
         Ok(Server::start(listener, state)?)
     }
 
     /// Lets the requests in flight end, then everything else. The admin listener answers until the data plane is done, unless
     /// another process has succeeded this one and answers in its place.
-    pub(super) fn drain(self, admin: Server, successor: Option<&Successor>) {
+    pub(super) fn drain(self, admin: Server, delivering: Option<Delivering>, successor: Option<&Successor>) {
         self.succeeded.store(successor.is_some(), Ordering::Relaxed);
+        if let Some(delivering) = &delivering {
+            delivering.freeze();
+        }
         let _ = self.drain.send(true);
         let admin = match successor {
             Some(successor) => {
@@ -131,6 +139,10 @@ impl Plane {
         };
         for worker in self.workers {
             let _ = worker.join();
+        }
+        // Its deployments have answered their last request; it holds a way to the controller, which ends with the last of those.
+        if let Some(delivering) = delivering {
+            delivering.end();
         }
         if let Some(admin) = admin {
             admin.stop();
@@ -145,6 +157,8 @@ impl Plane {
 pub(super) struct Given {
     /// What is particular to each listener.
     pub(super) doors: Vec<DoorSetup>,
+    /// When the listeners' certificates expire.
+    pub(super) expiries: Vec<Expiry>,
     /// What was decided.
     pub(super) store: Arc<ServiceStore>,
     /// Each worker's sockets.

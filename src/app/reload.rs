@@ -11,6 +11,7 @@ use crate::app::plane::Plane;
 use crate::app::setup;
 use crate::config::{Loaded, Service, Settings};
 use crate::control::command::{Accepted, Commands, Wanted};
+use crate::control::setup::Origin;
 use crate::formats::problem::Problem;
 use crate::proxy::rules::SettingsSlot;
 use crate::seam::endpoints::Endpoints;
@@ -75,7 +76,7 @@ impl Reload {
         // Before anybody asks for them. Names that nobody uses after all do no harm.
         self.endpoints.learn(loaded.settings.services.iter().flat_map(|service| service.names.clone()));
         let services = wanted(&self.current.services, &loaded.settings.services);
-        let told = match self.commands.reconfigure(services, "reload".to_owned()) {
+        let told = match self.commands.reconfigure(Origin::Configuration, services, "reload".to_owned()) {
             Ok(Accepted::Done(told) | Accepted::Nothing(told)) => told,
             Err(error) => return Err(vec![error.to_string()]),
         };
@@ -102,6 +103,7 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("state", old.state != new.state),
         ("workers", old.workers != new.workers),
         ("access_log", old.access_log != new.access_log),
+        ("delivery", old.delivery != new.delivery),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use crate::app::access_log::{self, LOG_PATIENCE};
+use crate::app::delivery::Delivering;
 use crate::app::error::AppError;
 use crate::app::handover::{self, Predecessor, Program, Successor};
 use crate::app::listeners::{Inherited, Sockets, doors};
@@ -56,6 +57,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
     let given = Given {
         doors,
+        expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
         store: Arc::new(opened.store),
         shares: sockets.for_workers(settings.workers)?,
         own: addresses.listen.iter().copied().chain([addresses.admin]).collect(),
@@ -63,7 +65,9 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         dropped: log.as_ref().map(AccessLog::dropped),
     };
     let plane = Plane::start(settings, given, &wishes)?;
-    let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback())?;
+    let delivering = Delivering::start(settings, (plane.commands.clone(), &plane.figures), &addresses.listen)?;
+    let desk = delivering.as_ref().map(|delivering| delivering.desk.clone());
+    let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback(), desk)?;
     ready(&addresses);
     if let Some(predecessor) = predecessor {
         predecessor.serving();
@@ -73,6 +77,8 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let (refresh, asked) = channel();
     thread::Builder::new().name("certificates".to_owned()).spawn(move || certificates::watch(certificates, &asked))?;
     let (ask, asks) = channel();
+    // The deployments of a process that delivers are its children, which no successor can take over yet.
+    let may_succeed = may_succeed && loaded.settings.delivery.is_none();
     let reload = Reload::new(loaded, source, &plane);
     thread::Builder::new().name("reload".to_owned()).spawn(move || reload::watch(reload, &asks, &refresh))?;
     let restart = Restart { program, sockets, wishes, ask, may_succeed };
@@ -86,7 +92,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         Ok(End::Stopped) => (None, Ok(())),
         Err(error) => (None, Err(error)),
     };
-    plane.drain(admin, successor.as_ref());
+    plane.drain(admin, delivering, successor.as_ref());
     if let Some(log) = log
         && !log.finish(LOG_PATIENCE)
     {
@@ -129,7 +135,9 @@ impl Restart {
                 Ok(Wish::Fail) => return Err(AppError::Run(io::Error::other("a worker stopped"))),
                 // Its thread lives as long as the sender.
                 Ok(Wish::Reload) => drop(self.ask.send(())),
-                Ok(Wish::HandOver) if !self.may_succeed => tracing::error!("a process that follows its standard input has no successor"),
+                Ok(Wish::HandOver) if !self.may_succeed => {
+                    tracing::error!("a process that follows its standard input, or delivers artifacts, has no successor")
+                }
                 Ok(Wish::HandOver) if trying => tracing::warn!("a successor is being started already"),
                 Ok(Wish::HandOver) => {
                     trying = true;

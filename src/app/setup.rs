@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::app::memory::memory_of_group;
 use crate::config::{self, Memory, Settings};
-use crate::control::setup::{Grader, ServiceSetup};
+use crate::control::setup::{Grader, Origin, ServiceSetup};
 use crate::domain::gate::Verdict;
 use crate::domain::gate::graded::joined;
 use crate::domain::gate::live::{self, Measured};
@@ -15,6 +15,7 @@ use crate::sources::builtin;
 /// Makes what the controller needs of a configured service.
 pub(super) fn service(service: &config::Service) -> ServiceSetup {
     ServiceSetup {
+        origin: Origin::default(),
         name: service.name.clone(),
         rules: service.rules.clone(),
         choice: service.choice.clone(),

@@ -2,11 +2,13 @@
 
 pub mod carts;
 pub mod check;
+pub mod delivery;
 pub mod demo;
 pub mod evaluate;
 mod figures;
 mod http;
 mod leash;
+pub mod load;
 mod outlook;
 mod reach;
 mod remote;
@@ -31,17 +33,37 @@ enum Command {
     /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
     /// Grades measured values by a gate file.
-    Evaluate(evaluate::EvaluateArgs),
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Shows where the rollouts of a running proxy stand.
     Status(status::StatusArgs),
     /// Tells what became of a rollout and why, and verifies the evidence.
     Why(why::WhyArgs),
     /// Makes a token that forces a version for whoever sends it.
     Token(token::TokenArgs),
+    /// Makes a project with its stages.
+    #[command(subcommand)]
+    Create(delivery::Create),
+    /// Makes a service of a project known.
+    #[command(subcommand)]
+    Onboard(delivery::Onboard),
+    /// Adds a test or a gate to a project, a stage or a service.
+    AddResource(delivery::AddResourceArgs),
+    /// Sends an event, such as a new artifact.
+    #[command(subcommand)]
+    Send(delivery::Send),
+    /// Shows projects, or what became of a context.
+    #[command(subcommand)]
+    Get(delivery::Get),
+    /// Lets an artifact into a stage.
+    Approve(delivery::DecideArgs),
+    /// Does not let an artifact into a stage.
+    Deny(delivery::DecideArgs),
     /// Runs rollouts in virtual time through the code that judges real ones.
     Simulate(simulate::SimulateArgs),
     /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),
+    /// Sends requests to a server and says how it answered.
+    Load(Box<load::LoadArgs>),
     /// Serves carts, the demo service.
     Carts(carts::CartsArgs),
 }
@@ -56,8 +78,16 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Create(what) => delivery::create(&what),
+        Command::Onboard(what) => delivery::onboard(&what),
+        Command::AddResource(args) => delivery::add_resource(&args),
+        Command::Send(what) => delivery::send(&what),
+        Command::Get(what) => delivery::get(&what),
+        Command::Approve(args) => delivery::decide(&args, "approve"),
+        Command::Deny(args) => delivery::decide(&args, "deny"),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Carts(args) => carts::run(&args),
     }
 }

@@ -3,8 +3,10 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::cli::http::{self as exchange, Unanswered};
 
@@ -44,7 +46,7 @@ pub enum RemoteError {
     #[error("{0}")]
     Refused(String),
     /// Its answer was not understood.
-    #[error("the answer to GET {path} cannot be read: {problem}; is it an admin listener of this release?")]
+    #[error("the answer to {path} cannot be read: {problem}; is it an admin listener of this release?")]
     Unreadable {
         /// What was asked.
         path: String,
@@ -79,6 +81,32 @@ impl Remote {
             ));
         }
         serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
+    }
+
+    /// Sends a body and reads the JSON of the answer.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was not done.
+    pub fn send(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Value, RemoteError> {
+        let to = self.address()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime.block_on(exchange::send(to, method.clone(), path, Some((kind, body))))?;
+        if !answer.status.is_success() {
+            let told = serde_json::from_str::<Detail>(&answer.body).map(|problem| problem.detail);
+            let other = || format!("{method} http://{to}{path} was answered with {}", answer.status);
+            return Err(RemoteError::Refused(told.unwrap_or_else(|_| other())));
+        }
+        serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
+    }
+
+    /// Posts JSON and reads that of the answer.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was not done.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, RemoteError> {
+        self.send(Method::POST, path, exchange::JSON, body.to_string().into())
     }
 
     fn address(&self) -> Result<SocketAddr, RemoteError> {

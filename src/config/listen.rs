@@ -27,6 +27,7 @@ struct TlsSpec {
     place: Place,
     certificates: Vec<PairSpec>,
     client_ca: Option<At<String>>,
+    misdirected: Option<At<String>>,
 }
 
 /// A certificate and its key as written.
@@ -83,6 +84,7 @@ impl ListenSpec {
             tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
             proxies: self.proxy_protocol.iter().filter_map(|text| values::network(text, report)).collect(),
             service: self.service(services, report),
+            one_host: self.tls.as_ref().is_some_and(|spec| spec.one_host(self.service.as_ref(), report)),
         }
     }
 }
@@ -132,7 +134,8 @@ impl TlsSpec {
         let mut fields = Fields::open(node, path, report)?;
         let pairs = fields.list("certificates").map_or_else(Vec::new, |list| list.value);
         let certificates = pairs.into_iter().filter_map(|(node, path)| Self::read_pair(node, path, report)).collect();
-        let spec = Self { place: fields.place().clone(), certificates, client_ca: fields.text("client_ca") };
+        let (client_ca, misdirected) = (fields.text("client_ca"), fields.text("misdirected"));
+        let spec = Self { place: fields.place().clone(), certificates, client_ca, misdirected };
         fields.require("certificates", "write - {chain: cert.pem, key: key.pem}");
         fields.close();
         Some(spec)
@@ -145,6 +148,24 @@ impl TlsSpec {
         fields.require("key", "name the file with the certificate's private key");
         fields.close();
         Some(pair)
+    }
+
+    /// Says whether requests for another host than the connection are refused.
+    fn one_host(&self, service: Option<&At<String>>, report: &Report<'_>) -> bool {
+        let Some(misdirected) = &self.misdirected else { return false };
+        match (misdirected.value.as_str(), service) {
+            ("allow", _) => return false,
+            ("refuse", None) => return true,
+            ("refuse", Some(_)) => {
+                let message = "these connections are passed on as they are, so that no request is seen on them";
+                report.error(&misdirected.place, message, "leave 'misdirected' out");
+            }
+            (other, _) => {
+                let message = format!("{other:?} is nothing to do with a request for another host than the connection");
+                report.error(&misdirected.place, message, "write refuse or allow");
+            }
+        }
+        false
     }
 
     fn compile(&self, base: &Path, report: &Report<'_>) -> Option<TlsFiles> {

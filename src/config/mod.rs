@@ -7,6 +7,7 @@ mod check;
 mod choice;
 mod choice_spec;
 mod compile;
+pub mod delivery;
 mod file;
 mod flags;
 mod gate_files;

@@ -234,6 +234,14 @@ impl SloSpec {
 }
 
 impl PolicySpec {
+    /// Reads a mapping that has nothing but these keys.
+    pub(super) fn read_all(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self::read(&mut fields);
+        fields.close();
+        Some(spec)
+    }
+
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             alpha: fields.text("alpha"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::config::delivery::Delivery;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
@@ -39,7 +40,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What the process and a source of connections may use.
     pub limits: Limits,
-    /// What is proxied; at least one, names and hosts are unique.
+    /// How artifacts are delivered through stages.
+    pub delivery: Option<Delivery>,
+    /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.
     pub services: Vec<Service>,
 }
 
@@ -81,6 +84,8 @@ pub struct Listen {
     pub proxies: Vec<IpNet>,
     /// The service that gets every connection as it is; `None` where HTTP is spoken.
     pub service: Option<Name>,
+    /// Whether requests for another host than the one a TLS connection was made for are refused.
+    pub one_host: bool,
 }
 
 /// Where the access log goes.

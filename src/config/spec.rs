@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::delivery::DeliverySpec;
 use crate::config::limits::LimitsSpec;
 use crate::config::listen::ListenSpec;
 use crate::config::service_spec::ServiceSpec;
@@ -25,6 +26,7 @@ pub(super) struct Spec {
     pub(super) strict_http: Option<At<bool>>,
     pub(super) timeouts: TimeoutsSpec,
     pub(super) limits: LimitsSpec,
+    pub(super) delivery: Option<DeliverySpec>,
     pub(super) services: Vec<ServiceSpec>,
 }
 
@@ -60,10 +62,13 @@ impl Spec {
             strict_http: fields.boolean("strict_http"),
             timeouts: fields.get("timeouts").map_or_else(TimeoutsSpec::default, |(node, path)| TimeoutsSpec::read(node, path, report)),
             limits: fields.get("limits").map_or_else(LimitsSpec::default, |(node, path)| LimitsSpec::read(node, path, report)),
+            delivery: fields.get("delivery").and_then(|(node, path)| DeliverySpec::read(node, path, report)),
             services: Self::read_services(&mut fields, report),
         };
         fields.require("listen", "write an address with a port, such as 127.0.0.1:8080");
-        fields.require("services", "write at least one service with name and stable");
+        if !fields.has("delivery") {
+            fields.require("services", "write at least one service with name and stable");
+        }
         fields.close();
         spec
     }

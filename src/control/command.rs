@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::Duration;
 
-use crate::control::setup::ServiceSetup;
+use crate::control::setup::{Origin, ServiceSetup};
 use crate::domain::version::{Name, Version};
 use crate::seam::report::{Report, ReportSender};
 
@@ -65,9 +65,11 @@ pub enum Command {
 pub enum Order {
     /// Carry out an operator's command.
     Command(Command),
-    /// Take the services of a configuration that was read again in the place of the present ones.
+    /// Take these services in the place of the present ones of the same origin.
     Reconfigure {
-        /// All of them, in their order.
+        /// Whose services these are.
+        origin: Origin,
+        /// All of its services, in their order.
         services: Vec<Wanted>,
         /// Who asks.
         actor: String,
@@ -148,16 +150,16 @@ impl Commands {
         if closed { Err(CommandError::Succeeded) } else { answer }
     }
 
-    /// Has the services of a configuration take the place of the present ones, and waits for as long as that takes.
+    /// Has these services take the place of the present ones of the same origin, and waits for as long as that takes.
     ///
     /// # Errors
     ///
     /// Returns why nothing but ends of rollouts has happened.
-    pub fn reconfigure(&self, services: Vec<Wanted>, actor: String) -> Result<Accepted, CommandError> {
+    pub fn reconfigure(&self, origin: Origin, services: Vec<Wanted>, actor: String) -> Result<Accepted, CommandError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(CommandError::Succeeded);
         }
-        self.give(Order::Reconfigure { services, actor }, None)
+        self.give(Order::Reconfigure { origin, services, actor }, None)
     }
 
     fn give(&self, order: Order, patience: Option<Duration>) -> Result<Accepted, CommandError> {

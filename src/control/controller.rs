@@ -9,7 +9,7 @@ use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
 use crate::control::restore::Known;
 use crate::control::service::{Seen, Service};
-use crate::control::setup::{ServiceSetup, TICK};
+use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::control::shell::Shell;
 use crate::control::status::{Board, Notice, ServiceStatus, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
@@ -149,15 +149,26 @@ impl Controller {
         self.show(now);
     }
 
-    fn reconfigure(&mut self, wanted: Vec<Wanted>, actor: &str, now: Timestamp) -> Result<Accepted, CommandError> {
-        if let Err(name) = reconfigure::end(&mut self.services, &wanted, actor, now, &mut self.world) {
+    fn reconfigure(&mut self, origin: Origin, wanted: Vec<Wanted>, actor: &str, now: Timestamp) -> Result<Accepted, CommandError> {
+        let is_others = |service: &Service| service.setup().origin != origin;
+        let taken = |name: &Name| self.services.iter().any(|service| is_others(service) && service.setup().name == *name);
+        if let Some(name) = wanted.iter().map(|wanted| &wanted.setup.name).find(|name| taken(name)) {
+            return Err(CommandError::Conflict(format!(
+                "there is a service {name} already that comes from elsewhere; choose another name"
+            )));
+        }
+        let (mut mine, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.services).into_iter().partition(|service| !is_others(service));
+        let ended = reconfigure::end(&mut mine, &wanted, actor, now, &mut self.world);
+        if let Err(name) = ended {
+            self.services = mine.into_iter().chain(others).collect();
             let why = "is not durable yet, so nothing else was changed; see that the disk works and reload again";
             return Err(CommandError::Conflict(format!("the end of the rollout of {name} {why}")));
         }
         let (count, anew) = (wanted.len(), wanted.iter().filter(|wanted| wanted.anew).count());
         let world = &mut self.world;
         let store = Arc::clone(&world.store);
-        let begun = reconfigure::replace(std::mem::take(&mut self.services), wanted, world, |name| known(&store, name));
+        let mut begun = reconfigure::replace(mine, wanted, world, |name| known(&store, name));
+        begun.extend(others.into_iter().map(|service| (service, None)));
         self.install(begun);
         Ok(Accepted::Done(format!("{count} services, {anew} of them new or judged otherwise than before")))
     }
@@ -241,7 +252,7 @@ impl Controller {
         while let Ok(request) = self.inputs.requests.try_recv() {
             let answer = match request.order {
                 Order::Command(command) => self.carry_out(command),
-                Order::Reconfigure { services, actor } => self.reconfigure(services, &actor, self.world.clock.now()),
+                Order::Reconfigure { origin, services, actor } => self.reconfigure(origin, services, &actor, self.world.clock.now()),
             };
             obeyed = true;
             // An operator who no longer waits has lost the answer, not the effect.

@@ -4,7 +4,7 @@
 use crate::control::command::Wanted;
 use crate::control::restore::{self, Known, Start};
 use crate::control::service::Service;
-use crate::control::setup::ServiceSetup;
+use crate::control::setup::{Origin, ServiceSetup};
 use crate::control::shell::Shell;
 use crate::domain::rollout::Event;
 use crate::domain::time::Timestamp;
@@ -58,6 +58,14 @@ pub fn replace(old: Vec<Service>, wanted: Vec<Wanted>, shell: &mut dyn Shell, mu
 
 /// Decides how a service begins, and writes and tells what that has decided.
 pub fn begin(setup: ServiceSetup, known: Known, shell: &mut dyn Shell) -> (ServiceSetup, Start) {
+    let known = match known {
+        // A delivery names the owner itself, also after a promotion: what it says holds, whatever was promoted since it last said so.
+        Known::State(mut state) if setup.origin == Origin::Delivery && state.owner.name != setup.stable.name => {
+            state.configured = state.owner.name.clone();
+            Known::State(state)
+        }
+        other => other,
+    };
     let start = restore::start(&setup.name, &setup.stable, setup.canary.as_ref(), known);
     if let Some(entry) = &start.write
         && let Err(why) = shell.persist(&setup.name, &start.state, entry)

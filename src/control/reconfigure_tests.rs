@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::control::setup::Origin;
 use crate::domain::gate::{Gate, Policy};
 use crate::domain::rollout::{Entry, Phase, Plan, Schedule, ServiceState};
 use crate::seam::table::Epoch;
@@ -44,6 +45,7 @@ fn version(name: &str) -> Version {
 
 fn setup(name: &str, canary: &str) -> ServiceSetup {
     ServiceSetup {
+        origin: Origin::default(),
         name: name.parse().unwrap(),
         rules: Vec::new(),
         choice: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::control::setup::TICK;
+use crate::control::setup::{Origin, TICK};
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Gate, Policy, Verdict};
 use crate::domain::rollout::{Plan, Schedule};
@@ -90,6 +90,7 @@ impl Desk {
     /// Begins a rollout under a gate, with a file that always grades it like this.
     fn begin_with(world: World, policy: Policy, gate: Gate, grade: Verdict) -> Self {
         let setup = ServiceSetup {
+            origin: Origin::default(),
             name: "carts".parse().unwrap(),
             rules: Vec::new(),
             choice: Some(Arc::new(Choice { others: vec![Arc::new(version("v9"))], ..Choice::default() })),

@@ -21,9 +21,21 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// the stable version of the same time where that had requests.
 pub type Grader = Arc<dyn Fn(&Measured<'_>, Option<&Measured<'_>>) -> (Verdict, String) + Send + Sync>;
 
+/// Who wants a service: each replaces its own services and leaves those of the others alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration.
+    #[default]
+    Configuration,
+    /// The delivery of artifacts through stages.
+    Delivery,
+}
+
 /// One service as configured.
 #[derive(Clone)]
 pub struct ServiceSetup {
+    /// Who wants it.
+    pub origin: Origin,
     /// The service.
     pub name: Name,
     /// Which requests it answers; without a rule all of them.

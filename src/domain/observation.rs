@@ -138,6 +138,36 @@ impl Window {
         self.duration_sum_ns += u128::from(seen.duration.sum_ns);
     }
 
+    /// Returns what was added since an earlier state of the same window.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = |more: u64, less: u64| more.saturating_sub(less);
+        let mut classes = self.classes;
+        classes.iter_mut().zip(before.classes).for_each(|(sum, old)| *sum = less(*sum, old));
+        let histogram = |now: &Histogram<u64>, before: &Histogram<u64>| {
+            let mut rest = histogram();
+            for cell in now.iter_recorded() {
+                let value = cell.value_iterated_to();
+                let added = less(cell.count_at_value(), before.count_at(value));
+                if added > 0 {
+                    rest.saturating_record_n(value, added);
+                }
+            }
+            rest
+        };
+        Self {
+            decided: less(self.decided, before.decided),
+            answered: less(self.answered, before.answered),
+            failed: less(self.failed, before.failed),
+            aborted: less(self.aborted, before.aborted),
+            classes,
+            response_time: histogram(&self.response_time, &before.response_time),
+            duration: histogram(&self.duration, &before.duration),
+            response_time_sum_ns: self.response_time_sum_ns.saturating_sub(before.response_time_sum_ns),
+            duration_sum_ns: self.duration_sum_ns.saturating_sub(before.duration_sum_ns),
+        }
+    }
+
     /// Returns how many requests ended.
     #[must_use]
     pub const fn ended(&self) -> u64 {

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::domain::transport::{Protocol, Tls};
 use crate::formats::problem::Problem;
+use crate::formats::validity;
 
 /// Where the certificates of a listener are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,13 @@ pub fn server(files: &TlsFiles) -> Result<ServerConfig, Box<Problem>> {
     server.max_early_data_size = 0;
     server.ticketer = aws_lc_rs::Ticketer::new().map_err(|e| unusable(&e))?;
     Ok(server)
+}
+
+/// Returns when the first of the listener's own certificates expires, in seconds since 1970; `None` where that cannot be read. Those
+/// that lead to an authority do not count: one that is no longer needed may have expired.
+#[must_use]
+pub fn expiry(files: &TlsFiles) -> Option<u64> {
+    files.certificates.iter().filter_map(|pair| validity::not_after(certificates(&pair.chain).ok()?.first()?)).min()
 }
 
 /// Reads the files and makes the configuration of a client: TLS 1.2 and 1.3, the version's certificate always verified.

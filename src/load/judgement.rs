@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::formats::jmeter_conf::Workload;
+
 /// What a run must keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -43,6 +45,12 @@ impl Limits {
         } else {
             Judgement::Pass
         }
+    }
+}
+
+impl From<&Workload> for Limits {
+    fn from(workload: &Workload) -> Self {
+        Self { functional: workload.allows_no_error(), error_rate: workload.accepted_error_rate, average: workload.average_limit }
     }
 }
 
@@ -123,6 +131,14 @@ mod tests {
         assert_eq!(limited.judge(10, 0, FAST), Judgement::Pass);
         let Judgement::Fail(reason) = limited.judge(10, 0, slow) else { panic!("10 s kept a limit of 3 ms") };
         assert_eq!(reason.to_string(), "average response time 10000 ms is over the limit of 3 ms");
+    }
+
+    #[test]
+    fn the_limits_of_the_workloads_by_default_are_the_known_ones() {
+        let limits = |strategy: &str| Limits::from(&Workload::by_default(strategy).unwrap());
+        assert_eq!(limits("healthcheck"), Limits::HEALTH_CHECK);
+        assert_eq!(limits("functional"), Limits::FUNCTIONAL);
+        assert_eq!(limits("performance"), Limits::PERFORMANCE);
     }
 
     #[test]

@@ -49,6 +49,12 @@ impl Rate {
         if rate > 0.0 && rate <= 100_000.0 { Ok(Self(rate)) } else { Err(InvalidRate(rate)) }
     }
 
+    /// Returns the requests per second.
+    #[must_use]
+    pub const fn as_f64(self) -> f64 {
+        self.0
+    }
+
     /// Returns how long after the start request number `n` is intended, counted from 0.
     #[must_use]
     pub fn offset(self, n: u64) -> Duration {

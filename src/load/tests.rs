@@ -127,7 +127,7 @@ async fn finish(mut run: Run) -> Snapshot {
     run.stop(Duration::ZERO).await
 }
 
-async fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     let met = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -3,6 +3,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ use crate::formats::tls::{self, TlsFiles};
 /// The configuration that new connections of a listener are encrypted with.
 pub type TlsSlot = Arc<ArcSwap<ServerConfig>>;
 
+/// When the first certificate of a listener expires, in seconds since 1970; `u64::MAX` where that is unknown. Written when files
+/// were read, read at exposition.
+pub type Expiry = Arc<AtomicU64>;
+
 /// How often the files are looked at without being asked to.
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -23,6 +28,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub struct Certificates {
     files: TlsFiles,
     slot: TlsSlot,
+    expiry: Expiry,
     /// Of the contents that were last tried, good or bad.
     tried: Option<u64>,
 }
@@ -36,13 +42,20 @@ impl Certificates {
     pub fn load(files: TlsFiles) -> Result<Self, Box<Problem>> {
         let tried = Some(digest(&files));
         let slot = Arc::new(ArcSwap::from_pointee(tls::server(&files)?));
-        Ok(Self { files, slot, tried })
+        let expiry = Arc::new(AtomicU64::new(expiry(&files)));
+        Ok(Self { files, slot, expiry, tried })
     }
 
     /// Returns where the current configuration is found.
     #[must_use]
     pub fn slot(&self) -> TlsSlot {
         Arc::clone(&self.slot)
+    }
+
+    /// Returns where it is found when the first certificate in use expires.
+    #[must_use]
+    pub fn expiry(&self) -> Expiry {
+        Arc::clone(&self.expiry)
     }
 
     /// Lets the next refresh read the files whatever is in them.
@@ -62,8 +75,13 @@ impl Certificates {
         }
         self.tried = now;
         self.slot.store(Arc::new(tls::server(&self.files)?));
+        self.expiry.store(expiry(&self.files), Ordering::Relaxed);
         Ok(true)
     }
+}
+
+fn expiry(files: &TlsFiles) -> u64 {
+    tls::expiry(files).unwrap_or(u64::MAX)
 }
 
 /// Sums up the contents of the files; one that cannot be read counts as such.

@@ -48,8 +48,8 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let port = listener.local_addr().map_or(0, |a| a.port());
-            let DoorSetup { tls, proxies, service } = parts.doors.get(door).cloned().unwrap_or_default();
-            let door = Rc::new(Door { port, tls, proxies, service });
+            let DoorSetup { tls, proxies, service, one_host } = parts.doors.get(door).cloned().unwrap_or_default();
+            let door = Rc::new(Door { port, tls, proxies, service, one_host });
             accepting.push(tokio::task::spawn_local(accept(listener, door, Rc::clone(&worker), parts.drain.clone())));
         }
         for task in accepting {

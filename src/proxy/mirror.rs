@@ -18,7 +18,7 @@ use crate::domain::version::Version;
 use crate::proxy::patrol::RequestGuard;
 use crate::proxy::sanitise::{self, Framing, MIRROR, Outgoing, Peer};
 use crate::proxy::upload::{Copying, Source, Upload};
-use crate::proxy::upstream::{self, Pool, Reply};
+use crate::proxy::upstream::{self, Parcel, Pool, Reply};
 use crate::proxy::worker::Worker;
 use crate::seam::choice::{Choice, FlightOfCopy, Mirror, MirrorTo};
 use crate::seam::recorder::EpochBooks;
@@ -105,13 +105,12 @@ impl Copying for Copy {
         let mut upload = Upload::new(Source::Whole(Full::new(body.freeze())), Rc::clone(&guard), None);
         let framing = upload.framing(&head, framing);
         let pool = worker.pools.of(&version);
-        let outgoing = if pool.may_multiplex() { Outgoing::for_either } else { Outgoing::new };
-        let request = outgoing(head, framing, &peer, &worker.rules().policy);
+        let request = Outgoing::complete(head, pool.may_multiplex(), framing, &peer, &worker.rules().policy);
         let mut sample = Sample::beside(&books, worker.clock, version, worker.clock.now());
         let deadline = mirror.deadline;
         count(&worker.counters.choices.mirrored);
         tokio::task::spawn_local(async move {
-            let exchange = exchange(&mut sample, &pool, request, upload, &guard, &worker);
+            let exchange = exchange(&mut sample, &pool, Parcel::new(request, upload), &guard, &worker);
             let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::ResponseTimeout));
             match outcome {
                 Ok(()) => drop(sample.complete()),
@@ -134,14 +133,12 @@ fn may_go(mirror: &Mirror, books: &EpochBooks, worker: &Worker) -> bool {
 async fn exchange(
     sample: &mut Sample,
     pool: &Rc<Pool>,
-    request: Outgoing,
-    upload: Upload,
+    mut parcel: Parcel,
     guard: &Rc<RequestGuard>,
     worker: &Worker,
 ) -> Result<(), Failure> {
     let rules = worker.rules();
-    let sent = upstream::send(pool, request, upload, guard, rules.settings.timeouts.connect).await;
-    let Reply { mut head, mut body } = sent.map_err(|failed| failed.failure)?;
+    let Reply { mut head, mut body } = upstream::send(pool, &mut parcel, guard, rules.settings.timeouts.connect).await?;
     sanitise::response(&mut head, &rules.policy.via, false)?;
     sample.head(head.status.as_u16());
     let mut read = 0;

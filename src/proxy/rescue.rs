@@ -11,9 +11,7 @@ use std::sync::atomic::Ordering;
 use crate::domain::outcome::{Failure, Role};
 use crate::proxy::passage::Passage;
 use crate::proxy::patrol::RequestGuard;
-use crate::proxy::sanitise::Outgoing;
-use crate::proxy::upload::Upload;
-use crate::proxy::upstream::{self, Failed, Parcel, Pool, Reply};
+use crate::proxy::upstream::{self, Parcel, Pool, Reply};
 use crate::proxy::worker::Worker;
 use crate::seam::sample::Sample;
 
@@ -25,18 +23,16 @@ use crate::seam::sample::Sample;
 pub async fn send(
     worker: &Worker,
     pool: &Rc<Pool>,
-    request: Outgoing,
-    upload: Upload,
+    parcel: &mut Parcel,
     guard: &Rc<RequestGuard>,
     passage: &mut Passage,
 ) -> Result<Reply, Failure> {
-    match upstream::send(pool, request, upload, guard, worker.rules().settings.timeouts.connect).await {
-        Ok(reply) => Ok(reply),
-        Err(Failed { failure, parcel: Some(parcel) }) if passage.is_rescuable(failure) => {
+    match upstream::send(pool, parcel, guard, worker.rules().settings.timeouts.connect).await {
+        Err(failure) if passage.is_rescuable(failure) && parcel.may_move() => {
             // In a box, so that a request that goes well does not carry the room for it.
             Box::pin(rescue(worker, pool, failure, parcel, guard, passage)).await
         }
-        Err(Failed { failure, .. }) => Err(failure),
+        sent => sent,
     }
 }
 
@@ -44,7 +40,7 @@ async fn rescue(
     worker: &Worker,
     failed: &Pool,
     failure: Failure,
-    parcel: Box<Parcel>,
+    parcel: &mut Parcel,
     guard: &Rc<RequestGuard>,
     passage: &mut Passage,
 ) -> Result<Reply, Failure> {
@@ -59,6 +55,5 @@ async fn rescue(
     passage.hand_over(failure, |now| Sample::begin(&books, worker.clock, Role::Stable, now, 0), worker.clock.now());
     // Its failure may have been the one that trips: the others are rescued at once.
     worker.deadlines.take_back();
-    let sent = upstream::resend(&stable, parcel, guard, worker.rules().settings.timeouts.connect).await;
-    sent.map_err(|failed| failed.failure)
+    upstream::send(&stable, parcel, guard, worker.rules().settings.timeouts.connect).await
 }

@@ -27,11 +27,10 @@ use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::{self, Clean, Outgoing, Peer, Refusal, WireNotes};
 use crate::proxy::upgrade;
 use crate::proxy::upload::{Source, Upload};
-use crate::proxy::upstream::{self, Reply};
+use crate::proxy::upstream::{self, Parcel, Reply};
 use crate::proxy::wire::Line;
 use crate::proxy::worker::{Found, Worker};
 use crate::seam::access::{self, Access};
-use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::Sample;
 
 /// The service of one client connection.
@@ -75,7 +74,7 @@ impl Serve {
     }
 
     /// Takes one request from its head to its answer's head; the answer's body carries the measurement on.
-    pub async fn handle(self, request: Request<Source>) -> Response<Answer> {
+    pub async fn handle(&self, request: Request<Source>) -> Response<Answer> {
         // 1. The head was read: the request begins.
         let (worker, rules) = (&self.worker, &self.rules);
         let started = worker.clock.now();
@@ -121,13 +120,15 @@ impl Serve {
             upload.copy_to(copy);
         }
         let framing = upload.framing(&head, clean.framing);
-        let outgoing = if pool.may_multiplex() || may_multiplex(&found.books) { Outgoing::for_either } else { Outgoing::new };
-        let mut request = outgoing(head, framing, &self.peer, &rules.policy);
+        let either = pool.may_multiplex() || found.books.epoch().may_multiplex();
+        let mut request = Outgoing::complete(head, either, framing, &self.peer, &rules.policy);
         request.upgrade = clean.upgrade;
-        let sent = rescue::send(worker, &pool, request, upload, &guard, &mut passage).await;
+        let mut parcel = Parcel::new(request, upload);
+        let mut sent = rescue::send(worker, &pool, &mut parcel, &guard, &mut passage).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        let Reply { mut head, body } = match sent.and_then(|reply| clean_reply(reply, rules, clean.upgrade)) {
+        clean_reply(&mut sent, rules, clean.upgrade);
+        let Reply { mut head, body } = match sent {
             Ok(answer) => answer,
             Err(failure) => {
                 passage.fail(failure);
@@ -222,16 +223,13 @@ fn asked<'a>(head: &'a http::request::Parts, clean: &'a Clean) -> Asked<'a> {
     Asked { host: &clean.host, method: &head.method, path: head.uri.path(), query: head.uri.query(), headers: &head.headers }
 }
 
-/// Says whether a version that may get the request may speak HTTP/2.
-fn may_multiplex(books: &EpochBooks) -> bool {
-    let (stable, canary) = (&books.epoch().stable, &books.epoch().canary);
-    stable.transport.may_multiplex() || canary.as_ref().is_some_and(|canary| canary.version.transport.may_multiplex())
-}
-
 /// Cleans the head of a version's answer, or turns it into the version's failure.
-fn clean_reply(mut reply: Reply, rules: &Rules, upgrade: bool) -> Result<Reply, Failure> {
-    let via = rules.policy.via_of(reply.head.version);
-    sanitise::response(&mut reply.head, via, upgrade).map(|()| reply)
+fn clean_reply(sent: &mut Result<Reply, Failure>, rules: &Rules, upgrade: bool) {
+    if let Ok(Reply { head, .. }) = sent
+        && let Err(failure) = sanitise::response(head, rules.policy.via_of(head.version), upgrade)
+    {
+        *sent = Err(failure);
+    }
 }
 
 impl tower::Service<Request<Source>> for Serve {

@@ -113,6 +113,8 @@ pub struct DoorSetup {
     pub proxies: Vec<IpNet>,
     /// The service that gets every connection as it is, without HTTP.
     pub service: Option<Name>,
+    /// Whether requests for another host than the one a TLS connection was made for are refused.
+    pub one_host: bool,
 }
 
 /// Whether a connection is to end.
@@ -332,7 +334,7 @@ impl Worker {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Offence::Fragment | Offence::Preface => self.refused(),
+            Offence::Fragment | Offence::Trailers | Offence::Preface => self.refused(),
         }
     }
 

@@ -64,6 +64,7 @@ pub struct Epoch {
     valid_until: AtomicU64,
     /// Whose turn it is, where the canary gets nothing but probes.
     probes: Option<Spacing>,
+    multiplexes: bool,
 }
 
 impl Epoch {
@@ -71,7 +72,9 @@ impl Epoch {
     #[must_use]
     pub fn new(service: Name, rollout: u64, generation: u64, stable: Arc<Version>, canary: Option<Canary>, valid_until: Timestamp) -> Self {
         let probes = canary.as_ref().and_then(|c| c.probe_spacing).map(|spacing| Spacing::new(nanos(spacing)));
+        let speaks = |version: &Version| version.transport.may_multiplex();
         Self {
+            multiplexes: speaks(&stable) || canary.as_ref().is_some_and(|canary| speaks(&canary.version)),
             service,
             rollout,
             generation,
@@ -88,6 +91,12 @@ impl Epoch {
     pub const fn with_rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self
+    }
+
+    /// Says whether one of its versions may speak HTTP/2.
+    #[must_use]
+    pub const fn may_multiplex(&self) -> bool {
+        self.multiplexes
     }
 
     /// Prolongs the epoch. Only the controller does so, after it has judged.

@@ -22,6 +22,7 @@ use crate::domain::gate::criterion::Unit;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::{Class, Role};
 use crate::domain::rollout::Phase;
+use crate::proxy::certificates::Expiry;
 use crate::proxy::pressure::Pressure;
 use crate::proxy::scan::Flood;
 use crate::proxy::tunnel::Kind;
@@ -51,6 +52,8 @@ pub struct Figures {
     pub pressure: Arc<Pressure>,
     /// How reading the configuration again went.
     pub reloads: Arc<Reloads>,
+    /// When certificates of the listeners expire.
+    pub certificates: Vec<Expiry>,
     /// The process's clock.
     pub clock: Clock,
 }
@@ -160,6 +163,12 @@ impl Source {
         if sheet.reserve(2) {
             sheet.value(&m::RELOADS, &["success"], succeeded as f64);
             sheet.value(&m::RELOADS, &["failure"], failed as f64);
+        }
+        let expiries = self.figures.certificates.iter().map(|expiry| expiry.load(Ordering::Relaxed));
+        if let Some(first) = expiries.min().filter(|first| *first != u64::MAX)
+            && sheet.reserve(1)
+        {
+            sheet.value(&m::CERTIFICATE_EXPIRY, &[], first as f64);
         }
         let choices = &counters.choices;
         let kinds = [

@@ -80,6 +80,7 @@ fn figures(services: Vec<ServiceStatus>) -> Figures {
         access_log_dropped: None,
         pressure: Arc::default(),
         reloads: Arc::default(),
+        certificates: Vec::new(),
         clock: Clock::start(),
     }
 }
@@ -258,6 +259,17 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
 }
 
 #[test]
+fn of_all_certificates_the_first_to_expire_is_told_and_none_without_tls() {
+    const NAME: &str = "portcullis_certificate_expiry_timestamp_seconds";
+    let mut figures = figures(Vec::new());
+    assert_eq!(value(&text(&figures), NAME), None);
+    figures.certificates = [u64::MAX, 1_800_000_000, 1_795_651_200].map(|expiry| Arc::new(expiry.into())).into();
+    assert_eq!(value(&text(&figures), NAME), Some(1_795_651_200.0));
+    figures.certificates.truncate(1);
+    assert_eq!(value(&text(&figures), NAME), None, "what is unknown has no series");
+}
+
+#[test]
 fn the_decision_grows_old_while_nobody_judges() {
     let figures = figures(Vec::new());
     let exposition = Exposition::new(figures.clone()).unwrap();
@@ -360,7 +372,8 @@ fn every_metric_is_registered_once_with_a_help_text() {
     let names: BTreeSet<&str> = m::ALL.iter().map(|definition| definition.name).collect();
     assert_eq!(names.len(), m::ALL.len());
     let reached = ServiceStatus { endpoints: vec![reach(Role::Stable)], ..service(Some(Phase::Progressing), 1_000) };
-    let text = text(&figures(vec![reached]));
+    let encrypted = Figures { certificates: vec![Arc::new(1.into())], ..figures(vec![reached]) };
+    let text = text(&encrypted);
     for definition in m::ALL {
         assert!(text.contains(&format!("# HELP {} {}", definition.name, definition.help)), "{}", definition.name);
     }

@@ -124,6 +124,11 @@ pub const RELOAD_TIME: Definition = gauge(
     &[],
     "When the configuration in force was read or confirmed, in seconds since 1970.",
 );
+pub const CERTIFICATE_EXPIRY: Definition = gauge(
+    "portcullis_certificate_expiry_timestamp_seconds",
+    &[],
+    "When the first of the listeners' certificates in use expires, in seconds since 1970; absent without TLS.",
+);
 pub const FORCED: Definition = counter(
     "portcullis_forced_requests_total",
     &["kind"],
@@ -144,7 +149,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 43] = [
+pub const ALL: [&Definition; 44] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -180,6 +185,7 @@ pub const ALL: [&Definition; 43] = [
     &RELOADS,
     &RELOAD_GOOD,
     &RELOAD_TIME,
+    &CERTIFICATE_EXPIRY,
     &FORCED,
     &STICKY_FORGED,
     &MIRRORED,

@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use crate::oracle::telling;
+use crate::process::{self, Running};
 use crate::support::client::{Client, End};
 use crate::support::frames::{self, Event, block, frame, headers};
 use crate::support::proxy::{self, Proxy};
@@ -61,7 +62,7 @@ impl Authority {
     }
 
     /// A client that trusts this authority, speaks these protocols and shows this certificate.
-    fn client(&self, protocols: &[&str], shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
+    pub fn client(&self, protocols: &[&str], shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -147,6 +148,54 @@ fn the_certificate_is_the_one_for_the_name_or_the_first() {
     }
 }
 
+/// Sends GETs for these hosts over HTTP/2, one after the other; returns what became of each.
+fn statuses(stream: &mut Stream, hosts: &[&str]) -> Vec<Event> {
+    stream.write_all(&[frames::PREFACE, &frame(frames::SETTINGS, 0, 0, b"")].concat()).unwrap();
+    let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
+    let of = |got: &[u8], id| frames::read(got).into_iter().find(|e| matches!(e, Event::Status(of, _) | Event::Reset(of, _) if *of == id));
+    let ask = |(id, host): (u32, &&str)| {
+        let get = [(":method", "GET"), (":scheme", "https"), (":authority", host), (":path", "/t")];
+        stream.write_all(&headers(id, &block(&get), true)).unwrap();
+        loop {
+            if let Some(event) = of(&got, id) {
+                return event;
+            }
+            let count = stream.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "the connection ends");
+            got.extend_from_slice(&buffer[..count]);
+        }
+    };
+    (0..).map(|index| index * 2 + 1).zip(hosts).map(ask).collect()
+}
+
+#[test]
+fn u20_a_request_for_another_host_than_its_connection_is_refused_if_wanted() {
+    let authority = Authority::new();
+    let names = ["a.test", "b.test"].map(|name| authority.sign(name, name));
+    let unnamed = [authority.sign("address", "127.0.0.1")];
+    let [named, unnamed] =
+        [names.to_vec(), unnamed.to_vec()].map(|certificates| Certificates::load(TlsFiles { certificates, client_ca: None }).unwrap());
+    let (upstream, client) = (telling(), authority.client(&[], None));
+    let proxy = proxy::to([upstream.address]).tls(named.slot()).one_host().start();
+    for (host, good) in [("a.test", true), ("A.test.:443", true), ("b.test", false), ("a.test.b.test", false), ("127.0.0.1", false)] {
+        let mut stream = connect(proxy.address, &client, "a.test");
+        stream.write_all(format!("GET /t HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let status = if good { "HTTP/1.1 200" } else { "HTTP/1.1 421" };
+        assert!(answer.starts_with(status.as_bytes()), "{host}: {}", String::from_utf8_lossy(&answer));
+    }
+    let mut stream = connect(proxy.address, &authority.client(&["h2"], None), "a.test");
+    let wanted = [Event::Status(1, 200), Event::Status(3, 421), Event::Status(5, 200)];
+    assert_eq!(statuses(&mut stream, &["a.test", "b.test", "a.test"]), wanted, "a client that shares connections goes on");
+    assert_eq!(upstream.requests().iter().filter(|request| request.one("host") == "b.test").count(), 0);
+    // Who names no server, as clients of an address do, is held to none; and without the option nobody is.
+    let by_address = proxy::to([upstream.address]).tls(unnamed.slot()).one_host().start();
+    assert!(ask(&mut connect(by_address.address, &client, "127.0.0.1"), "b.test").is_ok());
+    let open = start(&upstream, &named);
+    assert!(ask(&mut connect(open.address, &client, "a.test"), "b.test").unwrap().starts_with("HTTP/1.1 200"));
+}
+
 #[test]
 fn who_must_show_a_certificate_and_does_not_gets_nowhere() {
     let (authority, stranger) = (Authority::new(), Authority::new());
@@ -188,6 +237,34 @@ fn new_certificates_are_for_new_connections_and_bad_ones_for_none() {
     assert!(problem.contains("a.key"), "{problem}");
     assert!(!certificates.refresh().unwrap(), "it is complained about once");
     assert_eq!(shown(), second);
+}
+
+#[test]
+fn the_program_tells_when_the_first_certificate_in_use_expires() {
+    let authority = Authority::new();
+    let sign = |stem: &str, year: i32| {
+        let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::new(vec!["a.test".to_owned()]).unwrap());
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        fs::write(authority.file(&format!("{stem}.pem")), authority.certify(params, &key)).unwrap();
+        fs::write(authority.file(&format!("{stem}.key")), key.serialize_pem()).unwrap();
+        format!("{{chain: {stem}.pem, key: {stem}.key}}")
+    };
+    let (a, b, c) = (sign("a", 2060), sign("b", 2032), sign("c", 2040));
+    let text = format!(
+        "listen:\n  - {{address: \"127.0.0.1:0\", tls: {{certificates: [{a}, {b}]}}}}\n  - {{address: \"127.0.0.1:0\", tls: {{certificates: [{c}]}}}}\n\
+         admin: 127.0.0.1:0\nstate: state\nservices: [{{name: carts, stable: {{version: v1, endpoints: [\"127.0.0.1:1\"]}}}}]\n"
+    );
+    fs::write(authority.file("portcullis.yaml"), text).unwrap();
+    let program = Running::start(&["run", authority.file("portcullis.yaml").to_str().unwrap()]);
+    let admin = program.address("admin on http://");
+    let expiry = || {
+        let text = process::request(admin, "GET /metrics", "");
+        text.lines().find_map(|line| line.strip_prefix("portcullis_certificate_expiry_timestamp_seconds ")).map(str::to_owned)
+    };
+    assert_eq!(expiry().as_deref(), Some("1956528000"), "1 January 2032");
+    // Replaced while it runs, so that the one of 2040 is the first.
+    sign("b", 2050);
+    eventually("the new certificate is in use", || (expiry().as_deref() == Some("2208988800")).then_some(()));
 }
 
 #[test]

@@ -92,8 +92,14 @@ fn f32_an_endpoint_of_four_that_answers_500_is_left_out() {
     let alive = [good(), good(), good()];
     let proxy = proxy::to([addresses(&alive), vec![sick.address()]].concat()).start();
     let mut client = Client::connect(proxy.address);
-    let errors = (0..100).filter(|_| client.ask(get("")).status() == 500).count();
-    assert_eq!((errors, sick.asked()), (5, 5));
+    // How often it is asked depends on how quick the others seem.
+    let mut fails = || client.ask(get("")).status() == 500;
+    let mut errors = 0;
+    for _ in 0..10_000 {
+        errors += usize::from(errors < 5 && fails());
+    }
+    assert!(errors == 5 && (0..100).all(|_| !fails()));
+    assert_eq!(sick.asked(), 5);
     assert_eq!(reach(&proxy, Role::Stable).standing(), Standing::Usable);
 }
 

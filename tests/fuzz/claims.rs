@@ -31,13 +31,15 @@ pub const RAW: [(&str, RawClaim); 5] =
     [("h2_front", h2_front), ("h2_to_h1", h2_to_h1), ("head", head), ("proxy_protocol", proxy_protocol), ("response", response)];
 
 /// The claims by the names of their targets.
-pub const CLAIMS: [(&str, Claim); 11] = [
+pub const CLAIMS: [(&str, Claim); 13] = [
     ("access_log", access_log),
     ("analysis", analysis),
     ("argo", argo),
+    ("cloudevent", cloudevent),
     ("config", config),
     ("flagger", flagger),
     ("gate_language", gate_language),
+    ("jmx", jmx),
     ("kind", kind_of_file),
     ("perfspec", perfspec),
     ("scenario", scenario),
@@ -82,6 +84,32 @@ pub fn argo(text: &str) {
     refused(argos::read_conditions("f", text));
 }
 
+/// An event, as it is or as a request in binary mode: what is read is written as it can be read, and is refused with a reason.
+pub fn cloudevent(text: &str) {
+    use portcullis::formats::cloudevent::{Event, Limits, Refusal, carried, interpret, read, read_structured};
+    let check = |read: Result<Event, Refusal>| match read {
+        Ok(event) => {
+            let written = event.to_json().to_string();
+            assert_eq!(read_structured("f", written.as_bytes(), Limits { bytes: usize::MAX, depth: 100 }), Ok(event.clone()));
+            let _ = carried(&event.data);
+            refused(interpret("f", Some(text), &event));
+        }
+        Err(Refusal::Invalid(problems)) => {
+            refused::<()>(Err(problems));
+        }
+        Err(other) => assert!(!other.to_string().is_empty()),
+    };
+    check(read_structured("f", text.as_bytes(), Limits::DEFAULT));
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in head.lines().filter_map(|line| line.split_once(':')) {
+        if let (Ok(name), Ok(value)) = (name.trim().parse::<http::HeaderName>(), value.trim().parse::<http::HeaderValue>()) {
+            headers.append(name, value);
+        }
+    }
+    check(read(&headers, body.as_bytes(), Limits::DEFAULT));
+}
+
 /// A configuration; files that it names are looked for where there are none.
 pub fn config(text: &str) {
     let around = Surroundings { cores: 2, variable: &|_| None, resolve: &|_| Err(io::Error::other("no names here")) };
@@ -102,6 +130,19 @@ pub fn gate_language(text: &str) {
             assert!((1..=text.chars().count() + 1).contains(&error.column()), "{error}");
             assert!(!error.hint().is_empty(), "{error}");
         }
+    }
+}
+
+/// A JMeter plan: what is read sends something, each request to a place; its think time changes nothing but pauses.
+pub fn jmx(text: &str) {
+    use portcullis::formats::jmx::{Loops, Options, read};
+    let properties = BTreeMap::from([("VUCount".to_owned(), "3".to_owned()), ("ThinkTime".to_owned(), "20".to_owned())]);
+    let plan = refused(read("p.jmx", text, Options { properties: &properties, honour_think_time: false }));
+    refused(read("p.jmx", text, Options { properties: &properties, honour_think_time: true }));
+    for group in plan.iter().flat_map(|plan| &plan.groups) {
+        assert!(group.threads > 0 && !group.samplers.is_empty(), "{group:?}");
+        assert_eq!(group.requests().is_none(), group.loops == Loops::Forever);
+        assert!(group.samplers.iter().all(|sampler| !sampler.url.host.is_empty() && sampler.url.path.starts_with('/')), "{group:?}");
     }
 }
 

@@ -7,6 +7,8 @@ mod command;
 #[cfg(test)]
 mod gate_rows;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod robust;
 #[cfg(test)]
 mod support;

@@ -4,6 +4,11 @@ import json
 import sys
 
 COUNTS = ["requests_sent", "requests_harmed", "requests_failed", "breaches_at_trip", "canary_requests_started_after_trip"]
+STAGES = {
+    "dev": ["0.8.1", "0.8.2", "0.8.3"],
+    "staging": ["0.8.1", "0.8.1", "0.8.3"],
+    "production": ["0.8.1", "0.8.1", "0.8.3"],
+}
 TIMES = ["first_slow_sent_to_trip_ms", "breach_to_trip_us"]
 
 
@@ -32,6 +37,12 @@ def problems(report, hang):
         yield f"{report['requests_failed']} client requests failed, none may"
     if not hang and report.get("promoted") not in (True, "0.8.3"):
         yield f"0.8.3 must be promoted; promoted is {report.get('promoted')!r}"
+    stages = report.get("stages")
+    if stages != STAGES:
+        yield f"the stages must serve {STAGES} after the three artifacts, not {stages!r}"
+    for stage, users in report.get("pipeline", {}).get("users", {}).items():
+        if users["failed"] != 0 or users["requests"] < 100:
+            yield f"{users['failed']} of {users['requests']} requests of ordinary users failed in {stage}; none may, of at least 100"
 
 
 def main():

@@ -11,7 +11,7 @@ use portcullis::admin::server::Server;
 use portcullis::admin::state::AdminState;
 use portcullis::control::command::Commands;
 use portcullis::control::controller::{Controller, Inputs};
-use portcullis::control::setup::ServiceSetup;
+use portcullis::control::setup::{Origin, ServiceSetup};
 use portcullis::control::status::Board;
 use portcullis::domain::gate::{Gate, Policy};
 use portcullis::domain::observation::Observation;
@@ -69,6 +69,7 @@ fn name(text: &str) -> Name {
 
 fn setup(stable: SocketAddr) -> ServiceSetup {
     ServiceSetup {
+        origin: Origin::default(),
         name: name("carts"),
         rules: Vec::new(),
         choice: None,
@@ -110,12 +111,22 @@ impl Desk {
             access_log_dropped: None,
             pressure: Arc::default(),
             reloads: Arc::default(),
+            certificates: Vec::new(),
             clock,
         })
         .unwrap();
         let (drain, draining) = watch::channel(false);
-        let state =
-            AdminState { board, store, commands, exposition, routes: routes.clone(), drain: draining.clone(), clock, mutations: true };
+        let state = AdminState {
+            board,
+            store,
+            commands,
+            exposition,
+            routes: routes.clone(),
+            drain: draining.clone(),
+            clock,
+            mutations: true,
+            delivery: None,
+        };
         let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
         Self {
             routes,

@@ -18,6 +18,8 @@ pub const RST_STREAM: u8 = 3;
 /// See [`DATA`].
 pub const SETTINGS: u8 = 4;
 /// See [`DATA`].
+pub const PUSH_PROMISE: u8 = 5;
+/// See [`DATA`].
 pub const PING: u8 = 6;
 /// See [`DATA`].
 pub const GOAWAY: u8 = 7;
@@ -26,12 +28,16 @@ pub const WINDOW_UPDATE: u8 = 8;
 /// See [`DATA`].
 pub const CONTINUATION: u8 = 9;
 
-/// Flags: ACK of SETTINGS and PING, END_STREAM of DATA and HEADERS, END_HEADERS.
+/// Flags: ACK of SETTINGS and PING, END_STREAM of DATA and HEADERS, END_HEADERS, PADDED, and PRIORITY of HEADERS.
 pub const ACK: u8 = 1;
 /// See [`ACK`].
 pub const END_STREAM: u8 = 1;
 /// See [`ACK`].
 pub const END_HEADERS: u8 = 4;
+/// See [`ACK`].
+pub const PADDED: u8 = 8;
+/// See [`ACK`].
+pub const WITH_PRIORITY: u8 = 0x20;
 
 /// Makes a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
@@ -46,25 +52,27 @@ pub fn block<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
     for (name, value) in fields {
         block.push(0);
         for text in [name.as_ref(), value.as_ref()] {
-            put_length(&mut block, text.len());
+            block.extend(integer(0, 7, text.len()));
             block.extend_from_slice(text);
         }
     }
     block
 }
 
-/// An integer with a prefix of 7 bits (RFC 7541 section 5.1).
-fn put_length(block: &mut Vec<u8>, mut length: usize) {
-    if length < 127 {
-        return block.push(u8::try_from(length).unwrap());
+/// Makes an integer whose first byte has so many bits for it, below these others (RFC 7541 section 5.1).
+pub fn integer(others: u8, bits: u8, mut value: usize) -> Vec<u8> {
+    let most = (1_usize << bits) - 1;
+    if value < most {
+        return vec![others | u8::try_from(value).unwrap()];
     }
-    block.push(127);
-    length -= 127;
-    while length >= 128 {
-        block.push(u8::try_from(length % 128).unwrap() | 128);
-        length /= 128;
+    let mut bytes = vec![others | u8::try_from(most).unwrap()];
+    value -= most;
+    while value >= 128 {
+        bytes.push(u8::try_from(value % 128).unwrap() | 128);
+        value /= 128;
     }
-    block.push(u8::try_from(length).unwrap());
+    bytes.push(u8::try_from(value).unwrap());
+    bytes
 }
 
 /// Makes the frames of a header block, in pieces that fit.
@@ -95,28 +103,58 @@ pub enum Event {
     Other(u8, u8),
 }
 
-/// Reads the frames that are there in full.
-pub fn read(mut bytes: &[u8]) -> Vec<Event> {
-    let mut events = Vec::new();
+/// A frame as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Its kind, one of [`DATA`] and the others.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// Its stream.
+    pub stream: u32,
+    /// What it carries.
+    pub payload: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// Says whether it has a flag.
+    pub const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Returns the four bytes from there as a number; 0 when they are not there.
+    pub fn number(&self, at: usize) -> u32 {
+        self.payload.get(at..at + 4).map_or(0, |bytes| u32::from_be_bytes(bytes.try_into().unwrap()))
+    }
+}
+
+/// Splits bytes into the frames that are there in full.
+pub fn split(mut bytes: &[u8]) -> Vec<Frame<'_>> {
+    let mut frames = Vec::new();
     while let Some((head, rest)) = bytes.split_at_checked(9) {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let Some((payload, rest)) = rest.split_at_checked(length) else { break };
-        let number = |at: usize| payload.get(at..at + 4).map_or(0, |b| u32::from_be_bytes(b.try_into().unwrap()));
         let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
-        events.push(match head[3] {
-            HEADERS => Event::Status(stream, status(payload)),
-            DATA => Event::Data(stream, payload.len(), head[4] & END_STREAM != 0),
-            RST_STREAM => Event::Reset(stream, number(0)),
-            GOAWAY => Event::GoAway(number(4)),
-            kind => Event::Other(kind, head[4]),
-        });
+        frames.push(Frame { kind: head[3], flags: head[4], stream, payload });
         bytes = rest;
     }
-    events
+    frames
+}
+
+/// Reads the frames that are there in full.
+pub fn read(bytes: &[u8]) -> Vec<Event> {
+    let event = |frame: Frame<'_>| match frame.kind {
+        HEADERS => Event::Status(frame.stream, status(frame.payload)),
+        DATA => Event::Data(frame.stream, frame.payload.len(), frame.has(END_STREAM)),
+        RST_STREAM => Event::Reset(frame.stream, frame.number(0)),
+        GOAWAY => Event::GoAway(frame.number(4)),
+        kind => Event::Other(kind, frame.flags),
+    };
+    split(bytes).into_iter().map(event).collect()
 }
 
 /// Reads `:status` from the start of a connection's first block; 0 when it is not there.
-fn status(block: &[u8]) -> u16 {
+pub fn status(block: &[u8]) -> u16 {
     let block = &block[block.iter().position(|b| b & 0xe0 != 0x20).unwrap_or(block.len())..];
     match block {
         [indexed @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],

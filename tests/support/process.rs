@@ -73,9 +73,14 @@ impl Running {
         }
     }
 
+    /// Returns its process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM, waits for the end and returns the exit code.
     pub fn terminate(mut self) -> Option<i32> {
-        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let kill = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
         assert!(kill.success());
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {

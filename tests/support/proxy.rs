@@ -146,6 +146,12 @@ impl Setup {
         self
     }
 
+    /// Refuses requests for another host than the one a TLS connection was made for.
+    pub fn one_host(mut self) -> Self {
+        self.door.one_host = true;
+        self
+    }
+
     /// Passes every connection on as it is.
     pub fn opaque(mut self) -> Self {
         self.door.service = Some("carts".parse().unwrap());

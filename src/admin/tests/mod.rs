@@ -136,6 +136,7 @@ impl Desk {
             access_log_dropped: None,
             pressure: Arc::default(),
             reloads: Arc::default(),
+            certificates: Vec::new(),
             clock,
         };
         let (drain, draining) = watch::channel(false);
@@ -143,7 +144,7 @@ impl Desk {
         let exposition = Exposition::new(figures).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap().store);
-        let state = AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true };
+        let state = AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
         desk

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::demo::pipeline::{self, Course};
 use crate::cli::demo::progress::Progress;
 use crate::cli::demo::report::{Mode, Report};
+use crate::cli::demo::trouble::Trouble;
 use crate::cli::demo::{story, table};
 
 /// The exit code when something is not as promised.
@@ -18,7 +20,8 @@ const FAILED: u8 = 1;
 const INTERRUPTED: u8 = 130;
 const TERMINATED: u8 = 143;
 
-/// Shows the main job with real processes: a slow version is taken back, a mended one is promoted.
+/// Shows the main job with real processes: a slow version is taken back, a mended one is promoted; then artifacts go through the
+/// stages of a project.
 ///
 /// Progress goes to stderr, the table to stdout. Exit code: 0 when all of it really happened, 1 when not, 130 after an
 /// interrupt and 143 after SIGTERM.
@@ -27,6 +30,13 @@ pub struct DemoArgs {
     /// Let 0.8.2 never answer a POST of an item instead of answering it 1 s late
     #[arg(long)]
     pub hang: bool,
+    /// Send every request of the performance test to the slow version too, instead of stopping when the gate has decided (about
+    /// ten minutes)
+    #[arg(long)]
+    pub full: bool,
+    /// Leave the pipeline running at the end, with its addresses printed, until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
     /// Write what was measured to FILE as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -60,11 +70,12 @@ fn tell(args: &DemoArgs) -> anyhow::Result<u8> {
     let mut report = Report::new(mode);
     let progress = Progress::begin();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let course = Course { full: args.full, keep: args.keep };
     let end = runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let think = Duration::from_millis(args.think_time.into());
         tokio::select! {
-            told = story::play(mode, think, &mut report, &progress) => Ok(End::Told(told.err().map(|trouble| trouble.to_string()))),
+            told = parts(mode, think, course, &mut report, &progress) => Ok(End::Told(told.err().map(|trouble| trouble.to_string()))),
             _ = interrupt.recv() => Ok(End::Stopped("SIGINT", INTERRUPTED)),
             _ = terminate.recv() => Ok(End::Stopped("SIGTERM", TERMINATED)),
         }
@@ -85,6 +96,12 @@ fn tell(args: &DemoArgs) -> anyhow::Result<u8> {
     }
     show(&report)?;
     Ok(if report.ok { 0 } else { FAILED })
+}
+
+/// Plays both parts: what happens on the request path of one service, and the way of artifacts through the stages of a project.
+async fn parts(mode: Mode, think: Duration, course: Course, report: &mut Report, progress: &Progress) -> Result<(), Trouble> {
+    story::play(mode, think, report, progress).await?;
+    pipeline::play(course, &mut report.stages, &mut report.pipeline, progress).await
 }
 
 /// Writes the table to stdout and what is not as promised to stderr.
@@ -128,14 +145,16 @@ mod tests {
     #[test]
     fn the_defaults_are_the_seeds_story() {
         let args = Line::try_parse_from(["demo"]).unwrap().demo;
-        assert_eq!((args.hang, args.report, args.think_time), (false, None, 20));
+        assert_eq!((args.hang, args.full, args.keep, args.report, args.think_time), (false, false, false, None, 20));
         assert!(Line::try_parse_from(["demo", "--think-time", "501"]).is_err());
     }
 
     #[test]
     fn a_report_that_cannot_be_written_is_told_before_anything_starts() {
         let report = std::env::temp_dir().join(format!("portcullis-{:016x}", rand::random::<u64>())).join("report.json");
-        let error = tell(&DemoArgs { hang: false, report: Some(report.clone()), think_time: 20 }).unwrap_err().to_string();
+        let error = tell(&DemoArgs { hang: false, full: false, keep: false, report: Some(report.clone()), think_time: 20 })
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&report.display().to_string()) && error.contains("hint:"), "{error}");
     }
 }

@@ -54,9 +54,15 @@ impl Folder {
         self.write("portcullis.yaml", &configuration(stable))
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<PathBuf, Unwritable> {
+    /// Writes a file, with the folders it is in, and returns its path.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, Unwritable> {
         let path = self.path.join(name);
-        match fs::write(&path, text) {
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
+        match written {
             Ok(()) => Ok(path),
             Err(source) => Err(Unwritable { path, source }),
         }

@@ -6,6 +6,7 @@ use std::io::{self, Seek, Write};
 use serde::Serialize;
 
 use crate::cli::demo::admin::Rollout;
+use crate::cli::demo::pipeline::{self, Pipeline, Stages};
 use crate::cli::demo::scene::Counts;
 use crate::domain::gate::Verdict;
 use crate::domain::rollout::Phase;
@@ -99,6 +100,10 @@ pub struct Report {
     pub rollback_s: Option<f64>,
     /// From the start of the rollout of 0.8.3 to its durable promotion, in seconds.
     pub promotion_s: Option<f64>,
+    /// By stage, the version that serves after each of the three artifacts.
+    pub stages: Stages,
+    /// What else the pipeline has shown.
+    pub pipeline: Pipeline,
     /// The whole story, in seconds.
     pub wall_s: f64,
     /// What is not as promised, one sentence each.
@@ -107,7 +112,7 @@ pub struct Report {
 
 impl Report {
     /// Begins with nothing measured.
-    pub const fn new(mode: Mode) -> Self {
+    pub fn new(mode: Mode) -> Self {
         Self {
             ok: false,
             mode,
@@ -140,6 +145,8 @@ impl Report {
             promotion_file_verdict: None,
             rollback_s: None,
             promotion_s: None,
+            stages: Stages::new(),
+            pipeline: Pipeline::default(),
             wall_s: 0.0,
             problems: Vec::new(),
         }
@@ -246,6 +253,7 @@ impl Report {
             }),
         }
         promise(self.promoted, &|| "0.8.3 was not promoted for good".to_owned());
+        broken.extend(pipeline::broken(&self.stages, &self.pipeline));
         broken
     }
 }

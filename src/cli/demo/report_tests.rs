@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::demo::admin::{Evidence, Trip};
+use crate::cli::demo::pipeline::{Delivered, Users};
 use crate::cli::demo::tally::Counted;
 use crate::domain::version::Version;
 use crate::domain::weight::Weight;
@@ -39,6 +40,11 @@ fn good(mode: Mode) -> Report {
     (report.info_page_at_first, report.info_page_after_rollback, report.info_page_after_promotion) = (all, all, all);
     (report.canary_requests_arrived, report.canary_requests_arrived_after_trip) = (Some(12), Some(0));
     report.canary_posts_answered = Some(if mode == Mode::Hang { 0 } else { 10 });
+    let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect();
+    report.stages = pipeline::PROMISED.iter().map(|(stage, served)| ((*stage).to_owned(), tags(served))).collect();
+    report.pipeline.users = pipeline::PROMISED.iter().map(|(stage, _)| ((*stage).to_owned(), Users { requests: 9, failed: 0 })).collect();
+    let outcomes = [("staging".to_owned(), "failed".to_owned())].into();
+    report.pipeline.artifacts = vec![Delivered { tag: "0.8.2".into(), outcomes, seconds: 1.0, test_requests: 7, reason: "why".into() }];
     report
 }
 
@@ -56,7 +62,7 @@ fn a_demo_that_kept_its_promises_is_good() {
 
 #[test]
 fn nothing_measured_breaks_every_promise() {
-    assert_eq!(problems(&mut Report::new(Mode::Hang)).len(), 10);
+    assert_eq!(problems(&mut Report::new(Mode::Hang)).len(), 17);
 }
 
 #[test]

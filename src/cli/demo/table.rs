@@ -46,12 +46,32 @@ pub fn table(report: &Report) -> String {
             text.push_str(&format!("{name:<40} {value}\n"));
         }
     }
+    text.push_str(&stages(report));
     if let Some(verdict) = &report.verdict {
         text.push_str(&format!("\n0.8.2 is {verdict}.\n"));
     }
     if let Some(promotion) = &report.promotion {
         text.push_str(&format!("{promotion}.\n"));
     }
+    text
+}
+
+/// Writes which version served in each stage after each artifact, and what the users there have met.
+fn stages(report: &Report) -> String {
+    if report.stages.is_empty() {
+        return String::new();
+    }
+    let tags: Vec<String> = report.pipeline.artifacts.iter().map(|one| format!("{:<10}", format!("→ {}", one.tag))).collect();
+    let mut text = format!("\n{:<16}{}{:>10}{:>9}\n", "stage serves", tags.join(""), "requests", "failed");
+    for stage in ["dev", "staging", "production"] {
+        let served: Vec<String> = report.stages.get(stage).into_iter().flatten().map(|tag| format!("{tag:<10}")).collect();
+        let users = report.pipeline.users.get(stage).copied().unwrap_or_default();
+        text.push_str(&format!("  {stage:<14}{}{:>10}{:>9}\n", served.join(""), thousands(users.requests), thousands(users.failed)));
+    }
+    for one in &report.pipeline.artifacts {
+        text.push_str(&format!("  {} after {:.1} s: {}\n", one.tag, one.seconds, one.reason));
+    }
+    text.push_str(&format!("  requests of the performance test saved   {}\n", thousands(report.pipeline.test_requests_saved)));
     text
 }
 

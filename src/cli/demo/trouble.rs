@@ -25,6 +25,9 @@ pub enum Trouble {
     /// The load generator cannot be started.
     #[error("cannot start the load: {0}\n  hint: it needs a thread and a few file descriptors; check the limits of the system")]
     Load(#[source] io::Error),
+    /// The pipeline went another way.
+    #[error("{0}")]
+    Pipeline(String),
     /// Something did not happen in time.
     #[error("waited {waited:.1} s in vain until {what}; {stand}")]
     Late {

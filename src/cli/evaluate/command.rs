@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::evaluate::files::{File, Outcome, Stop};
+use crate::cli::evaluate::live::{Live, LiveArgs, SloFiles};
 use crate::cli::evaluate::{analysis, metrics, perfspec, slo};
 use crate::domain::gate::slo::release::Lighthouse;
 use crate::domain::gate::verdict::Verdict;
@@ -25,7 +26,8 @@ const BAD_FILE: u8 = 78;
 /// Grades measured values by a gate file and prints the result as JSON.
 ///
 /// The gate file is a perfspec, an slo.yaml, a service-objectives.yaml, an AnalysisDefinition, a Flagger Canary or an Argo
-/// AnalysisTemplate; its content tells which. A metric without a value is inconclusive, never a pass.
+/// AnalysisTemplate; its content tells which. The values stand in a file, or a Prometheus or Dynatrace is asked for those of
+/// a perfspec, a service-objectives.yaml or an slo.yaml. A metric without a value is inconclusive, never a pass.
 /// Exit code: 0 pass or warning, 3 fail, 4 inconclusive, 78 when a file has errors, 1 when a file cannot be read, 2 when
 /// the arguments do not fit the gate file.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,8 +39,11 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "gate")]
     pub perfspec: Option<PathBuf>,
     /// The measured values: {"response_time_p95": 312.5}; for a perfspec {"indicator id": [{"key": "…", "value": 1.0}]}, for a template also {"metric": [1.0, 2.0]}.
-    #[arg(long, value_name = "FILE")]
-    pub values: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["prometheus", "dynatrace"])]
+    pub values: Option<PathBuf>,
+    /// Where values are asked for instead.
+    #[command(flatten)]
+    pub live: LiveArgs,
     /// The queries behind the SLIs: sli.yaml for an slo.yaml, service-indicators.yaml for a service-objectives.yaml.
     #[arg(long, value_name = "FILE")]
     pub sli: Option<PathBuf>,
@@ -132,7 +137,6 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
         (None, None) => return Err(Stop::Usage("error: there is no gate file\n  hint: name one".to_owned())),
     };
     let gate = File::read(path, "gate file")?;
-    let values = File::read(&args.values, "file of values")?;
     let sli = args.sli.as_ref().map(|path| File::read(path, "file of queries")).transpose()?;
     let previous = args.previous.iter().map(|path| File::read(path, "earlier result")).collect::<Result<Vec<_>, _>>()?;
     let kind = match known {
@@ -141,6 +145,24 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
     };
     fits(args, kind)?;
     let strict = args.compat == Mode::Strict;
+    let Some(path) = &args.values else {
+        let live = Live::new(&args.live, jiff::Timestamp::now())?;
+        return match (kind, &sli) {
+            (Kind::Perfspec, _) => live.perfspec(&gate, strict),
+            (Kind::ServiceObjectives, Some(sli)) => live.pair(&gate, sli, strict),
+            (Kind::ServiceObjectives, None) => Err(no_indicators(&gate)),
+            (Kind::Slo, sli) => {
+                let files = SloFiles { gate: &gate, sli: sli.as_ref(), previous: &previous };
+                live.slo(&files, (!strict).then(|| args.compat.release().unwrap_or_default()))
+            }
+            (Kind::Sli | Kind::ServiceIndicators | Kind::Configuration, _) => Err(no_gate(&gate, kind, "name a gate file")),
+            (Kind::Analysis | Kind::Canary | Kind::AnalysisTemplate, _) => {
+                let hint = "give --values with the file of measured values";
+                Err(Stop::Usage(format!("error: no source is asked for {}\n  hint: {hint}", kind.name())))
+            }
+        };
+    };
+    let values = File::read(path, "file of values")?;
     match (kind, &sli) {
         (Kind::Perfspec, _) if strict => perfspec::strictly(&gate, &values),
         (Kind::Perfspec, _) => perfspec::as_keptn(&gate, &values),
@@ -148,10 +170,7 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
         (Kind::Analysis, _) => analysis::as_keptn(&gate, &values),
         (Kind::ServiceObjectives, Some(sli)) if strict => perfspec::pair_strictly(&gate, sli, &values),
         (Kind::ServiceObjectives, Some(sli)) => perfspec::pair_as_keptn(&gate, sli, &values),
-        (Kind::ServiceObjectives, None) => {
-            let hint = "add --sli service-indicators.yaml";
-            Err(Stop::Usage(format!("error: {} says nothing without its indicators\n  hint: {hint}", gate.name)))
-        }
+        (Kind::ServiceObjectives, None) => Err(no_indicators(&gate)),
         (Kind::Slo, sli) => {
             let files = slo::Files { gate: &gate, sli: sli.as_ref(), values: &values, previous: &previous };
             if strict { slo::strictly(&files) } else { slo::as_keptn(&files, args.compat.release().unwrap_or_default()) }
@@ -169,6 +188,11 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
 fn kind_of(gate: &File) -> Result<Kind, Vec<Problem>> {
     let text = gate.text()?;
     kind::recognise(&gate.name, text).map_err(|found| vec![*found.problem])
+}
+
+fn no_indicators(gate: &File) -> Stop {
+    let hint = "add --sli service-indicators.yaml";
+    Stop::Usage(format!("error: {} says nothing without its indicators\n  hint: {hint}", gate.name))
 }
 
 fn no_gate(gate: &File, kind: Kind, hint: &str) -> Stop {

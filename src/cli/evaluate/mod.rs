@@ -1,8 +1,9 @@
-//! `portcullis evaluate`: grades a file of measured values by a gate file and prints the result as JSON.
+//! `portcullis evaluate`: grades measured values, from a file or from their source, by a gate file and prints the result as JSON.
 
 mod analysis;
 mod command;
 mod files;
+mod live;
 mod metrics;
 mod perfspec;
 mod slo;

@@ -20,19 +20,21 @@ pub struct Files<'f> {
     pub previous: &'f [File],
 }
 
-impl Files<'_> {
-    /// Reads the earlier reports, with every problem of every file.
-    fn earlier(&self) -> Result<Vec<Earlier>, Vec<Problem>> {
-        let read = |file: &File| file.text().and_then(|text| slo::read_earlier(&file.name, text));
-        let (mut all, mut problems) = (Vec::new(), Vec::new());
-        for file in self.previous {
-            match read(file) {
-                Ok(earlier) => all.extend(earlier),
-                Err(found) => problems.extend(found),
-            }
+/// Reads earlier reports.
+///
+/// # Errors
+///
+/// Returns every problem of every file.
+pub fn earlier(files: &[File]) -> Result<Vec<Earlier>, Vec<Problem>> {
+    let read = |file: &File| file.text().and_then(|text| slo::read_earlier(&file.name, text));
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    for file in files {
+        match read(file) {
+            Ok(earlier) => all.extend(earlier),
+            Err(found) => problems.extend(found),
         }
-        if problems.is_empty() { Ok(all) } else { Err(problems) }
     }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
 /// Evaluates strictly.
@@ -54,7 +56,7 @@ pub fn strictly(files: &Files<'_>) -> Result<Outcome, Stop> {
         // Without a gate the names are unknown; what can still be told is whether these are values at all.
         Err(_) => slo::read_values_keptn(&values.name, text, Lighthouse::default()).map(|_| strict::Readings::default()),
     });
-    let rest = both(readings, files.earlier());
+    let rest = both(readings, earlier(files.previous));
     let (slis, loaded) = match (both(slis, loaded), &rest) {
         (Ok(found), _) => found,
         (Err(Stop::BadFile(mut problems)), Err(Stop::BadFile(others))) => {
@@ -77,7 +79,7 @@ pub fn strictly(files: &Files<'_>) -> Result<Outcome, Stop> {
 pub fn as_keptn(files: &Files<'_>, release: Lighthouse) -> Result<Outcome, Stop> {
     let values = files.values;
     let answer = values.text().and_then(|text| slo::read_values_keptn(&values.name, text, release));
-    let (answer, earlier) = both(answer, files.earlier())?;
+    let (answer, earlier) = both(answer, earlier(files.previous))?;
     let text = String::from_utf8_lossy(&files.gate.bytes);
     let report = match slo::read_keptn(&text) {
         Ok(gate) => keptn::evaluate(&gate, &answer, &earlier, release).with_slo_text(&text),

@@ -21,7 +21,13 @@ fn the_example_holds_every_key_and_its_defaults() {
     assert_eq!((notes, files), (Vec::new(), vec![path]));
     assert_eq!(
         settings.listen,
-        [crate::config::Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, proxies: Vec::new(), service: None }]
+        [crate::config::Listen {
+            address: "127.0.0.1:8080".parse().unwrap(),
+            tls: None,
+            proxies: Vec::new(),
+            service: None,
+            one_host: false
+        }]
     );
     assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(settings.state, Path::new("/var/lib/portcullis"));
@@ -63,10 +69,18 @@ fn the_example_knows_every_key() {
     let broken = broken.replace("gates: [", "gates: [{zzz: 1, gate: p95 < 2s}, ").replace("# slo: {", "slo: {zzz: 1, ");
     let broken = broken.replace("# routes:\n    #   - {", "routes:\n      - {zzz: 1, ").replace("# force: {", "force: {zzz: 1, ");
     let broken = broken.replacen("# sticky: {", "sticky: {zzz: 1, ", 1).replace("# mirror: {", "mirror: {zzz: 1, ");
+    // The section on the delivery is commented out; its levels are reached as they stand.
+    let section = text.split("# delivery:\n").nth(1).unwrap().lines().map_while(|line| line.strip_prefix('#'));
+    let section: String = section.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect();
+    let section = section
+        .replace("  process: ", "  zzz: 1\n  process: ")
+        .replace("    ready:", "    zzz: 1\n    ready:")
+        .replace("{watch", "{zzz: 1, watch");
+    let broken = format!("{broken}\ndelivery:\n{section}");
     let problems = refused(&broken);
     let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
     let lists: Vec<&str> = hints.filter_map(|hint| hint.strip_prefix("the keys here are ")).collect();
-    assert_eq!(lists.len(), 11, "{lists:?}");
+    assert_eq!(lists.len(), 14, "{lists:?}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(text.contains(&format!("{key}:")), "config/example.yaml does not show {key}");
     }
@@ -277,7 +291,13 @@ fn a_listener_may_have_certificates_and_trusted_proxies() {
         assert_eq!((last.address.port(), last.proxies.len()), (8443, 1));
         assert_eq!(last.tls.as_ref().unwrap().certificates[0].chain, folder.path().join("cert.pem"));
     }
+    let misdirected = |what: &str| tls.replace("tls: {", &format!("tls: {{misdirected: {what}, "));
+    for (what, refuses) in [("refuse", true), ("allow", false)] {
+        assert_eq!(load(&misdirected(what)).unwrap().settings.listen[0].one_host, refuses);
+    }
     for (listen, wanted) in [
+        (misdirected("x").as_str(), "refuse or allow"),
+        (tls.replace("tls: {", "protocol: tcp, service: a, tls: {misdirected: refuse, ").as_str(), "passed on as they are"),
         ("{tls: {certificates: []}}", "address is missing"),
         ("{address: '127.0.0.1:1', tls: {}}", "certificates is missing"),
         ("{address: '127.0.0.1:1', tls: {certificates: [{chain: none.pem, key: key.pem}]}}", "none.pem"),

@@ -119,7 +119,7 @@ pub fn recognise(index: usize, indicator: &Indicator) -> Result<(Aggregate, Unit
                 ))
             }
         },
-        Query::Timeseries { id, aggregation } if id == DYNATRACE_RESPONSE_TIME => Ok(match aggregation {
+        Query::Timeseries { id, aggregation, .. } if id == DYNATRACE_RESPONSE_TIME => Ok(match aggregation {
             Aggregation::Mean => (Aggregate::Mean, Unit::Microseconds),
             Aggregation::Min => (Aggregate::Min, Unit::Microseconds),
             Aggregation::Max => (Aggregate::Max, Unit::Microseconds),
@@ -246,7 +246,7 @@ pub struct Measured<'a> {
 mod tests {
     use super::*;
     use crate::domain::gate::perfspec::reach::tests::spec;
-    use crate::domain::gate::perfspec::spec::Source;
+    use crate::domain::gate::perfspec::spec::{Entities, Source};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn a_percentile_becomes_an_exceedance_gate_and_a_count_none() {
         let mut one = spec(90.0, 75.0, &[(100.0, None, Some(250_000.0))]);
-        let aggregation = |aggregation| Query::Timeseries { id: DYNATRACE_RESPONSE_TIME.into(), aggregation };
+        let aggregation = |aggregation| Query::Timeseries { id: DYNATRACE_RESPONSE_TIME.into(), aggregation, of: Entities::default() };
         one.indicators[0].query = aggregation(Aggregation::Percentile(99));
         assert_eq!(compile(&one, true).unwrap()[0].name(), "i0: p99 < 250 ms");
         for other in [Aggregation::Count, Aggregation::Min, Aggregation::Max] {
@@ -294,7 +294,7 @@ mod tests {
     fn every_indicator_that_cannot_be_judged_live_is_named_at_once() {
         let mut two = spec(90.0, 75.0, &[(50.0, None, Some(1.0)), (50.0, None, Some(1.0)), (50.0, None, Some(-1.0))]);
         two.indicators[0].query = Query::Promql("up".into());
-        two.indicators[1].query = Query::Timeseries { id: "x".into(), aggregation: Aggregation::Mean };
+        two.indicators[1].query = Query::Timeseries { id: "x".into(), aggregation: Aggregation::Mean, of: Entities::default() };
         two.indicators.push(two.indicators[2].clone());
         two.indicators[3].relative.upper_severe_perc = Some(10.0);
         let errors = compile(&two, true).unwrap_err();

@@ -12,6 +12,7 @@ pub mod language;
 mod language_tests;
 pub mod live;
 pub mod metrics;
+pub mod occasion;
 pub mod overlap;
 pub mod perfspec;
 pub mod policy;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::domain::gate::live;
 use crate::domain::gate::perfspec::js::Js;
-use crate::domain::gate::perfspec::spec::{Aggregation, Indicator, Objectives, Query, RelativeThresholds, Source, Spec, Thresholds};
+use crate::domain::gate::perfspec::spec::{
+    Aggregation, Entities, Indicator, Objectives, Query, RelativeThresholds, Source, Spec, Thresholds,
+};
 use crate::formats::json::{self, Node, Value};
 use crate::formats::perfspec::checks;
 use crate::formats::perfspec::reader::{Object, Reader, nearest};
@@ -165,12 +167,11 @@ fn read_dynatrace_query(reader: &Reader<'_>, node: &Node, path: String) -> Optio
     let known = ["timeseriesId", "aggregation", "tags", "entityIds", "entityType", "smartscape"];
     let inert: Vec<&str> = INERT.into_iter().chain(["startTimestamp", "endTimestamp"]).collect();
     let object = reader.object(node, path, &known, &inert)?;
-    for key in ["tags", "entityIds"] {
-        if let Some(node) = object.get(key).filter(|node| node.items().is_none()) {
-            let message = format!("{key} must be a list, not {}", node.kind());
-            reader.error(node.start, &object.path_of(key), message, format!("write \"{key}\": [ … ]"));
-        }
-    }
+    let read = |key: &str, one: fn(&Node) -> Option<String>, hint: &str| entities(reader, &object, key, one, hint);
+    let of = Entities {
+        ids: read("entityIds", |node| node.text().map(str::to_owned), "write the id of an entity, such as \"SERVICE-64F930D2B8E888FF\""),
+        tags: read("tags", tag, "write \"service:carts\" or {\"context\": \"…\", \"key\": \"service\", \"value\": \"carts\"}"),
+    };
     let aggregation = object.required_text("aggregation", Aggregation::EXAMPLES);
     let parsed = aggregation.and_then(|text| {
         let parsed = Aggregation::from_text(text);
@@ -182,7 +183,7 @@ fn read_dynatrace_query(reader: &Reader<'_>, node: &Node, path: String) -> Optio
     });
     if object.get("timeseriesId").is_some() {
         let id = object.required_text("timeseriesId", "name the time series")?.to_owned();
-        return Some(Query::Timeseries { id, aggregation: parsed? });
+        return Some(Query::Timeseries { id, aggregation: parsed?, of });
     }
     if object.get("smartscape").is_none() {
         let message = "unsupported query type: there is neither timeseriesId nor smartscape";
@@ -199,7 +200,36 @@ fn read_dynatrace_query(reader: &Reader<'_>, node: &Node, path: String) -> Optio
         let message = "a smartscape query can only be counted";
         reader.error(object.place_of("aggregation"), &object.path_of("aggregation"), message, "write \"aggregation\": \"count\"");
     }
-    Some(Query::Smartscape { entity_type: entity_type?.to_owned(), relation: relation?.to_owned() })
+    Some(Query::Smartscape { entity_type: entity_type?.to_owned(), relation: relation?.to_owned(), of })
+}
+
+/// Reads a list of entities or of tags, which need not be there.
+fn entities(reader: &Reader<'_>, object: &Object<'_>, key: &str, one: fn(&Node) -> Option<String>, hint: &str) -> Vec<String> {
+    let Some(node) = object.get(key) else { return Vec::new() };
+    let path = object.path_of(key);
+    let Some(items) = node.items() else {
+        reader.error(node.start, &path, format!("{key} must be a list, not {}", node.kind()), format!("write \"{key}\": [ … ]"));
+        return Vec::new();
+    };
+    let read = |(index, item): (usize, &Node)| {
+        let read = one(item).filter(|text| !text.trim().is_empty());
+        if read.is_none() {
+            reader.error(item.start, &format!("{path}[{index}]"), format!("this stands for nothing in {key}"), hint);
+        }
+        read
+    };
+    items.iter().enumerate().filter_map(read).collect()
+}
+
+/// Returns a tag as one text: `key:value`, with `[context]` before it where it has one.
+fn tag(node: &Node) -> Option<String> {
+    if node.members().is_none() {
+        return node.text().map(str::to_owned);
+    }
+    let part = |key| node.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+    let key = part("key")?;
+    let context = part("context").filter(|context| *context != "CONTEXTLESS").map_or_else(String::new, |context| format!("[{context}]"));
+    Some(part("value").map_or_else(|| format!("{context}{key}"), |value| format!("{context}{key}:{value}")))
 }
 
 /// Reads a grading into an indicator whose name and query are still to be filled in.

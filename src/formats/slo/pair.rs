@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::gate::perfspec::js::Js;
-use crate::domain::gate::perfspec::spec::{Aggregation, Indicator, Objectives, Query, RelativeThresholds, Source, Spec, Thresholds};
+use crate::domain::gate::perfspec::spec::{
+    Aggregation, Entities, Indicator, Objectives, Query, RelativeThresholds, Source, Spec, Thresholds,
+};
 use crate::formats::perfspec::reader::nearest;
 use crate::formats::problem::Problem;
 use crate::formats::yaml::fields::{Fields, place_of};
@@ -131,7 +133,7 @@ fn timeseries(items: Vec<(&Node, String)>, report: &Report<'_>) -> Option<Query>
             "add {key: timeseriesId, value: com.dynatrace.builtin:service.responsetime}",
         );
     }
-    Some(Query::Timeseries { id: id?, aggregation: aggregation? })
+    Some(Query::Timeseries { id: id?, aggregation: aggregation?, of: Entities::default() })
 }
 
 fn read_objectives(root: &Node, measured: Option<&HashMap<String, Measured>>, report: &Report<'_>) -> Option<Spec> {

@@ -32,6 +32,8 @@ pub struct Door {
     pub proxies: Vec<IpNet>,
     /// The service that gets every connection as it is, without HTTP.
     pub service: Option<Name>,
+    /// Whether requests for another host than the one a TLS connection was made for are refused.
+    pub one_host: bool,
 }
 
 impl Door {

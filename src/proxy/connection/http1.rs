@@ -26,7 +26,7 @@ use crate::proxy::worker::Worker;
 pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
     let (rules, crossing) = (serve.rules(), Cell::new(None));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (serve, crossing) = (serve.clone(), &crossing);
+        let (serve, crossing) = (&serve, &crossing);
         let busy = Busy::new(&guard);
         async move {
             let response = match serve.refuse_if_full(&request) {

@@ -49,7 +49,8 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
     };
     let serving = worker.rules();
     let describe = if agreed.is_some() { Peer::over_tls } else { Peer::new };
-    let peer = Rc::new(describe(remote, port, &serving.settings.trusted));
+    let asked_for = door.one_host.then(|| socket.server_name()).flatten().map(Into::into);
+    let peer = Rc::new(Peer { asked_for, ..describe(remote, port, &serving.settings.trusted) });
     let mut wire = Wire::new(socket, Rc::clone(&line));
     if let Some(service) = &door.service {
         Box::pin(tunnelled::serve(wire, service, &peer, &worker)).await;

@@ -42,6 +42,12 @@ enum Form {
 }
 
 impl Outgoing {
+    /// Completes a cleaned head, for `either` HTTP or straight for HTTP/1.1.
+    #[must_use]
+    pub fn complete(head: Parts, either: bool, framing: Framing, peer: &Peer, policy: &Policy) -> Self {
+        if either { Self::for_either(head, framing, peer, policy) } else { Self::new(head, framing, peer, policy) }
+    }
+
     /// Writes a cleaned head: its fields, who the client is, our entry in `Via` behind those already there, and the framing.
     #[must_use]
     pub fn new(head: Parts, framing: Framing, peer: &Peer, policy: &Policy) -> Self {

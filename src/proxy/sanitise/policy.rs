@@ -33,6 +33,8 @@ pub struct Peer {
     pub port: HeaderValue,
     /// Whether its forwarding fields are believed.
     pub trusted: bool,
+    /// The only host its requests may be for (RFC 9110 section 7.4); `None` where they may be for any.
+    pub asked_for: Option<Box<str>>,
     /// What a request of an untrusted client says of it, as lines of a head; the same for all requests of a connection.
     pub lines: Box<str>,
 }
@@ -55,7 +57,7 @@ impl Peer {
         let text = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let lines = format!("x-forwarded-for: {address}\r\nx-forwarded-proto: {scheme}\r\nx-forwarded-port: {local_port}\r\n");
         let trusted = trusted.iter().any(|net| net.contains(&address));
-        Self { address, text, scheme, port: HeaderValue::from(local_port), trusted, lines: lines.into() }
+        Self { address, text, scheme, port: HeaderValue::from(local_port), trusted, asked_for: None, lines: lines.into() }
     }
 }
 

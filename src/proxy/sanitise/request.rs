@@ -52,6 +52,9 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
     present.odd |= head.headers.keys().any(|name| name.as_str().contains('_'));
     let framing = framing(head, present)?;
     let host = target_and_host(head, peer.scheme)?;
+    if peer.asked_for.as_ref().is_some_and(|name| **name != *host) {
+        return refuse(421, "the request is for another host than its TLS connection");
+    }
     if present.expect {
         expectation(&head.headers)?;
     }

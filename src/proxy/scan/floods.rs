@@ -19,12 +19,24 @@ pub enum Flood {
     Continuation,
     /// Frames of unknown kinds.
     Unknown,
+    /// Heads with more fields than a request may have: each is refused, but until then it takes the memory of its fields, which may
+    /// be a hundred times what was sent (CVE-2026-49975).
+    Fields,
 }
 
 impl Flood {
     /// Every kind, in the order of its index.
-    pub const ALL: [Self; 8] =
-        [Self::Ping, Self::Settings, Self::EmptyData, Self::Priority, Self::Window, Self::Reset, Self::Continuation, Self::Unknown];
+    pub const ALL: [Self; 9] = [
+        Self::Ping,
+        Self::Settings,
+        Self::EmptyData,
+        Self::Priority,
+        Self::Window,
+        Self::Reset,
+        Self::Continuation,
+        Self::Unknown,
+        Self::Fields,
+    ];
 
     /// Returns the position in [`Flood::ALL`].
     #[must_use]
@@ -44,6 +56,7 @@ impl Flood {
             Self::Reset => "rst_stream",
             Self::Continuation => "continuation",
             Self::Unknown => "unknown",
+            Self::Fields => "fields",
         }
     }
 
@@ -55,6 +68,7 @@ impl Flood {
             Self::Priority | Self::Reset => 200,
             Self::Ping | Self::Window => 1000,
             Self::Continuation => 20,
+            Self::Fields => 10,
         }
     }
 }

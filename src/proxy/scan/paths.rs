@@ -1,21 +1,26 @@
-//! Looks into header blocks for a path with a fragment, which the parser cuts off without a word (RFC 9113 section 8.3.1 allows
-//! none).
+//! Looks into header blocks for what the parser drops without a word: a path's fragment, of which RFC 9113 section 8.3.1 allows
+//! none, and pseudo-header fields where section 8.1 allows none; and counts their fields, each of which may be a single byte.
 //!
-//! It walks the representations of HPACK (RFC 7541 section 6) without decoding them. Of the dynamic table it must know only
-//! which entries are paths: their values were looked at when they came.
+//! It walks the representations of HPACK (RFC 7541 section 6) without decoding them. Of the dynamic table it must know only what
+//! its entries' names are: their values were looked at when they came.
 
 use std::collections::VecDeque;
 
 /// The most entries a table of 4 KiB can have (RFC 7541 section 4.1), which is what we let clients use.
 const MOST_ENTRIES: usize = 4096 / 32;
 
-/// The entries of the static table whose name is `:path`, and how many there are of all (RFC 7541 appendix A).
+/// The entries of the static table whose name is `:path`, the last with a pseudo-header field, and how many there are of all
+/// (RFC 7541 appendix A).
 const PATHS: [usize; 2] = [4, 5];
+const LAST_PSEUDO: usize = 14;
 const STATIC: usize = 61;
 
 /// `:path`, as it is and Huffman-coded.
 const NAME: &[u8] = b":path";
 const NAME_CODED: &[u8] = &[0xb9, 0x58, 0xd3, 0x3f];
+
+/// The seven bits of a colon, Huffman-coded.
+const COLON_CODED: u8 = 0b101_1100;
 
 /// How many symbols have codes of how many bits (RFC 7541 appendix B); the codes are canonical, so that this says where they lie.
 const CODES: [(u32, u64); 21] = [
@@ -42,10 +47,30 @@ const CODES: [(u32, u64); 21] = [
     (30, 4),
 ];
 
-/// Which of a connection's known entries are paths; the newest first.
+/// What the names of a connection's known entries are; the newest first.
 #[derive(Debug)]
 pub struct PathScan {
-    known: VecDeque<bool>,
+    known: VecDeque<Name>,
+}
+
+/// What a block has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// A path with a fragment.
+    pub fragment: bool,
+    /// A pseudo-header field.
+    pub pseudo: bool,
+    /// So many fields, the pseudo-fields among them.
+    pub fields: usize,
+}
+
+/// What matters of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Path,
+    /// Of another pseudo-header field.
+    Pseudo,
+    Other,
 }
 
 /// A text as it stands in a block.
@@ -65,10 +90,9 @@ impl PathScan {
         self.known.capacity()
     }
 
-    /// Looks through a whole block, and says whether it has a path with a fragment. Of what is malformed the rest is left to the
-    /// parser, which ends the connection.
-    pub fn has_fragment(&mut self, block: &[u8]) -> bool {
-        let (mut rest, mut found) = (block, false);
+    /// Looks through a whole block. Of what is malformed the rest is left to the parser, which ends the connection.
+    pub fn look(&mut self, block: &[u8]) -> Found {
+        let (mut rest, mut found) = (block, Found::default());
         while let Some(first) = rest.first().copied() {
             let (bits, kept) = match first {
                 0x80.. => (7, false),
@@ -77,27 +101,52 @@ impl PathScan {
                 _ => (4, false),
             };
             let Some(index) = integer(&mut rest, bits) else { return found };
-            if matches!(first, 0x80.. | 0x20..0x40) {
+            if matches!(first, 0x20..0x40) {
                 continue;
             }
-            let is_path = if index == 0 {
+            found.fields += 1;
+            let is_literal = first < 0x80;
+            let name = if index == 0 && is_literal {
                 let Some(name) = text(&mut rest) else { return found };
-                name.bytes == if name.coded { NAME_CODED } else { NAME }
+                name.as_name()
             } else {
-                PATHS.contains(&index) || (index > STATIC && self.known.get(index - STATIC - 1) == Some(&true))
+                self.name_of(index)
             };
+            found.pseudo |= name != Name::Other;
+            if !is_literal {
+                continue;
+            }
             let Some(value) = text(&mut rest) else { return found };
-            found |= is_path && value.has_hash();
+            found.fragment |= name == Name::Path && value.has_hash();
             if kept {
                 self.known.truncate(MOST_ENTRIES - 1);
-                self.known.push_front(is_path);
+                self.known.push_front(name);
             }
         }
         found
     }
+
+    fn name_of(&self, index: usize) -> Name {
+        match index.checked_sub(STATIC + 1) {
+            Some(known) => self.known.get(known).copied().unwrap_or(Name::Other),
+            None if PATHS.contains(&index) => Name::Path,
+            None if (1..=LAST_PSEUDO).contains(&index) => Name::Pseudo,
+            None => Name::Other,
+        }
+    }
 }
 
 impl Text<'_> {
+    fn as_name(&self) -> Name {
+        let (path, colon) = if self.coded { (NAME_CODED, COLON_CODED) } else { (NAME, b':') };
+        let first = self.bytes.first().map(|byte| if self.coded { byte >> 1 } else { *byte });
+        match self.bytes {
+            bytes if bytes == path => Name::Path,
+            _ if first == Some(colon) => Name::Pseudo,
+            _ => Name::Other,
+        }
+    }
+
     fn has_hash(&self) -> bool {
         if !self.coded {
             return self.bytes.contains(&b'#');
@@ -173,7 +222,7 @@ mod tests {
 
     fn found(blocks: &[&[&[u8]]]) -> Vec<bool> {
         let mut scan = PathScan::new();
-        blocks.iter().map(|block| scan.has_fragment(&block.concat())).collect()
+        blocks.iter().map(|block| scan.look(&block.concat()).fragment).collect()
     }
 
     #[test]
@@ -198,8 +247,33 @@ mod tests {
     }
 
     #[test]
+    fn finds_a_pseudo_header_field_however_it_is_written() {
+        let pseudo = |blocks: &[&[u8]]| -> Vec<bool> {
+            let mut scan = PathScan::new();
+            blocks.iter().map(|block| scan.look(block).pseudo).collect()
+        };
+        // `:status` of RFC 7541 appendix A, by its index, its name's index, and in full; `:m`, Huffman-coded.
+        for field in [&b"\x88"[..], b"\x08\x03200", b"\x48\x03200", b"\x00\x07:status\x03200", b"\x00\x82\xb9\x4f\x01x", b"\x04\x01/"] {
+            assert_eq!(pseudo(&[field]), [true], "{field:?}");
+        }
+        // `accept-charset`, by its index and its name's; names with a colon elsewhere; a change of the table's size.
+        for field in [&b"\x8f"[..], b"\x0f\x00\x01x", b"\x00\x02x:\x01:", b"\x00\x00\x00", b"\x2e", b"\x80", b"\xbe", b""] {
+            assert_eq!(pseudo(&[field]), [false], "{field:?}");
+        }
+        assert_eq!(pseudo(&[b"\x40\x02:x\x01y", b"\x40\x01x\x01y", b"\xbe", b"\xbf", b"\x0f\x30\x01z"]), [true, false, false, true, true]);
+    }
+
+    #[test]
     fn other_fields_may_have_a_hash() {
         assert_eq!(found(&[&[b"\x00\x01x\x01#\x0f\x24\x01#\x20\x3f\xe1\x1f"]]), [false]);
+    }
+
+    #[test]
+    fn fields_are_counted_however_they_are_written_and_sizes_of_the_table_are_none() {
+        let mut scan = PathScan::new();
+        let block = b"\x3f\xe1\x1f\x82\x04\x02/a\x40\x01x\x01y\x00\x01x\x01y\x10\x01x\x01y\xbe\xbe\x20";
+        assert_eq!(scan.look(block), Found { fragment: false, pseudo: true, fields: 7 });
+        assert_eq!(scan.look(&[0xbe; 400]).fields, 400);
     }
 
     #[test]
@@ -220,9 +294,9 @@ mod tests {
         let mut block = b"\x00\x05:path\x84".to_vec();
         block.extend(CODED);
         for end in 0..block.len() {
-            assert!(!PathScan::new().has_fragment(&block[..end]));
+            assert!(!PathScan::new().look(&block[..end]).fragment);
         }
-        assert!(!PathScan::new().has_fragment(b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
-        assert!(!PathScan::new().has_fragment(b"\xff"));
+        assert_eq!(PathScan::new().look(b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), Found::default());
+        assert_eq!(PathScan::new().look(b"\xff"), Found::default());
     }
 }

@@ -11,7 +11,6 @@ use crate::proxy::upstream::tunnel::Tunnel;
 use crate::proxy::upstream::{http1, http2};
 
 /// A version's body. Dropping it before its end closes the connection, or resets the stream.
-#[expect(clippy::large_enum_variant, reason = "HTTP/1.1 in clear text is the common case and costs no allocation")]
 pub enum Download {
     /// Over a connection of its own.
     Http1(http1::download::Download),

@@ -14,11 +14,12 @@ use crate::proxy::upstream::slot::Seat;
 use crate::proxy::upstream::{http1, http2};
 
 /// An exchange whose answer has no head yet, or whose request is still on its way.
-#[expect(clippy::large_enum_variant, reason = "HTTP/1.1 in clear text is the common case and costs no allocation")]
+///
+/// In a box from its beginning to the end of the answer's body: moved by value it would be copied a dozen times, which costs more.
 pub enum Exchange {
     /// Over a connection of its own.
-    Http1(http1::exchange::Exchange),
-    /// Over a stream of a shared one; larger.
+    Http1(Box<http1::exchange::Exchange>),
+    /// Over a stream of a shared one.
     Http2(Box<http2::exchange::Exchange>),
 }
 
@@ -26,7 +27,7 @@ impl Exchange {
     /// Prepares a request for a connection; nothing is sent before it is polled.
     pub fn new(conduit: Conduit, request: Outgoing, upload: Upload) -> Self {
         match conduit {
-            Conduit::Http1(link) => Self::Http1(http1::exchange::Exchange::new(link, request, upload)),
+            Conduit::Http1(link) => Self::Http1(Box::new(http1::exchange::Exchange::new(link, request, upload))),
             Conduit::Http2(berth) => Self::Http2(Box::new(http2::exchange::Exchange::new(berth, request, upload))),
         }
     }

@@ -28,5 +28,5 @@ mod tests;
 pub use download::Download;
 pub use http1::head;
 pub use pool::{Pool, Pools};
-pub use send::{Failed, Parcel, Reply, resend, send};
+pub use send::{Parcel, Reply, send};
 pub use tunnel::{Tunnel, open};

@@ -29,18 +29,13 @@ pub struct Reply {
     pub body: Download,
 }
 
-/// A request that its version failed.
-pub struct Failed {
-    /// Why.
-    pub failure: Failure,
-    /// The request, where it may be sent once more.
-    pub parcel: Option<Box<Parcel>>,
-}
-
-/// A request on its way: not begun, or over one connection after the other.
+/// A request on its way: not begun, or over one connection after the other. It stays where it was made, because every move of it
+/// would be a copy.
 pub struct Parcel {
     packed: Option<(Outgoing, Upload)>,
     exchange: Option<Exchange>,
+    /// The head of the answer, until it is taken.
+    head: Option<response::Parts>,
     idempotent: bool,
     bodyless: bool,
     reuse: Reuse,
@@ -68,33 +63,12 @@ enum Reuse {
 ///
 /// # Errors
 ///
-/// Returns the failure, with blame, and the request where it may be sent to another version.
-pub async fn send(pool: &Rc<Pool>, request: Outgoing, upload: Upload, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
-    // A body at hand may be of another length than was announced. Sent so, its end or its rest would be taken for a request.
-    if matches!(request.framing, Framing::Length(announced) if upload.size_hint().exact() != Some(announced)) {
-        return Err(Failed { failure: Failure::RequestBodyInvalid, parcel: None });
+/// Returns the failure, with blame; whether the request may be sent to another version tells [`Parcel::may_move`].
+pub async fn send(pool: &Rc<Pool>, parcel: &mut Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failure> {
+    if parcel.is_misframed() {
+        parcel.packed = None;
+        return Err(Failure::RequestBodyInvalid);
     }
-    // It stays where it is: every move of it would be a copy.
-    let mut parcel = Parcel::new(request, upload);
-    match deliver(pool, &mut parcel, guard, limit).await {
-        Ok(reply) => Ok(reply),
-        Err(failure) => Err(parcel.failed(failure)),
-    }
-}
-
-/// Sends a request that another version has failed.
-///
-/// # Errors
-///
-/// As [`send`].
-pub async fn resend(pool: &Rc<Pool>, mut parcel: Box<Parcel>, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failed> {
-    match deliver(pool, &mut parcel, guard, limit).await {
-        Ok(reply) => Ok(reply),
-        Err(failure) => Err(parcel.failed(failure)),
-    }
-}
-
-async fn deliver(pool: &Rc<Pool>, parcel: &mut Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failure> {
     pool.request();
     let (mut seat, mut began) = pool.choose(None)?;
     let mut got = parcel.try_at(pool, &seat, guard, limit).await;
@@ -108,33 +82,37 @@ async fn deliver(pool: &Rc<Pool>, parcel: &mut Parcel, guard: &Rc<RequestGuard>,
         (seat, began) = (other, now);
         got = parcel.try_at(pool, &seat, guard, limit).await;
     }
-    let head = got?;
-    seat.answered(pool.reach(), head.status.as_u16(), began, || pool.now());
+    got?;
     // From here on it can be sent to nobody else.
-    let exchange = parcel.exchange.take().ok_or(Failure::NoEndpoint)?;
+    let (Some(head), Some(exchange)) = (parcel.head.take(), parcel.exchange.take()) else { return Err(Failure::NoEndpoint) };
+    seat.answered(pool.reach(), head.status.as_u16(), began, || pool.now());
     let body = exchange.into_download(&head, parcel.bodyless, seat)?;
     Ok(Reply { head, body })
 }
 
 impl Parcel {
-    fn new(request: Outgoing, upload: Upload) -> Self {
+    /// Makes a request ready to be sent.
+    #[must_use]
+    pub fn new(request: Outgoing, upload: Upload) -> Self {
         let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
         let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
         let alone = request.upgrade;
-        Self { packed: Some((request, upload)), exchange: None, idempotent, bodyless, reuse, alone, shared: false }
+        Self { packed: Some((request, upload)), exchange: None, head: None, idempotent, bodyless, reuse, alone, shared: false }
+    }
+
+    /// Says whether a body at hand is of another length than was announced. Sent so, its end or its rest would be taken for a request.
+    fn is_misframed(&self) -> bool {
+        let Some((Outgoing { framing: Framing::Length(announced), .. }, upload)) = &self.packed else { return false };
+        upload.size_hint().exact() != Some(*announced)
     }
 
     /// Says whether it may be sent once more: no answer has begun, and repeating it does no harm.
-    fn may_move(&self) -> bool {
+    #[must_use]
+    pub fn may_move(&self) -> bool {
         match &self.exchange {
             Some(exchange) => exchange.may_move(self.idempotent),
             None => self.packed.is_some(),
         }
-    }
-
-    fn failed(self, failure: Failure) -> Failed {
-        let parcel = self.may_move().then(|| Box::new(self));
-        Failed { failure, parcel }
     }
 
     /// Returns why it is worth another try at another endpoint, and allowed. Where the fault is ours, or the request's time is
@@ -149,7 +127,7 @@ impl Parcel {
     }
 
     /// Tries it at one endpoint; what the endpoint does wrong is noted there.
-    async fn try_at(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<response::Parts, Failure> {
+    async fn try_at(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<(), Failure> {
         let got = self.try_links(pool, seat, guard, limit).await;
         // What many requests share fails once, however many it takes along.
         if let Err(failure) = got
@@ -162,7 +140,7 @@ impl Parcel {
     }
 
     /// Tries a pooled connection, and a fresh one where there is none or it has ended.
-    async fn try_links(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<response::Parts, Failure> {
+    async fn try_links(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<(), Failure> {
         // A request that was given up once waits for no surprise of an idle connection.
         if self.exchange.is_none()
             && let Some(conduit) = seat.slot().checkout(self.reuse == Reuse::Lightly, pool.may_multiplex() && !self.alone)
@@ -196,7 +174,7 @@ impl Parcel {
         self.exchange.as_ref().is_some_and(Exchange::is_refused)
     }
 
-    async fn go(&mut self, conduit: Conduit, guard: &RequestGuard) -> Result<response::Parts, Failure> {
+    async fn go(&mut self, conduit: Conduit, guard: &RequestGuard) -> Result<(), Failure> {
         if self.exchange.as_ref().is_some_and(|exchange| !exchange.fits(&conduit)) {
             // Some of its body is written for another HTTP already: the fault is ours.
             return Err(Failure::ProxyExhausted);
@@ -208,7 +186,8 @@ impl Parcel {
             self.exchange = Some(Exchange::new(conduit, request, upload));
         }
         let Some(exchange) = &mut self.exchange else { return Err(Failure::NoEndpoint) };
-        answer(exchange, guard, self.idempotent).await
+        self.head = Some(answer(exchange, guard, self.idempotent).await?);
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ use super::http1::exchange::Exchange;
 use super::http1::head::Delimiter;
 use super::slot::Seat;
 use super::socket::{Plain, Socket};
-use super::{Pool, Pools, send};
+use super::{Parcel, Pool, Pools, send};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Failure;
 use crate::domain::timeouts::Timeouts;
@@ -193,7 +193,7 @@ fn a_connection_that_waits_holds_no_part_of_the_shared_buffer() {
         let head = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap();
         assert_eq!(head.status, 200);
         drop(head);
-        let mut body = Download::new(exchange, Delimiter::Chunks, Some(LIMIT), pool.choose(None).unwrap().0);
+        let mut body = Download::new(Box::new(exchange), Delimiter::Chunks, Some(LIMIT), pool.choose(None).unwrap().0);
         assert_eq!(poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap(), "a");
         assert!(poll_fn(|cx| Poll::Ready(body.poll_data(cx).is_pending())).await);
         assert!(pool.scratch().borrow_mut().try_reclaim(128 * 1024), "a stream that waits for more holds nothing");
@@ -212,9 +212,10 @@ fn a_body_of_another_length_than_announced_is_not_begun() {
             let (_patrol, guard, _ticket) = guarded();
             let (listener, address) = listen().await;
             let pool = pool_of(vec![address]);
-            let sent = send(&pool, request("POST", Framing::Length(announced)), upload(body, &guard), &guard, LIMIT);
+            let mut parcel = Parcel::new(request("POST", Framing::Length(announced)), upload(body, &guard));
+            let sent = send(&pool, &mut parcel, &guard, LIMIT);
             tokio::select! {
-                sent = sent => assert_eq!(sent.err().map(|failed| failed.failure), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
+                sent = sent => assert_eq!(sent.err(), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
                 _ = listener.accept() => panic!("a connection was made for {announced} {body:?}"),
             }
         });
@@ -260,8 +261,9 @@ fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
         pool.slot(1).give_back(link_to(two, pool.scratch()).await, LIMIT);
         let mut peer = second.accept().await.unwrap().0;
         guard.expire(Failure::ResponseTimeout);
-        let sent = send(&pool, request("POST", Framing::None), upload("", &guard), &guard, LIMIT).await;
-        assert_eq!(sent.err().map(|failed| failed.failure), Some(Failure::ResponseTimeout));
+        let mut parcel = Parcel::new(request("POST", Framing::None), upload("", &guard));
+        let sent = send(&pool, &mut parcel, &guard, LIMIT).await;
+        assert_eq!(sent.err(), Some(Failure::ResponseTimeout));
         drop((pool, busy));
         let mut seen = Vec::new();
         peer.read_to_end(&mut seen).await.unwrap();
@@ -289,8 +291,9 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
             next.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             next
         };
-        let (reply, _next) = tokio::join!(send(&pool, request("GET", Framing::None), upload("", &guard), &guard, LIMIT), answering);
-        let reply = reply.map_err(|failed| format!("{:?}", failed.failure)).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
+        let mut parcel = Parcel::new(request("GET", Framing::None), upload("", &guard));
+        let (reply, _next) = tokio::join!(send(&pool, &mut parcel, &guard, LIMIT), answering);
+        let reply = reply.map_err(|failure| format!("{failure:?}")).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
         assert_eq!(reply.0, 204);
         assert!(pool.slot(1).checkout(true, false).is_some(), "the connection belongs to the endpoint it was made to");
     });

@@ -18,6 +18,13 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Returns the name that the client asked for when it began TLS, if it did; in lower case, without a trailing dot.
+    pub fn server_name(&self) -> Option<String> {
+        let Self::Tls(socket) = self else { return None };
+        let name = socket.get_ref().1.server_name()?;
+        Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
+    }
+
     /// Lets the connection be reset when it is closed, so that the system keeps nothing for a client that takes nothing.
     pub(super) fn give_up(&self) {
         let tcp = match self {

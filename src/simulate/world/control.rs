@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::control::restore::{self, Known};
 use crate::control::service::{Seen, Service};
-use crate::control::setup::{ServiceSetup, TICK};
+use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::domain::gate::Gate;
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
@@ -84,6 +84,7 @@ impl Control {
     /// Makes the control plane of one run; no rollout has begun. The scenario was checked when it was read.
     pub fn new(scenario: &Scenario, gates: &[Text<crate::domain::gate::Criterion>], plan: &Ramping, workers: usize, desk: Desk) -> Self {
         let setup = ServiceSetup {
+            origin: Origin::default(),
             name: name("service"),
             rules: Vec::new(),
             choice: None,

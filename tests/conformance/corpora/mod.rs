@@ -5,7 +5,7 @@
 mod answers;
 mod data;
 mod judge;
-mod lane;
+pub mod lane;
 mod requests;
 mod splits;
 mod table;

@@ -12,7 +12,8 @@ const MOST_HELD: usize = 2 * 64 * 1024 + 128;
 const MOST_FRAMES: usize = 4000;
 
 /// Frames: the verdict does not depend on how the bytes arrive, and what is held is bounded. Of sound frames, made of the same
-/// bytes, only those offend that are too many for their budget or have a path with a fragment, and those always.
+/// bytes, only those offend that are too many for their budget, have a path with a fragment, or have a path in a block that is not
+/// the first of its stream, and those always.
 pub fn h2_front(bytes: &[u8]) {
     agrees(bytes);
     agrees(&[PREFACE, bytes].concat());
@@ -52,6 +53,8 @@ struct Made {
     spent: [u32; Flood::ALL.len()],
     /// Whether the newest entry of the table of known fields is a path.
     newest: bool,
+    /// The highest stream that was opened.
+    highest: u8,
     offence: Option<Offence>,
 }
 
@@ -126,7 +129,7 @@ fn sound(mut rest: &[u8]) -> (Vec<u8>, Option<Offence>) {
 
 /// Makes a header block in HEADERS, padded and with a priority where the flags say so, and CONTINUATION.
 fn block(made: &mut Made, flags: u8, stream: u8, rest: &mut &[u8]) {
-    let (mut block, mut fragment) = (Vec::new(), false);
+    let (mut block, mut fragment, mut pseudo) = (Vec::new(), false, false);
     for _ in 0..take(rest) % 4 {
         let (form, named) = (take(rest) % 5, take(rest) & 1 == 0);
         let name: &[u8] = if named { b"\x05:path" } else { b"\x03x-a" };
@@ -141,6 +144,7 @@ fn block(made: &mut Made, flags: u8, stream: u8, rest: &mut &[u8]) {
         let length = take(rest) % 40;
         let value: Vec<u8> = (0..length).map(|_| take(rest)).collect();
         block.extend_from_slice(&[&start[..], &[length], &value].concat());
+        pseudo |= is_path;
         fragment |= is_path && value.contains(&b'#');
         if known {
             made.newest = is_path;
@@ -161,5 +165,8 @@ fn block(made: &mut Made, flags: u8, stream: u8, rest: &mut &[u8]) {
     }
     if fragment {
         made.offend(Offence::Fragment);
+    } else if pseudo && stream <= made.highest {
+        made.offend(Offence::Trailers);
     }
+    made.highest = made.highest.max(stream);
 }

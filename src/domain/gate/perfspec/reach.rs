@@ -79,14 +79,18 @@ fn possible_scores(indicator: &Indicator) -> Vec<f64> {
 pub(crate) mod tests {
     use super::*;
     use crate::domain::gate::perfspec::js::Js;
-    use crate::domain::gate::perfspec::spec::{Aggregation, Objectives, Query, RelativeThresholds, Source};
+    use crate::domain::gate::perfspec::spec::{Aggregation, Entities, Objectives, Query, RelativeThresholds, Source};
 
     /// Makes a spec with one Dynatrace mean indicator per `(points, warning, severe)`.
     pub(crate) fn spec(pass: f64, warning: f64, indicators: &[(f64, Option<f64>, Option<f64>)]) -> Spec {
         let indicators = indicators.iter().enumerate().map(|(i, (metric_score, upper_warning, upper_severe))| Indicator {
             id: format!("i{i}"),
             source: Source::Dynatrace,
-            query: Query::Timeseries { id: "com.dynatrace.builtin:service.responsetime".into(), aggregation: Aggregation::Mean },
+            query: Query::Timeseries {
+                id: "com.dynatrace.builtin:service.responsetime".into(),
+                aggregation: Aggregation::Mean,
+                of: Entities::default(),
+            },
             thresholds: Thresholds { upper_severe: *upper_severe, upper_warning: *upper_warning, ..Thresholds::default() },
             relative: RelativeThresholds::default(),
             metric_score: *metric_score,

@@ -87,6 +87,15 @@ fn percentile_in(text: &str) -> Option<&str> {
     })
 }
 
+/// Which entities a Dynatrace query is about; without any it is about the service of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Entities {
+    /// Their ids, such as `SERVICE-64F930D2B8E888FF`.
+    pub ids: Vec<String>,
+    /// Tags that each of them has, as `key`, `key:value` or `[context]key:value`, placeholders unreplaced.
+    pub tags: Vec<String>,
+}
+
 /// What an indicator asks its source for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,6 +108,8 @@ pub enum Query {
         id: String,
         /// What its values are condensed to.
         aggregation: Aggregation,
+        /// Of which entities.
+        of: Entities,
     },
     /// The number of related entities in a Dynatrace topology.
     Smartscape {
@@ -106,6 +117,8 @@ pub enum Query {
         entity_type: String,
         /// The relation that is counted, such as `toRelationships:calls`.
         relation: String,
+        /// Of which entities.
+        of: Entities,
     },
 }
 

@@ -25,7 +25,7 @@ enum Decoder {
 
 /// A version's body. Dropping it before its end closes the connection.
 pub struct Download {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     decoder: Decoder,
     keep: Option<Duration>,
     /// The request's place at its endpoint, kept to the end.
@@ -36,7 +36,7 @@ pub struct Download {
 
 impl Download {
     /// Begins after the head. `keep` says how long the connection may rest in the pool afterwards.
-    pub fn new(mut exchange: Exchange, delimiter: Delimiter, keep: Option<Duration>, seat: Seat) -> Self {
+    pub fn new(mut exchange: Box<Exchange>, delimiter: Delimiter, keep: Option<Duration>, seat: Seat) -> Self {
         exchange.link.doubtful = delimiter == Delimiter::Nothing;
         let decoder = match delimiter {
             Delimiter::Nothing => Decoder::Length(0),

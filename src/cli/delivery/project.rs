@@ -1,0 +1,133 @@
+//! `create project`, `onboard service`, `approve` and `deny`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::cli::delivery::files::{self, Target};
+use crate::cli::delivery::outcome::{Undone, end, list, text};
+use crate::cli::remote::{Remote, USUAL};
+use crate::config::read_text;
+use crate::domain::delivery::StageName;
+use crate::domain::version::Name;
+
+/// What can be made.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Create {
+    /// Makes a project with the stages of its shipyard.
+    Project(CreateProjectArgs),
+}
+
+/// Makes a project with the stages of its shipyard.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CreateProjectArgs {
+    /// The project: small letters, digits and hyphens, because it is a part of host names.
+    name: String,
+    /// The file with the stages.
+    #[arg(long, value_name = "FILE")]
+    shipyard: PathBuf,
+    /// Delivers as keptn 0.4 did: everything to the new version before the tests.
+    #[arg(long, value_name = "MODE", default_value = "strict", value_parser = ["strict", "keptn"])]
+    compat: String,
+    /// The admin listener of the proxy.
+    #[arg(long, value_name = "URL", default_value = USUAL)]
+    admin: Remote,
+}
+
+/// What can be made known.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Onboard {
+    /// Makes a service of a project known, with its tests and gates.
+    Service(OnboardServiceArgs),
+}
+
+/// Makes a service of a project known, with its tests and gates.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OnboardServiceArgs {
+    /// The service: small letters, digits and hyphens, because it is a part of host names.
+    name: String,
+    /// The project.
+    #[arg(long, value_name = "NAME")]
+    project: Name,
+    /// A folder whose files are added for the service, such as jmeter/load.jmx and perfspec/perfspec.json in it.
+    #[arg(long, value_name = "DIR")]
+    resources: Option<PathBuf>,
+    /// The admin listener of the proxy.
+    #[arg(long, value_name = "URL", default_value = USUAL)]
+    admin: Remote,
+}
+
+/// Lets an artifact into a stage, or not.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DecideArgs {
+    /// The project.
+    #[arg(long, value_name = "NAME")]
+    project: Name,
+    /// The service.
+    #[arg(long, value_name = "NAME")]
+    service: Name,
+    /// The stage it waits for.
+    #[arg(long, value_name = "NAME")]
+    stage: StageName,
+    /// The context of the artifact, as `send event` has printed it; absent: whatever waits.
+    #[arg(long = "keptn-context", value_name = "ID")]
+    context: Option<String>,
+    /// Who decides.
+    #[arg(long, value_name = "WHO", default_value = "operator")]
+    actor: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT", default_value = "no reason given")]
+    reason: String,
+    /// The admin listener of the proxy.
+    #[arg(long, value_name = "URL", default_value = USUAL)]
+    admin: Remote,
+}
+
+/// Runs the command and returns its exit code.
+#[must_use]
+pub fn create(Create::Project(args): &Create) -> ExitCode {
+    end(create_project(args))
+}
+
+fn create_project(args: &CreateProjectArgs) -> Result<String, Undone> {
+    let shipyard = read_text(&args.shipyard).map_err(|problem| Undone::Here(problem.to_string()))?;
+    let body = json!({"name": args.name, "shipyard": shipyard, "compat": args.compat});
+    let answer = args.admin.post("/v1/projects", &body)?;
+    let stages: Vec<&str> = list(&answer, "/stages").iter().filter_map(Value::as_str).collect();
+    let next = format!("next: portcullis onboard service NAME --project {}", args.name);
+    Ok(format!("project {} has the stages {}\n{next}\n", text(&answer, "/project"), stages.join(", ")))
+}
+
+/// Runs the command and returns its exit code.
+#[must_use]
+pub fn onboard(Onboard::Service(args): &Onboard) -> ExitCode {
+    end(onboard_service(args))
+}
+
+fn onboard_service(args: &OnboardServiceArgs) -> Result<String, Undone> {
+    // Everything is read before anything is changed.
+    let files = args.resources.as_deref().map(files::below).transpose()?.unwrap_or_default();
+    let answer = args.admin.post(&format!("/v1/projects/{}/services", args.project), &json!({"name": args.name}))?;
+    let mut lines = vec![format!("service {} of project {}", args.name, args.project)];
+    lines.extend(list(&answer, "/hosts").iter().filter_map(Value::as_str).map(|host| format!("  {host}")));
+    let service: Name = args.name.parse().map_err(|error| Undone::Here(format!("{error}")))?;
+    for (uri, content) in files {
+        files::put(&args.admin, &args.project, Target { stage: None, service: Some(&service) }, &uri, content)?;
+        lines.push(format!("added {uri}"));
+    }
+    lines.push(format!(
+        "next: portcullis send event new-artifact --project {} --service {} --image IMAGE --tag TAG",
+        args.project, args.name
+    ));
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Runs the command and returns its exit code.
+#[must_use]
+pub fn decide(args: &DecideArgs, what: &str) -> ExitCode {
+    let DecideArgs { project, service, stage, context, actor, reason, admin } = args;
+    let path = format!("/v1/projects/{project}/services/{service}/stages/{stage}/{what}");
+    let done = admin.post(&path, &json!({"context": context, "actor": actor, "reason": reason}));
+    end(done.map_err(Undone::from).map(|_| format!("{what}: {service} in {stage} of {project}\n")))
+}

@@ -1,0 +1,111 @@
+//! `send event`: a new artifact, or any event from a file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::cli::delivery::outcome::{FAILED, Undone, end, text};
+use crate::cli::delivery::story;
+use crate::cli::remote::{Remote, USUAL};
+use crate::config::read_text;
+use crate::domain::delivery::StageName;
+use crate::domain::version::Name;
+
+/// What can be sent.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Send {
+    /// Sends an event.
+    Event(EventArgs),
+}
+
+/// Sends an event: one of the kinds below, or one from a file.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct EventArgs {
+    #[command(subcommand)]
+    kind: Option<Kind>,
+    /// A file with a CloudEvent in JSON.
+    #[arg(long, value_name = "FILE", required = true)]
+    file: Option<PathBuf>,
+    /// The admin listener of the proxy.
+    #[arg(long, value_name = "URL", default_value = USUAL)]
+    admin: Remote,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Kind {
+    /// Delivers an artifact through the stages of its project.
+    NewArtifact(NewArtifactArgs),
+}
+
+/// Delivers an artifact through the stages of its project.
+#[derive(Clone, Debug, clap::Args)]
+struct NewArtifactArgs {
+    /// The project.
+    #[arg(long, value_name = "NAME")]
+    project: Name,
+    /// The service.
+    #[arg(long, value_name = "NAME")]
+    service: Name,
+    /// The image, perhaps with its tag or digest.
+    #[arg(long, value_name = "IMAGE")]
+    image: String,
+    /// The tag.
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+    /// The stage it is sent to; absent: the first one.
+    #[arg(long, value_name = "NAME")]
+    stage: Option<StageName>,
+    /// Tries it again in a stage where it failed.
+    #[arg(long)]
+    retry: bool,
+    /// Waits until its way is over, and tells it: exit code 0 when it passed everywhere, 3 when it did not.
+    #[arg(long)]
+    wait: bool,
+    /// Who sends it.
+    #[arg(long, value_name = "WHO", default_value = "operator")]
+    actor: String,
+    /// The admin listener of the proxy.
+    #[arg(long, value_name = "URL", default_value = USUAL)]
+    admin: Remote,
+}
+
+/// Runs the command and returns its exit code.
+#[must_use]
+pub fn send(Send::Event(args): &Send) -> ExitCode {
+    match (&args.kind, &args.file) {
+        (Some(Kind::NewArtifact(args)), _) => new_artifact(args),
+        (None, Some(file)) => end(from_file(&args.admin, file)),
+        (None, None) => end(Err(Undone::Here("name a kind of event, or a file with --file".to_owned()))),
+    }
+}
+
+fn new_artifact(args: &NewArtifactArgs) -> ExitCode {
+    let NewArtifactArgs { project, service, image, tag, stage, retry, actor, admin, .. } = args;
+    let path = format!("/v1/projects/{project}/services/{service}/artifacts");
+    let sent = admin.post(&path, &json!({"image": image, "tag": tag, "stage": stage, "retry": retry, "actor": actor}));
+    let context = match sent {
+        Ok(answer) => text(&answer, "/keptnContext").to_owned(),
+        Err(error) => return end(Err(error.into())),
+    };
+    let told = end(Ok(format!("ID of keptn context: {context}\n")));
+    if !args.wait || told != ExitCode::SUCCESS {
+        return told;
+    }
+    match story::follow(admin, (project, service), &context) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(story::NOT_PASSED),
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn from_file(admin: &Remote, file: &std::path::Path) -> Result<String, Undone> {
+    let event = read_text(file).map_err(|problem| Undone::Here(problem.to_string()))?;
+    let answer = admin.send(http::Method::POST, "/v1/events", "application/cloudevents+json", event.into())?;
+    let ignored = answer.get("ignored").and_then(Value::as_str).map_or_else(String::new, |why| format!("note: {why}\n"));
+    Ok(format!("ID of keptn context: {}\n{ignored}", text(&answer, "/keptnContext")))
+}

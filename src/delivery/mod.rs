@@ -1,0 +1,27 @@
+//! The delivery of artifacts through the stages of their projects: carries out what the pure machine of
+//! [`crate::domain::delivery`] decides.
+//!
+//! One thread with an engine that owns a machine per service. What takes time runs beside it and comes back as an event:
+//! deployments, health checks, tests, rollouts. What was decided is durable before anything goes forward, so a kill at any
+//! moment is followed by the same steps again or by the way back, never by a promotion that nothing has earned.
+
+mod answer;
+mod effects;
+mod engine;
+mod evaluation;
+mod http;
+mod intake;
+mod message;
+mod plane;
+mod process;
+mod projects;
+mod replays;
+mod sinks;
+mod spot;
+mod trial;
+mod workload;
+mod yard;
+
+pub use engine::{Engine, Parts};
+pub use message::{Ask, Asked, Desk, Envelope, Problem, Spotted};
+pub use plane::{Ground, Maker};

@@ -1,0 +1,238 @@
+//! The files of the projects: the shipyard, and of each service its tests and gates, looked up as keptn did.
+//!
+//! A folder per project, which may be a Git work tree: `shipyard.yaml` and files for the whole project; `stages/STAGE/…` for a
+//! stage, `services/SERVICE/…` for a service in every stage, `stages/STAGE/services/SERVICE/…` for a service in one stage. What
+//! is more particular comes first. A service is onboarded when its folder below `services` is there.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::delivery::spot::Spot;
+use crate::domain::delivery::shipyard::Mode;
+use crate::domain::delivery::{Shipyard, StageName};
+use crate::domain::version::Name;
+use crate::formats::shipyard;
+
+/// The file that lists the stages.
+const SHIPYARD: &str = "shipyard.yaml";
+/// The file that says that a project is delivered as keptn did.
+const COMPAT: &str = "compat";
+/// The largest file of a project, in bytes.
+pub(super) const LARGEST: usize = 1 << 20;
+
+/// A gate file of a service in a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum GateFile {
+    /// `perfspec/perfspec.json` or `perfspec.json`.
+    Perfspec(PathBuf),
+    /// `slo.yaml` with its `sli.yaml`.
+    Slo { slo: PathBuf, sli: Option<PathBuf> },
+}
+
+impl GateFile {
+    /// Returns how a configuration names it.
+    pub(super) fn key(&self) -> (&'static str, Value) {
+        match self {
+            Self::Perfspec(path) => ("perfspec", json!(path)),
+            Self::Slo { slo, sli: Some(sli) } => ("slo", json!({"file": slo, "sli": sli})),
+            Self::Slo { slo, sli: None } => ("slo", json!({"file": slo})),
+        }
+    }
+
+    /// Returns the file itself.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Perfspec(path) | Self::Slo { slo: path, .. } => path,
+        }
+    }
+}
+
+/// A project as its files say.
+#[derive(Clone, Debug)]
+pub(super) struct Project {
+    pub(super) name: Name,
+    pub(super) shipyard: Shipyard,
+    pub(super) services: Vec<Name>,
+}
+
+/// The folder of all projects.
+#[derive(Clone, Debug)]
+pub(super) struct Projects {
+    folder: PathBuf,
+}
+
+impl Projects {
+    pub(super) const fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Reads every project; one that cannot be read is told and left out.
+    pub(super) fn all(&self) -> (Vec<Project>, Vec<String>) {
+        let (mut projects, mut problems) = (Vec::new(), Vec::new());
+        for name in names(&self.folder) {
+            match self.read(&name) {
+                Ok(project) => projects.push(project),
+                Err(why) => problems.push(format!("project {name} is left out: {why}")),
+            }
+        }
+        (projects, problems)
+    }
+
+    /// Makes a project of its shipyard.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong; then nothing was made.
+    pub(super) fn create(&self, name: &Name, text: &str, keptn: bool) -> Result<Project, String> {
+        read_shipyard(name, SHIPYARD, text, keptn)?;
+        let folder = self.folder.join(name.as_str());
+        if folder.exists() {
+            return Err(format!("there is a project {name} already"));
+        }
+        // Under its name only when it is complete: a kill in between leaves no half project.
+        let fresh = self.folder.join(format!(".new-{name}"));
+        let _ = fs::remove_dir_all(&fresh);
+        make(&fresh)?;
+        write(&fresh.join(SHIPYARD), text.as_bytes())?;
+        if keptn {
+            write(&fresh.join(COMPAT), b"keptn\n")?;
+        }
+        fs::rename(&fresh, &folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        self.read(name)
+    }
+
+    /// Makes a service known.
+    ///
+    /// # Errors
+    ///
+    /// Says what the disk says.
+    pub(super) fn onboard(&self, project: &Name, service: &Name) -> Result<(), String> {
+        make(&self.folder.join(project.as_str()).join("services").join(service.as_str()))
+    }
+
+    /// Puts a file where a stage, a service or both look for it.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with its name, or what the disk says; then nothing has changed.
+    pub(super) fn add(
+        &self,
+        project: &Name,
+        stage: Option<&StageName>,
+        service: Option<&Name>,
+        uri: &str,
+        content: &[u8],
+    ) -> Result<(), String> {
+        let relative = Path::new(uri);
+        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        if uri.is_empty() || uri.len() > 200 || !plain || uri.ends_with('/') || uri.bytes().any(|byte| byte < b' ' || byte == b'\\') {
+            return Err(format!("{uri:?} is no place for a file: write a relative path such as jmeter/load.jmx"));
+        }
+        if content.len() > LARGEST {
+            return Err(format!("{uri} is larger than 1 MiB"));
+        }
+        let own = [SHIPYARD, COMPAT];
+        if stage.is_none()
+            && service.is_none()
+            && (own.contains(&uri) || ["stages", "services"].contains(&uri.split('/').next().unwrap_or_default()))
+        {
+            return Err(format!("{uri} is kept for the project itself; name a stage or a service"));
+        }
+        let path = self.folder_of(project, stage, service).join(relative);
+        if let Some(folder) = path.parent() {
+            make(folder)?;
+            // A work tree may hold links; nothing is written through one that leads out of the project.
+            let home = fs::canonicalize(self.folder.join(project.as_str())).map_err(|error| error.to_string())?;
+            let real = fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            if !real.starts_with(&home) {
+                return Err(format!("{uri} leads out of the project by a link"));
+            }
+        }
+        write(&path, content)
+    }
+
+    fn folder_of(&self, project: &Name, stage: Option<&StageName>, service: Option<&Name>) -> PathBuf {
+        let mut folder = self.folder.join(project.as_str());
+        if let Some(stage) = stage {
+            folder = folder.join("stages").join(stage.as_str());
+        }
+        if let Some(service) = service {
+            folder = folder.join("services").join(service.as_str());
+        }
+        folder
+    }
+
+    /// Finds a file: of the service in the stage, of the service, of the stage, of the project.
+    pub(super) fn find(&self, spot: &Spot, uri: &str) -> Option<PathBuf> {
+        let Spot { project, stage, service } = spot;
+        let places = [(Some(stage), Some(service)), (None, Some(service)), (Some(stage), None), (None, None)];
+        let mut found = places.into_iter().map(|(stage, service)| self.folder_of(project, stage, service).join(uri));
+        found.find(|path| path.is_file())
+    }
+
+    /// Finds the gate file of a service in a stage.
+    pub(super) fn gate(&self, spot: &Spot) -> Option<GateFile> {
+        let perfspec = self.find(spot, "perfspec/perfspec.json").or_else(|| self.find(spot, "perfspec.json"));
+        perfspec.map(GateFile::Perfspec).or_else(|| {
+            let slo = self.find(spot, "slo.yaml")?;
+            Some(GateFile::Slo { slo, sli: self.find(spot, "sli.yaml") })
+        })
+    }
+
+    fn read(&self, name: &Name) -> Result<Project, String> {
+        let folder = self.folder.join(name.as_str());
+        let path = folder.join(SHIPYARD);
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let keptn = fs::read_to_string(folder.join(COMPAT)).is_ok_and(|text| text.trim() == "keptn");
+        let shipyard = read_shipyard(name, &path.display().to_string(), &text, keptn)?;
+        Ok(Project { name: name.clone(), shipyard, services: names(&folder.join("services")) })
+    }
+}
+
+/// Says whether a text is a label of a host name: small letters, digits and hyphens, beginning with a letter.
+pub(super) fn is_label(text: &str) -> bool {
+    text.parse::<StageName>().is_ok()
+}
+
+/// Says whether a project is delivered as keptn did.
+pub(super) fn is_keptn(shipyard: &Shipyard) -> bool {
+    shipyard.mode() == Mode::Keptn
+}
+
+fn read_shipyard(name: &Name, file: &str, text: &str, keptn: bool) -> Result<Shipyard, String> {
+    let read = if keptn { shipyard::read_keptn(file, text) } else { shipyard::read(file, text) };
+    let read = read.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    read.notes.iter().for_each(|note| tracing::info!(project = %name, "{note}"));
+    Ok(read.shipyard)
+}
+
+/// Returns the names of the folders in a folder that are labels, in their order; none where there is no folder.
+fn names(folder: &Path) -> Vec<Name> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<Name> = folders.filter(|name| is_label(name)).filter_map(|name| name.parse().ok()).collect();
+    names.sort();
+    names
+}
+
+fn make(folder: &Path) -> Result<(), String> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// Writes a file under another name first, so that nobody ever reads half of it.
+fn write(path: &Path, content: &[u8]) -> Result<(), String> {
+    let fresh = path.with_extension("new");
+    let written = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    });
+    written.map_err(|error| match error.kind() {
+        ErrorKind::NotADirectory => format!("{}: a part of the path is a file", path.display()),
+        _ => format!("{}: {error}", path.display()),
+    })
+}
