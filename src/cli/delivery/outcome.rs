@@ -33,7 +33,10 @@ pub(super) fn end(done: Result<String, Undone>) -> ExitCode {
             }
         },
         Err(why) => {
-            eprintln!("error: {}", harmless(&why.to_string()));
+            let text = why.to_string();
+            // Problems of a file say by themselves that they are errors.
+            let word = if text.starts_with("error: ") { "" } else { "error: " };
+            eprintln!("{word}{}", harmless(&text));
             ExitCode::from(FAILED)
         }
     }
