@@ -15,7 +15,7 @@ use crate::delivery::trial::Trial;
 use crate::delivery::workload::{self, Job};
 use crate::delivery::yard::{Seen, Yard};
 use crate::domain::delivery::shipyard::Mode;
-use crate::domain::delivery::{Deployment, Event, RolloutEnd, TestStrategy, Ticket};
+use crate::domain::delivery::{Deployment, Event, RolloutEnd, TestReport, TestStrategy, Ticket};
 use crate::domain::gate::Verdict;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::Schedule;
@@ -126,12 +126,11 @@ pub(super) async fn test(
     yard: &Yard,
     spot: &Spot,
     ticket: Ticket,
-    what: (&Deployment, &TestStrategy, bool),
+    what: (&Deployment, &TestStrategy),
     mode: Mode,
     stop: watch::Receiver<bool>,
 ) -> Event {
-    let (deployment, strategy, forced) = what;
-    let told = run_test(yard, spot, ticket, (deployment, strategy, forced), mode, stop).await;
+    let told = run_test(yard, spot, ticket, what, mode, stop).await;
     let untested = yard.show(spot, false, |shown| shown.iter_mut().for_each(|shown| shown.tested = None)).await;
     if let Err(why) = untested {
         tracing::warn!("the candidate stays reachable for tests in {}: {why}", spot.stage);
@@ -143,28 +142,26 @@ async fn run_test(
     yard: &Yard,
     spot: &Spot,
     ticket: Ticket,
-    (deployment, strategy, forced): (&Deployment, &TestStrategy, bool),
+    (deployment, strategy): (&Deployment, &TestStrategy),
     mode: Mode,
     stop: watch::Receiver<bool>,
-) -> Result<crate::domain::delivery::TestReport, String> {
+) -> Result<TestReport, String> {
     let (workload, script) = workload(yard, spot, strategy.as_str())?;
     let name = spot.name()?;
     let Some(script) = script else {
         let missing = format!("there is no {}; add it with: portcullis add-resource", workload.script);
         // The original skips a test without a script and counts it as passed.
-        let skipped =
-            || crate::domain::delivery::TestReport { passed: true, stopped_early: false, requests: 0, errors: 0, reason: missing.clone() };
-        return if mode == Mode::Keptn { Ok(skipped()) } else { Err(missing) };
+        let skipped = |reason| TestReport { passed: true, stopped_early: false, requests: 0, errors: 0, reason };
+        return if mode == Mode::Keptn { Ok(skipped(missing)) } else { Err(missing) };
     };
     let version = yard.version(spot, deployment).ok_or("it is not up")?;
     // Forced also where all users are on it: so the test's own requests are told apart from theirs.
-    tracing::debug!(forced, "the tests begin");
     yard.show(spot, false, |shown| shown.iter_mut().for_each(|shown| shown.tested = Some(version.clone()))).await?;
     let setup = yard.ground.setup(spot, &shown(yard, spot, version))?;
     let trial = (yard.ground.early_stop && mode == Mode::Strict && !setup.gates.is_empty())
         .then(|| Arc::new(Trial::new(&setup.gates, &setup.policy)));
     let of_test = (&name, &deployment.name, Role::Beside);
-    let before = yard.ground.measured(of_test.0, of_test.1, of_test.2);
+    let before = yard.ground.measured(&name, &deployment.name, Role::Beside);
     let token = Some(yard.ground.token(&name, &deployment.name));
     let decided = trial.clone();
     let job = Job { workload, script, entry: yard.ground.entry, host: spot.host(&yard.ground.domain), id: name_of(ticket), token, trial };

@@ -268,12 +268,12 @@ impl Engine {
                 let spot = spot(stage);
                 self.begin(key, async move { effects::switch(&yard, &spot, ticket, to.as_ref()).await });
             }
-            Effect::Test { ticket, stage, deployment, strategy, forced } => {
+            Effect::Test { ticket, stage, deployment, strategy, .. } => {
                 let spot = spot(stage);
                 let (stop, stopped) = watch::channel(false);
                 self.tests.retain(|_, stop| !stop.is_closed());
                 self.tests.insert((key.clone(), ticket), stop);
-                self.begin(key, async move { effects::test(&yard, &spot, ticket, (&deployment, &strategy, forced), mode, stopped).await });
+                self.begin(key, async move { effects::test(&yard, &spot, ticket, (&deployment, &strategy), mode, stopped).await });
             }
             Effect::StopTest { ticket, .. } => {
                 if let Some(stop) = self.tests.remove(&(key.clone(), ticket)) {

@@ -78,7 +78,7 @@ pub(super) struct Shown {
 
 /// What the data plane has of a stage, with the service that was made of it: the files of other stages are not read again.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct Stage {
     pub(super) shown: Shown,
     pub(super) setup: ServiceSetup,
 }
@@ -124,8 +124,8 @@ impl Ground {
     /// # Errors
     ///
     /// Says why nothing has changed.
-    pub(super) async fn show(&self, all: &BTreeMap<Spot, Place>, anew: Option<&Spot>) -> Result<(), String> {
-        let wanted = all.iter().map(|(spot, place)| Wanted { setup: place.setup.clone(), anew: anew == Some(spot) }).collect();
+    pub(super) async fn show(&self, all: &BTreeMap<Spot, Stage>, anew: Option<&Spot>) -> Result<(), String> {
+        let wanted = all.iter().map(|(spot, stage)| Wanted { setup: stage.setup.clone(), anew: anew == Some(spot) }).collect();
         let commands = self.commands.clone();
         let done = tokio::task::spawn_blocking(move || commands.reconfigure(Origin::Delivery, wanted, ACTOR.to_owned())).await;
         done.unwrap_or(Err(CommandError::Unavailable)).map(|_| ()).map_err(|error| error.to_string())

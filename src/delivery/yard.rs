@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 
 use crate::config::delivery::Deployer;
-use crate::delivery::plane::{Ground, Place as Stage, Shown};
+use crate::delivery::plane::{Ground, Shown, Stage};
 use crate::delivery::process::{Launcher, Place, Running};
 use crate::delivery::projects::Projects;
 use crate::delivery::spot::Spot;
@@ -181,11 +181,6 @@ impl Yard {
     pub(super) fn reported(&self, spot: &Spot, deployment: &Deployment, address: SocketAddr) -> bool {
         let report = self.reports.borrow_mut().remove(&Self::place(spot, deployment));
         report.is_some_and(|report| report.send(address).is_ok())
-    }
-
-    /// Says whether deployments are somebody else's business.
-    pub(super) const fn is_external(&self) -> bool {
-        self.launcher.is_none()
     }
 
     /// Ends a deployment; one that is not there has ended.
