@@ -1,21 +1,25 @@
 //! Where traffic comes in: an address, or an address with TLS or without HTTP.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::config::service_spec::ServiceSpec;
 use crate::config::settings::Listen;
 use crate::config::values;
+use crate::domain::address::Address;
 use crate::domain::version::Name;
 use crate::formats::tls::{self, CertificateFiles, TlsFiles};
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
 
+/// The mode of a Unix socket's file where none is written: the owner and the group may connect.
+const DEFAULT_MODE: u32 = 0o660;
+
 /// One listener as written.
 #[derive(Debug)]
 pub(super) struct ListenSpec {
     address: Option<At<String>>,
+    mode: Option<At<String>>,
     tls: Option<TlsSpec>,
     proxy_protocol: Vec<At<String>>,
     protocol: Option<At<String>>,
@@ -40,7 +44,7 @@ struct PairSpec {
 impl ListenSpec {
     /// A listener without TLS.
     pub(super) const fn plain(address: At<String>) -> Self {
-        Self { address: Some(address), tls: None, proxy_protocol: Vec::new(), protocol: None, service: None }
+        Self { address: Some(address), mode: None, tls: None, proxy_protocol: Vec::new(), protocol: None, service: None }
     }
 
     /// Reads one listener or a list of them.
@@ -61,28 +65,32 @@ impl ListenSpec {
         let mut fields = Fields::open(node, path, report)?;
         let spec = Self {
             address: fields.text("address"),
+            mode: fields.text("mode"),
             tls: fields.get("tls").and_then(|(node, path)| TlsSpec::read(node, path, report)),
             proxy_protocol: fields.texts("proxy_protocol").map_or_else(Vec::new, |list| list.value),
             protocol: fields.text("protocol"),
             service: fields.text("service"),
         };
-        fields.require("address", "write an address with a port, such as 0.0.0.0:8443");
+        fields.require("address", "write an address with a port, such as 0.0.0.0:8443, or unix:/run/portcullis.sock");
         fields.close();
         Some(spec)
     }
 
     /// Compiles the address, for all rules that concern addresses alone.
-    pub(super) fn address(&self, report: &Report<'_>) -> Option<(SocketAddr, &Place)> {
+    pub(super) fn address(&self, report: &Report<'_>) -> Option<(Address, &Place)> {
         let text = self.address.as_ref()?;
-        Some((values::address(text, report)?, &text.place))
+        Some((values::listener(text, report)?, &text.place))
     }
 
     /// Compiles what its certificates are, and sees that they can be used; `base` is the folder of the file.
-    pub(super) fn compile(&self, address: SocketAddr, services: &[ServiceSpec], base: &Path, report: &Report<'_>) -> Listen {
+    pub(super) fn compile(&self, address: &Address, services: &[ServiceSpec], base: &Path, report: &Report<'_>) -> Listen {
+        let (proxied_socket, proxies) = values::peers(&self.proxy_protocol, report);
         Listen {
-            address,
+            address: address.clone(),
+            mode: self.mode(address, report),
             tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
-            proxies: self.proxy_protocol.iter().filter_map(|text| values::network(text, report)).collect(),
+            proxies,
+            proxied_socket,
             service: self.service(services, report),
             one_host: self.tls.as_ref().is_some_and(|spec| spec.one_host(self.service.as_ref(), report)),
         }
@@ -90,6 +98,24 @@ impl ListenSpec {
 }
 
 impl ListenSpec {
+    /// Compiles the mode of a Unix socket's file.
+    fn mode(&self, address: &Address, report: &Report<'_>) -> u32 {
+        let Some(text) = &self.mode else { return DEFAULT_MODE };
+        if address.path().is_none() {
+            report.error(&text.place, "an address with a port has no file that could have a mode", "leave 'mode' out");
+        }
+        let digits = text.value.strip_prefix("0o").unwrap_or(&text.value);
+        let octal = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+        match u32::from_str_radix(digits, 8) {
+            Ok(mode) if octal && mode <= 0o777 => mode,
+            _ => {
+                let hint = "write octal digits such as 0660, which lets the owner and the group connect";
+                report.error(&text.place, format!("{:?} is not the mode of a file", text.value), hint);
+                DEFAULT_MODE
+            }
+        }
+    }
+
     /// Compiles which service gets every connection as it is; `None` where HTTP is spoken.
     fn service(&self, services: &[ServiceSpec], report: &Report<'_>) -> Option<Name> {
         let protocol = self.protocol.as_ref();

@@ -36,6 +36,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Peers whose `X-Forwarded-*` and `Forwarded` fields are believed.
     pub trusted: Vec<IpNet>,
+    /// Whether those of peers over a Unix socket are.
+    pub trusts_sockets: bool,
     /// Whether bare LF, and Content-Length together with Transfer-Encoding, are refused.
     pub strict: bool,
     /// The most client connections per worker.
@@ -55,6 +57,7 @@ impl Default for Settings {
             workers: 1,
             timeouts: Timeouts::default(),
             trusted: Vec::new(),
+            trusts_sockets: false,
             strict: false,
             connections: usize::MAX,
             per_source: u32::MAX,

@@ -34,6 +34,7 @@ mod oracle;
 mod rescues;
 mod routing;
 mod slow;
+mod sockets;
 mod split;
 mod sticky;
 mod streams;

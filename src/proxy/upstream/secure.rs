@@ -17,7 +17,7 @@ use crate::domain::outcome::Failure;
 use crate::domain::transport::{Protocol, Tls};
 use crate::formats::tls;
 use crate::proxy::patrol::ROUND;
-use crate::proxy::upstream::socket::Plain;
+use crate::proxy::plain::Plain;
 
 /// How long what was read of the files counts without a further look; one look is taken only when a connection is made.
 const PERIOD: Duration = Duration::from_secs(5);
