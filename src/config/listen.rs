@@ -31,6 +31,7 @@ struct TlsSpec {
     place: Place,
     certificates: Vec<PairSpec>,
     client_ca: Option<At<String>>,
+    crl: Vec<At<String>>,
     misdirected: Option<At<String>>,
 }
 
@@ -161,7 +162,8 @@ impl TlsSpec {
         let pairs = fields.list("certificates").map_or_else(Vec::new, |list| list.value);
         let certificates = pairs.into_iter().filter_map(|(node, path)| Self::read_pair(node, path, report)).collect();
         let (client_ca, misdirected) = (fields.text("client_ca"), fields.text("misdirected"));
-        let spec = Self { place: fields.place().clone(), certificates, client_ca, misdirected };
+        let crl = fields.one_or_more("crl").map_or_else(Vec::new, |list| list.value);
+        let spec = Self { place: fields.place().clone(), certificates, client_ca, crl, misdirected };
         fields.require("certificates", "write - {chain: cert.pem, key: key.pem}");
         fields.close();
         Some(spec)
@@ -195,7 +197,13 @@ impl TlsSpec {
     }
 
     fn compile(&self, base: &Path, report: &Report<'_>) -> Option<TlsFiles> {
-        let mut files = TlsFiles { certificates: Vec::new(), client_ca: self.client_ca.as_ref().map(|ca| values::located(ca, base)) };
+        let client_ca = self.client_ca.as_ref().map(|ca| values::located(ca, base));
+        let crl: Vec<_> = self.crl.iter().map(|file| values::located(file, base)).collect();
+        if let (None, Some(first)) = (&client_ca, self.crl.first()) {
+            let hint = "write 'client_ca' with the file of the authorities, or leave 'crl' out";
+            report.error(&first.place, "clients need show no certificate here, so that none could be revoked", hint);
+        }
+        let mut files = TlsFiles { certificates: Vec::new(), client_ca, crl };
         for PairSpec { chain, key } in &self.certificates {
             let (chain, key) = (values::located(chain.as_ref()?, base), values::located(key.as_ref()?, base));
             files.certificates.push(CertificateFiles { chain, key });

@@ -306,6 +306,9 @@ fn a_listener_may_have_certificates_and_trusted_proxies() {
         ("{address: '127.0.0.1:1', tls: {certificates: [{chain: cert.pem}]}}", "key is missing"),
         ("{address: '127.0.0.1:1', tls: {certificates: [{chain: cert.pem, key: cert.pem}]}}", "private key"),
         ("{address: '127.0.0.1:1', proxy_protocol: [x]}", "\"x\""),
+        (tls.replace("tls: {", "tls: {crl: crl.pem, ").as_str(), "need show no certificate here"),
+        (tls.replace("tls: {", "tls: {client_ca: cert.pem, crl: [none.pem], ").as_str(), "none.pem"),
+        (tls.replace("tls: {", "tls: {client_ca: cert.pem, crl: cert.pem, ").as_str(), "no list of revoked certificates"),
     ] {
         let problems = load(listen).unwrap_err();
         assert!(problems.iter().any(|problem| problem.to_string().contains(wanted)), "{listen}: {problems:?}");
