@@ -11,6 +11,7 @@ mod support;
 mod process;
 
 mod charges;
+mod choices_http2;
 mod chunked;
 mod corpora;
 mod cuts;
