@@ -67,6 +67,25 @@ fn an_operator_starts_promotes_and_aborts_a_rollout() {
 }
 
 #[test]
+fn a_canary_may_listen_at_a_name_or_a_socket_as_in_a_configuration() {
+    let desk = Desk::start();
+    let body = |endpoint: &str| CANARY.replace("127.0.0.1:9", endpoint);
+    let refused = desk.post("/v1/rollouts", &body("nowhere.invalid:80\", \"127.0.0.1:9"));
+    let error = refused.json()["errors"][0].clone();
+    assert_eq!((refused.status, &error["pointer"]), (422, &json!("/canary/endpoints/0")), "{}", refused.body);
+    assert!(error["detail"].as_str().unwrap().contains("\"nowhere.invalid\" cannot be resolved"), "{error}");
+    assert_eq!(desk.get("/v1/rollouts/carts").json()["rollout"], Value::Null, "nothing has begun");
+
+    start(&desk, &body("LOCALHOST:9\", \"unix:/run/v2.sock"));
+    assert_eq!(desk.get("/v1/rollouts/carts").json()["rollout"]["canary"]["endpoints"], json!(["localhost:9", "unix:/run/v2.sock"]));
+    let table = desk.routes.current();
+    let canary = &table.routes[0].epoch.canary.as_ref().expect("a canary").version;
+    let places: Vec<String> =
+        desk.routes.endpoints().of(canary).list().load().places.iter().map(|place| place.target().to_string()).collect();
+    assert!(matches!(&*places[0], "127.0.0.1:9" | "[::1]:9") && places[1] == "unix:/run/v2.sock", "{places:?}");
+}
+
+#[test]
 fn a_version_that_was_rolled_back_is_tried_again_only_when_asked_for() {
     let desk = Desk::start();
     start(&desk, CANARY);

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 
 use crate::admin::problem::{FieldError, Problem};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{Endpoint, InvalidEndpoint};
 use crate::domain::version::{Name, Version};
 use crate::formats::json::{self, Member, Node, Value};
 
@@ -247,20 +247,23 @@ impl Reader {
 
     fn endpoints(&mut self, field: &Field<'_>) -> Option<Vec<Endpoint>> {
         let Some(items) = field.node.items() else {
-            self.error(&field.pointer, format!("this is {}, not a list of addresses", field.node.kind()));
+            self.error(&field.pointer, format!("this is {}, not a list of endpoints", field.node.kind()));
             return None;
         };
         if items.is_empty() || items.len() > ENDPOINTS {
-            self.error(&field.pointer, format!("write 1 to {ENDPOINTS} addresses"));
+            self.error(&field.pointer, format!("write 1 to {ENDPOINTS} endpoints"));
             return None;
         }
         let mut endpoints = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let address = item.text().and_then(|text| text.parse::<Endpoint>().ok()).filter(|endpoint| endpoint.address().is_some());
-            match address {
-                Some(address) if !endpoints.contains(&address) => endpoints.push(address),
-                Some(_) => self.error(&format!("{}/{index}", field.pointer), "this address is written twice"),
-                None => self.error(&format!("{}/{index}", field.pointer), "write an address with a port, such as \"127.0.0.1:8080\""),
+            let endpoint = match item.text() {
+                Some(text) => text.parse::<Endpoint>().map_err(|InvalidEndpoint(hint)| hint),
+                None => Err(format!("this is {}; write an address with a port, such as \"127.0.0.1:8080\"", item.kind())),
+            };
+            match endpoint {
+                Ok(endpoint) if !endpoints.contains(&endpoint) => endpoints.push(endpoint),
+                Ok(_) => self.error(&format!("{}/{index}", field.pointer), "this endpoint is written twice"),
+                Err(hint) => self.error(&format!("{}/{index}", field.pointer), hint),
             }
         }
         (endpoints.len() == items.len()).then_some(endpoints)

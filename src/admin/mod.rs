@@ -57,6 +57,7 @@ pub mod delivery;
 pub mod guard;
 pub mod health;
 pub mod journal;
+mod names;
 pub mod problem;
 pub mod rollouts;
 pub mod router;

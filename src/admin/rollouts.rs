@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::admin::body::{self, Ask};
+use crate::admin::names;
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
 use crate::control::command::{Accepted, Command, CommandError};
@@ -49,6 +50,9 @@ pub async fn notices(State(state): State<AdminState>) -> Response {
 /// Starts a rollout.
 pub async fn start(State(state): State<AdminState>, request: Request) -> Result<Response, Problem> {
     let body::Start { service, canary, retry, actor } = body::start(body::read(request).await?.as_ref())?;
+    let names = names::resolve(&canary.endpoints).await?;
+    // Names that nobody uses after all do no harm.
+    state.routes.endpoints().learn(names);
     let accepted = run(&state, Command::Start { service: service.clone(), canary: Box::new(canary), retry, actor }).await?;
     let place = [(header::LOCATION, format!("/v1/rollouts/{service}"))];
     Ok((StatusCode::ACCEPTED, place, told(&service, accepted)).into_response())

@@ -14,6 +14,7 @@ use crate::app::setup;
 use crate::config::Settings;
 use crate::control::command::Commands;
 use crate::delivery::{Desk, Engine, Ground, Parts};
+use crate::domain::address::Address;
 use crate::seam::keys::Keys;
 use crate::telemetry::exposition::Figures;
 
@@ -31,16 +32,16 @@ pub(super) struct Delivering {
 
 impl Delivering {
     /// Starts the delivery where the configuration has one, and waits until what was live is up again.
-    pub(super) fn start(settings: &Settings, way: (Commands, &Figures), listen: &[SocketAddr]) -> Result<Option<Self>, AppError> {
+    pub(super) fn start(settings: &Settings, way: (Commands, &Figures), listen: &[Address]) -> Result<Option<Self>, AppError> {
         let (commands, figures) = way;
         let Some(delivery) = settings.delivery.clone() else { return Ok(None) };
         let wrong = AppError::Delivery;
-        let plain = |listen: &&(&crate::config::Listen, &SocketAddr)| {
+        let plain = |listen: &&(&crate::config::Listen, SocketAddr)| {
             let (written, _) = listen;
             written.tls.is_none() && written.proxies.is_empty() && written.service.is_none()
         };
-        let listeners: Vec<_> = settings.listen.iter().zip(listen).collect();
-        let entry = listeners.iter().find(plain).map(|(_, address)| within(**address)).ok_or_else(|| {
+        let listeners: Vec<_> = settings.listen.iter().zip(listen).filter_map(|(written, at)| Some((written, at.ip()?))).collect();
+        let entry = listeners.iter().find(plain).map(|(_, address)| within(*address)).ok_or_else(|| {
             wrong("tests need a listener that speaks HTTP without TLS and PROXY headers; add one on a loopback address".to_owned())
         })?;
         let id = "delivery".parse().map_err(|_| wrong("the key has no name".to_owned()))?;

@@ -15,6 +15,7 @@ pub mod kind;
 pub mod metric_values;
 pub mod perfspec;
 pub mod problem;
+pub mod revocation;
 pub mod rigour;
 pub mod shipyard;
 pub mod slo;

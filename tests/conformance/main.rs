@@ -11,6 +11,7 @@ mod support;
 mod process;
 
 mod charges;
+mod choices_http2;
 mod chunked;
 mod corpora;
 mod cuts;
@@ -34,6 +35,7 @@ mod oracle;
 mod rescues;
 mod routing;
 mod slow;
+mod sockets;
 mod split;
 mod sticky;
 mod streams;
