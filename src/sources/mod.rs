@@ -14,6 +14,7 @@ mod entity;
 mod exchange;
 #[cfg(test)]
 mod fake;
+pub mod judgement;
 mod metric;
 pub mod perfspec;
 #[cfg(test)]
