@@ -10,12 +10,16 @@ use serde_json::Value;
 use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE};
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
-use crate::delivery::{Ask, Envelope, Problem as Refused, Spotted};
+use crate::delivery::{Ask, Envelope, Monitor, Problem as Refused, Spotted};
 use crate::domain::delivery::{Artifact, StageName};
 use crate::domain::version::Name;
+use crate::formats::evaluation_window::{self, Flags};
 
 /// The largest file of a project and the largest event, in bytes.
 const LARGEST: usize = 1 << 20;
+
+/// The longest context, in characters.
+const LONGEST_CONTEXT: usize = 128;
 
 /// A project as it is asked for.
 #[derive(Deserialize)]
@@ -59,6 +63,24 @@ struct Why {
     context: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
+}
+
+/// An evaluation as it is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    timeframe: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+    context: Option<String>,
+}
+
+/// A source as it is configured.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    service: Option<Name>,
+    monitor: Monitor,
 }
 
 /// For whom a file is.
@@ -119,6 +141,26 @@ pub async fn event(State(state): State<AdminState>, request: Request) -> Result<
     let headers = request.headers().clone();
     let body = whole(request).await?;
     ask(&state, Ask::Event(Envelope { headers, body, local: state.mutations }), StatusCode::ACCEPTED).await
+}
+
+/// Begins an evaluation that delivers nothing.
+pub async fn evaluate(
+    State(state): State<AdminState>,
+    Path((project, service, stage)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Wish { timeframe, start, end, context } = read(request).await?;
+    let flags = Flags { timeframe: timeframe.as_deref(), start: start.as_deref(), end: end.as_deref() };
+    let window = evaluation_window::read(flags, jiff::Timestamp::now());
+    let window = window.map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let context = context.map(|context| short(context, LONGEST_CONTEXT, "context")).transpose()?;
+    ask(&state, Ask::Evaluate { at: spotted(&project, &service, &stage)?, window, context }, StatusCode::ACCEPTED).await
+}
+
+/// Names a source of the values behind a project's gates.
+pub async fn monitor(State(state): State<AdminState>, Path(project): Path<String>, request: Request) -> Result<Response, Problem> {
+    let Source { service, monitor } = read(request).await?;
+    ask(&state, Ask::Monitor { project: name(&project)?, service, monitor }, StatusCode::OK).await
 }
 
 /// Shows everything that was decided under a context.

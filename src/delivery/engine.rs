@@ -13,7 +13,10 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::config::delivery::{Delivery as Settings, Deployer};
 use crate::delivery::effects;
+use crate::delivery::judge::{self, Case};
 use crate::delivery::message::Asked;
+use crate::delivery::monitoring::Monitoring;
+use crate::delivery::past::Past;
 use crate::delivery::plane::Ground;
 use crate::delivery::process::{Launcher, Place};
 use crate::delivery::projects::{Project, Projects};
@@ -21,7 +24,8 @@ use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::{Key, Spot};
 use crate::delivery::yard::Yard;
-use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Phase, Record, Ticket};
+use crate::domain::delivery::shipyard::Strategy;
+use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Phase, Record, TestStrategy, Ticket};
 use crate::domain::version::Name;
 use crate::seam::clock::{Clock, wall};
 use crate::store::{Store, StoreError, Stored};
@@ -60,7 +64,7 @@ pub struct Engine {
     pub(super) lines: BTreeMap<Key, Line>,
     pub(super) projects: BTreeMap<Name, Project>,
     pub(super) store: DeliveryStore,
-    pub(super) sinks: Sinks,
+    pub(super) sinks: Rc<Sinks>,
     pub(super) replays: Replays,
     pub(super) token: Option<Vec<u8>>,
     clock: Clock,
@@ -89,6 +93,7 @@ impl Engine {
             Some(path) => Some(secret(path)?),
         };
         let replays = Replays::open(parts.state.join("events"))?;
+        let past = Past::open(&parts.state.join("evaluations"))?;
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -97,7 +102,7 @@ impl Engine {
             let set = LocalSet::new();
             set.block_on(&runtime, async move {
                 let (events, happened) = mpsc::unbounded_channel();
-                let mut engine = Self::new(parts, (opened.store, replays), token, events);
+                let mut engine = Self::new(parts, (opened.store, replays, past), token, events);
                 engine.restore().await;
                 let _ = up.send(());
                 engine.run(asked, happened, (freeze, stop)).await;
@@ -108,7 +113,7 @@ impl Engine {
 
     fn new(
         parts: Parts,
-        (store, replays): (DeliveryStore, Replays),
+        (store, replays, past): (DeliveryStore, Replays, Past),
         token: Option<Vec<u8>>,
         events: mpsc::UnboundedSender<(Key, Event)>,
     ) -> Self {
@@ -120,8 +125,9 @@ impl Engine {
             Deployer::Process(process) => Some(Launcher::new(process.clone(), &state, &program)),
             Deployer::External { .. } => None,
         };
-        let sinks = Sinks::new(&settings.sinks, settings.events);
-        let yard = Rc::new(Yard::new(ground, Projects::new(folder), settings.deployer.clone(), launcher));
+        let sinks = Rc::new(Sinks::new(&settings.sinks, settings.events));
+        let monitoring = Monitoring::new(state.join("monitoring"), settings.sources.clone());
+        let yard = Rc::new(Yard::new(ground, (Projects::new(folder), monitoring, past), settings.deployer.clone(), launcher));
         Self {
             yard,
             settings,
@@ -210,11 +216,7 @@ impl Engine {
                 // From here on a failure is ours: the data plane takes no more requests, those of a test among them.
                 () = freeze.notified() => frozen = true,
                 Some((key, event)) = happened.recv(), if !frozen => drop(self.handle(&key, event)),
-                Some(Asked { ask, answer }) = asked.recv(), if !frozen => {
-                    let told = self.answer(ask).await;
-                    // Whoever no longer waits has lost the answer, not the effect.
-                    let _ = answer.send(told);
-                }
+                Some(asked) = asked.recv(), if !frozen => self.reply(asked).await,
                 _ = tick.tick(), if !frozen => {
                     let keys: Vec<Key> = self.lines.keys().cloned().collect();
                     keys.iter().for_each(|key| drop(self.handle(key, Event::Tick)));
@@ -258,7 +260,7 @@ impl Engine {
             }
             Effect::Deploy { ticket, stage, deployment } => {
                 let spot = spot(stage);
-                self.begin(key, async move { effects::deploy(&yard, &spot, ticket, &deployment).await });
+                self.begin(key, async move { effects::deploy(&yard, &spot, ticket, &deployment, mode).await });
             }
             Effect::CheckHealth { ticket, stage, deployment } => {
                 let spot = spot(stage);
@@ -280,9 +282,9 @@ impl Engine {
                     stop.send_replace(true);
                 }
             }
-            Effect::Evaluate { ticket, stage, deployment, .. } => {
-                let spot = spot(stage);
-                self.begin(key, async move { effects::evaluate(&yard, &spot, ticket, &deployment, mode).await });
+            Effect::Evaluate { ticket, stage, deployment, strategy, .. } => {
+                let case = self.case(key, spot(stage), ticket.run, strategy);
+                self.begin(key, async move { judge::evaluate(&yard, &case, ticket, &deployment).await });
             }
             Effect::Rollout { ticket, stage, deployment, schedule } => {
                 let spot = spot(stage);
@@ -311,6 +313,22 @@ impl Engine {
             Effect::Notify { sentence, alarm: false } => tracing::info!(project = %key.0, service = %key.1, "{sentence}"),
         }
         None
+    }
+
+    /// Puts together what is judged of a run.
+    pub(super) fn case(&self, key: &Key, spot: Spot, run: u64, strategy: Option<TestStrategy>) -> Case {
+        let machine = self.lines.get(key).map(|line| &line.machine);
+        let of_run = machine.and_then(|machine| machine.record().lane(&spot.stage)?.run.as_ref()).filter(|found| found.id == run);
+        let direct =
+            machine.and_then(|machine| machine.shipyard().stage(&spot.stage)).is_some_and(|stage| stage.strategy == Strategy::Direct);
+        Case {
+            context: of_run.map_or_else(String::new, |run| run.context.clone()),
+            run,
+            strategy: strategy.map(|strategy| strategy.as_str().to_owned()),
+            deployment: if direct { "direct" } else { "canary" },
+            mode: machine.map(|machine| machine.shipyard().mode()).unwrap_or_default(),
+            spot,
+        }
     }
 
     /// Runs an effect beside the engine; what it ends with comes back as an event.

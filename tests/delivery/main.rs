@@ -9,4 +9,5 @@ mod kill;
 mod process;
 mod refusals;
 mod site;
+mod sources;
 mod story;
