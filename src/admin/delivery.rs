@@ -54,6 +54,8 @@ struct Sent {
     stage: Option<StageName>,
     #[serde(default)]
     retry: bool,
+    #[serde(default)]
+    unchecked: bool,
     actor: Option<String>,
 }
 
@@ -129,18 +131,18 @@ pub async fn deliver(
     Path((project, service)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Sent { image, tag, stage, retry, actor } = read(request).await?;
+    let Sent { image, tag, stage, retry, unchecked, actor } = read(request).await?;
     let artifact =
         Artifact::new(&image, tag.as_deref()).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let (project, service, actor) = (name(&project)?, name(&service)?, actor_of(actor)?);
-    ask(&state, Ask::Deliver { project, service, stage, artifact, context: None, retry, actor }, StatusCode::ACCEPTED).await
+    ask(&state, Ask::Deliver { project, service, stage, artifact, context: None, retry, unchecked, actor }, StatusCode::ACCEPTED).await
 }
 
 /// Takes in an event of another system.
 pub async fn event(State(state): State<AdminState>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let body = whole(request).await?;
-    ask(&state, Ask::Event(Envelope { headers, body, local: state.mutations }), StatusCode::ACCEPTED).await
+    ask(&state, Ask::Event(Envelope { headers, body, local: state.mutations, unchecked: false }), StatusCode::ACCEPTED).await
 }
 
 /// Begins an evaluation that delivers nothing.

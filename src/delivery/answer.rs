@@ -25,7 +25,7 @@ impl Engine {
             Ask::AddResource { project, stage, service, uri, content } => {
                 self.add_resource(&project, stage.as_ref(), service.as_ref(), &uri, &content)
             }
-            Ask::Deliver { project, service, stage, artifact, context, retry, actor } => {
+            Ask::Deliver { project, service, stage, artifact, context, retry, actor, .. } => {
                 self.deliver(&project, &service, (stage, artifact), context, retry, actor)
             }
             Ask::Event(envelope) => self.take_in(&envelope),
@@ -142,6 +142,20 @@ impl Engine {
             tracing::error!("an event may be taken in again after a restart: {why}");
         }
         Ok(taken)
+    }
+
+    /// Returns the artifact that an event brings, and for what, where it would be taken in.
+    pub(super) fn brought(&self, envelope: &Envelope) -> Option<(Name, Name, Artifact)> {
+        if !envelope.local || self.token.is_some() {
+            intake::authorise(envelope, self.token.as_deref()).ok()?;
+        }
+        let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
+        match intake::read(envelope, keptn).ok()? {
+            (Meant::Deliver { project, service, artifact, .. }, mark) if self.replays.context(&mark).is_none() => {
+                Some((project, service, artifact))
+            }
+            _ => None,
+        }
     }
 
     fn take(&mut self, meant: Meant) -> Answer {

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use crate::delivery::engine::Engine;
 use crate::delivery::intake;
 use crate::delivery::judge;
-use crate::delivery::message::{Ask, Asked, Monitor, Problem, Spotted};
+use crate::delivery::message::{Ask, Asked, Envelope, Monitor, Problem, Spotted};
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::Spot;
 use crate::delivery::yard::Yard;
-use crate::domain::delivery::TestStrategy;
+use crate::domain::delivery::shipyard::Mode;
+use crate::domain::delivery::{Artifact, TestStrategy};
 use crate::domain::version::Name;
 use crate::formats::evaluation_window::Window;
 
@@ -22,6 +23,17 @@ impl Engine {
     /// Answers a question; whoever no longer waits has lost the answer, not the effect.
     pub(super) async fn reply(&mut self, Asked { ask, answer }: Asked) {
         match ask {
+            ask if let Some((artifact, mode)) = self.to_check(&ask) => {
+                let (registries, again) = (Rc::clone(&self.registries), self.again.clone());
+                tokio::task::spawn_local(async move {
+                    let checked = registries.check(&artifact, mode).await;
+                    // Whoever no longer waits has lost the answer, and the engine is gone at the end of the process only.
+                    let _ = match checked {
+                        Ok(()) => again.send(Asked { ask: vouched(ask), answer }).map_err(drop),
+                        Err(why) => answer.send(Err(Problem::Invalid(why))).map_err(drop),
+                    };
+                });
+            }
             Ask::Monitor { project, service, monitor } => {
                 let known = self.monitored(&project, service.as_ref());
                 let yard = Rc::clone(&self.yard);
@@ -38,6 +50,21 @@ impl Engine {
                 let _ = answer.send(told);
             }
         }
+    }
+
+    /// Returns the artifact whose image must be looked for before it is delivered. What is refused anyhow is looked for nowhere.
+    fn to_check(&self, ask: &Ask) -> Option<(Artifact, Mode)> {
+        if self.settings.registries.is_empty() {
+            return None;
+        }
+        let (project, service, artifact) = match ask {
+            Ask::Deliver { project, service, artifact, unchecked: false, .. } => (project.clone(), service.clone(), artifact.clone()),
+            Ask::Event(envelope) if !envelope.unchecked => self.brought(envelope)?,
+            _ => return None,
+        };
+        let key = self.key(&project, &service).ok()?;
+        let mode = self.lines.get(&key)?.machine.shipyard().mode();
+        Some((artifact, mode))
     }
 
     fn monitored(&self, project: &Name, service: Option<&Name>) -> Result<(), Problem> {
@@ -78,6 +105,17 @@ impl Engine {
             sinks.evaluated(&case, direct, artifact.as_ref(), (window, said.verdict, &said.reason));
         });
         Ok(json!({"keptnContext": context}))
+    }
+}
+
+/// Marks a question so that its image is looked for no more.
+fn vouched(ask: Ask) -> Ask {
+    match ask {
+        Ask::Deliver { project, service, stage, artifact, context, retry, actor, .. } => {
+            Ask::Deliver { project, service, stage, artifact, context, retry, actor, unchecked: true }
+        }
+        Ask::Event(envelope) => Ask::Event(Envelope { unchecked: true, ..envelope }),
+        other => other,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::delivery::gate_file::Texts;
 use crate::delivery::http;
 use crate::delivery::plane::{HANDED_OVER_WITHIN, Shown};
+use crate::delivery::script;
 use crate::delivery::spot::Spot;
 use crate::delivery::trial::Trial;
 use crate::delivery::workload::{self, Job};
@@ -19,10 +20,7 @@ use crate::domain::delivery::{Deployment, Event, RolloutEnd, TestReport, TestStr
 use crate::domain::outcome::Role;
 use crate::domain::rollout::Schedule;
 use crate::domain::version::Version;
-use crate::formats::jmeter_conf::{self, Workload, Workloads};
 
-/// The name of the workload of a health check.
-const HEALTH_CHECK: &str = "healthcheck";
 /// The pause before what served is brought up once more; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -90,7 +88,7 @@ pub(super) async fn check(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: 
     let Some(address) = version.endpoints.first().and_then(|endpoint| endpoint.address()) else {
         return Event::Unhealthy(ticket, "it has no address".to_owned());
     };
-    let told = match workload(yard, spot, HEALTH_CHECK) {
+    let told = match script::find(&yard.projects, spot, script::HEALTH_CHECK) {
         Ok((workload, Some(script))) => {
             let host = address.ip().to_string();
             let job = Job { workload, script, entry: address, host, id: name_of(ticket), token: None, trial: None };
@@ -150,13 +148,11 @@ async fn run_test(
     mode: Mode,
     stop: watch::Receiver<bool>,
 ) -> Result<TestReport, String> {
-    let (workload, script) = workload(yard, spot, strategy.as_str())?;
+    let (workload, script) = script::find(&yard.projects, spot, strategy.as_str())?;
     let name = spot.name()?;
-    let Some(script) = script else {
-        let missing = format!("there is no {}; add it with: portcullis add-resource", workload.script);
-        // The original skips a test without a script and counts it as passed.
-        let skipped = |reason| TestReport { passed: true, stopped_early: false, requests: 0, errors: 0, reason };
-        return if mode == Mode::Keptn { Ok(skipped(missing)) } else { Err(missing) };
+    let script = match script {
+        Some(script) => script,
+        None => return script::absent(&workload, mode),
     };
     let version = yard.version(spot, deployment).ok_or("it is not up")?;
     // Forced also where all users are on it: so the test's own requests are told apart from theirs.
@@ -170,7 +166,7 @@ async fn run_test(
     let decided = trial.clone();
     let job = Job { workload, script, entry: yard.ground.entry, host: spot.host(&yard.ground.domain), id: name_of(ticket), token, trial };
     let start = Timestamp::now();
-    let report = workload::run(job, stop).await?;
+    let report = script::measured(workload::run(job, stop).await?)?;
     let end = Timestamp::now();
     let answered = report.requests.saturating_sub(report.errors);
     let window = yard.ground.measured_since(of_test, &before, answered, HANDED_OVER_WITHIN).await;
@@ -229,30 +225,6 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
 /// Returns what the data plane shows of a stage whose traffic one version owns.
 fn shown(yard: &Yard, spot: &Spot, stable: Version) -> Shown {
     Shown { stable, tested: None, gate: yard.gate(spot), schedule: None }
-}
-
-/// Finds a workload and its script.
-fn workload(yard: &Yard, spot: &Spot, strategy: &str) -> Result<(Workload, Option<(String, String)>), String> {
-    let workloads = match yard.projects.find(spot, "jmeter/jmeter.conf.yaml") {
-        None => Workloads::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let read = jmeter_conf::read(&path.display().to_string(), &text);
-            read.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?
-        }
-    };
-    let workload = workloads.of(strategy).map_err(|error| error.to_string())?;
-    let by_service = jmeter_conf::service_script(spot.service.as_str());
-    let usual = Workload::by_default(strategy).is_some_and(|usual| usual.script == workload.script) && strategy != HEALTH_CHECK;
-    let found = yard.projects.find(spot, &workload.script).or_else(|| usual.then(|| yard.projects.find(spot, &by_service)).flatten());
-    let script = match found {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Some((path.display().to_string(), text))
-        }
-    };
-    Ok((workload, script))
 }
 
 fn name_of(ticket: Ticket) -> String {

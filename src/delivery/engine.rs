@@ -20,6 +20,7 @@ use crate::delivery::past::Past;
 use crate::delivery::plane::Ground;
 use crate::delivery::process::{Launcher, Place};
 use crate::delivery::projects::{Project, Projects};
+use crate::delivery::registries::Registries;
 use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::{Key, Spot};
@@ -70,6 +71,9 @@ pub struct Engine {
     clock: Clock,
     tests: HashMap<(Key, Ticket), watch::Sender<bool>>,
     events: mpsc::UnboundedSender<(Key, Event)>,
+    /// Takes what was asked once more, after its image was found to be there.
+    pub(super) again: mpsc::UnboundedSender<Asked>,
+    pub(super) registries: Rc<Registries>,
 }
 
 impl Engine {
@@ -93,6 +97,7 @@ impl Engine {
             Some(path) => Some(secret(path)?),
         };
         let replays = Replays::open(parts.state.join("events"))?;
+        let registries = Registries::new(&parts.settings.registries)?;
         let past = Past::open(&parts.state.join("evaluations"))?;
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -102,10 +107,11 @@ impl Engine {
             let set = LocalSet::new();
             set.block_on(&runtime, async move {
                 let (events, happened) = mpsc::unbounded_channel();
-                let mut engine = Self::new(parts, (opened.store, replays, past), token, events);
+                let (again, checked) = mpsc::unbounded_channel();
+                let mut engine = Self::new(parts, (opened.store, replays, past), token, (events, again, registries));
                 engine.restore().await;
                 let _ = up.send(());
-                engine.run(asked, happened, (freeze, stop)).await;
+                engine.run((asked, checked), happened, (freeze, stop)).await;
             });
         };
         std::thread::Builder::new().name("delivery".to_owned()).spawn(run).map_err(|error| error.to_string())
@@ -115,7 +121,7 @@ impl Engine {
         parts: Parts,
         (store, replays, past): (DeliveryStore, Replays, Past),
         token: Option<Vec<u8>>,
-        events: mpsc::UnboundedSender<(Key, Event)>,
+        (events, again, registries): (mpsc::UnboundedSender<(Key, Event)>, mpsc::UnboundedSender<Asked>, Registries),
     ) -> Self {
         let Parts { ground, settings, state, program, clock } = parts;
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
@@ -140,6 +146,8 @@ impl Engine {
             clock,
             tests: HashMap::new(),
             events,
+            again,
+            registries: Rc::new(registries),
         }
     }
 
@@ -205,7 +213,7 @@ impl Engine {
 
     async fn run(
         mut self,
-        mut asked: mpsc::UnboundedReceiver<Asked>,
+        (mut asked, mut checked): (mpsc::UnboundedReceiver<Asked>, mpsc::UnboundedReceiver<Asked>),
         mut happened: mpsc::UnboundedReceiver<(Key, Event)>,
         (freeze, mut stop): (Arc<Notify>, oneshot::Receiver<()>),
     ) {
@@ -217,6 +225,7 @@ impl Engine {
                 () = freeze.notified() => frozen = true,
                 Some((key, event)) = happened.recv(), if !frozen => drop(self.handle(&key, event)),
                 Some(asked) = asked.recv(), if !frozen => self.reply(asked).await,
+                Some(asked) = checked.recv(), if !frozen => self.reply(asked).await,
                 _ = tick.tick(), if !frozen => {
                     let keys: Vec<Key> = self.lines.keys().cloned().collect();
                     keys.iter().for_each(|key| drop(self.handle(key, Event::Tick)));
@@ -305,7 +314,7 @@ impl Engine {
             // Whoever may let it in is told by the announcement; the answer comes by the API or an event.
             Effect::AwaitApproval { .. } => {}
             Effect::Emit { run, context, stage, artifact, announcement } => {
-                let host = spot(stage.clone()).host(&self.settings.domain);
+                let host = format!("{}:{}", spot(stage.clone()).host(&self.settings.domain), self.yard.ground.entry.port());
                 let stages = self.lines.get(key).and_then(|line| line.machine.shipyard().stage(&stage).cloned());
                 self.sinks.emit(key, run, &context, &stage, stages.as_ref(), &artifact, &announcement, &host);
             }

@@ -148,7 +148,7 @@ impl Texts {
     }
 }
 
-/// Puts several problems into one text.
+/// Puts what is wrong into one text; notes are nothing wrong.
 pub(super) fn told(problems: Vec<Problem>) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    problems.iter().filter(|problem| problem.is_error()).map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

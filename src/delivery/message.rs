@@ -79,6 +79,8 @@ pub enum Ask {
         context: Option<String>,
         /// Whether it may be tried again where it failed.
         retry: bool,
+        /// Whether nobody is asked if its image is there.
+        unchecked: bool,
         /// Who asks.
         actor: String,
     },
@@ -200,6 +202,8 @@ pub struct Envelope {
     pub body: bytes::Bytes,
     /// Whether it came over a listener that only this machine reaches.
     pub local: bool,
+    /// Whether nobody is asked if the image it brings is there.
+    pub unchecked: bool,
 }
 
 /// What the engine is sent.

@@ -215,7 +215,7 @@ mod tests {
             ("http://127.0.0.1:9", &[][..], "sources: [127.0.0.1:9]"),
             ("http://127.0.0.1:9", &["127.0.0.1:90", "other"], "(127.0.0.1:90, other)"),
             ("http://169.254.169.254", &["169.254.169.254"], "an address that no source has"),
-            ("file:///etc/passwd", &["etc"], "neither http:// nor https://"),
+            ("file:///etc/passwd", &["etc"], "no URL of a source"),
             ("http://u:p@127.0.0.1:9", &["127.0.0.1"], "a user in it"),
             ("http://127.0.0.1:1", &["127.0.0.1"], "cannot be asked"),
         ] {

@@ -102,10 +102,17 @@ impl Sinks {
                 evaluation = judged(*verdict, reason, now);
                 Message::EvaluationDone(&evaluation)
             }
-            Announcement::Finished { outcome: Outcome::Passed, .. } => Message::Promoted,
+            Announcement::Finished { outcome, reason } => {
+                if *outcome == Outcome::Passed {
+                    let id = format!("{id}-promoted");
+                    self.send(&about, Message::Promoted, Origin { id: &id, ..origin });
+                }
+                Message::Finished { result: result(*outcome), message: reason }
+            }
             Announcement::RolledBack { .. } => Message::Discarded,
             Announcement::ApprovalTriggered => Message::ApprovalTriggered { result: EvaluationResult::Pass },
-            Announcement::ConfigurationChanged | Announcement::ApprovalFinished { .. } | Announcement::Finished { .. } => return,
+            Announcement::ApprovalFinished { approved, .. } => Message::ApprovalFinished { approved: *approved },
+            Announcement::ConfigurationChanged => Message::ConfigurationChanged,
         };
         self.send(&about, message, origin);
     }
@@ -187,6 +194,15 @@ impl Sink {
         // What is refused for good is not sent again.
         let taken = status.is_success() || (status.is_client_error() && ![408, 425, 429].contains(&status.as_u16()));
         if taken { Ok(()) } else { Err(format!("it answered with {status}")) }
+    }
+}
+
+/// Returns how the end of a way through a stage is told.
+const fn result(outcome: Outcome) -> EvaluationResult {
+    match outcome {
+        Outcome::Passed => EvaluationResult::Pass,
+        Outcome::Failed | Outcome::Denied => EvaluationResult::Fail,
+        Outcome::Inconclusive | Outcome::Aborted | Outcome::Superseded | Outcome::Refused => EvaluationResult::Inconclusive,
     }
 }
 

@@ -22,6 +22,7 @@ mod perfspec_tests;
 pub mod prometheus;
 #[cfg(test)]
 mod prometheus_tests;
+pub mod registry;
 pub mod sli;
 #[cfg(test)]
 mod sli_tests;

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod events;
+mod files;
+mod images;
 mod keptn;
 mod kill;
 #[path = "../support/process.rs"]

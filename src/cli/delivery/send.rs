@@ -68,6 +68,9 @@ struct NewArtifactArgs {
     /// Tries it again in a stage where it failed.
     #[arg(long)]
     retry: bool,
+    /// Asks no registry whether the image is there.
+    #[arg(long)]
+    unchecked: bool,
     /// Waits until its way is over, and tells it: exit code 0 when it passed everywhere, 3 when it did not.
     #[arg(long)]
     wait: bool,
@@ -91,9 +94,10 @@ pub fn send(Send::Event(args): &Send) -> ExitCode {
 }
 
 fn new_artifact(args: &NewArtifactArgs) -> ExitCode {
-    let NewArtifactArgs { project, service, image, tag, stage, retry, actor, admin, .. } = args;
+    let NewArtifactArgs { project, service, image, tag, stage, retry, unchecked, actor, admin, .. } = args;
     let path = format!("/v1/projects/{project}/services/{service}/artifacts");
-    let sent = admin.post(&path, &json!({"image": image, "tag": tag, "stage": stage, "retry": retry, "actor": actor}));
+    let sent =
+        admin.post(&path, &json!({"image": image, "tag": tag, "stage": stage, "retry": retry, "unchecked": unchecked, "actor": actor}));
     let context = match sent {
         Ok(answer) => text(&answer, "/keptnContext").to_owned(),
         Err(error) => return end(Err(error.into())),
