@@ -36,6 +36,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/projects/{project}/services/{service}/stages/{stage}/approve", post(delivery::approve))
         .route("/v1/projects/{project}/services/{service}/stages/{stage}/deny", post(delivery::deny))
         .route("/v1/projects/{project}/services/{service}/stages/{stage}/abort", post(delivery::abort))
+        .route("/v1/projects/{project}/services/{service}/stages/{stage}/evaluations", post(delivery::evaluate))
+        .route("/v1/projects/{project}/monitoring", post(delivery::monitor))
         .route("/v1/events", post(delivery::event))
         .route("/v1/contexts/{id}", get(delivery::context))
         .fallback(unknown_path)

@@ -48,6 +48,9 @@ enum Command {
     Onboard(delivery::Onboard),
     /// Adds a test or a gate to a project, a stage or a service.
     AddResource(delivery::AddResourceArgs),
+    /// Names the source of the values behind a project's gates.
+    #[command(subcommand)]
+    Configure(delivery::Configure),
     /// Sends an event, such as a new artifact.
     #[command(subcommand)]
     Send(delivery::Send),
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Create(what) => delivery::create(&what),
         Command::Onboard(what) => delivery::onboard(&what),
         Command::AddResource(args) => delivery::add_resource(&args),
+        Command::Configure(what) => delivery::configure(&what),
         Command::Send(what) => delivery::send(&what),
         Command::Get(what) => delivery::get(&what),
         Command::Approve(args) => delivery::decide(&args, "approve"),

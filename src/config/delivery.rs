@@ -28,6 +28,10 @@ pub struct Delivery {
     pub token_file: Option<PathBuf>,
     /// Where events are sent, as URLs with `http`.
     pub sinks: Vec<String>,
+    /// The hosts, with or without a port, that may be asked for the values behind gates.
+    pub sources: Vec<String>,
+    /// The registries that are asked whether an image is there: hosts, or `host=URL`; none where images are taken on trust.
+    pub registries: Vec<String>,
     /// What keptn event payloads are sent: those of 0.4, 0.6 or 1.x.
     pub events: Era,
     /// How rollouts in stages are judged.
@@ -73,6 +77,8 @@ pub(super) struct DeliverySpec {
     external: Option<ExternalSpec>,
     token_file: Option<At<String>>,
     sinks: Option<At<Vec<At<String>>>>,
+    sources: Option<At<Vec<At<String>>>>,
+    registries: Option<At<Vec<At<String>>>>,
     events: Option<At<String>>,
     policy: Option<PolicySpec>,
     early_stop: Option<At<bool>>,
@@ -102,6 +108,8 @@ impl DeliverySpec {
             external: fields.get("external").and_then(|(node, path)| ExternalSpec::read(node, path, report)),
             token_file: fields.text("token_file"),
             sinks: fields.texts("sinks"),
+            sources: fields.texts("sources"),
+            registries: fields.texts("registries"),
             events: fields.text("events"),
             policy: fields.get("policy").and_then(|(node, path)| PolicySpec::read_all(node, path, report)),
             early_stop: fields.boolean("early_stop"),
@@ -125,12 +133,20 @@ impl DeliverySpec {
             Some(text) => domain(text, report)?,
         };
         let sinks = self.sinks.as_ref().map_or(&[][..], |list| &list.value);
+        if let (Some(list), Some(_)) = (&self.registries, &self.process) {
+            let hint = "leave it out: the image of a process is a name in its command";
+            report.error(&list.place, "a process has no registry that could be asked for its image", hint);
+        }
+        let registries = self.registries.as_ref().map_or(&[][..], |list| &list.value);
+        let sources = self.sources.as_ref().map_or(&[][..], |list| &list.value);
         Some(Delivery {
             domain,
             projects: self.projects.as_ref().map(|text| values::located(text, base)),
             deployer,
             token_file: self.token_file.as_ref().map(|text| values::located(text, base)),
             sinks: sinks.iter().filter_map(|text| sink(text, report)).collect(),
+            sources: sources.iter().filter_map(|text| source(text, report)).collect(),
+            registries: registries.iter().filter_map(|text| registry(text, report)).collect(),
             policy: self.policy.as_ref().map_or(Some(Policy::default()), |spec| policy::compile(spec, report))?,
             early_stop: self.early_stop.as_ref().is_none_or(|flag| flag.value),
             events: self.events.as_ref().map_or(Some(Era::V0_4), |text| era(text, report))?,
@@ -224,6 +240,28 @@ fn sink(text: &At<String>, report: &Report<'_>) -> Option<String> {
         format!("{:?} is no place to send events to", text.value),
         "write a URL such as http://127.0.0.1:8088/events",
     );
+    None
+}
+
+fn source(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let authority = text.value.parse::<http::uri::Authority>().ok();
+    if authority.is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@')) {
+        return Some(text.value.clone());
+    }
+    let hint = "write a host, perhaps with its port, such as prometheus.monitoring:9090 or abc12345.live.dynatrace.com";
+    report.error(&text.place, format!("{:?} is no host", text.value), hint);
+    None
+}
+
+fn registry(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let (host, url) = text.value.split_once('=').map_or((text.value.as_str(), None), |(host, url)| (host, Some(url)));
+    let is_host = host.parse::<http::uri::Authority>().is_ok_and(|host| !host.as_str().contains('@'));
+    let is_url = url.is_none_or(|url| url.parse::<http::Uri>().is_ok_and(|url| url.authority().is_some()));
+    if is_host && is_url {
+        return Some(text.value.clone());
+    }
+    let hint = "write a host such as docker.io, or a host with its URL such as registry.example.org=http://10.0.0.1:5000";
+    report.error(&text.place, format!("{:?} is no registry", text.value), hint);
     None
 }
 

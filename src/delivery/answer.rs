@@ -6,13 +6,10 @@ use crate::config::delivery::Deployer;
 use crate::delivery::engine::{Engine, Line};
 use crate::delivery::intake::{self, Meant};
 use crate::delivery::message::{Ask, Envelope, Problem, Spotted};
-use crate::delivery::plane::Shown;
-use crate::delivery::projects::{self, GateFile};
+use crate::delivery::projects::{self, Target};
 use crate::delivery::spot::{Key, Spot};
 use crate::domain::delivery::{Artifact, Entry, Event, Lane, Outcome, Phase, Run, StageName};
-use crate::domain::version::{Name, Version};
-use crate::formats::jmeter_conf;
-use crate::formats::jmx::{self, Options};
+use crate::domain::version::Name;
 use crate::store::{Limits, Stored};
 
 /// The most journal entries of a context that are shown.
@@ -28,7 +25,7 @@ impl Engine {
             Ask::AddResource { project, stage, service, uri, content } => {
                 self.add_resource(&project, stage.as_ref(), service.as_ref(), &uri, &content)
             }
-            Ask::Deliver { project, service, stage, artifact, context, retry, actor } => {
+            Ask::Deliver { project, service, stage, artifact, context, retry, actor, .. } => {
                 self.deliver(&project, &service, (stage, artifact), context, retry, actor)
             }
             Ask::Event(envelope) => self.take_in(&envelope),
@@ -39,6 +36,9 @@ impl Engine {
                 self.handle(&key, Event::Abort { stage: Some(at.stage), actor, reason }).map_err(undurable)?;
                 Ok(json!({"accepted": true}))
             }
+            Ask::Evaluate { at, window, context } => self.evaluate(at, window, context),
+            // Answered beside the engine.
+            Ask::Monitor { .. } => Err(Problem::Gone),
             Ask::Projects => Ok(self.show()),
             Ask::Context(id) => self.story(&id),
         }
@@ -91,38 +91,11 @@ impl Engine {
         if let Some(service) = service {
             self.key(project, service)?;
         }
-        self.check(project, uri, content).map_err(Problem::Invalid)?;
-        self.yard.projects.add(project, stage, service, uri, content).map_err(Problem::Invalid)?;
+        let target = Target { project, stage, service };
+        self.yard.projects.check_place(target, uri, content.len()).map_err(Problem::Invalid)?;
+        self.check(target, uri, content).map_err(Problem::Invalid)?;
+        self.yard.projects.add(target, uri, content).map_err(Problem::Invalid)?;
         Ok(json!({"project": project, "resource": uri, "bytes": content.len()}))
-    }
-
-    /// Checks a file whose meaning is known by its name, before it takes the place of another one.
-    fn check(&self, project: &Name, uri: &str, content: &[u8]) -> Result<(), String> {
-        let text = || std::str::from_utf8(content).map_err(|_| format!("{uri} is not UTF-8"));
-        let told =
-            |problems: Vec<crate::formats::problem::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        let name = uri.rsplit('/').next().unwrap_or(uri);
-        if name == "perfspec.json" {
-            let folder = tempfile_in(project).map_err(|error| format!("{uri} cannot be checked: {error}"))?;
-            let path = folder.join("perfspec.json");
-            let checked = std::fs::write(&path, content).map_err(|error| error.to_string()).and_then(|()| {
-                let any = "any".parse::<Name>().map_err(|error| error.to_string())?;
-                let stage = "any".parse::<StageName>().map_err(|error| error.to_string())?;
-                let spot = Spot { project: any.clone(), service: any.clone(), stage };
-                let stable = Version::at(any, [([127, 0, 0, 1], 1).into()]);
-                self.yard.ground.setup(&spot, &Shown { stable, tested: None, gate: Some(GateFile::Perfspec(path)), schedule: None })
-            });
-            let _ = std::fs::remove_dir_all(&folder);
-            return checked.map(|_| ()).map_err(|why| why.replace(&folder.display().to_string(), "."));
-        }
-        if name.ends_with(".jmx") {
-            let properties = std::collections::BTreeMap::new();
-            return jmx::read(uri, text()?, Options { properties: &properties, honour_think_time: false }).map(|_| ()).map_err(told);
-        }
-        if name == "jmeter.conf.yaml" {
-            return jmeter_conf::read(uri, text()?).map(|_| ()).map_err(told);
-        }
-        Ok(())
     }
 
     pub(super) fn deliver(
@@ -171,6 +144,20 @@ impl Engine {
         Ok(taken)
     }
 
+    /// Returns the artifact that an event brings, and for what, where it would be taken in.
+    pub(super) fn brought(&self, envelope: &Envelope) -> Option<(Name, Name, Artifact)> {
+        if !envelope.local || self.token.is_some() {
+            intake::authorise(envelope, self.token.as_deref()).ok()?;
+        }
+        let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
+        match intake::read(envelope, keptn).ok()? {
+            (Meant::Deliver { project, service, artifact, .. }, mark) if self.replays.context(&mark).is_none() => {
+                Some((project, service, artifact))
+            }
+            _ => None,
+        }
+    }
+
     fn take(&mut self, meant: Meant) -> Answer {
         match meant {
             Meant::Deliver { project, service, stage, artifact, context, retry } => {
@@ -189,6 +176,9 @@ impl Engine {
                     true => Ok(json!({"keptnContext": context})),
                     false => Err(Problem::Conflict(format!("no deployment of {} {tag} in {} is awaited", spot.service, spot.stage))),
                 }
+            }
+            Meant::Evaluate { spot, window, context } => {
+                self.evaluate(Spotted { project: spot.project, service: spot.service, stage: spot.stage }, window, Some(context))
             }
             Meant::Decided { spot, approved, context } => {
                 let at = Spotted { project: spot.project, service: spot.service, stage: spot.stage };
@@ -213,7 +203,7 @@ impl Engine {
         Ok(json!({"accepted": true}))
     }
 
-    fn key(&self, project: &Name, service: &Name) -> Result<Key, Problem> {
+    pub(super) fn key(&self, project: &Name, service: &Name) -> Result<Key, Problem> {
         let key = (project.clone(), service.clone());
         if self.lines.contains_key(&key) {
             return Ok(key);
@@ -226,13 +216,13 @@ impl Engine {
         Err(Problem::Unknown(format!("{project} has no service {service}; it has {}; {hint}", listed(&known))))
     }
 
-    fn no_project(&self, project: &Name) -> Problem {
+    pub(super) fn no_project(&self, project: &Name) -> Problem {
         let known: Vec<&str> = self.projects.keys().map(Name::as_str).collect();
         let hint = format!("make it with: portcullis create project {project} --shipyard FILE");
         Problem::Unknown(format!("there is no project {project}; there is {}; {hint}", listed(&known)))
     }
 
-    fn stage(&self, key: &Key, stage: &StageName) -> Result<&Lane, Problem> {
+    pub(super) fn stage(&self, key: &Key, stage: &StageName) -> Result<&Lane, Problem> {
         let line = self.lines.get(key).ok_or(Problem::Gone)?;
         if line.machine.shipyard().stage(stage).is_none() {
             return Err(no_stage(&key.0, stage, line.machine.shipyard()));
@@ -285,10 +275,13 @@ impl Engine {
         let limits = Limits { entries: SHOWN, ..Limits::NONE };
         let excerpt = self.store.excerpt(limits, of_it).map_err(|error| Problem::Failed(error.to_string()))?;
         let entries: Vec<Value> = excerpt.entries.into_iter().filter_map(|(_, entry)| serde_json::to_value(entry.known()?).ok()).collect();
-        if entries.is_empty() {
+        let evaluations = self.yard.past.of_context(id).map_err(Problem::Failed)?;
+        let evaluating = self.yard.evaluating.borrow().contains(id);
+        if entries.is_empty() && evaluations.is_empty() && !evaluating {
             return Err(Problem::Unknown(format!("nothing is known of the context {id:?}; it is what 'send event' prints")));
         }
-        Ok(json!({"keptnContext": id, "complete": excerpt.complete, "entries": entries}))
+        Ok(json!({"keptnContext": id, "complete": excerpt.complete, "entries": entries, "evaluations": evaluations,
+            "evaluating": evaluating}))
     }
 }
 
@@ -310,11 +303,4 @@ fn label(text: &str, what: &str) -> Result<Name, Problem> {
     let hint = "use 1 to 40 small letters, digits and hyphens, beginning with a letter, not ending with a hyphen";
     let wrong = || Problem::Invalid(format!("{text:?} is no name for {what}, because it is a part of a host name: {hint}"));
     if projects::is_label(text) { text.parse().map_err(|_| wrong()) } else { Err(wrong()) }
-}
-
-/// Makes a folder that nobody else has, to check a file in.
-fn tempfile_in(project: &Name) -> std::io::Result<std::path::PathBuf> {
-    let path = std::env::temp_dir().join(format!("portcullis-{project}-{:016x}", rand::random::<u64>()));
-    std::fs::create_dir(&path)?;
-    Ok(path)
 }

@@ -13,15 +13,20 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::config::delivery::{Delivery as Settings, Deployer};
 use crate::delivery::effects;
+use crate::delivery::judge::{self, Case};
 use crate::delivery::message::Asked;
+use crate::delivery::monitoring::Monitoring;
+use crate::delivery::past::Past;
 use crate::delivery::plane::Ground;
 use crate::delivery::process::{Launcher, Place};
 use crate::delivery::projects::{Project, Projects};
+use crate::delivery::registries::Registries;
 use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::{Key, Spot};
 use crate::delivery::yard::Yard;
-use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Phase, Record, Ticket};
+use crate::domain::delivery::shipyard::Strategy;
+use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Phase, Record, TestStrategy, Ticket};
 use crate::domain::version::Name;
 use crate::seam::clock::{Clock, wall};
 use crate::store::{Store, StoreError, Stored};
@@ -60,12 +65,15 @@ pub struct Engine {
     pub(super) lines: BTreeMap<Key, Line>,
     pub(super) projects: BTreeMap<Name, Project>,
     pub(super) store: DeliveryStore,
-    pub(super) sinks: Sinks,
+    pub(super) sinks: Rc<Sinks>,
     pub(super) replays: Replays,
     pub(super) token: Option<Vec<u8>>,
     clock: Clock,
     tests: HashMap<(Key, Ticket), watch::Sender<bool>>,
     events: mpsc::UnboundedSender<(Key, Event)>,
+    /// Takes what was asked once more, after its image was found to be there.
+    pub(super) again: mpsc::UnboundedSender<Asked>,
+    pub(super) registries: Rc<Registries>,
 }
 
 impl Engine {
@@ -89,6 +97,8 @@ impl Engine {
             Some(path) => Some(secret(path)?),
         };
         let replays = Replays::open(parts.state.join("events"))?;
+        let registries = Registries::new(&parts.settings.registries)?;
+        let past = Past::open(&parts.state.join("evaluations"))?;
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -97,10 +107,11 @@ impl Engine {
             let set = LocalSet::new();
             set.block_on(&runtime, async move {
                 let (events, happened) = mpsc::unbounded_channel();
-                let mut engine = Self::new(parts, (opened.store, replays), token, events);
+                let (again, checked) = mpsc::unbounded_channel();
+                let mut engine = Self::new(parts, (opened.store, replays, past), token, (events, again, registries));
                 engine.restore().await;
                 let _ = up.send(());
-                engine.run(asked, happened, (freeze, stop)).await;
+                engine.run((asked, checked), happened, (freeze, stop)).await;
             });
         };
         std::thread::Builder::new().name("delivery".to_owned()).spawn(run).map_err(|error| error.to_string())
@@ -108,9 +119,9 @@ impl Engine {
 
     fn new(
         parts: Parts,
-        (store, replays): (DeliveryStore, Replays),
+        (store, replays, past): (DeliveryStore, Replays, Past),
         token: Option<Vec<u8>>,
-        events: mpsc::UnboundedSender<(Key, Event)>,
+        (events, again, registries): (mpsc::UnboundedSender<(Key, Event)>, mpsc::UnboundedSender<Asked>, Registries),
     ) -> Self {
         let Parts { ground, settings, state, program, clock } = parts;
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
@@ -120,8 +131,9 @@ impl Engine {
             Deployer::Process(process) => Some(Launcher::new(process.clone(), &state, &program)),
             Deployer::External { .. } => None,
         };
-        let sinks = Sinks::new(&settings.sinks, settings.events);
-        let yard = Rc::new(Yard::new(ground, Projects::new(folder), settings.deployer.clone(), launcher));
+        let sinks = Rc::new(Sinks::new(&settings.sinks, settings.events));
+        let monitoring = Monitoring::new(state.join("monitoring"), settings.sources.clone());
+        let yard = Rc::new(Yard::new(ground, (Projects::new(folder), monitoring, past), settings.deployer.clone(), launcher));
         Self {
             yard,
             settings,
@@ -134,6 +146,8 @@ impl Engine {
             clock,
             tests: HashMap::new(),
             events,
+            again,
+            registries: Rc::new(registries),
         }
     }
 
@@ -199,7 +213,7 @@ impl Engine {
 
     async fn run(
         mut self,
-        mut asked: mpsc::UnboundedReceiver<Asked>,
+        (mut asked, mut checked): (mpsc::UnboundedReceiver<Asked>, mpsc::UnboundedReceiver<Asked>),
         mut happened: mpsc::UnboundedReceiver<(Key, Event)>,
         (freeze, mut stop): (Arc<Notify>, oneshot::Receiver<()>),
     ) {
@@ -210,11 +224,8 @@ impl Engine {
                 // From here on a failure is ours: the data plane takes no more requests, those of a test among them.
                 () = freeze.notified() => frozen = true,
                 Some((key, event)) = happened.recv(), if !frozen => drop(self.handle(&key, event)),
-                Some(Asked { ask, answer }) = asked.recv(), if !frozen => {
-                    let told = self.answer(ask).await;
-                    // Whoever no longer waits has lost the answer, not the effect.
-                    let _ = answer.send(told);
-                }
+                Some(asked) = asked.recv(), if !frozen => self.reply(asked).await,
+                Some(asked) = checked.recv(), if !frozen => self.reply(asked).await,
                 _ = tick.tick(), if !frozen => {
                     let keys: Vec<Key> = self.lines.keys().cloned().collect();
                     keys.iter().for_each(|key| drop(self.handle(key, Event::Tick)));
@@ -258,7 +269,7 @@ impl Engine {
             }
             Effect::Deploy { ticket, stage, deployment } => {
                 let spot = spot(stage);
-                self.begin(key, async move { effects::deploy(&yard, &spot, ticket, &deployment).await });
+                self.begin(key, async move { effects::deploy(&yard, &spot, ticket, &deployment, mode).await });
             }
             Effect::CheckHealth { ticket, stage, deployment } => {
                 let spot = spot(stage);
@@ -280,9 +291,9 @@ impl Engine {
                     stop.send_replace(true);
                 }
             }
-            Effect::Evaluate { ticket, stage, deployment, .. } => {
-                let spot = spot(stage);
-                self.begin(key, async move { effects::evaluate(&yard, &spot, ticket, &deployment, mode).await });
+            Effect::Evaluate { ticket, stage, deployment, strategy, .. } => {
+                let case = self.case(key, spot(stage), ticket.run, strategy);
+                self.begin(key, async move { judge::evaluate(&yard, &case, ticket, &deployment).await });
             }
             Effect::Rollout { ticket, stage, deployment, schedule } => {
                 let spot = spot(stage);
@@ -303,7 +314,7 @@ impl Engine {
             // Whoever may let it in is told by the announcement; the answer comes by the API or an event.
             Effect::AwaitApproval { .. } => {}
             Effect::Emit { run, context, stage, artifact, announcement } => {
-                let host = spot(stage.clone()).host(&self.settings.domain);
+                let host = format!("{}:{}", spot(stage.clone()).host(&self.settings.domain), self.yard.ground.entry.port());
                 let stages = self.lines.get(key).and_then(|line| line.machine.shipyard().stage(&stage).cloned());
                 self.sinks.emit(key, run, &context, &stage, stages.as_ref(), &artifact, &announcement, &host);
             }
@@ -311,6 +322,22 @@ impl Engine {
             Effect::Notify { sentence, alarm: false } => tracing::info!(project = %key.0, service = %key.1, "{sentence}"),
         }
         None
+    }
+
+    /// Puts together what is judged of a run.
+    pub(super) fn case(&self, key: &Key, spot: Spot, run: u64, strategy: Option<TestStrategy>) -> Case {
+        let machine = self.lines.get(key).map(|line| &line.machine);
+        let of_run = machine.and_then(|machine| machine.record().lane(&spot.stage)?.run.as_ref()).filter(|found| found.id == run);
+        let direct =
+            machine.and_then(|machine| machine.shipyard().stage(&spot.stage)).is_some_and(|stage| stage.strategy == Strategy::Direct);
+        Case {
+            context: of_run.map_or_else(String::new, |run| run.context.clone()),
+            run,
+            strategy: strategy.map(|strategy| strategy.as_str().to_owned()),
+            deployment: if direct { "direct" } else { "canary" },
+            mode: machine.map(|machine| machine.shipyard().mode()).unwrap_or_default(),
+            spot,
+        }
     }
 
     /// Runs an effect beside the engine; what it ends with comes back as an event.

@@ -10,12 +10,14 @@ use crate::delivery::spot::Spot;
 use crate::domain::delivery::{Artifact, StageName};
 use crate::domain::version::Name;
 use crate::formats::cloudevent::{self, Incoming, Limits, SIGNATURE, Subject};
+use crate::formats::evaluation_window::Window;
 use crate::formats::jmeter_conf::TestUrl;
 
 /// What an event means here.
 pub(super) enum Meant {
     Deliver { project: Name, service: Name, stage: Option<StageName>, artifact: Artifact, context: String, retry: bool },
     Deployed { spot: Spot, tag: String, address: SocketAddr, context: String },
+    Evaluate { spot: Spot, window: Window, context: String },
     Decided { spot: Spot, approved: bool, context: String },
     Nothing { kind: String, context: String },
 }
@@ -72,6 +74,11 @@ pub(super) fn read(envelope: &Envelope, keptn: impl Fn(&Name) -> bool) -> Result
             let address = (host, url.port).to_socket_addrs().ok().and_then(|mut all| all.next());
             let address = address.ok_or_else(|| format!("{}:{} has no address", url.host, url.port))?;
             Meant::Deployed { spot, tag: done.tag.unwrap_or_default(), address, context }
+        }
+        Incoming::StartEvaluation(start) => {
+            let missing = "the event does not say of which time: write start and end, or from 0.8 on evaluation.timeframe such as 5m";
+            let window = start.window(jiff::Timestamp::now()).ok_or(missing)?;
+            Meant::Evaluate { spot: spot(&start.subject)?, window, context }
         }
         Incoming::ApprovalFinished(done) => Meant::Decided { spot: spot(&done.subject)?, approved: done.approved, context },
         _ => Meant::Nothing { kind: event.kind.clone(), context },

@@ -1,10 +1,14 @@
 //! What others ask the engine, and its answers.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::delivery::{Artifact, StageName};
 use crate::domain::version::Name;
+use crate::formats::evaluation_window::Window;
 
 /// Why the engine did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,11 +79,31 @@ pub enum Ask {
         context: Option<String>,
         /// Whether it may be tried again where it failed.
         retry: bool,
+        /// Whether nobody is asked if its image is there.
+        unchecked: bool,
         /// Who asks.
         actor: String,
     },
     /// Take in an event as it came.
     Event(Envelope),
+    /// Judge what a stage's sources say of a time, and deliver nothing.
+    Evaluate {
+        /// Where.
+        at: Spotted,
+        /// Of which time.
+        window: Window,
+        /// The context; made up where none is given.
+        context: Option<String>,
+    },
+    /// Ask this source from now on, once it has shown that it answers.
+    Monitor {
+        /// The project.
+        project: Name,
+        /// For this service only.
+        service: Option<Name>,
+        /// The source.
+        monitor: Monitor,
+    },
     /// Let an artifact in, or not.
     Decide {
         /// Where.
@@ -108,6 +132,56 @@ pub enum Ask {
     Context(String),
 }
 
+/// A system that measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Prometheus.
+    Prometheus,
+    /// Dynatrace.
+    Dynatrace,
+}
+
+/// How a source is shown who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// A bearer token.
+    Bearer,
+    /// `user:password`.
+    Basic,
+    /// A token of Dynatrace.
+    ApiToken,
+}
+
+/// What a source is shown to let us in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorization {
+    /// In which manner.
+    pub scheme: Scheme,
+    /// The secret; it is never shown.
+    pub secret: String,
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authorization({:?}, …)", self.scheme)
+    }
+}
+
+/// A source as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Monitor {
+    /// What it is.
+    pub provider: Provider,
+    /// Where it is.
+    pub url: String,
+    /// What lets us in.
+    pub authorization: Option<Authorization>,
+}
+
 /// One stage of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spotted {
@@ -128,6 +202,8 @@ pub struct Envelope {
     pub body: bytes::Bytes,
     /// Whether it came over a listener that only this machine reaches.
     pub local: bool,
+    /// Whether nobody is asked if the image it brings is there.
+    pub unchecked: bool,
 }
 
 /// What the engine is sent.

@@ -6,16 +6,24 @@
 //! moment is followed by the same steps again or by the way back, never by a promotion that nothing has earned.
 
 mod answer;
+mod beside;
 mod effects;
 mod engine;
 mod evaluation;
+mod gate_file;
 mod http;
 mod intake;
+mod judge;
 mod message;
+mod monitoring;
+mod past;
 mod plane;
 mod process;
 mod projects;
+mod registries;
 mod replays;
+mod resource;
+mod script;
 mod sinks;
 mod spot;
 mod trial;
@@ -23,5 +31,5 @@ mod workload;
 mod yard;
 
 pub use engine::{Engine, Parts};
-pub use message::{Ask, Asked, Desk, Envelope, Problem, Spotted};
+pub use message::{Ask, Asked, Authorization, Desk, Envelope, Monitor, Problem, Provider, Scheme, Spotted};
 pub use plane::{Ground, Maker};

@@ -9,8 +9,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use serde_json::{Value, json};
-
+use crate::delivery::gate_file::Files;
 use crate::delivery::spot::Spot;
 use crate::domain::delivery::shipyard::Mode;
 use crate::domain::delivery::{Shipyard, StageName};
@@ -19,36 +18,22 @@ use crate::formats::shipyard;
 
 /// The file that lists the stages.
 const SHIPYARD: &str = "shipyard.yaml";
+/// The files of a gate of keptn 0.5.
+pub(super) const OBJECTIVES: &str = "service-objectives.yaml";
+pub(super) const INDICATORS: &str = "service-indicators.yaml";
 /// The file that says that a project is delivered as keptn did.
 const COMPAT: &str = "compat";
 /// The largest file of a project, in bytes.
 pub(super) const LARGEST: usize = 1 << 20;
 
-/// A gate file of a service in a stage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum GateFile {
-    /// `perfspec/perfspec.json` or `perfspec.json`.
-    Perfspec(PathBuf),
-    /// `slo.yaml` with its `sli.yaml`.
-    Slo { slo: PathBuf, sli: Option<PathBuf> },
-}
-
-impl GateFile {
-    /// Returns how a configuration names it.
-    pub(super) fn key(&self) -> (&'static str, Value) {
-        match self {
-            Self::Perfspec(path) => ("perfspec", json!(path)),
-            Self::Slo { slo, sli: Some(sli) } => ("slo", json!({"file": slo, "sli": sli})),
-            Self::Slo { slo, sli: None } => ("slo", json!({"file": slo})),
-        }
-    }
-
-    /// Returns the file itself.
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::Perfspec(path) | Self::Slo { slo: path, .. } => path,
-        }
-    }
+/// For whom a file is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) project: &'a Name,
+    /// For this stage only.
+    pub(super) stage: Option<&'a StageName>,
+    /// For this service only.
+    pub(super) service: Option<&'a Name>,
 }
 
 /// A project as its files say.
@@ -114,39 +99,39 @@ impl Projects {
         make(&self.folder.join(project.as_str()).join("services").join(service.as_str()))
     }
 
+    /// Says whether a file may stand at a place of a project.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with its name or its size.
+    pub(super) fn check_place(&self, target: Target<'_>, uri: &str, size: usize) -> Result<(), String> {
+        let plain = Path::new(uri).components().all(|part| matches!(part, Component::Normal(_)));
+        if uri.is_empty() || uri.len() > 200 || !plain || uri.ends_with('/') || uri.bytes().any(|byte| byte < b' ' || byte == b'\\') {
+            return Err(format!("{uri:?} is no place for a file: write a relative path such as jmeter/load.jmx"));
+        }
+        if size > LARGEST {
+            return Err(format!("{uri} is larger than 1 MiB"));
+        }
+        let (own, folders) = ([SHIPYARD, COMPAT], ["stages", "services"]);
+        let of_project = target.stage.is_none() && target.service.is_none();
+        if of_project && (own.contains(&uri) || folders.contains(&uri.split('/').next().unwrap_or_default())) {
+            return Err(format!("{uri} is kept for the project itself; name a stage or a service"));
+        }
+        Ok(())
+    }
+
     /// Puts a file where a stage, a service or both look for it.
     ///
     /// # Errors
     ///
     /// Says what is wrong with its name, or what the disk says; then nothing has changed.
-    pub(super) fn add(
-        &self,
-        project: &Name,
-        stage: Option<&StageName>,
-        service: Option<&Name>,
-        uri: &str,
-        content: &[u8],
-    ) -> Result<(), String> {
-        let relative = Path::new(uri);
-        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        if uri.is_empty() || uri.len() > 200 || !plain || uri.ends_with('/') || uri.bytes().any(|byte| byte < b' ' || byte == b'\\') {
-            return Err(format!("{uri:?} is no place for a file: write a relative path such as jmeter/load.jmx"));
-        }
-        if content.len() > LARGEST {
-            return Err(format!("{uri} is larger than 1 MiB"));
-        }
-        let own = [SHIPYARD, COMPAT];
-        if stage.is_none()
-            && service.is_none()
-            && (own.contains(&uri) || ["stages", "services"].contains(&uri.split('/').next().unwrap_or_default()))
-        {
-            return Err(format!("{uri} is kept for the project itself; name a stage or a service"));
-        }
-        let path = self.folder_of(project, stage, service).join(relative);
+    pub(super) fn add(&self, target: Target<'_>, uri: &str, content: &[u8]) -> Result<(), String> {
+        self.check_place(target, uri, content.len())?;
+        let path = self.folder_of(target.project, target.stage, target.service).join(uri);
         if let Some(folder) = path.parent() {
             make(folder)?;
             // A work tree may hold links; nothing is written through one that leads out of the project.
-            let home = fs::canonicalize(self.folder.join(project.as_str())).map_err(|error| error.to_string())?;
+            let home = fs::canonicalize(self.folder.join(target.project.as_str())).map_err(|error| error.to_string())?;
             let real = fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
             if !real.starts_with(&home) {
                 return Err(format!("{uri} leads out of the project by a link"));
@@ -169,18 +154,26 @@ impl Projects {
     /// Finds a file: of the service in the stage, of the service, of the stage, of the project.
     pub(super) fn find(&self, spot: &Spot, uri: &str) -> Option<PathBuf> {
         let Spot { project, stage, service } = spot;
-        let places = [(Some(stage), Some(service)), (None, Some(service)), (Some(stage), None), (None, None)];
+        self.find_for(Target { project, stage: Some(stage), service: Some(service) }, uri)
+    }
+
+    /// Finds a file as whoever is meant finds it.
+    pub(super) fn find_for(&self, target: Target<'_>, uri: &str) -> Option<PathBuf> {
+        let Target { project, stage, service } = target;
+        let places = [(stage, service), (None, service), (stage, None), (None, None)];
         let mut found = places.into_iter().map(|(stage, service)| self.folder_of(project, stage, service).join(uri));
         found.find(|path| path.is_file())
     }
 
-    /// Finds the gate file of a service in a stage.
-    pub(super) fn gate(&self, spot: &Spot) -> Option<GateFile> {
+    /// Finds the files of the gate of a service in a stage.
+    pub(super) fn gate(&self, spot: &Spot) -> Option<Files> {
         let perfspec = self.find(spot, "perfspec/perfspec.json").or_else(|| self.find(spot, "perfspec.json"));
-        perfspec.map(GateFile::Perfspec).or_else(|| {
-            let slo = self.find(spot, "slo.yaml")?;
-            Some(GateFile::Slo { slo, sli: self.find(spot, "sli.yaml") })
-        })
+        let pair = || {
+            let objectives = self.find(spot, OBJECTIVES)?;
+            Some(Files::Pair { objectives, indicators: self.find(spot, INDICATORS)? })
+        };
+        let slo = || Some(Files::Slo { slo: self.find(spot, "slo.yaml")?, sli: self.find(spot, "sli.yaml") });
+        perfspec.map(Files::Perfspec).or_else(pair).or_else(slo)
     }
 
     fn read(&self, name: &Name) -> Result<Project, String> {
@@ -219,12 +212,13 @@ fn names(folder: &Path) -> Vec<Name> {
     names
 }
 
-fn make(folder: &Path) -> Result<(), String> {
+/// Makes a folder that only its owner enters.
+pub(super) fn make(folder: &Path) -> Result<(), String> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// Writes a file under another name first, so that nobody ever reads half of it.
-fn write(path: &Path, content: &[u8]) -> Result<(), String> {
+pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), String> {
     let fresh = path.with_extension("new");
     let written = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh).and_then(|mut file| {
         file.write_all(content)?;

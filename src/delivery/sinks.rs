@@ -16,10 +16,12 @@ use serde_json::Map;
 use tokio::sync::Notify;
 
 use crate::delivery::http as client;
+use crate::delivery::judge::Case;
 use crate::delivery::spot::Key;
 use crate::domain::delivery::{Announcement, Artifact, Outcome, Stage, StageName};
 use crate::domain::gate::Verdict;
 use crate::formats::cloudevent::{self, About, Era, Evaluation, EvaluationResult, Message, Origin};
+use crate::formats::evaluation_window::Window;
 
 /// Who sends the events.
 const SOURCE: &str = "portcullis";
@@ -100,12 +102,42 @@ impl Sinks {
                 evaluation = judged(*verdict, reason, now);
                 Message::EvaluationDone(&evaluation)
             }
-            Announcement::Finished { outcome: Outcome::Passed, .. } => Message::Promoted,
+            Announcement::Finished { outcome, reason } => {
+                if *outcome == Outcome::Passed {
+                    let id = format!("{id}-promoted");
+                    self.send(&about, Message::Promoted, Origin { id: &id, ..origin });
+                }
+                Message::Finished { result: result(*outcome), message: reason }
+            }
             Announcement::RolledBack { .. } => Message::Discarded,
             Announcement::ApprovalTriggered => Message::ApprovalTriggered { result: EvaluationResult::Pass },
-            Announcement::ConfigurationChanged | Announcement::ApprovalFinished { .. } | Announcement::Finished { .. } => return,
+            Announcement::ApprovalFinished { approved, .. } => Message::ApprovalFinished { approved: *approved },
+            Announcement::ConfigurationChanged => Message::ConfigurationChanged,
         };
-        let Some(event) = cloudevent::build(self.era, &about, message, origin, &Map::new()) else { return };
+        self.send(&about, message, origin);
+    }
+
+    /// Tells everybody of an evaluation that delivered nothing.
+    pub(super) fn evaluated(&self, case: &Case, direct: bool, live: Option<&Artifact>, (window, verdict, reason): (Window, Verdict, &str)) {
+        let labels = BTreeMap::new();
+        let about = About {
+            project: case.spot.project.as_str(),
+            stage: case.spot.stage.as_str(),
+            service: case.spot.service.as_str(),
+            image: live.map_or("", Artifact::image),
+            tag: live.and_then(|live| live.tag().or(live.digest())).unwrap_or_default(),
+            test_strategy: case.strategy.as_deref().unwrap_or_default(),
+            deployment_strategy: if direct { "direct" } else { "blue_green_service" },
+            labels: &labels,
+        };
+        let id = format!("{}-{}-evaluation-done", case.context, case.spot.stage);
+        let origin = Origin { id: &id, source: SOURCE, time: Timestamp::now(), context: Some(&case.context), triggered_id: None };
+        let evaluation = Evaluation { start: window.start, end: window.end, ..judged(verdict, reason, window.end) };
+        self.send(&about, Message::EvaluationDone(&evaluation), origin);
+    }
+
+    fn send(&self, about: &About<'_>, message: Message<'_>, origin: Origin<'_>) {
+        let Some(event) = cloudevent::build(self.era, about, message, origin, &Map::new()) else { return };
         let (kind, body) = (cloudevent::STRUCTURED.to_owned(), Bytes::from(event.to_json().to_string()));
         for sink in &self.sinks {
             let mut waiting = sink.waiting.borrow_mut();
@@ -162,6 +194,15 @@ impl Sink {
         // What is refused for good is not sent again.
         let taken = status.is_success() || (status.is_client_error() && ![408, 425, 429].contains(&status.as_u16()));
         if taken { Ok(()) } else { Err(format!("it answered with {status}")) }
+    }
+}
+
+/// Returns how the end of a way through a stage is told.
+const fn result(outcome: Outcome) -> EvaluationResult {
+    match outcome {
+        Outcome::Passed => EvaluationResult::Pass,
+        Outcome::Failed | Outcome::Denied => EvaluationResult::Fail,
+        Outcome::Inconclusive | Outcome::Aborted | Outcome::Superseded | Outcome::Refused => EvaluationResult::Inconclusive,
     }
 }
 

@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 
 use crate::config::delivery::Deployer;
+use crate::delivery::gate_file::{GateFile, Texts};
+use crate::delivery::monitoring::Monitoring;
+use crate::delivery::past::Past;
 use crate::delivery::plane::{Ground, Shown, Stage};
 use crate::delivery::process::{Launcher, Place, Running};
 use crate::delivery::projects::Projects;
@@ -35,12 +39,19 @@ pub(super) struct Seen {
     pub(super) window: Window,
     /// What the early stop has decided, where it has.
     pub(super) decided: Option<String>,
+    /// When the tests began and ended, by the wall clock, as sources ask for it.
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
 }
 
 /// Where the deployments stand. Shared by everything that runs on the engine's thread.
 pub(super) struct Yard {
     pub(super) ground: Ground,
     pub(super) projects: Projects,
+    pub(super) monitoring: Monitoring,
+    pub(super) past: Past,
+    /// Contexts whose evaluation is under way and delivers nothing.
+    pub(super) evaluating: RefCell<HashSet<String>>,
     deployer: Deployer,
     launcher: Option<Launcher>,
     housed: RefCell<HashMap<Place, Housed>>,
@@ -52,8 +63,8 @@ pub(super) struct Yard {
     shown: Mutex<BTreeMap<Spot, Stage>>,
     /// What was measured during the tests of a run, by service and run.
     pub(super) seen: RefCell<HashMap<String, Seen>>,
-    /// What had been measured of a version when it got the ordinary traffic of a stage, by the stage's service.
-    pub(super) since: RefCell<HashMap<String, Window>>,
+    /// What had been measured of a version when it got the ordinary traffic of a stage, and when that was, by the stage's service.
+    pub(super) since: RefCell<HashMap<String, (Window, Timestamp)>>,
     /// Runs whose rollout was aborted.
     aborted: RefCell<HashSet<(Spot, u64)>>,
     /// Deployments that were retired while they were still being brought up.
@@ -61,11 +72,19 @@ pub(super) struct Yard {
 }
 
 impl Yard {
-    pub(super) fn new(ground: Ground, projects: Projects, deployer: Deployer, launcher: Option<Launcher>) -> Self {
+    pub(super) fn new(
+        ground: Ground,
+        (projects, monitoring, past): (Projects, Monitoring, Past),
+        deployer: Deployer,
+        launcher: Option<Launcher>,
+    ) -> Self {
         let left = launcher.as_ref().map(Launcher::left_behind).unwrap_or_default();
         Self {
             ground,
             projects,
+            monitoring,
+            past,
+            evaluating: RefCell::default(),
             deployer,
             launcher,
             housed: RefCell::default(),
@@ -267,6 +286,18 @@ impl Yard {
             *shown = next;
         }
         then.await
+    }
+
+    /// Finds the gate file of a service in a stage, and whether a configured source answers it. Where that cannot be told the source
+    /// counts as configured, so that the evaluation says what is wrong.
+    pub(super) fn gate(&self, spot: &Spot) -> Option<GateFile> {
+        let files = self.projects.gate(spot)?;
+        let sourced = match self.monitoring.of(&spot.project, &spot.service) {
+            Ok(None) => false,
+            Ok(Some(configured)) => Texts::read(&files).is_ok_and(|texts| texts.has_one_source() || configured.has(&texts.sources())),
+            Err(_) => true,
+        };
+        Some(GateFile { files, sourced })
     }
 
     /// Notes that the rollout of a run is to end, also where it has not begun yet.

@@ -7,7 +7,6 @@ pub mod cloudevent;
 pub mod evaluation_window;
 pub mod flagger;
 pub mod hlog;
-pub mod image;
 pub mod jmeter_conf;
 pub mod jmx;
 pub mod json;

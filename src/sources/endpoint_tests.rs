@@ -36,7 +36,7 @@ async fn serve(files: &TlsFiles) -> u16 {
 }
 
 async fn ask(url: &str, ca: &std::path::Path) -> Result<Reply, Trouble> {
-    let question = Question { method: Method::GET, path: "/x".to_owned(), query: String::new(), body: None };
+    let question = Question { method: Method::GET, path: "/x".to_owned(), ..Question::default() };
     Endpoint::new(url, Some(ca)).unwrap().with_limits(SHORT).ask(&question).await
 }
 

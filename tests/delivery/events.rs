@@ -161,3 +161,32 @@ fn a_sink_that_is_busy_is_told_again_until_it_has_everything_in_order_and_once()
     let last = taken.iter().rev().find(|event| event["type"] == "sh.keptn.events.evaluation-done").unwrap();
     assert_eq!((&last["specversion"], &last["data"]["evaluationpassed"]), (&"0.2".into(), &false.into()));
 }
+
+#[test]
+fn the_events_of_1_x_name_the_deployment_with_its_port_and_every_end() {
+    let (address, heard) = sink(0);
+    let site = Site::new(&[&format!("sinks: [\"http://{address}/events\"]"), "events: 1.x"]);
+    let pipeline = site.start();
+    site.furnish(&pipeline, SHIPYARD, "strict", &["staging"]);
+    pipeline.delivered("0.8.1");
+    let bad = pipeline.delivered("0.8.2");
+    let data = |context: Option<&str>, stage: &str, kind: &str| {
+        let heard = heard.lock().unwrap();
+        let of = |event: &&(String, Value)| {
+            let (_, event) = event;
+            context.is_none_or(|context| event["shkeptncontext"] == context) && event["data"]["stage"] == stage && event["type"] == kind
+        };
+        heard.iter().find(of).map(|(_, event)| event["data"].clone())
+    };
+    let end = pipeline.until("the end in staging is told", || data(Some(&bad), "staging", "sh.keptn.event.staging.delivery.finished"));
+    assert_eq!((&end["result"], &end["status"]), (&"fail".into(), &"succeeded".into()), "{end:#}");
+    let end = data(Some(&bad), "dev", "sh.keptn.event.dev.delivery.finished").expect("the end in dev");
+    assert_eq!(end["result"], "pass");
+    assert!(data(None, "dev", "sh.keptn.event.release.finished").is_some());
+    assert!(data(Some(&bad), "staging", "sh.keptn.event.release.finished").is_none(), "nothing was released there");
+    assert!(data(None, "staging", "sh.keptn.event.deployment.triggered").is_some());
+    let deployed = data(None, "staging", "sh.keptn.event.deployment.finished").expect("the deployment");
+    let url = format!("http://carts.sockshop-staging.localhost:{}", pipeline.listen.port());
+    assert_eq!(deployed["deployment"]["deploymentURIsLocal"], json!([url]));
+    pipeline.end();
+}

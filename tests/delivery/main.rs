@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod events;
+mod files;
+mod images;
 mod keptn;
 mod kill;
 #[path = "../support/process.rs"]
@@ -9,4 +11,5 @@ mod kill;
 mod process;
 mod refusals;
 mod site;
+mod sources;
 mod story;
