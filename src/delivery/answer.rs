@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::config::delivery::Deployer;
 use crate::delivery::engine::{Engine, Line};
 use crate::delivery::intake::{self, Meant};
 use crate::delivery::message::{Ask, Envelope, Problem, Spotted};
@@ -177,18 +176,13 @@ impl Engine {
                 self.deliver(&project, &service, (stage, artifact), Some(context), retry, "event".to_owned())
             }
             Meant::Deployed { spot, tag, address, context } => {
-                if !matches!(self.settings.deployer, Deployer::External { .. }) {
-                    return Err(Problem::Conflict("deployments are not reported here: this process deploys by itself".to_owned()));
-                }
                 let key = self.key(&spot.project, &spot.service)?;
                 let lane = self.stage(&key, &spot.stage)?;
                 let candidate = lane.run.as_ref().map(|run| run.candidate.clone());
                 let candidate = candidate.filter(|candidate| candidate.artifact.tag().is_none_or(|on_trial| on_trial == tag));
-                let awaited = candidate.is_some_and(|candidate| self.yard.reported(&spot, &candidate, address));
-                match awaited {
-                    true => Ok(json!({"keptnContext": context})),
-                    false => Err(Problem::Conflict(format!("no deployment of {} {tag} in {} is awaited", spot.service, spot.stage))),
-                }
+                let none = || Problem::Conflict(format!("no deployment of {} {tag} in {} is awaited", spot.service, spot.stage));
+                self.yard.reported(&spot, &candidate.ok_or_else(none)?, address).map_err(Problem::Conflict)?;
+                Ok(json!({"keptnContext": context}))
             }
             Meant::Decided { spot, approved, context } => {
                 let at = Spotted { project: spot.project, service: spot.service, stage: spot.stage };

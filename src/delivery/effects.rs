@@ -118,6 +118,9 @@ pub(super) async fn switch(yard: &Yard, spot: &Spot, ticket: Ticket, to: Option<
         yard.since.borrow_mut().insert(name.to_string(), before);
     }
     let done = yard.show(spot, true, |shown| *shown = next).await;
+    if let (Some(deployment), Ok(())) = (to, &done) {
+        yard.owned(spot, deployment).await;
+    }
     done.map_or_else(|why| Event::SwitchFailed(ticket, why), |()| Event::Switched(ticket))
 }
 
@@ -256,10 +259,11 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
             shown.stable = version;
         }
     };
-    if end == RolloutEnd::Promoted
-        && let Err(why) = yard.show(spot, resume, own).await
-    {
-        tracing::warn!("{name} shows its new version late: {why}");
+    if end == RolloutEnd::Promoted {
+        if let Err(why) = yard.show(spot, resume, own).await {
+            tracing::warn!("{name} shows its new version late: {why}");
+        }
+        yard.owned(spot, deployment).await;
     }
     ended(end, reason)
 }

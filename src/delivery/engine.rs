@@ -11,15 +11,18 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::config::delivery::{Delivery as Settings, Deployer};
+use crate::config::delivery::{Delivery as Settings, Deployer as Way};
+use crate::delivery::deployer::Deployer;
 use crate::delivery::effects;
+use crate::delivery::external::External;
 use crate::delivery::message::Asked;
 use crate::delivery::plane::Ground;
-use crate::delivery::process::{Launcher, Place};
+use crate::delivery::process::Launcher;
+use crate::delivery::processes::Processes;
 use crate::delivery::projects::{Project, Projects};
 use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
-use crate::delivery::spot::{Key, Spot};
+use crate::delivery::spot::{Key, Place, Spot};
 use crate::delivery::yard::Yard;
 use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Phase, Record, Ticket};
 use crate::domain::version::Name;
@@ -116,12 +119,13 @@ impl Engine {
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
         // Gate files are named to a configuration that has no folder of its own.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
-        let launcher = match &settings.deployer {
-            Deployer::Process(process) => Some(Launcher::new(process.clone(), &state, &program)),
-            Deployer::External { .. } => None,
-        };
         let sinks = Sinks::new(&settings.sinks, settings.events);
-        let yard = Rc::new(Yard::new(ground, Projects::new(folder), settings.deployer.clone(), launcher));
+        let projects = Projects::new(folder);
+        let deployer: Box<dyn Deployer> = match &settings.deployer {
+            Way::Process(process) => Box::new(Processes::new(Launcher::new(process.clone(), &state, &program))),
+            Way::External { within } => Box::new(External::new(*within)),
+        };
+        let yard = Rc::new(Yard::new(ground, projects, deployer));
         Self {
             yard,
             settings,
@@ -339,8 +343,13 @@ async fn retire(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deploymen
         tracing::error!("{} still has the traffic of {}, so it is not retired", deployment.name, spot.stage);
         return Event::Tick;
     }
-    yard.retire(&Yard::place(spot, deployment)).await;
-    Event::Retired(ticket)
+    match yard.retire(spot, deployment).await {
+        Ok(()) => Event::Retired(ticket),
+        Err(why) => {
+            tracing::warn!("{}: it could not be taken away yet: {why}", Place::of(spot, deployment));
+            Event::Tick
+        }
+    }
 }
 
 /// Returns the name under which a service's record is kept. Neither part contains a dot.

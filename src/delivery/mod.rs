@@ -6,14 +6,17 @@
 //! moment is followed by the same steps again or by the way back, never by a promotion that nothing has earned.
 
 mod answer;
+mod deployer;
 mod effects;
 mod engine;
 mod evaluation;
+mod external;
 mod http;
 mod intake;
 mod message;
 mod plane;
 mod process;
+mod processes;
 mod projects;
 mod replays;
 mod sinks;

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::delivery::ProcessDeployer;
 use crate::delivery::http;
+use crate::delivery::spot::Place;
 use crate::domain::delivery::Artifact;
 
 /// The variable that marks a process; its value is [`Mark::text`].
@@ -29,16 +30,6 @@ const POLL: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How many bytes at the end of a log are shown when a process does not become ready.
 const SHOWN_OF_LOG: usize = 600;
-
-/// Where a deployment belongs and which one it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) project: String,
-    pub(super) stage: String,
-    pub(super) service: String,
-    /// The deployment's number within its service.
-    pub(super) id: u64,
-}
 
 /// What a marked process says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
