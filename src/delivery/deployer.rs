@@ -45,13 +45,13 @@ pub(super) trait Deployer {
         Box::pin(async {})
     }
 
-    /// Takes in that somebody else has deployed this.
+    /// Takes in what somebody else says of a deployment: where it listens, or why it is not there.
     ///
     /// # Errors
     ///
     /// Says why that is not taken in.
-    fn report(&self, _place: &Place, _address: SocketAddr) -> Result<(), String> {
-        Err("deployments are not reported here: this process deploys by itself; write 'external' in its configuration".to_owned())
+    fn report(&self, _place: &Place, _told: Result<SocketAddr, String>) -> Result<(), String> {
+        Err("deployments are not reported here: this process deploys by itself".to_owned())
     }
 
     /// Ends what does not outlive the process.

@@ -229,6 +229,8 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
     let (Ok(name), Some(version)) = (spot.name(), yard.version(spot, deployment)) else {
         return ended(RolloutEnd::Aborted, "the candidate is not up".to_owned());
     };
+    // One that a restart has ended begins again at its first step, under the same gates: it was neither judged nor refused.
+    let resume = resume && !yard.ground.was_interrupted(&name, &version.name);
     let gate = yard.projects.gate(spot);
     if gate.is_none() {
         return ended(

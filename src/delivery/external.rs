@@ -1,13 +1,15 @@
-//! The deployer that is somebody else: waits for the report of a deployment, and remembers it.
+//! The deployer that is somebody else: waits for the report of a deployment, and remembers it across restarts.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::delivery::deployer::{Deployer, Doing};
+use crate::delivery::kept::Kept;
 use crate::delivery::spot::{Place, Spot};
 use crate::domain::delivery::Deployment;
 
@@ -15,27 +17,37 @@ use crate::domain::delivery::Deployment;
 pub(super) struct External {
     /// How long a report may take.
     within: Duration,
-    known: RefCell<HashMap<Place, SocketAddr>>,
+    /// Where each deployment listens that was reported.
+    known: RefCell<Kept>,
     /// Whom the report of a deployment goes to.
-    awaited: RefCell<HashMap<Place, oneshot::Sender<SocketAddr>>>,
+    awaited: RefCell<HashMap<Place, oneshot::Sender<Result<SocketAddr, String>>>>,
 }
 
 impl External {
-    pub(super) fn new(within: Duration) -> Self {
-        Self { within, known: RefCell::default(), awaited: RefCell::default() }
+    /// Begins with what was reported before.
+    ///
+    /// # Errors
+    ///
+    /// Says why that cannot be read.
+    pub(super) fn new(within: Duration, state: &Path) -> Result<Self, String> {
+        let known = Kept::open(state.join("reported"))?;
+        Ok(Self { within, known: RefCell::new(known), awaited: RefCell::default() })
     }
 
     async fn reported(&self, place: Place) -> Result<SocketAddr, String> {
-        if let Some(address) = self.known.borrow().get(&place) {
-            return Ok(*address);
+        if let Some(address) = self.known.borrow().get(&key(&place)).and_then(|text| text.parse().ok()) {
+            return Ok(address);
         }
         let (report, reported) = oneshot::channel();
         self.awaited.borrow_mut().insert(place.clone(), report);
-        let address = tokio::time::timeout(self.within, reported).await;
+        let told = tokio::time::timeout(self.within, reported).await;
         self.awaited.borrow_mut().remove(&place);
-        match address {
-            Ok(Ok(address)) => Ok(address),
-            Ok(Err(_)) | Err(_) => Err(format!("nobody has reported its deployment within {:?}", self.within)),
+        match told {
+            Ok(Ok(told)) => told,
+            Ok(Err(_)) | Err(_) => Err(format!(
+                "nobody has reported its deployment within {:?}; whoever deploys sends a deployment-finished event with its context, image and tag",
+                self.within
+            )),
         }
     }
 }
@@ -46,16 +58,23 @@ impl Deployer for External {
     }
 
     fn take_down<'a>(&'a self, place: &'a Place) -> Doing<'a, Result<(), String>> {
-        self.known.borrow_mut().remove(place);
-        Box::pin(async { Ok(()) })
+        let forgotten = self.known.borrow_mut().remove(&key(place));
+        Box::pin(async { forgotten })
     }
 
-    fn report(&self, place: &Place, address: SocketAddr) -> Result<(), String> {
-        self.known.borrow_mut().insert(place.clone(), address);
+    fn report(&self, place: &Place, told: Result<SocketAddr, String>) -> Result<(), String> {
+        if let Ok(address) = &told {
+            self.known.borrow_mut().put(&key(place), &address.to_string())?;
+        }
         if let Some(awaited) = self.awaited.borrow_mut().remove(place) {
-            // Whoever waited may just have given up; it is known all the same.
-            let _ = awaited.send(address);
+            // Whoever waited may just have given up; an address is known all the same.
+            let _ = awaited.send(told);
         }
         Ok(())
     }
+}
+
+/// Returns the name under which a deployment's address is kept. No part contains a slash.
+fn key(Place { project, stage, service, id }: &Place) -> String {
+    format!("{project}/{stage}/{service}/{id}")
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -12,6 +13,9 @@ use crate::delivery::deployer::{Deployer, Doing};
 use crate::delivery::process::{Launcher, Running};
 use crate::delivery::spot::{Place, Spot};
 use crate::domain::delivery::{Artifact, Deployment};
+
+/// How often is looked how large a log has become.
+const LOG_LOOK: Duration = Duration::from_secs(10);
 
 /// A process that is kept up.
 struct Kept {
@@ -133,7 +137,10 @@ async fn keep_up(
     running: Running,
     mut stop: oneshot::Receiver<oneshot::Sender<()>>,
 ) {
-    let port = running.address.port();
+    let (port, mut running) = (running.address.port(), running);
+    // Nobody else is given the port while it is down.
+    let _reserved = running.reserved.take();
+    let mut look = tokio::time::interval(LOG_LOOK);
     let (mut current, mut tried) = (Some(running), 0);
     let answer = loop {
         let Some(running) = &mut current else {
@@ -156,6 +163,7 @@ async fn keep_up(
                 tracing::warn!("{place} ended{status}; it is started again");
                 current = None;
             }
+            _ = look.tick() => cut_log(&launcher, &place),
         }
     };
     if let Some(running) = current {
@@ -165,4 +173,14 @@ async fn keep_up(
         // Whoever asked may have given up waiting.
         let _ = answer.send(());
     }
+}
+
+/// Cuts a log that has grown too large, beside everything else.
+fn cut_log(launcher: &Launcher, place: &Place) {
+    let (logs, place) = (launcher.logs.clone(), place.clone());
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = logs.cut(&place) {
+            tracing::warn!("the log of {place} cannot be cut: {error}");
+        }
+    });
 }

@@ -94,6 +94,8 @@ impl Sinks {
         let evaluation;
         let message = match announcement {
             Announcement::NewArtifact => Message::NewArtifact,
+            // Whoever deploys by an event learns by this one that its turn has come.
+            Announcement::ConfigurationChanged => Message::DeploymentTriggered,
             Announcement::DeploymentFinished => Message::DeploymentFinished { succeeded: true, local_url: &url, public_url: &url },
             Announcement::TestsFinished(report) => Message::TestsFinished { start: now, end: now, passed: report.passed },
             Announcement::EvaluationDone { verdict, reason } => {
@@ -103,7 +105,7 @@ impl Sinks {
             Announcement::Finished { outcome: Outcome::Passed, .. } => Message::Promoted,
             Announcement::RolledBack { .. } => Message::Discarded,
             Announcement::ApprovalTriggered => Message::ApprovalTriggered { result: EvaluationResult::Pass },
-            Announcement::ConfigurationChanged | Announcement::ApprovalFinished { .. } | Announcement::Finished { .. } => return,
+            Announcement::ApprovalFinished { .. } | Announcement::Finished { .. } => return,
         };
         let Some(event) = cloudevent::build(self.era, &about, message, origin, &Map::new()) else { return };
         let (kind, body) = (cloudevent::STRUCTURED.to_owned(), Bytes::from(event.to_json().to_string()));

@@ -103,13 +103,13 @@ impl Yard {
         self.gone.borrow_mut().remove(place)
     }
 
-    /// Takes in that somebody else has deployed this.
+    /// Takes in what somebody else says of a deployment.
     ///
     /// # Errors
     ///
     /// Says why that is not taken in.
-    pub(super) fn reported(&self, spot: &Spot, deployment: &Deployment, address: SocketAddr) -> Result<(), String> {
-        self.deployer.report(&Place::of(spot, deployment), address)
+    pub(super) fn reported(&self, spot: &Spot, deployment: &Deployment, told: Result<SocketAddr, String>) -> Result<(), String> {
+        self.deployer.report(&Place::of(spot, deployment), told)
     }
 
     /// Takes note that all ordinary traffic of a stage goes to a deployment. It does already: what does not show it is told.

@@ -90,6 +90,8 @@ impl About<'_> {
 pub enum Message<'a> {
     /// The artifact goes to this stage.
     NewArtifact,
+    /// The artifact's turn has come: it is to be deployed to this stage.
+    DeploymentTriggered,
     /// The artifact is deployed, or could not be.
     DeploymentFinished {
         /// Whether it went well; up to 0.7 nothing is sent otherwise.
@@ -176,6 +178,7 @@ fn era_0_4(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
     );
     let kind = match message {
         Message::NewArtifact => "new-artifact",
+        Message::DeploymentTriggered => "configuration-changed",
         Message::DeploymentFinished { succeeded: true, .. } => "deployment-finished",
         Message::TestsFinished { start, passed: true, .. } => {
             put(data, json!({ "startedat": start.to_string() }));
@@ -207,7 +210,7 @@ fn era_0_6(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
     put(data, json!({ "project": about.project, "stage": about.stage, "service": about.service, "labels": about.labels }));
     let strategies = json!({ "teststrategy": about.test_strategy, "deploymentstrategy": about.deployment_strategy });
     let kind = match message {
-        Message::NewArtifact => {
+        Message::NewArtifact | Message::DeploymentTriggered => {
             put(data, json!({ "valuesCanary": { "image": about.reference() }, "canary": { "action": "set", "value": 100 } }));
             return Some("sh.keptn.event.configuration.change".to_owned());
         }
@@ -256,6 +259,10 @@ fn era_1(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_>)
         Message::NewArtifact => {
             put(data, json!({ "configurationChange": { "values": { "image": about.reference() } }, "deployment": deployment }));
             return format!("sh.keptn.event.{}.delivery.triggered", about.stage);
+        }
+        Message::DeploymentTriggered => {
+            put(data, json!({ "configurationChange": { "values": { "image": about.reference() } }, "deployment": deployment }));
+            "deployment.triggered"
         }
         Message::DeploymentFinished { succeeded, local_url, public_url } => {
             let urls = |url: &str| if url.is_empty() { json!([]) } else { json!([url]) };
