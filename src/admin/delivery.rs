@@ -216,7 +216,7 @@ async fn ask(state: &AdminState, ask: Ask, status: StatusCode) -> Result<Respons
                 Refused::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 Refused::Denied(_) => StatusCode::UNAUTHORIZED,
                 Refused::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                Refused::Gone => StatusCode::SERVICE_UNAVAILABLE,
+                Refused::Busy | Refused::Gone => StatusCode::SERVICE_UNAVAILABLE,
             };
             Err(Problem::new(status, refused.to_string()))
         }

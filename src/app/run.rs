@@ -67,6 +67,9 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     };
     let plane = Plane::start(settings, given, &wishes)?;
     let delivering = Delivering::start(settings, (plane.commands.clone(), &plane.figures), &addresses.listen)?;
+    if let Some(delivering) = &delivering {
+        await_up(delivering, &wished, &wishes)?;
+    }
     let desk = delivering.as_ref().map(|delivering| delivering.desk.clone());
     let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback(), desk)?;
     ready(&addresses);
@@ -103,6 +106,18 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         tracing::warn!("the last lines of the access log were not written in time");
     }
     ended
+}
+
+/// Waits until what was live is up again, or the process is to end; what else is wished meanwhile is wished again.
+fn await_up(delivering: &Delivering, wished: &Receiver<Wish>, wishes: &Sender<Wish>) -> Result<(), AppError> {
+    let mut early = Vec::new();
+    delivering.await_up(|| {
+        early.extend(wished.try_iter());
+        !early.iter().any(|wish| matches!(wish, Wish::Stop | Wish::Fail))
+    })?;
+    // The receiver is at hand, so nothing is lost.
+    early.into_iter().for_each(|wish| drop(wishes.send(wish)));
+    Ok(())
 }
 
 /// How the process comes to its end.

@@ -15,6 +15,9 @@ use crate::formats::yaml::tree::Node;
 /// What may stand between braces in the command of a deployment.
 pub const PLACEHOLDERS: [&str; 7] = ["image", "tag", "port", "project", "stage", "service", "portcullis"];
 
+/// What may stand between braces in the name of a namespace.
+const NAMESPACE_PLACEHOLDERS: [&str; 3] = ["project", "stage", "service"];
+
 /// How artifacts are delivered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
@@ -50,6 +53,33 @@ pub enum Deployer {
         /// How long the report may take.
         within: Duration,
     },
+    /// As objects of a Kubernetes cluster.
+    Kubernetes(KubernetesDeployer),
+}
+
+impl Deployer {
+    /// Returns how long a deployment may take.
+    #[must_use]
+    pub const fn within(&self) -> Duration {
+        match self {
+            Self::Process(ProcessDeployer { within, .. })
+            | Self::Kubernetes(KubernetesDeployer { within, .. })
+            | Self::External { within } => *within,
+        }
+    }
+}
+
+/// How an artifact becomes a Deployment of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesDeployer {
+    /// The namespace of a stage, with `project`, `stage` and `service` in braces.
+    pub namespace: String,
+    /// The file that says where the API server is; `None` looks for it as `kubectl` does, then for the pod's own account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in that file; `None` for its current one.
+    pub context: Option<String>,
+    /// How long a Deployment may take to become available.
+    pub within: Duration,
 }
 
 /// How an artifact becomes a process.
@@ -75,6 +105,7 @@ pub(super) struct DeliverySpec {
     projects: Option<At<String>>,
     process: Option<ProcessSpec>,
     external: Option<ExternalSpec>,
+    kubernetes: Option<KubernetesSpec>,
     token_file: Option<At<String>>,
     sinks: Option<At<Vec<At<String>>>>,
     sources: Option<At<Vec<At<String>>>>,
@@ -98,6 +129,14 @@ struct ExternalSpec {
     within: Option<At<String>>,
 }
 
+#[derive(Debug)]
+struct KubernetesSpec {
+    namespace: Option<At<String>>,
+    kubeconfig: Option<At<String>>,
+    context: Option<At<String>>,
+    within: Option<At<String>>,
+}
+
 impl DeliverySpec {
     pub(super) fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
         let mut fields = Fields::open(node, path, report)?;
@@ -106,6 +145,7 @@ impl DeliverySpec {
             projects: fields.text("projects"),
             process: fields.get("process").and_then(|(node, path)| ProcessSpec::read(node, path, report)),
             external: fields.get("external").and_then(|(node, path)| ExternalSpec::read(node, path, report)),
+            kubernetes: fields.get("kubernetes").and_then(|(node, path)| KubernetesSpec::read(node, path, report)),
             token_file: fields.text("token_file"),
             sinks: fields.texts("sinks"),
             sources: fields.texts("sources"),
@@ -114,19 +154,21 @@ impl DeliverySpec {
             policy: fields.get("policy").and_then(|(node, path)| PolicySpec::read_all(node, path, report)),
             early_stop: fields.boolean("early_stop"),
         };
-        if spec.process.is_some() == spec.external.is_some() && !report.has_errors() {
-            let hint = "write 'process' with a command, or 'external' where something else deploys";
-            report.error(fields.place(), "a delivery has one way to deploy, 'process' or 'external'", hint);
+        let ways = [spec.process.is_some(), spec.external.is_some(), spec.kubernetes.is_some()];
+        if ways.iter().filter(|way| **way).count() != 1 && !report.has_errors() {
+            let hint = "write 'process' with a command, 'kubernetes' for a cluster, or 'external' where something else deploys";
+            report.error(fields.place(), "a delivery has one way to deploy, 'process', 'kubernetes' or 'external'", hint);
         }
         fields.close();
         Some(spec)
     }
 
     pub(super) fn compile(&self, base: &Path, report: &Report<'_>) -> Option<Delivery> {
-        let deployer = match (&self.process, &self.external) {
-            (Some(process), _) => Deployer::Process(process.compile(report)?),
-            (None, Some(external)) => Deployer::External { within: within(external.within.as_ref(), Duration::from_secs(600), report)? },
-            (None, None) => return None,
+        let deployer = match (&self.process, &self.external, &self.kubernetes) {
+            (Some(process), ..) => Deployer::Process(process.compile(report)?),
+            (None, Some(external), _) => Deployer::External { within: within(external.within.as_ref(), Duration::from_secs(600), report)? },
+            (None, None, Some(kubernetes)) => Deployer::Kubernetes(kubernetes.compile(base, report)?),
+            (None, None, None) => return None,
         };
         let domain = match &self.domain {
             None => "localhost".to_owned(),
@@ -200,6 +242,41 @@ impl ExternalSpec {
         fields.close();
         Some(spec)
     }
+}
+
+impl KubernetesSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self {
+            namespace: fields.text("namespace"),
+            kubeconfig: fields.text("kubeconfig"),
+            context: fields.text("context"),
+            within: fields.text("within"),
+        };
+        fields.close();
+        Some(spec)
+    }
+
+    fn compile(&self, base: &Path, report: &Report<'_>) -> Option<KubernetesDeployer> {
+        Some(KubernetesDeployer {
+            namespace: self.namespace.as_ref().map_or(Some("{project}-{stage}".to_owned()), |text| namespace(text, report))?,
+            kubeconfig: self.kubeconfig.as_ref().map(|text| values::located(text, base)),
+            context: self.context.as_ref().map(|text| text.value.clone()),
+            within: within(self.within.as_ref(), Duration::from_secs(300), report)?,
+        })
+    }
+}
+
+/// Checks the name of a namespace, which stays one when names of stages are put in (RFC 1123, 63 characters).
+fn namespace(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let filled = NAMESPACE_PLACEHOLDERS.iter().fold(text.value.clone(), |filled, name| filled.replace(&format!("{{{name}}}"), "x"));
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=63).contains(&filled.len()) && filled.bytes().all(good) && !filled.starts_with('-') && !filled.ends_with('-') {
+        return Some(text.value.clone());
+    }
+    let hint = "write small letters, digits, '-', {project}, {stage} and {service}, such as '{project}-{stage}'";
+    report.error(&text.place, format!("{:?} is no namespace", text.value), hint);
+    None
 }
 
 fn within(text: Option<&At<String>>, default: Duration, report: &Report<'_>) -> Option<Duration> {

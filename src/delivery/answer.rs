@@ -1,13 +1,18 @@
 //! Answers what the engine is asked.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::config::delivery::Deployer;
-use crate::delivery::engine::{Engine, Line};
-use crate::delivery::intake::{self, Meant};
-use crate::delivery::message::{Ask, Envelope, Problem, Spotted};
+use crate::delivery::engine::{DeliveryStore, Engine, Line};
+use crate::delivery::intake::{self, Meant, Report};
+use crate::delivery::message::{Answer, Ask, Envelope, Problem, Spotted, Told};
 use crate::delivery::projects::{self, Target};
+use crate::delivery::replays::Replays;
 use crate::delivery::spot::{Key, Spot};
+use crate::delivery::yard::Yard;
 use crate::domain::delivery::{Artifact, Entry, Event, Lane, Outcome, Phase, Run, StageName};
 use crate::domain::version::Name;
 use crate::store::{Limits, Stored};
@@ -15,11 +20,9 @@ use crate::store::{Limits, Stored};
 /// The most journal entries of a context that are shown.
 const SHOWN: usize = 1000;
 
-type Answer = Result<Value, Problem>;
-
 impl Engine {
-    pub(super) async fn answer(&mut self, ask: Ask) -> Answer {
-        match ask {
+    pub(super) fn answer(&mut self, ask: Ask) -> Told {
+        Told::Now(match ask {
             Ask::CreateProject { name, shipyard, keptn } => self.create(&name, &shipyard, keptn),
             Ask::Onboard { project, service } => self.onboard(&project, &service),
             Ask::AddResource { project, stage, service, uri, content } => {
@@ -28,20 +31,22 @@ impl Engine {
             Ask::Deliver { project, service, stage, artifact, context, retry, actor, .. } => {
                 self.deliver(&project, &service, (stage, artifact), context, retry, actor)
             }
-            Ask::Event(envelope) => self.take_in(&envelope),
+            Ask::Event(envelope) => return self.take_in(&envelope).unwrap_or_else(|problem| Told::Now(Err(problem))),
             Ask::Decide { at, context, approve, actor, reason } => self.decide(&at, context.as_deref(), approve, (actor, reason)),
-            Ask::Abort { at, actor, reason } => {
-                let key = self.key(&at.project, &at.service)?;
-                self.stage(&key, &at.stage)?;
-                self.handle(&key, Event::Abort { stage: Some(at.stage), actor, reason }).map_err(undurable)?;
-                Ok(json!({"accepted": true}))
-            }
+            Ask::Abort { at, actor, reason } => self.abort(at, actor, reason),
             Ask::Evaluate { at, window, context } => self.evaluate(at, window, context),
             // Answered beside the engine.
             Ask::Monitor { .. } => Err(Problem::Gone),
             Ask::Projects => Ok(self.show()),
-            Ask::Context(id) => self.story(&id),
-        }
+            Ask::Context(id) => return Told::Later(Box::pin(story(Arc::clone(&self.store), Rc::clone(&self.yard), id))),
+        })
+    }
+
+    fn abort(&mut self, at: Spotted, actor: String, reason: String) -> Answer {
+        let key = self.key(&at.project, &at.service)?;
+        self.stage(&key, &at.stage)?;
+        self.handle(&key, Event::Abort { stage: Some(at.stage), actor, reason }).map_err(undurable)?;
+        Ok(json!({"accepted": true}))
     }
 
     fn create(&mut self, name: &str, shipyard: &str, keptn: bool) -> Answer {
@@ -126,22 +131,53 @@ impl Engine {
         (last.outcome == Some(Outcome::Refused)).then_some(last.reason)
     }
 
-    fn take_in(&mut self, envelope: &Envelope) -> Answer {
+    fn take_in(&mut self, envelope: &Envelope) -> Result<Told, Problem> {
         if !envelope.local || self.token.is_some() {
             intake::authorise(envelope, self.token.as_deref()).map_err(Problem::Denied)?;
         }
         let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
         let (meant, mark) = intake::read(envelope, keptn).map_err(Problem::Invalid)?;
-        if let Some(context) = self.replays.context(&mark) {
+        if let Some(context) = self.replays.borrow().context(&mark) {
             let why = "an event with this source and id was taken in before; send a new one with another id";
-            return Ok(json!({"keptnContext": context, "ignored": why}));
+            return Ok(Told::Now(Ok(json!({"keptnContext": context, "ignored": why}))));
         }
+        let meant = match meant {
+            Meant::Deployed(report) => return self.reported(*report, mark).map(|later| Told::Later(Box::pin(later))),
+            meant => meant,
+        };
         let taken = self.take(meant)?;
-        let context = taken.get("keptnContext").and_then(Value::as_str).unwrap_or_default();
-        if let Err(why) = self.replays.remember(mark, context) {
-            tracing::error!("an event may be taken in again after a restart: {why}");
+        remember(&self.replays, mark, &taken);
+        Ok(Told::Now(Ok(taken)))
+    }
+
+    /// Takes in what somebody else says of a deployment, where it is the one whose turn it is.
+    fn reported(&self, report: Report, mark: String) -> Result<impl Future<Output = Answer> + 'static, Problem> {
+        let spot = report.spot.clone();
+        let (service, stage) = (&spot.service, &spot.stage);
+        let key = self.key(&spot.project, service)?;
+        let run = self.stage(&key, stage)?.run.as_ref().filter(|run| run.phase == Phase::Deploying);
+        let Some(run) = run else {
+            let words = report.words();
+            return Err(Problem::Conflict(format!("no deployment of {service} is awaited in {stage}: the report names {words}")));
+        };
+        if !report.is_about(&run.context, &run.candidate.artifact) {
+            let (artifact, context, words) = (&run.candidate.artifact, &run.context, report.words());
+            return Err(Problem::Conflict(format!(
+                "the deployment of {service} that is awaited in {stage} is {artifact} of context {context}, but the report names {words}"
+            )));
         }
-        Ok(taken)
+        let (yard, replays) = (Rc::clone(&self.yard), Rc::clone(&self.replays));
+        let (candidate, context) = (run.candidate.clone(), run.context.clone());
+        Ok(async move {
+            let told = match report.told {
+                Ok((host, port)) => Ok(intake::resolve(host, port).await.map_err(Problem::Invalid)?),
+                Err(why) => Err(why),
+            };
+            yard.reported(&spot, &candidate, told).map_err(Problem::Conflict)?;
+            let taken = json!({"keptnContext": context});
+            remember(&replays, mark, &taken);
+            Ok(taken)
+        })
     }
 
     /// Returns the artifact that an event brings, and for what, where it would be taken in.
@@ -151,7 +187,7 @@ impl Engine {
         }
         let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
         match intake::read(envelope, keptn).ok()? {
-            (Meant::Deliver { project, service, artifact, .. }, mark) if self.replays.context(&mark).is_none() => {
+            (Meant::Deliver { project, service, artifact, .. }, mark) if self.replays.borrow().context(&mark).is_none() => {
                 Some((project, service, artifact))
             }
             _ => None,
@@ -163,20 +199,8 @@ impl Engine {
             Meant::Deliver { project, service, stage, artifact, context, retry } => {
                 self.deliver(&project, &service, (stage, artifact), Some(context), retry, "event".to_owned())
             }
-            Meant::Deployed { spot, tag, address, context } => {
-                if !matches!(self.settings.deployer, Deployer::External { .. }) {
-                    return Err(Problem::Conflict("deployments are not reported here: this process deploys by itself".to_owned()));
-                }
-                let key = self.key(&spot.project, &spot.service)?;
-                let lane = self.stage(&key, &spot.stage)?;
-                let candidate = lane.run.as_ref().map(|run| run.candidate.clone());
-                let candidate = candidate.filter(|candidate| candidate.artifact.tag().is_none_or(|on_trial| on_trial == tag));
-                let awaited = candidate.is_some_and(|candidate| self.yard.reported(&spot, &candidate, address));
-                match awaited {
-                    true => Ok(json!({"keptnContext": context})),
-                    false => Err(Problem::Conflict(format!("no deployment of {} {tag} in {} is awaited", spot.service, spot.stage))),
-                }
-            }
+            // Taken in before: it may take its time.
+            Meant::Deployed(report) => Err(Problem::Conflict(format!("the report of {} is not taken in here", report.words()))),
             Meant::Evaluate { spot, window, context } => {
                 self.evaluate(Spotted { project: spot.project, service: spot.service, stage: spot.stage }, window, Some(context))
             }
@@ -268,20 +292,31 @@ impl Engine {
         };
         json!({"projects": self.projects.keys().map(project).collect::<Vec<_>>()})
     }
+}
 
-    /// Shows everything that was decided under a context, oldest first.
-    fn story(&self, id: &str) -> Answer {
-        let of_it = |entry: &Stored<Entry>| matches!(entry, Stored::Known(entry) if entry.context == id);
-        let limits = Limits { entries: SHOWN, ..Limits::NONE };
-        let excerpt = self.store.excerpt(limits, of_it).map_err(|error| Problem::Failed(error.to_string()))?;
-        let entries: Vec<Value> = excerpt.entries.into_iter().filter_map(|(_, entry)| serde_json::to_value(entry.known()?).ok()).collect();
-        let evaluations = self.yard.past.of_context(id).map_err(Problem::Failed)?;
-        let evaluating = self.yard.evaluating.borrow().contains(id);
-        if entries.is_empty() && evaluations.is_empty() && !evaluating {
-            return Err(Problem::Unknown(format!("nothing is known of the context {id:?}; it is what 'send event' prints")));
-        }
-        Ok(json!({"keptnContext": id, "complete": excerpt.complete, "entries": entries, "evaluations": evaluations,
-            "evaluating": evaluating}))
+/// Shows everything that was decided under a context, oldest first. A long journal takes its time.
+async fn story(store: Arc<DeliveryStore>, yard: Rc<Yard>, id: String) -> Answer {
+    let context = id.clone();
+    let excerpt = tokio::task::spawn_blocking(move || {
+        let of_it = |entry: &Stored<Entry>| matches!(entry, Stored::Known(entry) if entry.context == context);
+        store.excerpt(Limits { entries: SHOWN, ..Limits::NONE }, of_it)
+    });
+    let excerpt = excerpt.await.map_err(|_| Problem::Gone)?.map_err(|error| Problem::Failed(error.to_string()))?;
+    let entries: Vec<Value> = excerpt.entries.into_iter().filter_map(|(_, entry)| serde_json::to_value(entry.known()?).ok()).collect();
+    let evaluations = yard.past.of_context(&id).map_err(Problem::Failed)?;
+    let evaluating = yard.evaluating.borrow().contains(&id);
+    if entries.is_empty() && evaluations.is_empty() && !evaluating {
+        return Err(Problem::Unknown(format!("nothing is known of the context {id:?}; it is what 'send event' prints")));
+    }
+    Ok(json!({"keptnContext": id, "complete": excerpt.complete, "entries": entries, "evaluations": evaluations,
+        "evaluating": evaluating}))
+}
+
+/// Remembers that an event was taken in.
+fn remember(replays: &RefCell<Replays>, mark: String, taken: &Value) {
+    let context = taken.get("keptnContext").and_then(Value::as_str).unwrap_or_default();
+    if let Err(why) = replays.borrow_mut().remember(mark, context) {
+        tracing::error!("an event may be taken in again after a restart: {why}");
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::delivery::engine::Engine;
 use crate::delivery::intake;
 use crate::delivery::judge;
-use crate::delivery::message::{Ask, Asked, Envelope, Monitor, Problem, Spotted};
+use crate::delivery::message::{Ask, Asked, Envelope, Monitor, Problem, Spotted, Told};
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::Spot;
 use crate::delivery::yard::Yard;
@@ -20,8 +20,12 @@ use crate::formats::evaluation_window::Window;
 const MANUAL: &str = "manual";
 
 impl Engine {
-    /// Answers a question; whoever no longer waits has lost the answer, not the effect.
-    pub(super) async fn reply(&mut self, Asked { ask, answer }: Asked) {
+    /// Answers a question, or has it answered.
+    pub(super) fn reply(&mut self, Asked { ask, answer }: Asked) {
+        // Whoever no longer waits was told that nobody knows; later it would surprise them.
+        if answer.is_closed() {
+            return;
+        }
         match ask {
             ask if let Some((artifact, mode)) = self.to_check(&ask) => {
                 let (registries, again) = (Rc::clone(&self.registries), self.again.clone());
@@ -45,10 +49,11 @@ impl Engine {
                     let _ = answer.send(told);
                 });
             }
-            ask => {
-                let told = self.answer(ask).await;
-                let _ = answer.send(told);
-            }
+            // Whoever no longer waits from here on has lost the answer, not the effect.
+            ask => match self.answer(ask) {
+                Told::Now(told) => drop(answer.send(told)),
+                Told::Later(told) => drop(tokio::task::spawn_local(async move { drop(answer.send(told.await)) })),
+            },
         }
     }
 

@@ -120,6 +120,9 @@ pub(super) async fn switch(yard: &Yard, spot: &Spot, ticket: Ticket, to: Option<
         yard.since.borrow_mut().insert(name.to_string(), (before, Timestamp::now()));
     }
     let done = yard.show(spot, true, |shown| *shown = next).await;
+    if let (Some(deployment), Ok(())) = (to, &done) {
+        yard.owned(spot, deployment).await;
+    }
     done.map_or_else(|why| Event::SwitchFailed(ticket, why), |()| Event::Switched(ticket))
 }
 
@@ -181,6 +184,8 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
     let (Ok(name), Some(version)) = (spot.name(), yard.version(spot, deployment)) else {
         return ended(RolloutEnd::Aborted, "the candidate is not up".to_owned());
     };
+    // One that a restart has ended begins again at its first step, under the same gates: it was neither judged nor refused.
+    let resume = resume && !yard.ground.was_interrupted(&name, &version.name);
     let gate = yard.gate(spot);
     let Some(file) = &gate else {
         let why = format!("there is no gate file for {} in {}, so nothing could judge it", spot.service, spot.stage);
@@ -214,10 +219,11 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
             shown.stable = version;
         }
     };
-    if end == RolloutEnd::Promoted
-        && let Err(why) = yard.show(spot, resume, own).await
-    {
-        tracing::warn!("{name} shows its new version late: {why}");
+    if end == RolloutEnd::Promoted {
+        if let Err(why) = yard.show(spot, resume, own).await {
+            tracing::warn!("{name} shows its new version late: {why}");
+        }
+        yard.owned(spot, deployment).await;
     }
     ended(end, reason)
 }

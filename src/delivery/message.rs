@@ -1,14 +1,24 @@
 //! What others ask the engine, and its answers.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::delivery::deployer::Doing;
+use crate::delivery::pulse::Pulse;
 use crate::domain::delivery::{Artifact, StageName};
+use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::formats::evaluation_window::Window;
+
+/// How long an answer is waited for.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
+/// The most questions that wait at a time.
+const MOST: usize = 128;
 
 /// Why the engine did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +38,13 @@ pub enum Problem {
     /// The disk or the data plane did not do what it should.
     #[error("{0}")]
     Failed(String),
+    /// The engine does not get to it.
+    #[error(
+        "the delivery has not answered in time and may still do what it was asked: look with 'portcullis get projects' before you ask again"
+    )]
+    Busy,
     /// The engine is gone.
-    #[error("the delivery has ended; the process is about to stop")]
+    #[error("the delivery has ended and takes nothing more; what is live is served all the same")]
     Gone,
 }
 
@@ -215,28 +230,74 @@ pub struct Asked {
     pub answer: oneshot::Sender<Result<Value, Problem>>,
 }
 
+/// What the engine says to a question.
+pub(super) type Answer = Result<Value, Problem>;
+
+/// An answer that is there, or one that takes its time and needs the engine no more.
+pub(super) enum Told {
+    Now(Answer),
+    Later(Doing<'static, Answer>),
+}
+
 /// The way to the engine.
 #[derive(Clone, Debug)]
 pub struct Desk {
-    sender: mpsc::UnboundedSender<Asked>,
+    sender: mpsc::Sender<Asked>,
+    pulse: Pulse,
 }
 
 impl Desk {
-    /// Makes the way and its end.
+    /// Makes the way and its end, and what shows whether anybody is there.
     #[must_use]
-    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Asked>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender }, receiver)
+    pub fn channel() -> (Self, mpsc::Receiver<Asked>, Pulse) {
+        let (sender, receiver) = mpsc::channel(MOST);
+        let pulse = Pulse::default();
+        (Self { sender, pulse: pulse.clone() }, receiver, pulse)
     }
 
-    /// Asks and waits for the answer.
+    /// Asks and waits for the answer, for as long as it is worth waiting.
     ///
     /// # Errors
     ///
-    /// Returns why it was not done.
+    /// Returns why it was not done, or that nobody knows.
     pub async fn ask(&self, ask: Ask) -> Result<Value, Problem> {
         let (answer, answered) = oneshot::channel();
-        self.sender.send(Asked { ask, answer }).map_err(|_| Problem::Gone)?;
-        answered.await.unwrap_or(Err(Problem::Gone))
+        self.sender.try_send(Asked { ask, answer }).map_err(|error| match error {
+            TrySendError::Full(_) => Problem::Busy,
+            TrySendError::Closed(_) => Problem::Gone,
+        })?;
+        match tokio::time::timeout(ANSWERED_WITHIN, answered).await {
+            Ok(told) => told.unwrap_or(Err(Problem::Gone)),
+            Err(_) => Err(Problem::Busy),
+        }
+    }
+
+    /// Says why the delivery does not work; `None` where it does, or is still being brought up.
+    #[must_use]
+    pub fn failure(&self, now: Timestamp) -> Option<&'static str> {
+        self.pulse.failure(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_an_engine_that_hangs_is_told_so_in_time() {
+        let (desk, mut asked, _) = Desk::channel();
+        assert_eq!(desk.ask(Ask::Projects).await, Err(Problem::Busy));
+        let waiting = asked.recv().await.unwrap();
+        assert!(waiting.answer.is_closed(), "it need not be done any more");
+        let mut all = Vec::new();
+        for _ in 0..MOST {
+            let desk = desk.clone();
+            all.push(tokio::spawn(async move { desk.ask(Ask::Projects).await }));
+        }
+        tokio::task::yield_now().await;
+        let begun = tokio::time::Instant::now();
+        assert_eq!((desk.ask(Ask::Projects).await, begun.elapsed()), (Err(Problem::Busy), Duration::ZERO), "no more than so many wait");
+        drop(asked);
+        assert_eq!(desk.ask(Ask::Projects).await, Err(Problem::Gone));
     }
 }

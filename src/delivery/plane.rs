@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::config::{self, Surroundings};
 use crate::control::command::{Accepted, Command, CommandError, Commands, Wanted};
+use crate::control::restore;
 use crate::control::setup::{Origin, ServiceSetup};
 use crate::control::status::{Board, ServiceStatus};
 use crate::delivery::gate_file::{GateFile, told};
@@ -154,6 +155,12 @@ impl Ground {
     /// Returns what the controller shows of a service.
     pub(super) fn status(&self, name: &Name) -> Option<ServiceStatus> {
         self.board.snapshot().services.iter().find(|service| service.name == *name).cloned()
+    }
+
+    /// Says whether the last rollout is one of this version that a restart has ended: nothing was decided, so it may begin again.
+    pub(super) fn was_interrupted(&self, name: &Name, version: &Name) -> bool {
+        let last = self.status(name).and_then(|status| status.rollout).filter(|rollout| rollout.canary.name == *version);
+        last.is_some_and(|last| last.phase == Phase::Aborted && restore::was_interrupted(&last.reason))
     }
 
     /// Begins a rollout of a version and returns what is to be followed. With `resume` one that is under way, or ended while nobody

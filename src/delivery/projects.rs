@@ -4,12 +4,18 @@
 //! stage, `services/SERVICE/…` for a service in every stage, `stages/STAGE/services/SERVICE/…` for a service in one stage. What
 //! is more particular comes first. A service is onboarded when its folder below `services` is there.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::cell::RefCell;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::delivery::gate_file::Files;
+use crate::delivery::kept::{self, Kept};
 use crate::delivery::spot::Spot;
 use crate::domain::delivery::shipyard::Mode;
 use crate::domain::delivery::{Shipyard, StageName};
@@ -48,23 +54,68 @@ pub(super) struct Project {
 #[derive(Clone, Debug)]
 pub(super) struct Projects {
     folder: PathBuf,
+    /// Each project as it could last be read, so that what is live goes on where its files are broken or gone.
+    last: Rc<RefCell<Kept>>,
+}
+
+/// What of a project is kept: the text of its shipyard, how it is read, and its services.
+#[derive(Serialize, Deserialize)]
+struct Last {
+    shipyard: String,
+    keptn: bool,
+    services: Vec<Name>,
 }
 
 impl Projects {
-    pub(super) const fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// Begins with what could be read before.
+    ///
+    /// # Errors
+    ///
+    /// Says why that itself cannot be read.
+    pub(super) fn new(folder: PathBuf, state: &Path) -> Result<Self, String> {
+        Ok(Self { folder, last: Rc::new(RefCell::new(Kept::open(state.join("shipyards"))?)) })
     }
 
-    /// Reads every project; one that cannot be read is told and left out.
+    /// Reads every project. One that cannot be read goes on as it last could be, or is left out; both are told. A project whose
+    /// folder was taken away is gone; where the folder of all projects cannot be read none of them is.
     pub(super) fn all(&self) -> (Vec<Project>, Vec<String>) {
         let (mut projects, mut problems) = (Vec::new(), Vec::new());
-        for name in names(&self.folder) {
+        let known: Vec<Name> = self.last.borrow().names().filter_map(|name| name.parse().ok()).collect();
+        let mut all = names(&self.folder).unwrap_or_default();
+        if let Err(error) = fs::read_dir(&self.folder)
+            && !known.is_empty()
+        {
+            problems.push(format!("the projects cannot be read ({}: {error})", self.folder.display()));
+            all = known;
+        }
+        for name in all {
             match self.read(&name) {
                 Ok(project) => projects.push(project),
-                Err(why) => problems.push(format!("project {name} is left out: {why}")),
+                Err(why) => match self.as_it_was(&name) {
+                    Some(project) => {
+                        problems.push(format!("project {name} goes on as it last could be read; mend it and restart: {why}"));
+                        projects.push(project);
+                    }
+                    None => problems.push(format!("project {name} is left out: {why}")),
+                },
             }
         }
         (projects, problems)
+    }
+
+    /// Returns a project as it last could be read.
+    fn as_it_was(&self, name: &Name) -> Option<Project> {
+        let last: Last = serde_json::from_str(self.last.borrow().get(name.as_str())?).ok()?;
+        let shipyard = read_shipyard(name, SHIPYARD, &last.shipyard, last.keptn).ok()?;
+        Some(Project { name: name.clone(), shipyard, services: last.services })
+    }
+
+    /// Keeps a project as it is now, for a time when it cannot be read.
+    fn remember(&self, name: &Name, last: &Last) {
+        let kept = serde_json::to_string(last).map_err(|error| error.to_string());
+        if let Err(why) = kept.and_then(|text| self.last.borrow_mut().put(name.as_str(), &text)) {
+            tracing::warn!("project {name} will not go on where it cannot be read after a restart: {why}");
+        }
     }
 
     /// Makes a project of its shipyard.
@@ -96,7 +147,9 @@ impl Projects {
     ///
     /// Says what the disk says.
     pub(super) fn onboard(&self, project: &Name, service: &Name) -> Result<(), String> {
-        make(&self.folder.join(project.as_str()).join("services").join(service.as_str()))
+        make(&self.folder.join(project.as_str()).join("services").join(service.as_str()))?;
+        // Read again, so that it is known how it could be read with this service.
+        self.read(project).map(|_| ())
     }
 
     /// Says whether a file may stand at a place of a project.
@@ -182,7 +235,9 @@ impl Projects {
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let keptn = fs::read_to_string(folder.join(COMPAT)).is_ok_and(|text| text.trim() == "keptn");
         let shipyard = read_shipyard(name, &path.display().to_string(), &text, keptn)?;
-        Ok(Project { name: name.clone(), shipyard, services: names(&folder.join("services")) })
+        let services = names(&folder.join("services"))?;
+        self.remember(name, &Last { shipyard: text, keptn, services: services.clone() });
+        Ok(Project { name: name.clone(), shipyard, services })
     }
 }
 
@@ -204,12 +259,16 @@ fn read_shipyard(name: &Name, file: &str, text: &str, keptn: bool) -> Result<Shi
 }
 
 /// Returns the names of the folders in a folder that are labels, in their order; none where there is no folder.
-fn names(folder: &Path) -> Vec<Name> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
+fn names(folder: &Path) -> Result<Vec<Name>, String> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(format!("{}: {error}", folder.display())),
+    };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<Name> = folders.filter(|name| is_label(name)).filter_map(|name| name.parse().ok()).collect();
     names.sort();
-    names
+    Ok(names)
 }
 
 /// Makes a folder that only its owner enters.
@@ -219,12 +278,7 @@ pub(super) fn make(folder: &Path) -> Result<(), String> {
 
 /// Writes a file under another name first, so that nobody ever reads half of it.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), String> {
-    let fresh = path.with_extension("new");
-    let written = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    });
+    let written = kept::replace(path, content);
     written.map_err(|error| match error.kind() {
         ErrorKind::NotADirectory => format!("{}: a part of the path is a file", path.display()),
         _ => format!("{}: {error}", path.display()),

@@ -10,7 +10,7 @@ use crate::delivery::projects::{self, INDICATORS, OBJECTIVES, Target};
 use crate::delivery::spot::Spot;
 use crate::domain::version::Version;
 use crate::formats::kind::{self, Kind};
-use crate::formats::{jmeter_conf, jmx, perfspec, shipyard, slo};
+use crate::formats::{jmeter_conf, jmx, manifest, perfspec, shipyard, slo};
 
 impl Engine {
     /// Checks a file as its reader does, and a gate file also for what the proxy can judge, unless a source may be asked.
@@ -39,6 +39,10 @@ impl Engine {
             "sli.yaml" => slo::read_sli(uri, text()?).map(|_| ()).map_err(told),
             OBJECTIVES | INDICATORS => self.check_pair(target, (uri, text()?), name == OBJECTIVES),
             "shipyard.yaml" => shipyard::read(uri, text()?).map(|_| ()).map_err(told),
+            _ if uri == "kubernetes/deployment.yaml" => match target.service {
+                Some(service) => manifest::read(uri, text()?, service.as_str()).map(|_| ()).map_err(told),
+                None => Ok(()),
+            },
             "jmeter.conf.yaml" => jmeter_conf::read(uri, text()?).map(|_| ()).map_err(told),
             name if name.ends_with(".jmx") => {
                 let options = jmx::Options { properties: &BTreeMap::new(), honour_think_time: false };

@@ -96,6 +96,8 @@ impl Sinks {
         let evaluation;
         let message = match announcement {
             Announcement::NewArtifact => Message::NewArtifact,
+            // Whoever deploys by an event learns by this one that its turn has come.
+            Announcement::ConfigurationChanged => Message::DeploymentTriggered,
             Announcement::DeploymentFinished => Message::DeploymentFinished { succeeded: true, local_url: &url, public_url: &url },
             Announcement::TestsFinished(report) => Message::TestsFinished { start: now, end: now, passed: report.passed },
             Announcement::EvaluationDone { verdict, reason } => {
@@ -112,7 +114,6 @@ impl Sinks {
             Announcement::RolledBack { .. } => Message::Discarded,
             Announcement::ApprovalTriggered => Message::ApprovalTriggered { result: EvaluationResult::Pass },
             Announcement::ApprovalFinished { approved, .. } => Message::ApprovalFinished { approved: *approved },
-            Announcement::ConfigurationChanged => Message::ConfigurationChanged,
         };
         self.send(&about, message, origin);
     }

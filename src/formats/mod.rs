@@ -11,6 +11,7 @@ pub mod jmeter_conf;
 pub mod jmx;
 pub mod json;
 pub mod kind;
+pub mod manifest;
 pub mod metric_values;
 pub mod perfspec;
 pub mod problem;

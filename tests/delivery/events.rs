@@ -79,10 +79,10 @@ fn every_form_of_an_event_delivers_its_artifact_under_its_context() {
 }
 
 /// What a sink was sent: the content type and the event, in the order in which it came.
-type Heard = Arc<Mutex<Vec<(String, Value)>>>;
+pub type Heard = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// Listens to events: the first `busy` requests are told to come again.
-fn sink(busy: usize) -> (SocketAddr, Heard) {
+pub fn sink(busy: usize) -> (SocketAddr, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, heard) = (listener.local_addr().unwrap(), Heard::default());
     let log = Arc::clone(&heard);

@@ -90,8 +90,8 @@ impl About<'_> {
 pub enum Message<'a> {
     /// The artifact goes to this stage.
     NewArtifact,
-    /// The stage's configuration names the artifact now; 0.6 says so by the event of the artifact itself.
-    ConfigurationChanged,
+    /// The artifact's turn has come: it is to be deployed to this stage.
+    DeploymentTriggered,
     /// The artifact is deployed, or could not be.
     DeploymentFinished {
         /// Whether it went well; up to 0.7 nothing is sent otherwise.
@@ -190,7 +190,7 @@ fn era_0_4(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
     );
     let kind = match message {
         Message::NewArtifact => "new-artifact",
-        Message::ConfigurationChanged => "configuration-changed",
+        Message::DeploymentTriggered => "configuration-changed",
         Message::DeploymentFinished { succeeded: true, .. } => "deployment-finished",
         Message::TestsFinished { start, passed: true, .. } => {
             put(data, json!({ "startedat": start.to_string() }));
@@ -225,7 +225,7 @@ fn era_0_6(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
     put(data, json!({ "project": about.project, "stage": about.stage, "service": about.service, "labels": about.labels }));
     let strategies = json!({ "teststrategy": about.test_strategy, "deploymentstrategy": about.deployment_strategy });
     let kind = match message {
-        Message::NewArtifact => {
+        Message::NewArtifact | Message::DeploymentTriggered => {
             put(data, json!({ "valuesCanary": { "image": about.reference() }, "canary": { "action": "set", "value": 100 } }));
             return Some("sh.keptn.event.configuration.change".to_owned());
         }
@@ -250,7 +250,7 @@ fn era_0_6(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
             put(data, json!({ "image": about.image, "tag": about.tag, "approval": approval }));
             return Some("sh.keptn.event.approval.finished".to_owned());
         }
-        Message::DeploymentFinished { succeeded: false, .. } | Message::ConfigurationChanged | Message::Finished { .. } => return None,
+        Message::DeploymentFinished { succeeded: false, .. } | Message::Finished { .. } => return None,
         Message::DeploymentFinished { local_url, public_url, .. } => {
             put(
                 data,
@@ -280,6 +280,10 @@ fn era_1(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_>)
         Message::NewArtifact => {
             put(data, json!({ "configurationChange": { "values": { "image": about.reference() } }, "deployment": deployment }));
             return format!("sh.keptn.event.{}.delivery.triggered", about.stage);
+        }
+        Message::DeploymentTriggered => {
+            put(data, json!({ "configurationChange": { "values": { "image": about.reference() } }, "deployment": deployment }));
+            "deployment.triggered"
         }
         Message::DeploymentFinished { succeeded, local_url, public_url } => {
             let urls = |url: &str| if url.is_empty() { json!([]) } else { json!([url]) };
@@ -321,10 +325,6 @@ fn era_1(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_>)
         Message::ApprovalFinished { approved } => {
             put(data, finished(approved));
             "approval.finished"
-        }
-        Message::ConfigurationChanged => {
-            put(data, json!({ "configurationChange": { "values": { "image": about.reference() } }, "deployment": deployment }));
-            "deployment.triggered"
         }
         Message::Finished { result, message } => {
             let status = if result == EvaluationResult::Inconclusive { "errored" } else { "succeeded" };
