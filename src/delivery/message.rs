@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::delivery::{Artifact, StageName};
+use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
 use crate::formats::evaluation_window::Window;
 
@@ -73,8 +73,10 @@ pub enum Ask {
         service: Name,
         /// The stage it is sent to; the first one where none is named.
         stage: Option<StageName>,
-        /// What.
-        artifact: Artifact,
+        /// The image, perhaps with its tag or digest.
+        image: String,
+        /// The tag beside it.
+        tag: Option<String>,
         /// Its context; made up where none is given.
         context: Option<String>,
         /// Whether it may be tried again where it failed.
