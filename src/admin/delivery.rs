@@ -11,7 +11,7 @@ use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE};
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
 use crate::delivery::{Ask, Envelope, Monitor, Problem as Refused, Spotted};
-use crate::domain::delivery::{Artifact, StageName};
+use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
 use crate::formats::evaluation_window::{self, Flags};
 
@@ -132,10 +132,8 @@ pub async fn deliver(
     request: Request,
 ) -> Result<Response, Problem> {
     let Sent { image, tag, stage, retry, unchecked, actor } = read(request).await?;
-    let artifact =
-        Artifact::new(&image, tag.as_deref()).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let (project, service, actor) = (name(&project)?, name(&service)?, actor_of(actor)?);
-    ask(&state, Ask::Deliver { project, service, stage, artifact, context: None, retry, unchecked, actor }, StatusCode::ACCEPTED).await
+    ask(&state, Ask::Deliver { project, service, stage, image, tag, context: None, retry, unchecked, actor }, StatusCode::ACCEPTED).await
 }
 
 /// Takes in an event of another system.

@@ -28,7 +28,8 @@ impl Engine {
             Ask::AddResource { project, stage, service, uri, content } => {
                 self.add_resource(&project, stage.as_ref(), service.as_ref(), &uri, &content)
             }
-            Ask::Deliver { project, service, stage, artifact, context, retry, actor, .. } => {
+            Ask::Deliver { project, service, stage, image, tag, context, retry, actor, .. } => {
+                let artifact = self.artifact(&project, &image, tag.as_deref())?;
                 self.deliver(&project, &service, (stage, artifact), context, retry, actor)
             }
             Ask::Event(envelope) => return self.take_in(&envelope).unwrap_or_else(|problem| Told::Now(Err(problem))),
@@ -101,6 +102,13 @@ impl Engine {
         self.check(target, uri, content).map_err(Problem::Invalid)?;
         self.yard.projects.add(target, uri, content).map_err(Problem::Invalid)?;
         Ok(json!({"project": project, "resource": uri, "bytes": content.len()}))
+    }
+
+    /// Reads an artifact by the rules of its project: the original took the tag `latest` where none is given.
+    pub(super) fn artifact(&self, project: &Name, image: &str, tag: Option<&str>) -> Result<Artifact, Problem> {
+        let keptn = self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
+        let make = if keptn { Artifact::keptn } else { Artifact::new };
+        make(image, tag).map_err(|error| Problem::Invalid(error.to_string()))
     }
 
     pub(super) fn deliver(

@@ -63,7 +63,10 @@ impl Engine {
             return None;
         }
         let (project, service, artifact) = match ask {
-            Ask::Deliver { project, service, artifact, unchecked: false, .. } => (project.clone(), service.clone(), artifact.clone()),
+            Ask::Deliver { project, service, image, tag, unchecked: false, .. } => {
+                let artifact = self.artifact(project, image, tag.as_deref()).ok()?;
+                (project.clone(), service.clone(), artifact)
+            }
             Ask::Event(envelope) if !envelope.unchecked => self.brought(envelope)?,
             _ => return None,
         };
@@ -116,8 +119,8 @@ impl Engine {
 /// Marks a question so that its image is looked for no more.
 fn vouched(ask: Ask) -> Ask {
     match ask {
-        Ask::Deliver { project, service, stage, artifact, context, retry, actor, .. } => {
-            Ask::Deliver { project, service, stage, artifact, context, retry, actor, unchecked: true }
+        Ask::Deliver { project, service, stage, image, tag, context, retry, actor, .. } => {
+            Ask::Deliver { project, service, stage, image, tag, context, retry, actor, unchecked: true }
         }
         Ask::Event(envelope) => Ask::Event(Envelope { unchecked: true, ..envelope }),
         other => other,

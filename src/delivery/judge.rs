@@ -189,7 +189,7 @@ where
         runtime.block_on(async move {
             tokio::select! {
                 // Whoever asked has gone, at the end of the process.
-                () = answer.closed() => return,
+                () = answer.closed() => (),
                 done = tokio::time::timeout(SOURCES_WITHIN, work()) => {
                     if let Ok(done) = done {
                         let _ = answer.send(done);

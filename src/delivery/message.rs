@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::delivery::deployer::Doing;
 use crate::delivery::pulse::Pulse;
-use crate::domain::delivery::{Artifact, StageName};
+use crate::domain::delivery::StageName;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::formats::evaluation_window::Window;
@@ -88,8 +88,10 @@ pub enum Ask {
         service: Name,
         /// The stage it is sent to; the first one where none is named.
         stage: Option<StageName>,
-        /// What.
-        artifact: Artifact,
+        /// The image, perhaps with its tag or digest.
+        image: String,
+        /// The tag beside it.
+        tag: Option<String>,
         /// Its context; made up where none is given.
         context: Option<String>,
         /// Whether it may be tried again where it failed.

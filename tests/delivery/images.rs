@@ -38,16 +38,19 @@ fn registry() -> (SocketAddr, Heard) {
     (address, heard)
 }
 
+/// A site where something else deploys, in no time.
+fn external(registry: SocketAddr) -> Site {
+    let site = Site::new(&[]);
+    let delivery = format!("delivery:\n  external: {{within: 50ms}}\n  registries: [\"docker.io=http://{registry}\"]\n");
+    let state = site.state();
+    site.write("pipeline.yaml", format!("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nstate: {}\n{delivery}", state.display()));
+    site
+}
+
 #[test]
 fn an_image_that_is_not_there_is_refused_and_one_that_nobody_can_look_for_is_vouched_for_or_not_taken() {
     let (address, heard) = registry();
-    let site = Site::new(&[]);
-    let state = site.state();
-    let config = format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nstate: {}\ndelivery:\n  external: {{within: 50ms}}\n  registries: [\"docker.io=http://{address}\"]\n",
-        state.display()
-    );
-    site.write("pipeline.yaml", config);
+    let site = external(address);
     let pipeline = site.start();
     site.furnish(&pipeline, PLAIN, "strict", &[]);
     let before = pipeline.service();
@@ -84,6 +87,24 @@ fn an_image_that_is_not_there_is_refused_and_one_that_nobody_can_look_for_is_vou
     let vouched = send("10.10.10.10:10/keptnexamples/carts", "0.7.5", &["--unchecked"]);
     assert_eq!(vouched.code, Some(0), "{}", vouched.stderr);
     assert_eq!(heard.lock().unwrap().len(), asked, "nobody was asked");
+    pipeline.idle();
+    pipeline.end();
+}
+
+#[test]
+fn a_project_of_keptn_takes_the_tag_latest_and_trusts_registries_that_the_original_did_not_ask() {
+    let (address, heard) = registry();
+    let site = external(address);
+    let pipeline = site.start();
+    site.furnish(&pipeline, PLAIN, "keptn", &[]);
+    let send = |image: &str| pipeline.ask(&["send", "event", "new-artifact", "--project", PROJECT, "--service", SERVICE, "--image", image]);
+    let refused = send(CARTS);
+    assert_eq!(refused.code, Some(2), "{}", refused.stdout);
+    assert!(refused.stderr.contains("Provided image not found: Tag not found"), "{}", refused.stderr);
+    assert_eq!(heard.lock().unwrap().as_slice(), ["HEAD /v2/keptnexamples/carts/manifests/latest HTTP/1.1"]);
+    for image in ["docker.io/keptnexamples/carts:0.7.0", "registry.example.org/team/carts", "httpd"] {
+        assert_eq!(send(image).code, Some(0), "{image}");
+    }
     pipeline.idle();
     pipeline.end();
 }
