@@ -7,6 +7,7 @@
 
 mod answer;
 mod deployer;
+mod digest;
 mod effects;
 mod engine;
 mod evaluation;
@@ -15,6 +16,7 @@ mod http;
 mod intake;
 mod kept;
 mod kubernetes;
+mod letters;
 mod logs;
 mod message;
 mod plane;
@@ -26,6 +28,7 @@ mod replays;
 mod restore;
 mod sinks;
 mod spot;
+mod telling;
 mod trial;
 mod workload;
 mod yard;
