@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::delivery::engine::Engine;
 use crate::delivery::intake;
 use crate::delivery::judge;
+use crate::delivery::letters;
 use crate::delivery::message::{Ask, Asked, Envelope, Monitor, Problem, Spotted, Told};
-use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::Spot;
 use crate::delivery::yard::Yard;
 use crate::domain::delivery::shipyard::Mode;
@@ -105,12 +105,13 @@ impl Engine {
         let mut case = self.case(&key, spot, 0, None::<TestStrategy>);
         (case.context, case.strategy) = (context.clone(), Some(MANUAL.to_owned()));
         let direct = case.deployment == "direct";
-        let (yard, sinks): (Rc<Yard>, Rc<Sinks>) = (Rc::clone(&self.yard), Rc::clone(&self.sinks));
+        let (yard, sinks, era) = (Rc::clone(&self.yard), Rc::clone(&self.sinks), self.settings.events);
         tokio::task::spawn_local(async move {
             let said = judge::by_sources(&yard, &gate, &case, window).await;
             let said = judge::keep(&yard, &case, (window.start, window.end), said);
             yard.evaluating.borrow_mut().remove(&case.context);
-            sinks.evaluated(&case, direct, artifact.as_ref(), (window, said.verdict, &said.reason));
+            let letter = letters::evaluated(era, &case, direct, artifact.as_ref(), (window, said.verdict, &said.reason));
+            sinks.tell(letter.as_slice());
         });
         Ok(json!({"keptnContext": context}))
     }

@@ -144,7 +144,7 @@ impl Engine {
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
         // Gate files are named to a configuration that has no folder of its own.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
-        let sinks = Rc::new(Sinks::new(&settings.sinks, settings.events));
+        let sinks = Rc::new(Sinks::new(&settings.sinks, &state)?);
         let projects = Projects::new(folder, &state)?;
         let deployer: Box<dyn Deployer> = match &settings.deployer {
             Way::Process(process) => Box::new(Processes::new(Launcher::new(process.clone(), &state, &program))),
@@ -204,12 +204,17 @@ impl Engine {
         while let Some(event) = events.pop_front() {
             let now = self.clock.now();
             let Some(line) = self.lines.get_mut(key) else { break };
-            for effect in line.machine.handle(now, event) {
-                let written = self.carry_out(key, effect);
-                if let Some(Event::PersistFailed(_, why)) = &written {
+            let effects = line.machine.handle(now, event);
+            let hold = self.hold(key, now, &effects);
+            for effect in effects {
+                let Some(written) = self.carry_out(key, effect) else { continue };
+                if let Event::PersistFailed(_, why) = &written {
                     durable = Err(why.clone());
                 }
-                events.extend(written);
+                if let Some(hold) = &hold {
+                    self.release(hold, matches!(written, Event::Persisted(_)));
+                }
+                events.push_back(written);
             }
         }
         durable
@@ -272,11 +277,8 @@ impl Engine {
             }
             // Whoever may let it in is told by the announcement; the answer comes by the API or an event.
             Effect::AwaitApproval { .. } => {}
-            Effect::Emit { run, context, stage, artifact, announcement } => {
-                let host = format!("{}:{}", spot(stage.clone()).host(&self.settings.domain), self.yard.ground.entry.port());
-                let stages = self.lines.get(key).and_then(|line| line.machine.shipyard().stage(&stage).cloned());
-                self.sinks.emit(key, run, &context, &stage, stages.as_ref(), &artifact, &announcement, &host);
-            }
+            // What a write tells stands there already; it is told once.
+            emit @ Effect::Emit { .. } => self.sinks.tell(&self.letters(key, &emit)),
             Effect::Notify { sentence, alarm: true } => tracing::warn!(project = %key.0, service = %key.1, "{sentence}"),
             Effect::Notify { sentence, alarm: false } => tracing::info!(project = %key.0, service = %key.1, "{sentence}"),
         }

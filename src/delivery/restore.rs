@@ -74,6 +74,12 @@ impl Engine {
     /// Begins with a service, from what was kept of it where there is anything.
     pub(super) fn add_line(&mut self, project: &Project, service: &Name) {
         let kept = store_key(&project.name, service).and_then(|key| self.store.record(&key).map_err(|error| error.to_string()));
+        match &kept {
+            Ok(Some(Stored::Known(record))) => self.settle(&(project.name.clone(), service.clone()), Some(record)),
+            Ok(None) => self.settle(&(project.name.clone(), service.clone()), None),
+            // Nobody knows what has come about.
+            Ok(Some(Stored::Unknown { .. })) | Err(_) => {}
+        }
         let (name, shipyard, deadlines) = (project.name.clone(), project.shipyard.clone(), self.deadlines());
         let machine = match kept {
             Ok(Some(Stored::Known(record))) => Delivery::restore(record, shipyard, deadlines),
