@@ -19,12 +19,14 @@ use crate::admin::state::AdminState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrived(pub IpAddr);
 
-/// What every answer says that does not say otherwise: do not guess its type, do not keep it, do not show it within a page.
-const HEADERS: [(HeaderName, &str); 4] = [
+/// What every answer says that does not say otherwise: do not guess its type, do not keep it, do not show it within a page, or with one of another origin.
+const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
 /// Where events of other systems come in.

@@ -1,5 +1,6 @@
 // The page: what an operator wants to see of a rollout, on one screen.
 
+import { effect } from "@preact/signals";
 import { render } from "preact";
 import type { VNode } from "preact";
 import "uplot/dist/uPlot.min.css";
@@ -23,6 +24,7 @@ import { Timeline } from "./parts/timeline.js";
 import { chosen, link, showsStages, snapshot, spoken } from "./store.js";
 import { follow } from "./stream.js";
 import type { Service } from "./wire.js";
+import { PHASES } from "./words.js";
 
 function App(): VNode {
   return (
@@ -125,9 +127,17 @@ function Spoken(): VNode {
   );
 }
 
+/** The tab says where the rollout stands, for whoever looks elsewhere. */
+function name(): void {
+  const service = chosen.value;
+  const phase = service?.rollout ? `${PHASES[service.rollout.phase].word}: ` : "";
+  document.title = service === null ? "Portcullis" : `${phase}${service.name} – Portcullis`;
+}
+
 const root = document.getElementById("app");
 if (root !== null) {
   root.replaceChildren();
   render(<App />, root);
+  effect(name);
   follow();
 }
