@@ -13,6 +13,7 @@ use hyper::body::Frame;
 use serde::Deserialize;
 use tokio::sync::mpsc::Receiver;
 
+use crate::admin::beat;
 use crate::admin::live;
 use crate::admin::problem::Problem;
 use crate::admin::rollouts::{Named, find};
@@ -48,12 +49,12 @@ pub async fn follow(
         None => after,
     };
     // Whoever follows first and reads then is told some transitions twice, by their ids, but none too few.
-    let Some(events) = state.live.follow(&state) else {
+    let Some(events) = beat::follow(&state) else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{} others follow already", live::FOLLOWERS)));
     };
     let mut missed = Vec::new();
     if let Some(after) = known {
-        let read = tokio::task::spawn_blocking(move || live::transitions(&state, after)).await;
+        let read = tokio::task::spawn_blocking(move || beat::transitions(&state, after)).await;
         let read = read.unwrap_or_else(|error| Err(error.to_string()));
         missed = read.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
         missed.reverse();

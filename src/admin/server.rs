@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use crate::admin::beat;
 use crate::admin::events::Endless;
 use crate::admin::guard::Arrived;
-use crate::admin::live;
 use crate::admin::router::router;
 use crate::admin::seats::{Arriving, Seat, Seats};
 use crate::admin::state::AdminState;
@@ -63,7 +63,7 @@ impl Server {
         };
         let (stop, stopping) = watch::channel(false);
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            runtime.spawn(live::beat(state.clone()));
+            runtime.spawn(beat::run(state.clone()));
             runtime.block_on(accept(listener, router(state), stopping));
             // A command that waits for the controller must not keep the process.
             runtime.shutdown_background();

@@ -1,5 +1,5 @@
-#![cfg(test)]
 //! Claims about what charts are drawn from.
+#![cfg(test)]
 
 use super::*;
 use crate::domain::observation::Observation;

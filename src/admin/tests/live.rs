@@ -4,7 +4,8 @@ use http_body_util::BodyExt;
 
 use super::journal::{entry, put};
 use super::*;
-use crate::admin::live::{self, FOLLOWERS};
+use crate::admin::beat;
+use crate::admin::live::FOLLOWERS;
 
 /// Reads an answer without an end until it has said as much; returns what it said.
 async fn told(body: &mut Body, until: impl Fn(&str) -> bool) -> String {
@@ -25,7 +26,7 @@ async fn follow(desk: &Desk, headers: &[(&str, &str)]) -> Response<Body> {
 async fn a_follower_is_told_where_things_stand_and_then_each_transition() {
     let desk = Desk::new();
     put(&desk, &entry("carts", 1, "from before"));
-    let beat = tokio::spawn(live::beat(desk.state.clone()));
+    let beat = tokio::spawn(beat::run(desk.state.clone()));
     let answer = follow(&desk, &[]).await;
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut body = answer.into_body();
