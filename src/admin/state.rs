@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::admin::live::Live;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
 use crate::control::status::Board;
@@ -39,6 +40,8 @@ pub struct AdminState {
     pub mutations: bool,
     /// The way to the delivery, where artifacts are delivered.
     pub delivery: Option<Desk>,
+    /// Who follows what happens, and the history of every service.
+    pub live: Live,
 }
 
 /// One thing that must hold.

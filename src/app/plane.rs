@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::admin::live::Live;
 use crate::admin::server::Server;
 use crate::admin::state::AdminState;
 use crate::app::delivery::Delivering;
@@ -118,6 +119,7 @@ impl Plane {
             clock: self.figures.clock,
             mutations,
             delivery,
+            live: Live::default(),
         };
         Ok(Server::start(listener, state)?)
     }

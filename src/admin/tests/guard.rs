@@ -158,6 +158,7 @@ async fn every_answer_forbids_guessing_keeping_and_framing_and_none_allows_anoth
         assert_eq!(answer.header("cache-control"), "no-store", "{what}");
         assert_eq!(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'", "{what}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{what}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "{what}");
         assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("access-control-")), "{what}");
     }
 }

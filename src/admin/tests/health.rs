@@ -89,7 +89,7 @@ async fn head_has_the_head_of_get_and_no_body() {
 #[tokio::test]
 async fn an_unknown_path_is_404_and_a_wrong_method_405_with_what_is_allowed() {
     let desk = Desk::new();
-    for path in ["/", "/v1", "/v1/rollouts/", "/metrics/", "/livez/x", "/v1/rollouts/carts/rollback", "/../etc/passwd"] {
+    for path in ["/index.html", "/v1", "/v1/rollouts/", "/metrics/", "/livez/x", "/v1/rollouts/carts/rollback", "/../etc/passwd"] {
         let (status, detail) = desk.get(path).await.problem();
         assert!(status == 404 && detail.contains(path), "{path}: {status} {detail}");
     }

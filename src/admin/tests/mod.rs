@@ -4,6 +4,7 @@ mod bodies;
 mod guard;
 mod health;
 mod journal;
+mod live;
 mod rollouts;
 
 use std::sync::mpsc::Receiver;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::admin::live::Live;
 use crate::admin::router::router;
 use crate::admin::state::AdminState;
 use crate::control::command::{Accepted, Command, CommandError, Commands, Order, Request as Asked};
@@ -144,7 +146,9 @@ impl Desk {
         let exposition = Exposition::new(figures).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap().store);
-        let state = AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None };
+        let live = Live::default();
+        let state =
+            AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None, live };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
         desk
