@@ -103,6 +103,44 @@ fn a_version_that_was_rolled_back_is_tried_again_only_when_asked_for() {
     assert_eq!(desk.get("/v1/rollouts/carts").json()["rejected"], json!([]));
 }
 
+/// Runs a command of the program against the desk, without a terminal.
+fn told(desk: &Desk, arguments: &[&str]) -> (Option<i32>, String) {
+    let admin = format!("http://{}", desk.address());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let ended = command.args(arguments).args(["--admin", &admin]).env("USER", "eve").stdin(Stdio::null()).output().unwrap();
+    (ended.status.code(), String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap())
+}
+
+#[test]
+fn a_rollout_is_held_moved_and_tried_again_from_the_command_line() {
+    let desk = Desk::start();
+    let (code, said) = told(&desk, &["pause", "carts"]);
+    assert!(code == Some(2) && said.contains("nothing to hold"), "{said}");
+    let (code, said) = told(&desk, &["retry", "carts", "--yes"]);
+    assert!(code == Some(2) && said.contains("no rollout that could be tried again"), "{said}");
+    start(&desk, CANARY);
+    let weight = || desk.routes.current().routes[0].epoch.weight().basis_points();
+
+    let (code, said) = told(&desk, &["pause", "carts", "--reason", "lunch"]);
+    assert!(code == Some(0) && said.contains("its gates stay armed"), "{said}");
+    let rollout = desk.get("/v1/rollouts/carts").json()["rollout"].clone();
+    assert_eq!((&rollout["phase"], &rollout["reason"], weight()), (&json!("paused"), &json!("held by eve: lunch"), 1_000));
+    assert!(told(&desk, &["pause", "carts"]).1.contains("held already"));
+
+    let (code, said) = told(&desk, &["set-weight", "30%", "carts"]);
+    assert!(code == Some(2) && said.contains("--yes") && weight() == 1_000, "{said}");
+    let (code, said) = told(&desk, &["set-weight", "20%", "carts", "--yes"]);
+    assert!(code == Some(2) && said.contains("no share of the plan; it has 10%, 30%"), "{said}");
+    assert_eq!((told(&desk, &["set-weight", "30%", "carts", "--yes"]).0, weight()), (Some(0), 3_000));
+    assert_eq!((told(&desk, &["set-weight", "0%", "carts"]).0, weight()), (Some(0), 0), "taking away is not asked about");
+    assert_eq!((told(&desk, &["resume", "carts", "--yes"]).0, weight()), (Some(0), 1_000));
+
+    assert_eq!((told(&desk, &["abort", "carts"]).0, weight()), (Some(0), 0));
+    let (code, said) = told(&desk, &["retry", "carts", "--yes"]);
+    assert!(code == Some(0) && said.contains("the rollout of 0.8.2 begins"), "{said}");
+    eventually("the rollout", || (phase(&desk) == "progressing").then_some(()));
+}
+
 #[test]
 fn silent_and_dripping_connections_give_way_to_an_abort() {
     let desk = Desk::start();

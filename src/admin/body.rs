@@ -10,6 +10,7 @@ use http_body_util::LengthLimitError;
 use crate::admin::problem::{FieldError, Problem};
 use crate::domain::endpoint::{Endpoint, InvalidEndpoint};
 use crate::domain::version::{Name, Version};
+use crate::domain::weight::{InvalidWeight, Weight};
 use crate::formats::json::{self, Member, Node, Value};
 
 /// The largest body, in bytes.
@@ -131,14 +132,28 @@ pub fn start(body: Option<&Node>) -> Result<Start, Problem> {
 /// Returns 422 with every problem.
 pub fn ask(body: Option<&Node>) -> Result<Ask, Problem> {
     let mut reader = Reader::default();
-    let mut ask = Ask { actor: ANYBODY.to_owned(), reason: "no reason given".to_owned() };
-    if let Some(root) = body.and_then(|body| reader.object(body, "", &["actor", "reason"])) {
-        ask.actor = reader.actor(&root);
-        if let Some(reason) = root.optional("reason").and_then(|field| reader.text(&field, LONGEST_REASON)) {
-            ask.reason = reason;
-        }
-    }
+    let root = body.and_then(|body| reader.object(body, "", &["actor", "reason"]));
+    let ask = reader.ask(root.as_ref());
     if reader.errors.is_empty() { Ok(ask) } else { Err(reader.into_problem()) }
+}
+
+/// Reads a share for the canary, who asks for it, and why.
+///
+/// # Errors
+///
+/// Returns 422 with every problem.
+pub fn share(body: Option<&Node>) -> Result<(Weight, Ask), Problem> {
+    let mut reader = Reader::default();
+    let root = body.and_then(|body| reader.object(body, "", &["weight", "actor", "reason"]));
+    if body.is_none() {
+        reader.error("", "the body is empty; write {\"weight\": \"10%\"}");
+    }
+    let weight = root.as_ref().and_then(|root| root.required("weight", &mut reader)).and_then(|field| reader.weight(&field));
+    let ask = reader.ask(root.as_ref());
+    match weight {
+        Some(weight) if reader.errors.is_empty() => Ok((weight, ask)),
+        _ => Err(reader.into_problem()),
+    }
 }
 
 /// A value and where it stands.
@@ -218,6 +233,23 @@ impl Reader {
             self.error(&field.pointer, format!("{actor:?} is the program itself; write who asks"));
         }
         actor
+    }
+
+    fn ask(&mut self, root: Option<&Object<'_>>) -> Ask {
+        let mut ask = Ask { actor: ANYBODY.to_owned(), reason: "no reason given".to_owned() };
+        if let Some(root) = root {
+            ask.actor = self.actor(root);
+            if let Some(reason) = root.optional("reason").and_then(|field| self.text(&field, LONGEST_REASON)) {
+                ask.reason = reason;
+            }
+        }
+        ask
+    }
+
+    fn weight(&mut self, field: &Field<'_>) -> Option<Weight> {
+        let weight = field.node.text().ok_or_else(|| format!("this is {}, not a text such as \"10%\"", field.node.kind()));
+        let weight = weight.and_then(|text| text.parse().map_err(|error: InvalidWeight| error.to_string()));
+        weight.map_err(|detail| self.error(&field.pointer, detail)).ok()
     }
 
     fn flag(&mut self, field: &Field<'_>) -> bool {

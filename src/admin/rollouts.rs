@@ -74,6 +74,30 @@ pub async fn promote(State(state): State<AdminState>, named: Named, request: Req
     Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
 }
 
+/// Holds a rollout where it is.
+pub async fn pause(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Pause { service: service.clone(), actor, reason }).await?;
+    Ok(told(&service, accepted))
+}
+
+/// Gives the canary another share of the plan and holds it there.
+pub async fn set_weight(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let (weight, Ask { actor, reason }) = body::share(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::SetWeight { service: service.clone(), weight, actor, reason }).await?;
+    Ok(told(&service, accepted))
+}
+
+/// Begins a rollout of the last canary again.
+pub async fn retry(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, .. } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Retry { service: service.clone(), actor }).await?;
+    Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
+}
+
 /// Lets a paused rollout go on, with fresh evidence.
 pub async fn resume(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
     let service = name(named)?;

@@ -106,10 +106,7 @@ fn rollout(phase: Phase) -> RolloutStatus {
 fn obey(requests: &Receiver<Asked>, seen: &Mutex<Vec<Command>>) {
     for Asked { order, answer } in requests {
         let Order::Command(command) = order else { panic!("operators reconfigure nothing") };
-        let (Command::Start { service, .. }
-        | Command::Abort { service, .. }
-        | Command::Promote { service, .. }
-        | Command::Resume { service, .. }) = &command;
+        let service = command.service();
         let reply = match service.as_str() {
             "carts" => Ok(Accepted::Done("it is done".to_owned())),
             "idle" => Ok(Accepted::Nothing("there was nothing to do".to_owned())),
