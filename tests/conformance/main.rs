@@ -40,6 +40,7 @@ mod split;
 mod sticky;
 mod streams;
 mod targets;
+mod trailers;
 mod tunnels;
 mod upstream_http2;
 mod upstream_tls;
