@@ -29,8 +29,8 @@ impl Engine {
                 self.add_resource(&project, stage.as_ref(), service.as_ref(), &uri, &content)
             }
             Ask::Deliver { project, service, stage, image, tag, context, retry, actor, .. } => {
-                let artifact = self.artifact(&project, &image, tag.as_deref())?;
-                self.deliver(&project, &service, (stage, artifact), context, retry, actor)
+                let artifact = self.artifact(&project, &image, tag.as_deref());
+                artifact.and_then(|artifact| self.deliver(&project, &service, (stage, artifact), context, retry, actor))
             }
             Ask::Event(envelope) => return self.take_in(&envelope).unwrap_or_else(|problem| Told::Now(Err(problem))),
             Ask::Decide { at, context, approve, actor, reason } => self.decide(&at, context.as_deref(), approve, (actor, reason)),

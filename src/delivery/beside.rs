@@ -18,6 +18,8 @@ use crate::formats::evaluation_window::Window;
 
 /// The test strategy of an evaluation that is asked for, as keptn calls it.
 const MANUAL: &str = "manual";
+/// How many evaluations that deliver nothing may be under way at once; each asks its sources on a thread of its own.
+const AT_ONCE: usize = 16;
 
 impl Engine {
     /// Answers a question, or has it answered.
@@ -99,6 +101,9 @@ impl Engine {
         }
         let artifact = lane.live.as_ref().map(|live| live.deployment.artifact.clone());
         let context = context.unwrap_or_else(intake::new_id);
+        if self.yard.evaluating.borrow().len() >= AT_ONCE {
+            return Err(Problem::Conflict(format!("{AT_ONCE} evaluations are under way; send it again when one of them has ended")));
+        }
         if !self.yard.evaluating.borrow_mut().insert(context.clone()) {
             return Err(Problem::Conflict(format!("an evaluation under the context {context} is under way")));
         }

@@ -12,7 +12,6 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::delivery::gate_file::Files;
 use crate::delivery::kept::{self, Kept};

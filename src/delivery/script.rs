@@ -82,7 +82,8 @@ mod tests {
             _ => std::fs::write(home.join(script), "<jmeterTestPlan/>").unwrap(),
         }
         let spot = Spot { project: "sockshop".parse().unwrap(), service: "carts".parse().unwrap(), stage: "dev".parse().unwrap() };
-        let (workload, found) = find(&Projects::new(folder.path().to_owned()), &spot, "performance")?;
+        let projects = Projects::new(folder.path().to_owned(), &folder.path().join("state")).unwrap();
+        let (workload, found) = find(&projects, &spot, "performance")?;
         match found {
             None => absent(&workload, mode),
             // Its output could not be parsed: nobody knows of a single request.

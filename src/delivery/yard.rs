@@ -60,11 +60,7 @@ pub(super) struct Yard {
 }
 
 impl Yard {
-    pub(super) fn new(
-        ground: Ground,
-        (projects, monitoring, past): (Projects, Monitoring, Past),
-        deployer: Box<dyn Deployer>,
-    ) -> Self {
+    pub(super) fn new(ground: Ground, (projects, monitoring, past): (Projects, Monitoring, Past), deployer: Box<dyn Deployer>) -> Self {
         Self {
             ground,
             projects,
