@@ -247,6 +247,7 @@ fn each_era_has_its_own_types_and_spelling() {
         "sh.keptn.event.configuration.change",
         "sh.keptn.event.approval.triggered",
         "sh.keptn.event.approval.finished",
+        "sh.keptn.event.configuration.change",
     ];
     assert_eq!(kinds(Era::V0_6), middle);
     let new = [
