@@ -70,7 +70,7 @@ pub fn i2_nothing_is_published_for_the_canary_after_its_end(before: &Record, eff
         let probed = match arming {
             Arming::Probes(drawn) => after.phase == Phase::Braked && *drawn <= before.weight,
             Arming::Nothing => !share || *owner == Role::Canary,
-            Arming::WarmUp | Arming::Fresh { .. } | Arming::NextStep | Arming::Watch => share,
+            Arming::WarmUp | Arming::Fresh { .. } | Arming::NextStep | Arming::Held | Arming::Watch => share,
         };
         hold("I2", probed, || format!("{arming:?} at {weight} while {}", after.phase.as_str()))?;
     }

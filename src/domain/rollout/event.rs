@@ -91,6 +91,8 @@ pub enum Arming {
     },
     /// The tripwires so far, with fresh counts for the step.
     NextStep,
+    /// The tests so far, which go on as they are: a hold costs nothing of the bounds.
+    Held,
     /// As [`Arming::NextStep`], with the tests of the watch.
     Watch,
 }

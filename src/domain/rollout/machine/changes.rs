@@ -109,7 +109,7 @@ impl Rollout {
         self.unsaved = Some(entry.clone());
         let arming = match phase {
             Phase::Braked => Arming::Probes(from),
-            Phase::Paused if weight > Weight::ZERO && self.warming.is_some() => Arming::WarmUp,
+            Phase::Paused if weight > Weight::ZERO && weight == from => Arming::Held,
             Phase::Paused if weight > Weight::ZERO => Arming::NextStep,
             _ => Arming::Nothing,
         };

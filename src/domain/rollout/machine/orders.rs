@@ -12,6 +12,7 @@ impl Rollout {
     pub fn cannot_pause(&self) -> Option<String> {
         let name = &self.record.canary.name;
         match self.record.phase {
+            Phase::Progressing if self.warming.is_some() => Some(format!("{name} is warming up; abort it, or wait until that is over")),
             Phase::Progressing | Phase::Watching => None,
             Phase::Paused => Some(format!("{name} is held already")),
             Phase::Braked => {
@@ -29,6 +30,7 @@ impl Rollout {
     pub fn cannot_set(&self, weight: Weight) -> Option<String> {
         let (name, share) = (&self.record.canary.name, self.record.weight);
         match self.record.phase {
+            Phase::Progressing if self.warming.is_some() => return self.cannot_pause(),
             Phase::Progressing | Phase::Watching | Phase::Paused => {}
             Phase::Braked | Phase::Promoted | Phase::RolledBack | Phase::Aborted => return self.cannot_pause(),
         }
@@ -45,9 +47,6 @@ impl Rollout {
         if share == Weight::ZERO && self.step_of(weight) != Some(0) {
             let first = self.plan.step(0).map_or(Weight::ZERO, |step| step.weight);
             return Some(format!("{name} has nothing, and begins again with its first share, {first}"));
-        }
-        if self.warming.is_some() {
-            return Some(format!("{name} is warming up; it can be given more when that is over"));
         }
         self.held_by().map(|why| format!("{why}, so {name} cannot be given more"))
     }

@@ -81,7 +81,7 @@ fn final_policy() -> Policy {
 fn a_rollout_is_held_where_it_is_and_goes_on_from_there() {
     let mut desk = Desk::begun(final_policy());
     desk.pause(1);
-    assert_eq!((desk.stands(), desk.published.1), ((Phase::Paused, 0, share("10%")), Arming::NextStep));
+    assert_eq!((desk.stands(), desk.published.1), ((Phase::Paused, 0, share("10%")), Arming::Held));
     assert_eq!(desk.rollout.record().reason, "held by ann: lunch");
     assert!(desk.rollout.cannot_pause().unwrap().contains("held already"));
     desk.resume(2);
@@ -145,10 +145,12 @@ fn a_braked_canary_is_neither_held_nor_given_anything() {
 }
 
 #[test]
-fn a_warm_up_goes_on_while_it_is_held() {
+fn a_warm_up_is_not_held() {
     let mut desk = Desk::begun(Policy { warm_up: Duration::from_secs(30), ..final_policy() });
-    assert_eq!(desk.published.1, Arming::WarmUp);
-    assert!(desk.rollout.cannot_set(share("30%")).unwrap().contains("warming up"));
+    for why in [desk.rollout.cannot_pause(), desk.rollout.cannot_set(share("30%")), desk.rollout.cannot_set(Weight::ZERO)] {
+        assert!(why.unwrap().contains("warming up"));
+    }
     desk.pause(1);
-    assert_eq!((desk.stands().0, desk.published.1), (Phase::Paused, Arming::WarmUp));
+    desk.set(1, "0%");
+    assert_eq!((desk.stands(), desk.published.1), ((Phase::Progressing, 0, share("10%")), Arming::WarmUp));
 }
