@@ -67,6 +67,25 @@ fn an_operator_starts_promotes_and_aborts_a_rollout() {
 }
 
 #[test]
+fn a_canary_may_listen_at_a_name_or_a_socket_as_in_a_configuration() {
+    let desk = Desk::start();
+    let body = |endpoint: &str| CANARY.replace("127.0.0.1:9", endpoint);
+    let refused = desk.post("/v1/rollouts", &body("nowhere.invalid:80\", \"127.0.0.1:9"));
+    let error = refused.json()["errors"][0].clone();
+    assert_eq!((refused.status, &error["pointer"]), (422, &json!("/canary/endpoints/0")), "{}", refused.body);
+    assert!(error["detail"].as_str().unwrap().contains("\"nowhere.invalid\" cannot be resolved"), "{error}");
+    assert_eq!(desk.get("/v1/rollouts/carts").json()["rollout"], Value::Null, "nothing has begun");
+
+    start(&desk, &body("LOCALHOST:9\", \"unix:/run/v2.sock"));
+    assert_eq!(desk.get("/v1/rollouts/carts").json()["rollout"]["canary"]["endpoints"], json!(["localhost:9", "unix:/run/v2.sock"]));
+    let table = desk.routes.current();
+    let canary = &table.routes[0].epoch.canary.as_ref().expect("a canary").version;
+    let places: Vec<String> =
+        desk.routes.endpoints().of(canary).list().load().places.iter().map(|place| place.target().to_string()).collect();
+    assert!(matches!(&*places[0], "127.0.0.1:9" | "[::1]:9") && places[1] == "unix:/run/v2.sock", "{places:?}");
+}
+
+#[test]
 fn a_version_that_was_rolled_back_is_tried_again_only_when_asked_for() {
     let desk = Desk::start();
     start(&desk, CANARY);
@@ -82,6 +101,44 @@ fn a_version_that_was_rolled_back_is_tried_again_only_when_asked_for() {
     assert!(refused.status == 409 && refused.json()["detail"].as_str().unwrap().contains("\"retry\": true"), "{}", refused.body);
     start(&desk, &CANARY.replace("\"actor\"", "\"retry\": true, \"actor\""));
     assert_eq!(desk.get("/v1/rollouts/carts").json()["rejected"], json!([]));
+}
+
+/// Runs a command of the program against the desk, without a terminal.
+fn told(desk: &Desk, arguments: &[&str]) -> (Option<i32>, String) {
+    let admin = format!("http://{}", desk.address());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let ended = command.args(arguments).args(["--admin", &admin]).env("USER", "eve").stdin(Stdio::null()).output().unwrap();
+    (ended.status.code(), String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap())
+}
+
+#[test]
+fn a_rollout_is_held_moved_and_tried_again_from_the_command_line() {
+    let desk = Desk::start();
+    let (code, said) = told(&desk, &["pause", "carts"]);
+    assert!(code == Some(2) && said.contains("nothing to hold"), "{said}");
+    let (code, said) = told(&desk, &["retry", "carts", "--yes"]);
+    assert!(code == Some(2) && said.contains("no rollout that could be tried again"), "{said}");
+    start(&desk, CANARY);
+    let weight = || desk.routes.current().routes[0].epoch.weight().basis_points();
+
+    let (code, said) = told(&desk, &["pause", "carts", "--reason", "lunch"]);
+    assert!(code == Some(0) && said.contains("its gates stay armed"), "{said}");
+    let rollout = desk.get("/v1/rollouts/carts").json()["rollout"].clone();
+    assert_eq!((&rollout["phase"], &rollout["reason"], weight()), (&json!("paused"), &json!("held by eve: lunch"), 1_000));
+    assert!(told(&desk, &["pause", "carts"]).1.contains("held already"));
+
+    let (code, said) = told(&desk, &["set-weight", "30%", "carts"]);
+    assert!(code == Some(2) && said.contains("--yes") && weight() == 1_000, "{said}");
+    let (code, said) = told(&desk, &["set-weight", "20%", "carts", "--yes"]);
+    assert!(code == Some(2) && said.contains("no share of the plan; it has 10%, 30%"), "{said}");
+    assert_eq!((told(&desk, &["set-weight", "30%", "carts", "--yes"]).0, weight()), (Some(0), 3_000));
+    assert_eq!((told(&desk, &["set-weight", "0%", "carts"]).0, weight()), (Some(0), 0), "taking away is not asked about");
+    assert_eq!((told(&desk, &["resume", "carts", "--yes"]).0, weight()), (Some(0), 1_000));
+
+    assert_eq!((told(&desk, &["abort", "carts"]).0, weight()), (Some(0), 0));
+    let (code, said) = told(&desk, &["retry", "carts", "--yes"]);
+    assert!(code == Some(0) && said.contains("the rollout of 0.8.2 begins"), "{said}");
+    eventually("the rollout", || (phase(&desk) == "progressing").then_some(()));
 }
 
 #[test]

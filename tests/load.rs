@@ -43,7 +43,8 @@ fn carts() -> SocketAddr {
 
 /// Serves carts over HTTP/2: with TLS where there is a certificate, else with prior knowledge in clear.
 fn carts_over_http2(certificate: Option<CertificateFiles>) -> SocketAddr {
-    let tls = certificate.map(|pair| TlsAcceptor::from(Arc::new(server(&TlsFiles { certificates: vec![pair], client_ca: None }).unwrap())));
+    let tls =
+        certificate.map(|pair| TlsAcceptor::from(Arc::new(server(&TlsFiles { certificates: vec![pair], ..TlsFiles::default() }).unwrap())));
     in_the_background(move |listener| async move {
         let router = carts::router(Settings::new("0.8.1".parse().unwrap()));
         loop {

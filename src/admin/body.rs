@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 
 use crate::admin::problem::{FieldError, Problem};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{Endpoint, InvalidEndpoint};
 use crate::domain::version::{Name, Version};
+use crate::domain::weight::{InvalidWeight, Weight};
 use crate::formats::json::{self, Member, Node, Value};
 
 /// The largest body, in bytes.
@@ -131,14 +132,28 @@ pub fn start(body: Option<&Node>) -> Result<Start, Problem> {
 /// Returns 422 with every problem.
 pub fn ask(body: Option<&Node>) -> Result<Ask, Problem> {
     let mut reader = Reader::default();
-    let mut ask = Ask { actor: ANYBODY.to_owned(), reason: "no reason given".to_owned() };
-    if let Some(root) = body.and_then(|body| reader.object(body, "", &["actor", "reason"])) {
-        ask.actor = reader.actor(&root);
-        if let Some(reason) = root.optional("reason").and_then(|field| reader.text(&field, LONGEST_REASON)) {
-            ask.reason = reason;
-        }
-    }
+    let root = body.and_then(|body| reader.object(body, "", &["actor", "reason"]));
+    let ask = reader.ask(root.as_ref());
     if reader.errors.is_empty() { Ok(ask) } else { Err(reader.into_problem()) }
+}
+
+/// Reads a share for the canary, who asks for it, and why.
+///
+/// # Errors
+///
+/// Returns 422 with every problem.
+pub fn share(body: Option<&Node>) -> Result<(Weight, Ask), Problem> {
+    let mut reader = Reader::default();
+    let root = body.and_then(|body| reader.object(body, "", &["weight", "actor", "reason"]));
+    if body.is_none() {
+        reader.error("", "the body is empty; write {\"weight\": \"10%\"}");
+    }
+    let weight = root.as_ref().and_then(|root| root.required("weight", &mut reader)).and_then(|field| reader.weight(&field));
+    let ask = reader.ask(root.as_ref());
+    match weight {
+        Some(weight) if reader.errors.is_empty() => Ok((weight, ask)),
+        _ => Err(reader.into_problem()),
+    }
 }
 
 /// A value and where it stands.
@@ -220,6 +235,23 @@ impl Reader {
         actor
     }
 
+    fn ask(&mut self, root: Option<&Object<'_>>) -> Ask {
+        let mut ask = Ask { actor: ANYBODY.to_owned(), reason: "no reason given".to_owned() };
+        if let Some(root) = root {
+            ask.actor = self.actor(root);
+            if let Some(reason) = root.optional("reason").and_then(|field| self.text(&field, LONGEST_REASON)) {
+                ask.reason = reason;
+            }
+        }
+        ask
+    }
+
+    fn weight(&mut self, field: &Field<'_>) -> Option<Weight> {
+        let weight = field.node.text().ok_or_else(|| format!("this is {}, not a text such as \"10%\"", field.node.kind()));
+        let weight = weight.and_then(|text| text.parse().map_err(|error: InvalidWeight| error.to_string()));
+        weight.map_err(|detail| self.error(&field.pointer, detail)).ok()
+    }
+
     fn flag(&mut self, field: &Field<'_>) -> bool {
         match field.node.value {
             Value::Bool(flag) => flag,
@@ -247,20 +279,23 @@ impl Reader {
 
     fn endpoints(&mut self, field: &Field<'_>) -> Option<Vec<Endpoint>> {
         let Some(items) = field.node.items() else {
-            self.error(&field.pointer, format!("this is {}, not a list of addresses", field.node.kind()));
+            self.error(&field.pointer, format!("this is {}, not a list of endpoints", field.node.kind()));
             return None;
         };
         if items.is_empty() || items.len() > ENDPOINTS {
-            self.error(&field.pointer, format!("write 1 to {ENDPOINTS} addresses"));
+            self.error(&field.pointer, format!("write 1 to {ENDPOINTS} endpoints"));
             return None;
         }
         let mut endpoints = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let address = item.text().and_then(|text| text.parse::<Endpoint>().ok()).filter(|endpoint| endpoint.address().is_some());
-            match address {
-                Some(address) if !endpoints.contains(&address) => endpoints.push(address),
-                Some(_) => self.error(&format!("{}/{index}", field.pointer), "this address is written twice"),
-                None => self.error(&format!("{}/{index}", field.pointer), "write an address with a port, such as \"127.0.0.1:8080\""),
+            let endpoint = match item.text() {
+                Some(text) => text.parse::<Endpoint>().map_err(|InvalidEndpoint(hint)| hint),
+                None => Err(format!("this is {}; write an address with a port, such as \"127.0.0.1:8080\"", item.kind())),
+            };
+            match endpoint {
+                Ok(endpoint) if !endpoints.contains(&endpoint) => endpoints.push(endpoint),
+                Ok(_) => self.error(&format!("{}/{index}", field.pointer), "this endpoint is written twice"),
+                Err(hint) => self.error(&format!("{}/{index}", field.pointer), hint),
             }
         }
         (endpoints.len() == items.len()).then_some(endpoints)

@@ -10,12 +10,16 @@ use serde_json::Value;
 use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE};
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
-use crate::delivery::{Ask, Envelope, Problem as Refused, Spotted};
-use crate::domain::delivery::{Artifact, StageName};
+use crate::delivery::{Ask, Envelope, Monitor, Problem as Refused, Spotted};
+use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
+use crate::formats::evaluation_window::{self, Flags};
 
 /// The largest file of a project and the largest event, in bytes.
 const LARGEST: usize = 1 << 20;
+
+/// The longest context, in characters.
+const LONGEST_CONTEXT: usize = 128;
 
 /// A project as it is asked for.
 #[derive(Deserialize)]
@@ -50,6 +54,8 @@ struct Sent {
     stage: Option<StageName>,
     #[serde(default)]
     retry: bool,
+    #[serde(default)]
+    unchecked: bool,
     actor: Option<String>,
 }
 
@@ -59,6 +65,24 @@ struct Why {
     context: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
+}
+
+/// An evaluation as it is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    timeframe: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+    context: Option<String>,
+}
+
+/// A source as it is configured.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    service: Option<Name>,
+    monitor: Monitor,
 }
 
 /// For whom a file is.
@@ -107,18 +131,36 @@ pub async fn deliver(
     Path((project, service)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Sent { image, tag, stage, retry, actor } = read(request).await?;
-    let artifact =
-        Artifact::new(&image, tag.as_deref()).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let Sent { image, tag, stage, retry, unchecked, actor } = read(request).await?;
     let (project, service, actor) = (name(&project)?, name(&service)?, actor_of(actor)?);
-    ask(&state, Ask::Deliver { project, service, stage, artifact, context: None, retry, actor }, StatusCode::ACCEPTED).await
+    ask(&state, Ask::Deliver { project, service, stage, image, tag, context: None, retry, unchecked, actor }, StatusCode::ACCEPTED).await
 }
 
 /// Takes in an event of another system.
 pub async fn event(State(state): State<AdminState>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let body = whole(request).await?;
-    ask(&state, Ask::Event(Envelope { headers, body, local: state.mutations }), StatusCode::ACCEPTED).await
+    ask(&state, Ask::Event(Envelope { headers, body, local: state.mutations, unchecked: false }), StatusCode::ACCEPTED).await
+}
+
+/// Begins an evaluation that delivers nothing.
+pub async fn evaluate(
+    State(state): State<AdminState>,
+    Path((project, service, stage)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Wish { timeframe, start, end, context } = read(request).await?;
+    let flags = Flags { timeframe: timeframe.as_deref(), start: start.as_deref(), end: end.as_deref() };
+    let window = evaluation_window::read(flags, jiff::Timestamp::now());
+    let window = window.map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let context = context.map(|context| short(context, LONGEST_CONTEXT, "context")).transpose()?;
+    ask(&state, Ask::Evaluate { at: spotted(&project, &service, &stage)?, window, context }, StatusCode::ACCEPTED).await
+}
+
+/// Names a source of the values behind a project's gates.
+pub async fn monitor(State(state): State<AdminState>, Path(project): Path<String>, request: Request) -> Result<Response, Problem> {
+    let Source { service, monitor } = read(request).await?;
+    ask(&state, Ask::Monitor { project: name(&project)?, service, monitor }, StatusCode::OK).await
 }
 
 /// Shows everything that was decided under a context.
@@ -172,7 +214,7 @@ async fn ask(state: &AdminState, ask: Ask, status: StatusCode) -> Result<Respons
                 Refused::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 Refused::Denied(_) => StatusCode::UNAUTHORIZED,
                 Refused::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                Refused::Gone => StatusCode::SERVICE_UNAVAILABLE,
+                Refused::Busy | Refused::Gone => StatusCode::SERVICE_UNAVAILABLE,
             };
             Err(Problem::new(status, refused.to_string()))
         }

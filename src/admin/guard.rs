@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -19,12 +19,14 @@ use crate::admin::state::AdminState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrived(pub IpAddr);
 
-/// What every answer says: do not guess its type, do not keep it, do not show it within a page.
-const HEADERS: [(HeaderName, &str); 4] = [
+/// What every answer says that does not say otherwise: do not guess its type, do not keep it, do not show it within a page, or with one of another origin.
+const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
 /// Where events of other systems come in.
@@ -38,7 +40,7 @@ pub async fn guard(State(state): State<AdminState>, request: Request, next: Next
         Err(problem) => problem.into_response(),
     };
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
@@ -51,7 +53,7 @@ pub async fn guard(State(state): State<AdminState>, request: Request, next: Next
 pub fn check(head: &Parts, mutations: bool) -> Result<(), Problem> {
     let arrived = head.extensions.get::<Arrived>().map(|arrived| arrived.0);
     // Events of other machines come by whatever name those know; each proves itself where it is read.
-    if head.uri.path() == EVENTS && !mutations {
+    if head.method == Method::POST && head.uri.path() == EVENTS && !mutations {
         return Ok(());
     }
     let host = host_of(&head.headers)?;

@@ -18,7 +18,7 @@ pub async fn live(State(state): State<AdminState>, RawQuery(query): RawQuery) ->
 
 /// Answers 200 while the process may get traffic, else 503.
 pub async fn ready(State(state): State<AdminState>, RawQuery(query): RawQuery) -> Response {
-    answer(&state.readiness(), is_verbose(query.as_deref()))
+    answer(&state.readiness(state.clock.now()), is_verbose(query.as_deref()))
 }
 
 /// Tells the name and version of the program.

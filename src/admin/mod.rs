@@ -7,10 +7,12 @@
 //!
 //! | path | what it answers |
 //! |---|---|
+//! | `GET /` | the dashboard, for a browser; it asks for nothing but the paths below |
 //! | `GET /livez`, `/healthz`, `/readyz` | whether the process lives, and whether it may get traffic |
 //! | `GET /version`, `/metrics` | the program's version; the metrics for Prometheus |
 //! | `GET /v1/rollouts` | `rollouts`: every service as below |
 //! | `GET /v1/rollouts/{name}` | one service: `name`, `owner`, `rollout` (null before the first), `rejected` |
+//! | `GET /v1/rollouts/{name}/history` | how both versions answered lately: `window_seconds`, `points`, `spectra` |
 //! | `GET /v1/rollouts/{name}/journal?last=N` | what was decided and why: `entries`, the newest N (1 to 1 000, usually 100; at most 2 MiB), the newest last, each with its `sequence` and its `entry` or why it is `unreadable`; `complete`: whether these are all that are kept |
 //! | `GET /v1/rollouts/{name}/verdict` | one word of the gates: `verdict`, `pass`, with `service`, `canary`, `phase`, `reason` |
 //! | `GET /v1/notices` | `notices`: what people were told, each with `at`, `service`, `sentence`, `alarm` |
@@ -22,6 +24,7 @@
 //! | `PUT /v1/projects/{project}/resources?uri=PATH[&stage=…][&service=…]` | puts a file where they look for it |
 //! | `POST /v1/projects/{project}/services/{service}/artifacts` | delivers: `image`, `tag`, `stage`, `retry`, `actor` |
 //! | `POST /v1/projects/{project}/services/{service}/stages/{stage}/approve`, `/deny`, `/abort` | an operator's commands: `actor`, `reason` |
+//! | `GET /v1/events` | what happens, as server-sent events: `transition`, `snapshot`, `notices`, `projects` |
 //! | `POST /v1/events` | takes in a CloudEvent |
 //! | `GET /v1/contexts/{id}` | `entries`: everything that was decided under a `shkeptncontext` |
 //!
@@ -46,17 +49,29 @@
 //!   `value`, `limit`, `lower` and `upper` (bounds that hold at all times together), the pass evidence `log_e` with `log_threshold` and its
 //!   `basis`, the brake evidence `brake_log_e` with `brake_log_threshold`, the confirming evidence `confirm_log_e` with
 //!   `confirm_log_threshold`, `needs`, and `awaits_stable` (requests of stable that may have to be seen before `needs` is known).
+//! - A point of the history: `at_ms` (the wall clock), `weight`, and of `stable` and `canary` over the last ten seconds `requests`,
+//!   `errors` (5xx and what was not answered in full), `in_flight`, and `p50_us`, `p95_us`, `p99_us`, each as lower bound, value and
+//!   upper bound. `spectra`: of each version since the rollout began `requests` and `points`, each a percentile and its latency in µs.
+//! - A `snapshot`, once a second: `at`, `at_ms`, `changes` (whether commands are taken here), `draining`, `judged_ms` (how long ago the
+//!   controller judged), the `rollouts` as below without the `basis` of their evidence, and by service the newest point as `figures`
+//!   and the `spectra`. `notices` and `projects` are told at first and when they change. A `transition` is an entry of the journal with
+//!   its `sequence`, which is its id: who comes again with it as `Last-Event-ID`, or as `?after=`, is told what was missed.
 //! - An entry of the journal: `service`, `rollout`, `at` (RFC 3339), `stable`, `canary`, `actor`, `phase`, `owner`, `from`, `to`,
 //!   `generation`, `reason`, `evidence`, and with a raise, a watch or a promotion the evidence of all `gates`.
 //! - Evidence: `gate`, `origin`, `verdict`, `rule`, `requests`, `breaches`, `unanswered`, `stable_requests`, `stable_breaches`, `log_e`,
 //!   `log_threshold`, `alpha`, `estimate` (`value`, `lower`, `upper`) in its `unit`, `tipped_by` (each with `seq`, `started_ns`,
 //!   `latency_ns`, `errors`), `generation`, `basis` (what `log_e` is computed from), `sentence`.
 
+pub mod beat;
 pub mod body;
 pub mod delivery;
+pub mod events;
 pub mod guard;
 pub mod health;
 pub mod journal;
+pub mod live;
+mod names;
+pub mod page;
 pub mod problem;
 pub mod rollouts;
 pub mod router;

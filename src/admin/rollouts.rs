@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::admin::body::{self, Ask};
+use crate::admin::names;
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
 use crate::control::command::{Accepted, Command, CommandError};
@@ -49,6 +50,9 @@ pub async fn notices(State(state): State<AdminState>) -> Response {
 /// Starts a rollout.
 pub async fn start(State(state): State<AdminState>, request: Request) -> Result<Response, Problem> {
     let body::Start { service, canary, retry, actor } = body::start(body::read(request).await?.as_ref())?;
+    let names = names::resolve(&canary.endpoints).await?;
+    // Names that nobody uses after all do no harm.
+    state.routes.endpoints().learn(names);
     let accepted = run(&state, Command::Start { service: service.clone(), canary: Box::new(canary), retry, actor }).await?;
     let place = [(header::LOCATION, format!("/v1/rollouts/{service}"))];
     Ok((StatusCode::ACCEPTED, place, told(&service, accepted)).into_response())
@@ -67,6 +71,30 @@ pub async fn promote(State(state): State<AdminState>, named: Named, request: Req
     let service = name(named)?;
     let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
     let accepted = run(&state, Command::Promote { service: service.clone(), actor, reason }).await?;
+    Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
+}
+
+/// Holds a rollout where it is.
+pub async fn pause(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Pause { service: service.clone(), actor, reason }).await?;
+    Ok(told(&service, accepted))
+}
+
+/// Gives the canary another share of the plan and holds it there.
+pub async fn set_weight(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let (weight, Ask { actor, reason }) = body::share(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::SetWeight { service: service.clone(), weight, actor, reason }).await?;
+    Ok(told(&service, accepted))
+}
+
+/// Begins a rollout of the last canary again.
+pub async fn retry(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, .. } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Retry { service: service.clone(), actor }).await?;
     Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
 }
 

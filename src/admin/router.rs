@@ -6,9 +6,11 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 
 use crate::admin::delivery;
+use crate::admin::events;
 use crate::admin::guard;
 use crate::admin::health;
 use crate::admin::journal;
+use crate::admin::page;
 use crate::admin::problem::Problem;
 use crate::admin::rollouts;
 use crate::admin::state::AdminState;
@@ -16,6 +18,8 @@ use crate::admin::state::AdminState;
 /// Makes the whole admin service. Every request passes the guard first, also one that no path fits.
 pub fn router(state: AdminState) -> Router {
     Router::new()
+        .route("/", get(page::index))
+        .route("/assets/{build}/{file}", get(page::asset))
         .route("/livez", get(health::live))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -24,11 +28,15 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/notices", get(rollouts::notices))
         .route("/v1/rollouts", get(rollouts::list).post(rollouts::start))
         .route("/v1/rollouts/{name}", get(rollouts::show))
+        .route("/v1/rollouts/{name}/history", get(events::history))
         .route("/v1/rollouts/{name}/journal", get(journal::show))
         .route("/v1/rollouts/{name}/verdict", get(rollouts::verdict))
         .route("/v1/rollouts/{name}/abort", post(rollouts::abort))
         .route("/v1/rollouts/{name}/promote", post(rollouts::promote))
         .route("/v1/rollouts/{name}/resume", post(rollouts::resume))
+        .route("/v1/rollouts/{name}/pause", post(rollouts::pause))
+        .route("/v1/rollouts/{name}/weight", put(rollouts::set_weight))
+        .route("/v1/rollouts/{name}/retry", post(rollouts::retry))
         .route("/v1/projects", get(delivery::projects).post(delivery::create))
         .route("/v1/projects/{project}/services", post(delivery::onboard))
         .route("/v1/projects/{project}/resources", put(delivery::add_resource))
@@ -36,7 +44,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/projects/{project}/services/{service}/stages/{stage}/approve", post(delivery::approve))
         .route("/v1/projects/{project}/services/{service}/stages/{stage}/deny", post(delivery::deny))
         .route("/v1/projects/{project}/services/{service}/stages/{stage}/abort", post(delivery::abort))
-        .route("/v1/events", post(delivery::event))
+        .route("/v1/projects/{project}/services/{service}/stages/{stage}/evaluations", post(delivery::evaluate))
+        .route("/v1/projects/{project}/monitoring", post(delivery::monitor))
+        .route("/v1/events", get(events::follow).post(delivery::event))
         .route("/v1/contexts/{id}", get(delivery::context))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -30,6 +30,8 @@ pub struct Seat {
     /// Since when it waits for its client, in nanoseconds since `begun` and at least 1; 0 while it works. Written by the
     /// connection, read when somebody else needs a place.
     waits_since: AtomicU64,
+    /// Whether it carries an answer without an end. Written by the connection once, read by it when it is old.
+    follows: AtomicBool,
     freed: Arc<Notify>,
 }
 
@@ -51,7 +53,8 @@ impl Seats {
 
     /// Makes a place for a connection that waits for its client from now on.
     pub fn prepare(&self) -> Arc<Seat> {
-        let seat = Seat { begun: self.begun, waits_since: AtomicU64::new(0), freed: Arc::clone(&self.freed) };
+        let seat =
+            Seat { begun: self.begun, waits_since: AtomicU64::new(0), follows: AtomicBool::new(false), freed: Arc::clone(&self.freed) };
         seat.waits();
         Arc::new(seat)
     }
@@ -83,6 +86,16 @@ impl Seat {
     /// Notes that a whole request is there and is being answered.
     pub fn works(&self) {
         self.waits_since.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that the answer has no end. The connection waits for its client all the same, and gives way to others.
+    pub fn follows(&self) {
+        self.follows.store(true, Ordering::Relaxed);
+    }
+
+    /// Says whether the connection carries an answer without an end.
+    pub fn is_following(&self) -> bool {
+        self.follows.load(Ordering::Relaxed)
     }
 
     fn waits_since(&self) -> Option<u64> {

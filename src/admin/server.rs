@@ -18,6 +18,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use crate::admin::beat;
+use crate::admin::events::Endless;
 use crate::admin::guard::Arrived;
 use crate::admin::router::router;
 use crate::admin::seats::{Arriving, Seat, Seats};
@@ -28,7 +30,7 @@ use crate::admin::state::AdminState;
 pub const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may lie idle.
 pub const HEADER: Duration = Duration::from_secs(10);
-/// How old a connection gets before it is closed after the request at hand.
+/// How old a connection gets before it is closed after the request at hand, unless it follows events.
 pub const LIFETIME: Duration = Duration::from_secs(30);
 /// How long the request at hand may then take; longer than the controller's patience.
 pub const LAST_REQUEST: Duration = Duration::from_secs(15);
@@ -61,6 +63,7 @@ impl Server {
         };
         let (stop, stopping) = watch::channel(false);
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            runtime.spawn(beat::run(state.clone()));
             runtime.block_on(accept(listener, router(state), stopping));
             // A command that waits for the controller must not keep the process.
             runtime.shutdown_background();
@@ -126,6 +129,7 @@ async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopping:
 async fn serve(stream: TcpStream, router: Router, seat: Arc<Seat>, mut stopping: watch::Receiver<bool>) {
     // Without it small answers are a little later, no more.
     let _ = stream.set_nodelay(true);
+    let kept = Arc::clone(&seat);
     let arrived = stream.local_addr().ok().map(|address| Arrived(address.ip()));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         if let Some(arrived) = arrived {
@@ -135,6 +139,9 @@ async fn serve(stream: TcpStream, router: Router, seat: Arc<Seat>, mut stopping:
         let answer = router.clone().oneshot(request.map(|body| Arriving::new(body, Arc::clone(&seat))));
         async move {
             let answer = answer.await.unwrap_or_else(|never| match never {});
+            if answer.extensions().get::<Endless>().is_some() {
+                seat.follows();
+            }
             // The client reads it now, and may have another request.
             seat.waits();
             Ok::<_, Infallible>(answer)
@@ -146,9 +153,17 @@ async fn serve(stream: TcpStream, router: Router, seat: Arc<Seat>, mut stopping:
     tokio::select! {
         // A connection that broke needs no answer.
         _ = connection.as_mut() => return,
-        () = tokio::time::sleep(LIFETIME) => {}
+        () = aged(&kept) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(LAST_REQUEST, connection).await;
+}
+
+/// Ends when the connection is old; one that carries an answer without an end may stay for as long as its place is not needed.
+async fn aged(seat: &Seat) {
+    tokio::time::sleep(LIFETIME).await;
+    if seat.is_following() {
+        std::future::pending::<()>().await;
+    }
 }

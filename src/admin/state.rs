@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::admin::live::Live;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
 use crate::control::status::Board;
@@ -39,6 +40,8 @@ pub struct AdminState {
     pub mutations: bool,
     /// The way to the delivery, where artifacts are delivered.
     pub delivery: Option<Desk>,
+    /// Who follows what happens, and the history of every service.
+    pub live: Live,
 }
 
 /// One thing that must hold.
@@ -61,14 +64,16 @@ impl AdminState {
         }]
     }
 
-    /// Returns what must hold for the process to get traffic.
+    /// Returns what must hold at `now` for the process to get traffic, and artifacts where it delivers.
     #[must_use]
-    pub fn readiness(&self) -> [Check; 2] {
+    pub fn readiness(&self, now: Timestamp) -> Vec<Check> {
         let published = self.routes.current().number > 0;
         let draining = *self.drain.borrow();
-        [
+        let delivery = self.delivery.iter().map(|desk| Check { name: "delivery", failure: desk.failure(now) });
+        let plane = [
             Check { name: "table", failure: (!published).then_some("no routing table is published yet") },
             Check { name: "serving", failure: draining.then_some("the process drains") },
-        ]
+        ];
+        plane.into_iter().chain(delivery).collect()
     }
 }

@@ -1,24 +1,33 @@
 //! Puts the delivery of artifacts together with the data plane it works on.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
 use crate::app::error::AppError;
 use crate::app::setup;
 use crate::config::Settings;
-use crate::control::command::Commands;
-use crate::delivery::{Desk, Engine, Ground, Parts};
+use crate::control::command::{Command, Commands};
+use crate::control::status::ServiceStatus;
+use crate::delivery::{Desk, Engine, Ground, Parts, Pulse};
+use crate::domain::address::Address;
+use crate::domain::version::Name;
 use crate::seam::keys::Keys;
 use crate::telemetry::exposition::Figures;
 
 /// How long the deployments of an earlier process may take to be up again before the process says that it serves.
 const UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often is looked whether the delivery lives.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a delivery that does not live is complained about.
+const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// The delivery while it runs.
 pub(super) struct Delivering {
@@ -27,26 +36,31 @@ pub(super) struct Delivering {
     freeze: Arc<Notify>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
+    pulse: Pulse,
+    is_up: Receiver<()>,
+    /// Ends the watch when it is dropped.
+    watched: Sender<()>,
+    watch: JoinHandle<()>,
 }
 
 impl Delivering {
-    /// Starts the delivery where the configuration has one, and waits until what was live is up again.
-    pub(super) fn start(settings: &Settings, way: (Commands, &Figures), listen: &[SocketAddr]) -> Result<Option<Self>, AppError> {
+    /// Starts the delivery where the configuration has one.
+    pub(super) fn start(settings: &Settings, way: (Commands, &Figures), listen: &[Address]) -> Result<Option<Self>, AppError> {
         let (commands, figures) = way;
         let Some(delivery) = settings.delivery.clone() else { return Ok(None) };
         let wrong = AppError::Delivery;
-        let plain = |listen: &&(&crate::config::Listen, &SocketAddr)| {
+        let plain = |listen: &&(&crate::config::Listen, SocketAddr)| {
             let (written, _) = listen;
             written.tls.is_none() && written.proxies.is_empty() && written.service.is_none()
         };
-        let listeners: Vec<_> = settings.listen.iter().zip(listen).collect();
-        let entry = listeners.iter().find(plain).map(|(_, address)| within(**address)).ok_or_else(|| {
+        let listeners: Vec<_> = settings.listen.iter().zip(listen).filter_map(|(written, at)| Some((written, at.ip()?))).collect();
+        let entry = listeners.iter().find(plain).map(|(_, address)| within(*address)).ok_or_else(|| {
             wrong("tests need a listener that speaks HTTP without TLS and PROXY headers; add one on a loopback address".to_owned())
         })?;
         let id = "delivery".parse().map_err(|_| wrong("the key has no name".to_owned()))?;
         let keys = Keys::new([(id, rand::random::<[u8; 32]>())]).map_err(|error| wrong(error.to_string()))?;
         let ground = Ground {
-            commands,
+            commands: commands.clone(),
             board: figures.board.clone(),
             make: Arc::new(setup::service),
             entry,
@@ -58,16 +72,36 @@ impl Delivering {
         let program: PathBuf = std::env::current_exe()?;
         let state = std::path::absolute(&settings.state)?;
         let parts = Parts { ground, settings: delivery, state, program, clock: figures.clock };
-        let (desk, asked) = Desk::channel();
+        let (desk, asked, pulse) = Desk::channel();
         let ((stop, stopped), (up, is_up)) = (oneshot::channel(), channel());
         let freeze = Arc::new(Notify::new());
-        let thread = Engine::start(parts, asked, (Arc::clone(&freeze), stopped), up).map_err(wrong)?;
-        match is_up.recv_timeout(UP_WITHIN) {
-            Ok(()) => {}
-            Err(RecvTimeoutError::Timeout) => tracing::warn!("not everything that was live is up again after {UP_WITHIN:?}; it goes on"),
-            Err(RecvTimeoutError::Disconnected) => return Err(wrong("its thread has ended".to_owned())),
+        let own = settings.services.iter().map(|service| service.name.clone()).collect();
+        let watched = Watched { pulse: pulse.clone(), commands, figures: figures.clone(), own };
+        let thread = Engine::start(parts, (asked, pulse.clone()), (Arc::clone(&freeze), stopped), up).map_err(wrong)?;
+        let (end, ended) = channel();
+        let watch = thread::Builder::new().name("delivery-watch".to_owned()).spawn(move || watched.watch(&ended))?;
+        Ok(Some(Self { desk, freeze, stop, thread, pulse, is_up, watched: end, watch }))
+    }
+
+    /// Waits until what was live is up again, for as long as `goes_on` says so.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the delivery has ended meanwhile.
+    pub(super) fn await_up(&self, mut goes_on: impl FnMut() -> bool) -> Result<(), AppError> {
+        let deadline = Instant::now() + UP_WITHIN;
+        while goes_on() {
+            match self.is_up.recv_timeout(Duration::from_millis(20)) {
+                Ok(()) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    tracing::warn!("not everything that was live is up again after {UP_WITHIN:?}; it goes on");
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(AppError::Delivery("its thread has ended".to_owned())),
+            }
         }
-        Ok(Some(Self { desk, freeze, stop, thread }))
+        Ok(())
     }
 
     /// Begins nothing more: from here on what fails says nothing of a version.
@@ -77,9 +111,52 @@ impl Delivering {
 
     /// Stops every deployment and ends.
     pub(super) fn end(self) {
+        self.pulse.let_go();
+        drop(self.watched);
+        // It holds a way to the controller, which ends with the last of those.
+        let _ = self.watch.join();
         drop(self.stop);
         if self.thread.join().is_err() {
             tracing::error!("the delivery ended by a panic");
+        }
+    }
+}
+
+/// Who looks whether the delivery lives, on a thread of its own.
+struct Watched {
+    pulse: Pulse,
+    commands: Commands,
+    figures: Figures,
+    /// The services of the configuration; every other one is a stage.
+    own: BTreeSet<Name>,
+}
+
+impl Watched {
+    /// Looks until the process ends. Where the delivery does not live its rollouts are given back: nobody would follow them.
+    fn watch(self, ended: &Receiver<()>) {
+        let mut complained: Option<Instant> = None;
+        while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            let Some(failure) = self.pulse.failure(self.figures.clock.now()) else {
+                complained = None;
+                continue;
+            };
+            if complained.is_none_or(|last| last.elapsed() >= COMPLAINT) {
+                complained = Some(Instant::now());
+                tracing::error!("{failure}; what is live is served on, rollouts in stages are given back");
+            }
+            self.give_back(failure);
+        }
+    }
+
+    fn give_back(&self, failure: &str) {
+        let snapshot = self.figures.board.snapshot();
+        let on_trial = |service: &&ServiceStatus| service.rollout.as_ref().is_some_and(|rollout| !rollout.phase.is_terminal());
+        for service in snapshot.services.iter().filter(|service| !self.own.contains(&service.name)).filter(on_trial) {
+            let (name, reason) = (service.name.clone(), failure.to_owned());
+            let abort = Command::Abort { service: name, actor: "delivery-watch".to_owned(), reason };
+            if let Err(error) = self.commands.run(abort) {
+                tracing::error!(service = %service.name, %error, "its rollout could not be given back");
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Why the program could not start or had to stop.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::domain::address::Address;
 use crate::store::StoreError;
 
 /// Why the program could not start or had to stop.
@@ -13,7 +13,7 @@ pub enum AppError {
     #[error("cannot listen on {address}: {source}")]
     Bind {
         /// The address.
-        address: SocketAddr,
+        address: Address,
         /// Why.
         source: io::Error,
     },
@@ -44,11 +44,18 @@ impl AppError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Bind { address, source } => Some(match source.kind() {
+            Self::Bind { address: Address::Ip(address), source } => Some(match source.kind() {
                 io::ErrorKind::AddrInUse => format!("another process listens on port {}; stop it or choose another port", address.port()),
                 io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher port".to_owned(),
                 io::ErrorKind::AddrNotAvailable => format!("this machine has no address {}; use one of its own, or 0.0.0.0", address.ip()),
                 _ => "check the address".to_owned(),
+            }),
+            Self::Bind { address: Address::Socket(_), source } => Some(match source.kind() {
+                io::ErrorKind::AddrInUse => "another process listens there; stop it or choose another path".to_owned(),
+                io::ErrorKind::AlreadyExists => "nothing but a socket is replaced; remove it or choose another path".to_owned(),
+                io::ErrorKind::PermissionDenied => "let this user write to the folder, or choose another path".to_owned(),
+                io::ErrorKind::NotFound => "make the folder first, or choose another path".to_owned(),
+                _ => "check the path".to_owned(),
             }),
             Self::AccessLog { .. } => Some("choose a writable file, 'stdout' or 'off'".to_owned()),
             Self::State(_) | Self::Certificates(_) | Self::Delivery(_) | Self::Run(_) => None,

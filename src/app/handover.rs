@@ -9,7 +9,6 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -22,15 +21,19 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::app::listeners::{Inherited, Sockets};
+use crate::app::listeners::{Heirloom, Inherited, Sockets};
 use crate::control::command::{Command as Order, Commands};
 use crate::control::controller::ServiceStore;
 use crate::control::status::Board;
+use crate::domain::address::Address;
+use crate::proxy::listening::Bound;
 
 /// Says to a process that its standard input is its predecessor.
 const SUCCESSION: &str = "PORTCULLIS_SUCCESSION";
 /// How long each side waits for a word of the other.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Stands before the address of a Unix socket whose file is the successor's to remove.
+const WITH_FILE: &str = "file ";
 /// How many sockets go with one message; the kernel takes 253.
 const MOST: usize = 128;
 
@@ -213,12 +216,13 @@ impl Line {
 
     /// Sends all listening sockets.
     fn give(&self, sockets: &Sockets) -> io::Result<()> {
-        let groups = sockets.listen.iter().map(|group| (group.asked, &*group.sockets));
-        for (asked, group) in groups.chain([(sockets.admin_asked, std::slice::from_ref(&sockets.admin))]) {
-            for some in group.chunks(MOST) {
-                self.say(&asked.to_string(), &some.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+        for group in &sockets.listen {
+            let word = format!("{}{}", if group.file.is_some() { WITH_FILE } else { "" }, group.asked);
+            for some in group.sockets.chunks(MOST) {
+                self.say(&word, &some.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
             }
         }
+        self.say(&sockets.admin_asked.to_string(), &[sockets.admin.as_fd()])?;
         self.say("all", &[])
     }
 
@@ -230,9 +234,13 @@ impl Line {
             if word == "all" {
                 return Ok(inherited);
             }
-            let asked: SocketAddr =
-                word.parse().map_err(|_| io::Error::other(format!("standard input is no process to succeed: {word:?}")))?;
-            inherited.sockets.extend(sockets.into_iter().map(|socket| (asked, TcpListener::from(socket))));
+            let (with_file, address) = word.strip_prefix(WITH_FILE).map_or((false, &*word), |address| (true, address));
+            let asked: Address =
+                address.parse().map_err(|_| io::Error::other(format!("standard input is no process to succeed: {word:?}")))?;
+            for socket in sockets {
+                let socket = Bound::of(&asked, socket);
+                inherited.sockets.push(Heirloom { asked: asked.clone(), socket, with_file });
+            }
         }
         Err(io::ErrorKind::TimedOut.into())
     }
@@ -240,27 +248,42 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
     use super::*;
     use crate::app::listeners::Group;
+    use crate::app::socket_file::SocketFile;
 
     #[test]
     fn sockets_arrive_as_they_were_sent_and_accept() {
         let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         let bind = || TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let asked = ([127, 0, 0, 1], 0).into();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sock");
+        let (asked, at_path) = (Address::Ip(([127, 0, 0, 1], 0).into()), Address::Socket(path.clone()));
+        let unix = Bound::Unix(UnixListener::bind(&path).unwrap());
         let sent = Sockets {
-            listen: vec![Group { asked, sockets: vec![bind(), bind()] }],
+            listen: vec![
+                Group { asked: asked.clone(), sockets: vec![Bound::Tcp(bind()), Bound::Tcp(bind())], file: None },
+                Group { asked: at_path.clone(), sockets: vec![unix], file: SocketFile::at(&path) },
+            ],
             admin: bind(),
             admin_asked: ([127, 0, 0, 2], 9).into(),
         };
-        let address = sent.addresses()[0];
+        let address = sent.addresses()[0].ip().unwrap();
         Line(one).give(&sent).unwrap();
         drop(sent);
         let received = Line(other).receive().unwrap();
-        let names: Vec<SocketAddr> = received.sockets.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, [asked, asked, ([127, 0, 0, 2], 9).into()]);
+        let names: Vec<(Address, bool)> = received.sockets.iter().map(|one| (one.asked.clone(), one.with_file)).collect();
+        let admin = Address::Ip(([127, 0, 0, 2], 9).into());
+        assert_eq!(names, [(asked.clone(), false), (asked, false), (at_path, true), (admin, false)]);
         let client = std::net::TcpStream::connect(address).expect("the socket is open, although its first owner has closed it");
-        assert_eq!(received.sockets[0].1.accept().unwrap().1, client.local_addr().unwrap());
+        let Bound::Tcp(socket) = &received.sockets[0].socket else { panic!("it is TCP") };
+        assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
+        let _client = UnixStream::connect(&path).expect("this one is open, too");
+        let Bound::Unix(socket) = &received.sockets[2].socket else { panic!("it is a Unix socket") };
+        assert!(socket.accept().is_ok());
     }
 
     #[test]

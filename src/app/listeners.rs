@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::app::error::AppError;
+use crate::app::socket_file::SocketFile;
 use crate::config::{self, Settings};
+use crate::domain::address::Address;
 use crate::proxy::certificates::Certificates;
-use crate::proxy::listener::Listening;
+use crate::proxy::listening::{Bound, Listening};
 use crate::proxy::worker::DoorSetup;
 
 /// All listening sockets of the process.
@@ -25,15 +28,27 @@ pub(super) struct Sockets {
 /// The sockets of one configured address, among which the kernel spreads connections.
 pub(super) struct Group {
     /// How the address was configured; its port may be 0.
-    pub(super) asked: SocketAddr,
-    /// At least one.
-    pub(super) sockets: Vec<TcpListener>,
+    pub(super) asked: Address,
+    /// At least one; one of a Unix socket.
+    pub(super) sockets: Vec<Bound>,
+    /// The file of a Unix socket, where it goes with this process or its successor; a supervisor's stays.
+    pub(super) file: Option<SocketFile>,
 }
 
-/// Sockets that others have bound, by the address that was asked of them.
+/// Sockets that others have bound.
 #[derive(Default)]
 pub(super) struct Inherited {
-    pub(super) sockets: Vec<(SocketAddr, TcpListener)>,
+    pub(super) sockets: Vec<Heirloom>,
+}
+
+/// A socket that another process has bound.
+pub(super) struct Heirloom {
+    /// The address that was asked of it.
+    pub(super) asked: Address,
+    /// The socket.
+    pub(super) socket: Bound,
+    /// Whether the file of a Unix socket goes with this process.
+    pub(super) with_file: bool,
 }
 
 impl Inherited {
@@ -41,22 +56,27 @@ impl Inherited {
     ///
     /// # Errors
     ///
-    /// Fails when one of them is no listening TCP socket.
+    /// Fails when one of them is no listening socket of TCP or of a Unix path.
     pub(super) fn of_supervisor() -> io::Result<Self> {
         let (mut fds, mut sockets) = (ListenFd::from_env(), Vec::new());
         for index in 0..fds.len() {
-            if let Some(socket) = fds.take_tcp_listener(index)? {
-                sockets.push((socket.local_addr()?, socket));
+            // What is of the other kind is left at its place.
+            let socket = match fds.take_unix_listener(index) {
+                Ok(socket) => socket.map(Bound::Unix),
+                Err(_) => fds.take_tcp_listener(index)?.map(Bound::Tcp),
+            };
+            if let Some(socket) = socket {
+                sockets.push(Heirloom { asked: socket.address()?, socket, with_file: false });
             }
         }
         Ok(Self { sockets })
     }
 
     /// Takes all sockets that stand for an address.
-    fn take(&mut self, asked: SocketAddr) -> Vec<TcpListener> {
-        let (own, others) = std::mem::take(&mut self.sockets).into_iter().partition(|(address, _)| *address == asked);
+    fn take(&mut self, asked: &Address) -> Vec<Heirloom> {
+        let (own, others) = std::mem::take(&mut self.sockets).into_iter().partition(|one| one.asked == *asked);
         self.sockets = others;
-        own.into_iter().map(|(_, socket)| socket).collect()
+        own
     }
 }
 
@@ -64,26 +84,33 @@ impl Sockets {
     /// Takes what was inherited and binds the rest. What nobody asks for is closed, with a warning.
     pub(super) fn open(settings: &Settings, mut inherited: Inherited) -> Result<Self, AppError> {
         let mut listen = Vec::new();
-        for config::Listen { address, .. } in &settings.listen {
-            let mut sockets = inherited.take(*address);
-            if sockets.is_empty() {
-                sockets = bind_for_all(*address, settings.workers)?;
-            }
-            listen.push(Group { asked: *address, sockets });
+        for config::Listen { address, mode, .. } in &settings.listen {
+            let taken = inherited.take(address);
+            let group = if taken.is_empty() { Group::bind(address, *mode, settings.workers)? } else { Group::of(address, taken) };
+            listen.push(group);
         }
-        let admin = match inherited.take(settings.admin).into_iter().next() {
+        let taken = inherited.take(&settings.admin.into()).into_iter().find_map(|one| match one.socket {
+            Bound::Tcp(socket) => Some(socket),
+            Bound::Unix(_) => None,
+        });
+        let admin = match taken {
             Some(socket) => socket,
             None => bind_plain(settings.admin)?,
         };
-        for (address, _) in inherited.sockets {
-            tracing::warn!(%address, "a socket was handed in that the configuration does not name; it is closed");
+        for Heirloom { asked, .. } in inherited.sockets {
+            tracing::warn!(address = %asked, "a socket was handed in that the configuration does not name; it is closed");
         }
         Ok(Self { listen, admin, admin_asked: settings.admin })
     }
 
     /// Returns where the data plane listens.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.listen.iter().filter_map(|group| group.sockets.first()?.local_addr().ok()).collect()
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.listen.iter().filter_map(|group| group.sockets.first()?.address().ok()).collect()
+    }
+
+    /// Removes the files of the Unix sockets: nobody is to find them once this process ends without a successor.
+    pub(super) fn remove_files(&self) {
+        self.listen.iter().filter_map(|group| group.file.as_ref()).for_each(SocketFile::remove);
     }
 
     /// Shares the sockets out to the workers. Where there are fewer of an address than workers, several accept from one; where
@@ -103,17 +130,39 @@ impl Sockets {
     }
 }
 
+impl Group {
+    fn bind(address: &Address, mode: u32, workers: usize) -> Result<Self, AppError> {
+        let sockets = match address {
+            Address::Ip(address) => bind_for_all(*address, workers)?.into_iter().map(Bound::Tcp).collect(),
+            Address::Socket(path) => vec![bind_path(path, mode)?],
+        };
+        Ok(Self { asked: address.clone(), sockets, file: address.path().and_then(SocketFile::at) })
+    }
+
+    /// Goes on with sockets that another process has bound.
+    fn of(asked: &Address, taken: Vec<Heirloom>) -> Self {
+        let with_file = taken.iter().any(|one| one.with_file);
+        let file = asked.path().filter(|_| with_file).and_then(SocketFile::at);
+        Self { asked: asked.clone(), sockets: taken.into_iter().map(|one| one.socket).collect(), file }
+    }
+}
+
+fn bind_path(path: &Path, mode: u32) -> Result<Bound, AppError> {
+    let bind = |source| AppError::Bind { address: Address::Socket(path.to_owned()), source };
+    SocketFile::bind(path, mode).map(Bound::Unix).map_err(bind)
+}
+
 /// Binds an address once per worker.
 fn bind_for_all(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, AppError> {
     // Without SO_REUSEPORT first: two processes that both set it would share the port and never notice.
     let probe = bind_plain(address)?;
-    let fixed = probe.local_addr().map_err(|source| AppError::Bind { address, source })?;
+    let fixed = probe.local_addr().map_err(|source| AppError::Bind { address: address.into(), source })?;
     drop(probe);
-    (0..workers.max(1)).map(|_| bind_shared(fixed).map_err(|source| AppError::Bind { address: fixed, source })).collect()
+    (0..workers.max(1)).map(|_| bind_shared(fixed).map_err(|source| AppError::Bind { address: fixed.into(), source })).collect()
 }
 
 fn bind_plain(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).map_err(|source| AppError::Bind { address, source })
+    TcpListener::bind(address).map_err(|source| AppError::Bind { address: address.into(), source })
 }
 
 fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
@@ -130,7 +179,13 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec<DoorSetup>), AppError> {
     let (mut certificates, mut doors) = (Vec::new(), Vec::new());
     for one in listen {
-        let mut door = DoorSetup { tls: None, proxies: one.proxies.clone(), service: one.service.clone(), one_host: one.one_host };
+        let mut door = DoorSetup {
+            tls: None,
+            proxies: one.proxies.clone(),
+            proxied_socket: one.proxied_socket,
+            service: one.service.clone(),
+            one_host: one.one_host,
+        };
         if let Some(files) = one.tls.clone() {
             let loaded = Certificates::load(files).map_err(|problem| AppError::Certificates(problem.to_string()))?;
             door.tls = Some(loaded.slot());
@@ -146,8 +201,7 @@ mod tests {
     use super::*;
 
     fn group(sockets: usize) -> Group {
-        let asked = ([127, 0, 0, 1], 0).into();
-        Group { asked, sockets: bind_for_all(asked, sockets).unwrap() }
+        Group::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), 0, sockets).unwrap()
     }
 
     #[test]
@@ -172,9 +226,11 @@ mod tests {
     #[test]
     fn what_was_inherited_is_used_and_the_rest_is_bound() {
         let (one, other) = (bind_plain(([127, 0, 0, 1], 0).into()).unwrap(), bind_plain(([127, 0, 0, 1], 0).into()).unwrap());
-        let address = one.local_addr().unwrap();
-        let mut inherited = Inherited { sockets: vec![(address, one), (other.local_addr().unwrap(), other)] };
-        assert_eq!(inherited.take(address).len(), 1);
-        assert_eq!((inherited.take(address).len(), inherited.sockets.len()), (0, 1));
+        let address = Address::Ip(one.local_addr().unwrap());
+        let sockets = [one, other].map(Bound::Tcp).into_iter();
+        let given = |socket: Bound| Heirloom { asked: socket.address().unwrap(), socket, with_file: false };
+        let mut inherited = Inherited { sockets: sockets.map(given).collect() };
+        assert_eq!(inherited.take(&address).len(), 1);
+        assert_eq!((inherited.take(&address).len(), inherited.sockets.len()), (0, 1));
     }
 }

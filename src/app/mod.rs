@@ -12,6 +12,7 @@ mod reload;
 mod run;
 mod setup;
 mod signals;
+mod socket_file;
 mod supervisor;
 
 pub use error::AppError;

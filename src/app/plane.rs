@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::admin::live::Live;
 use crate::admin::server::Server;
 use crate::admin::state::AdminState;
 use crate::app::delivery::Delivering;
@@ -24,7 +25,8 @@ use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
 use crate::delivery::Desk;
 use crate::proxy::certificates::Expiry;
-use crate::proxy::listener::{self, Listening};
+use crate::proxy::listener;
+use crate::proxy::listening::Listening;
 use crate::proxy::pressure::Pressure;
 use crate::proxy::rules::SettingsSlot;
 use crate::proxy::upstream::endpoints::{self, Keeper};
@@ -117,6 +119,7 @@ impl Plane {
             clock: self.figures.clock,
             mutations,
             delivery,
+            live: Live::default(),
         };
         Ok(Server::start(listener, state)?)
     }

@@ -16,6 +16,7 @@ use crate::app::reload::{self, Reload, Source};
 use crate::app::signals::{self, Wish};
 use crate::app::supervisor;
 use crate::config::Loaded;
+use crate::domain::address::Address;
 use crate::proxy::certificates;
 use crate::store::Store;
 use crate::telemetry::access_log::AccessLog;
@@ -23,7 +24,7 @@ use crate::telemetry::access_log::AccessLog;
 /// What runs, as far as others must know.
 pub struct Addresses {
     /// Where the data plane listens.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
     /// Where the admin listener is.
     pub admin: SocketAddr,
 }
@@ -60,12 +61,15 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
         store: Arc::new(opened.store),
         shares: sockets.for_workers(settings.workers)?,
-        own: addresses.listen.iter().copied().chain([addresses.admin]).collect(),
+        own: addresses.listen.iter().filter_map(Address::ip).chain([addresses.admin]).collect(),
         access,
         dropped: log.as_ref().map(AccessLog::dropped),
     };
     let plane = Plane::start(settings, given, &wishes)?;
     let delivering = Delivering::start(settings, (plane.commands.clone(), &plane.figures), &addresses.listen)?;
+    if let Some(delivering) = &delivering {
+        await_up(delivering, &wished, &wishes)?;
+    }
     let desk = delivering.as_ref().map(|delivering| delivering.desk.clone());
     let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback(), desk)?;
     ready(&addresses);
@@ -84,6 +88,9 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let restart = Restart { program, sockets, wishes, ask, may_succeed };
     let ended = restart.follow(&wished, &plane);
     supervisor::stopping();
+    if !matches!(ended, Ok(End::Succeeded(_))) {
+        restart.sockets.remove_files();
+    }
     // The last copies of the sockets here: a client that comes now is refused, or served by the successor. Nobody can ask for the
     // configuration any more either.
     drop(restart);
@@ -99,6 +106,18 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         tracing::warn!("the last lines of the access log were not written in time");
     }
     ended
+}
+
+/// Waits until what was live is up again, or the process is to end; what else is wished meanwhile is wished again.
+fn await_up(delivering: &Delivering, wished: &Receiver<Wish>, wishes: &Sender<Wish>) -> Result<(), AppError> {
+    let mut early = Vec::new();
+    delivering.await_up(|| {
+        early.extend(wished.try_iter());
+        !early.iter().any(|wish| matches!(wish, Wish::Stop | Wish::Fail))
+    })?;
+    // The receiver is at hand, so nothing is lost.
+    early.into_iter().for_each(|wish| drop(wishes.send(wish)));
+    Ok(())
 }
 
 /// How the process comes to its end.

@@ -54,6 +54,7 @@ pub(super) fn data_plane(settings: &Settings, pseudonym: &str) -> data_plane::Se
         workers: settings.workers,
         timeouts: settings.timeouts,
         trusted: settings.trusted_proxies.clone(),
+        trusts_sockets: settings.trusted_sockets,
         strict: settings.strict_http,
         connections: connections_per_worker(settings.workers),
         per_source: settings.limits.per_source.unwrap_or(u32::MAX),

@@ -10,7 +10,7 @@ use crate::config::{self, Flags, Surroundings};
 use crate::formats::kind::{self, Kind};
 use crate::formats::problem::Problem;
 use crate::formats::slo::Slis;
-use crate::formats::{analysis, argo, flagger, perfspec, slo};
+use crate::formats::{analysis, argo, flagger, perfspec, shipyard, slo};
 
 /// The exit code when a file has errors (`EX_CONFIG` of sysexits).
 const BAD_FILE: u8 = 78;
@@ -20,7 +20,7 @@ const UNWRITABLE: u8 = 1;
 /// Checks configurations and gate files and shows every problem at once.
 ///
 /// The content of a file tells its kind: a configuration, a perfspec, an slo.yaml, an sli.yaml, the pair of keptn 0.5, an
-/// AnalysisDefinition, a Flagger Canary, or an Argo AnalysisTemplate. An sli.yaml among the files is held against every slo.yaml among them, and a gate that can
+/// AnalysisDefinition, a Flagger Canary, an Argo AnalysisTemplate, or a shipyard. An sli.yaml among the files is held against every slo.yaml among them, and a gate that can
 /// never fire is an error. What has no signs of a kind is a perfspec when its name ends in .json or it begins with '{',
 /// else a configuration.
 /// Host names in a configuration are resolved, and the gate files it names are checked too. For a configuration without
@@ -109,6 +109,7 @@ impl<'f> Others<'f> {
             Kind::Configuration => Vec::new(),
             Kind::Perfspec => perfspec::check(name, text),
             Kind::Slo => slo::check(name, text, self.slis.as_ref()),
+            Kind::Shipyard => shipyard::check(name, text),
             Kind::Analysis => analysis::check(name, text),
             Kind::Canary => flagger::read(name, text).map_or_else(|problems| problems, |loaded| loaded.notes),
             Kind::AnalysisTemplate => argo::read(name, text).map_or_else(|problems| problems, |loaded| loaded.notes),
@@ -134,7 +135,9 @@ fn read(path: &Path) -> Result<Checked, Vec<Problem>> {
     let json = looks_like_json(path, &text);
     let kind = match kind::recognise(&name, &text) {
         // Only these are ever written as JSON in place of YAML.
-        Ok(kind) if json && !matches!(kind, Kind::Slo | Kind::Analysis | Kind::Canary | Kind::AnalysisTemplate) => Kind::Perfspec,
+        Ok(kind) if json && !matches!(kind, Kind::Slo | Kind::Analysis | Kind::Canary | Kind::AnalysisTemplate | Kind::Shipyard) => {
+            Kind::Perfspec
+        }
         Ok(kind) => kind,
         Err(_) if json => Kind::Perfspec,
         Err(found) if found.ambiguous => return Err(vec![*found.problem]),
@@ -237,6 +240,18 @@ mod tests {
         let (text, good) = found(&[("c.yaml", canary), ("t.yaml", template), ("d.yaml", &canary.replace("suces", "succes"))]);
         assert!(!good && text.contains("did you mean \"request-success-rate\"?") && text.contains("metrics is empty"), "{text}");
         assert!(text.ends_with("d.yaml: ok\n"), "{text}");
+    }
+
+    #[test]
+    fn a_shipyard_of_either_form_is_told_by_its_stages() {
+        let newer = "apiVersion: spec.keptn.sh/0.2.2\nkind: Shipyard\nmetadata: {name: s}\nspec:\n  stages:\n    - name: dev\n      \
+                     sequences: [{name: delivery, tasks: [{name: deployment, properties: {deploymentstrategy: direct}}]}]\n";
+        let (text, good) = found(&[("s.yaml", &seed_file("shipyard.yaml")), ("n.yaml", newer)]);
+        assert!(good && text.contains("s.yaml: ok") && text.contains("n.yaml: ok"), "{text}");
+        let (text, good) = found(&[("s.yaml", &seed_file("shipyard.yaml").replace("deployment_strategy", "deploymnt_strategy"))]);
+        assert!(!good && text.contains("did you mean") && text.contains("s.yaml:"), "{text}");
+        let (text, good) = found(&[("s.yaml", "stages: [{name: dev}]\nlisten: 127.0.0.1:1\n")]);
+        assert!(!good && text.contains("this could be a shipyard"), "{text}");
     }
 
     #[test]

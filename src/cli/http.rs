@@ -59,35 +59,49 @@ pub async fn get_from(to: SocketAddr, host: &str, path: &str) -> Result<Answer, 
 ///
 /// There was no complete answer within 5 s.
 pub async fn post(to: SocketAddr, path: &str, json: String) -> Result<Answer, Unanswered> {
-    send(to, Method::POST, path, Some((JSON, json.into()))).await
+    send(to, Method::POST, path, Some(Body { kind: JSON, bytes: json.into(), field: None })).await
 }
 
 /// The type of a JSON body.
 pub const JSON: &str = "application/json";
 
-/// Sends a request, with a body of this type where there is one.
+/// What is sent with a request.
+#[derive(Clone, Debug, Default)]
+pub struct Body<'b> {
+    /// Its type.
+    pub kind: &'b str,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// One more field of the head, name and value.
+    pub field: Option<(&'b str, &'b str)>,
+}
+
+/// Sends a request, with a body where there is one.
 ///
 /// # Errors
 ///
 /// There was no complete answer within 5 s.
-pub async fn send(to: SocketAddr, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Answer, Unanswered> {
+pub async fn send(to: SocketAddr, method: Method, path: &str, body: Option<Body<'_>>) -> Result<Answer, Unanswered> {
     sent(to, method, (&to.to_string(), path), body).await
 }
 
-async fn sent(to: SocketAddr, method: Method, (host, path): (&str, &str), body: Option<(&str, Bytes)>) -> Result<Answer, Unanswered> {
+async fn sent(to: SocketAddr, method: Method, (host, path): (&str, &str), body: Option<Body<'_>>) -> Result<Answer, Unanswered> {
     let sent = tokio::time::timeout(PATIENCE, exchange(to, method.clone(), (host, path), body)).await;
     let late = || Err(format!("it took more than {} s", PATIENCE.as_secs()));
     sent.unwrap_or_else(|_| late()).map_err(|reason| Unanswered { method, to, path: path.to_owned(), reason })
 }
 
-async fn exchange(to: SocketAddr, method: Method, (host, path): (&str, &str), body: Option<(&str, Bytes)>) -> Result<Answer, String> {
+async fn exchange(to: SocketAddr, method: Method, (host, path): (&str, &str), body: Option<Body<'_>>) -> Result<Answer, String> {
     let stream = TcpStream::connect(to).await.map_err(|problem| format!("no connection: {problem}"))?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|problem| problem.to_string())?;
     let mut request = Request::builder().method(method).uri(path).header(HOST, host).header(CONNECTION, "close");
-    if let Some((kind, _)) = &body {
-        request = request.header(CONTENT_TYPE, *kind);
+    if let Some(body) = &body {
+        request = request.header(CONTENT_TYPE, body.kind);
+        if let Some((name, value)) = body.field {
+            request = request.header(name, value);
+        }
     }
-    let request = request.body(Full::new(body.map(|(_, bytes)| bytes).unwrap_or_default())).map_err(|problem| problem.to_string())?;
+    let request = request.body(Full::new(body.map(|body| body.bytes).unwrap_or_default())).map_err(|problem| problem.to_string())?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|problem| problem.to_string())?;
         let status = response.status();

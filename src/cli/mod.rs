@@ -18,6 +18,7 @@ pub mod run;
 pub mod simulate;
 pub mod status;
 pub mod token;
+pub mod verbs;
 pub mod why;
 
 use std::process::ExitCode;
@@ -38,6 +39,18 @@ enum Command {
     Status(status::StatusArgs),
     /// Tells what became of a rollout and why, and verifies the evidence.
     Why(why::WhyArgs),
+    /// Holds a rollout where it is; its gates stay armed.
+    Pause(verbs::VerbArgs),
+    /// Lets a held rollout go on, with fresh evidence.
+    Resume(verbs::VerbArgs),
+    /// Holds the canary with another share of its plan; its gates stay armed.
+    SetWeight(verbs::SetWeightArgs),
+    /// Waives the holds that remain before the last step; evidence is still required.
+    Promote(verbs::VerbArgs),
+    /// Ends a rollout: the canary gets nothing.
+    Abort(verbs::VerbArgs),
+    /// Tries the last canary again, though it was rolled back or aborted.
+    Retry(verbs::VerbArgs),
     /// Makes a token that forces a version for whoever sends it.
     Token(token::TokenArgs),
     /// Makes a project with its stages.
@@ -48,6 +61,9 @@ enum Command {
     Onboard(delivery::Onboard),
     /// Adds a test or a gate to a project, a stage or a service.
     AddResource(delivery::AddResourceArgs),
+    /// Names the source of the values behind a project's gates.
+    #[command(subcommand)]
+    Configure(delivery::Configure),
     /// Sends an event, such as a new artifact.
     #[command(subcommand)]
     Send(delivery::Send),
@@ -77,10 +93,17 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Pause(args) => verbs::run(verbs::Verb::Pause, &args),
+        Command::Resume(args) => verbs::run(verbs::Verb::Resume, &args),
+        Command::SetWeight(args) => verbs::set_weight(&args),
+        Command::Promote(args) => verbs::run(verbs::Verb::Promote, &args),
+        Command::Abort(args) => verbs::run(verbs::Verb::Abort, &args),
+        Command::Retry(args) => verbs::run(verbs::Verb::Retry, &args),
         Command::Token(args) => token::run(&args),
         Command::Create(what) => delivery::create(&what),
         Command::Onboard(what) => delivery::onboard(&what),
         Command::AddResource(args) => delivery::add_resource(&args),
+        Command::Configure(what) => delivery::configure(&what),
         Command::Send(what) => delivery::send(&what),
         Command::Get(what) => delivery::get(&what),
         Command::Approve(args) => delivery::decide(&args, "approve"),

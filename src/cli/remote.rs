@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::http::{self as exchange, Unanswered};
+use crate::cli::http::{self as exchange, Body, Unanswered};
 
 /// Where the admin listener is unless the proxy is told otherwise.
 pub const USUAL: &str = "http://127.0.0.1:9090";
@@ -88,10 +88,19 @@ impl Remote {
     /// # Errors
     ///
     /// Says why it was not done.
-    pub fn send(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Value, RemoteError> {
+    pub fn send(&self, method: Method, path: &str, kind: &str, bytes: Bytes) -> Result<Value, RemoteError> {
+        self.send_with(method, path, Body { kind, bytes, field: None })
+    }
+
+    /// Sends a body with one more field of the head and reads the JSON of the answer.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was not done.
+    pub fn send_with(&self, method: Method, path: &str, body: Body<'_>) -> Result<Value, RemoteError> {
         let to = self.address()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answer = runtime.block_on(exchange::send(to, method.clone(), path, Some((kind, body))))?;
+        let answer = runtime.block_on(exchange::send(to, method.clone(), path, Some(body)))?;
         if !answer.status.is_success() {
             let told = serde_json::from_str::<Detail>(&answer.body).map(|problem| problem.detail);
             let other = || format!("{method} http://{to}{path} was answered with {}", answer.status);

@@ -7,17 +7,19 @@ use crate::config::routes::{Claim, Claimed};
 use crate::config::service_spec::{ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::spec::Spec;
+use crate::domain::address::Address;
 use crate::domain::destination;
+use crate::domain::endpoint::Endpoint;
 use crate::domain::route::{HostPattern, PathPattern, Rule};
 use crate::formats::yaml::place::{Place, Report};
 
 /// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.
-pub(super) fn listeners(listen: &[(SocketAddr, &Place)], admin: SocketAddr, admin_place: Option<&Place>, report: &Report<'_>) {
+pub(super) fn listeners(listen: &[(Address, &Place)], admin: SocketAddr, admin_place: Option<&Place>, report: &Report<'_>) {
     for (index, (address, place)) in listen.iter().enumerate() {
-        if listen.iter().take(index).any(|(earlier, _)| collide(*earlier, *address)) {
+        if listen.iter().take(index).any(|(earlier, _)| collide(earlier, address)) {
             report.error(place, format!("the address {address} is listened on twice"), "keep one of the two");
         }
-        if collide(*address, admin) {
+        if collide(address, &Address::Ip(admin)) {
             let message = format!("the admin listener {admin} collides with the traffic listener {address}");
             report.error(admin_place.unwrap_or(place), message, "give the admin listener a port of its own");
         }
@@ -32,7 +34,8 @@ pub(super) fn listeners(listen: &[(SocketAddr, &Place)], admin: SocketAddr, admi
 }
 
 /// Says whether two listeners cannot both be had. Port 0 never collides; an unspecified address takes every address.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+fn collide(one: &Address, other: &Address) -> bool {
+    let (Some(one), Some(other)) = (one.ip(), other.ip()) else { return one == other };
     let same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && same_ip
 }
@@ -82,7 +85,7 @@ pub(super) fn unique(spec: &Spec, claims: &[Vec<Claim>], report: &Report<'_>) {
 }
 
 /// Reports a service that could not be judged, or whose versions cannot be told apart.
-pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
+pub(super) fn service(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(Address, &Place)], report: &Report<'_>) {
     names(spec, report);
     let Some(canary) = &spec.canary else { return loops(spec, compiled, listen, report) };
     if !spec.has_gates && spec.files.first().is_none() {
@@ -132,7 +135,7 @@ fn names(spec: &ServiceSpec, report: &Report<'_>) {
 }
 
 /// Reports endpoints that are this proxy's own listeners.
-fn loops(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, &Place)], report: &Report<'_>) {
+fn loops(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(Address, &Place)], report: &Report<'_>) {
     let Some(service) = compiled else { return };
     let versions = [(spec.stable.as_ref(), Some(&service.stable)), (spec.canary.as_ref(), service.canary.as_ref())];
     let compiled = service.choice.iter().flat_map(|choice| choice.others.iter().map(|other| Some(&**other)));
@@ -140,11 +143,23 @@ fn loops(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(SocketAddr, 
     for (written, version) in versions.into_iter().chain(others).filter_map(|(written, version)| Some((written?, version?))) {
         let led = |endpoint| service.names.iter().filter(move |(name, _)| name == endpoint).flat_map(|(_, led)| led.iter().copied());
         for endpoint in version.endpoints.iter().flat_map(|endpoint| endpoint.address().into_iter().chain(led(endpoint))) {
-            if listen.iter().any(|(address, _)| destination::is_own(*address, endpoint)) {
-                let place = written.endpoints.as_ref().map_or(&written.place, |list| &list.place);
-                let message = format!("the endpoint {endpoint} is this proxy itself, so requests would go in a circle");
-                report.error(place, message, "write where the version listens");
+            if listen.iter().filter_map(|(address, _)| address.ip()).any(|address| destination::is_own(address, endpoint)) {
+                circle(written, &endpoint, report);
+            }
+        }
+        for endpoint in &version.endpoints {
+            if let Endpoint::Socket(path) = endpoint
+                && listen.iter().any(|(address, _)| address.path() == Some(path))
+            {
+                circle(written, endpoint, report);
             }
         }
     }
+}
+
+/// Reports an endpoint that is this proxy's own listener.
+fn circle(written: &VersionSpec, endpoint: &dyn std::fmt::Display, report: &Report<'_>) {
+    let place = written.endpoints.as_ref().map_or(&written.place, |list| &list.place);
+    let message = format!("the endpoint {endpoint} is this proxy itself, so requests would go in a circle");
+    report.error(place, message, "write where the version listens");
 }

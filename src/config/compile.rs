@@ -11,6 +11,7 @@ use crate::config::settings::{AccessLog, Listen, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
+use crate::domain::address::Address;
 use crate::domain::timeouts::Timeouts;
 use crate::formats::yaml::place::{At, Place, Report};
 
@@ -29,7 +30,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         report.error(&list.place, "there is no address to listen on", "write an address with a port, such as 127.0.0.1:8080");
     }
     let listeners: Vec<_> = written.iter().filter_map(|one| Some((one, one.address(report)?))).collect();
-    let listen: Vec<(SocketAddr, &Place)> = listeners.iter().map(|(_, address)| *address).collect();
+    let listen: Vec<(Address, &Place)> = listeners.iter().map(|(_, address)| address.clone()).collect();
     let admin = spec.admin.as_ref().map_or(Some(DEFAULT_ADMIN), |text| values::address(text, report));
     if let Some(admin) = admin {
         check::listeners(&listen, admin, spec.admin.as_ref().map(|text| &text.place), report);
@@ -39,7 +40,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         None => Some(around.cores.clamp(1, usize::from(MOST_WORKERS))),
     };
     let access_log = spec.access_log.as_ref().map_or(Some(AccessLog::Off), |text| access_log(text, base, report));
-    let trusted_proxies = spec.trusted_proxies.iter().filter_map(|text| values::network(text, report)).collect();
+    let (trusted_sockets, trusted_proxies) = values::peers(&spec.trusted_proxies, report);
     let timeouts = timeouts(&spec.timeouts, report);
     let limits = spec.limits.compile(report);
     let claims: Vec<Vec<Claim>> = spec
@@ -55,8 +56,8 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         check::service(written, compiled.as_ref(), &listen, report);
         services.extend(compiled);
     }
-    let listen: Vec<Listen> = listeners.iter().map(|(one, (address, _))| one.compile(*address, &spec.services, base, report)).collect();
-    let state = state(spec, base, listen.first()?.address, around, report);
+    let listen: Vec<Listen> = listeners.iter().map(|(one, (address, _))| one.compile(address, &spec.services, base, report)).collect();
+    let state = state(spec, base, &listen.first()?.address, around, report);
     let delivery = spec.delivery.as_ref().map(|delivery| delivery.compile(base, report));
     Some(Settings {
         listen,
@@ -65,6 +66,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         workers: workers?,
         access_log: access_log?,
         trusted_proxies,
+        trusted_sockets,
         strict_http: spec.strict_http.as_ref().is_some_and(|flag| flag.value),
         timeouts: timeouts?,
         limits: limits?,
@@ -115,7 +117,7 @@ fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
 }
 
 /// Finds the state folder: as written, else what systemd provides, else one per listener below the user's own state.
-fn state(spec: &Spec, base: &Path, listen: SocketAddr, around: &Surroundings<'_>, report: &Report<'_>) -> Option<PathBuf> {
+fn state(spec: &Spec, base: &Path, listen: &Address, around: &Surroundings<'_>, report: &Report<'_>) -> Option<PathBuf> {
     if let Some(text) = &spec.state {
         if text.value.trim().is_empty() {
             report.error(&text.place, "the state folder is empty", "name a folder, such as /var/lib/portcullis");
@@ -136,5 +138,5 @@ fn state(spec: &Spec, base: &Path, listen: SocketAddr, around: &Surroundings<'_>
         report.error(&Place::flag("--state"), "there is no folder for the state: HOME and XDG_STATE_HOME are not set", hint);
         return None;
     };
-    Some(own.join("portcullis").join(listen.to_string().replace(':', "-")))
+    Some(own.join("portcullis").join(listen.to_string().replace([':', '/'], "-")))
 }

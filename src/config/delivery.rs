@@ -15,6 +15,9 @@ use crate::formats::yaml::tree::Node;
 /// What may stand between braces in the command of a deployment.
 pub const PLACEHOLDERS: [&str; 7] = ["image", "tag", "port", "project", "stage", "service", "portcullis"];
 
+/// What may stand between braces in the name of a namespace.
+const NAMESPACE_PLACEHOLDERS: [&str; 3] = ["project", "stage", "service"];
+
 /// How artifacts are delivered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
@@ -28,6 +31,10 @@ pub struct Delivery {
     pub token_file: Option<PathBuf>,
     /// Where events are sent, as URLs with `http`.
     pub sinks: Vec<String>,
+    /// The hosts, with or without a port, that may be asked for the values behind gates.
+    pub sources: Vec<String>,
+    /// The registries that are asked whether an image is there: hosts, or `host=URL`; none where images are taken on trust.
+    pub registries: Vec<String>,
     /// What keptn event payloads are sent: those of 0.4, 0.6 or 1.x.
     pub events: Era,
     /// How rollouts in stages are judged.
@@ -46,6 +53,33 @@ pub enum Deployer {
         /// How long the report may take.
         within: Duration,
     },
+    /// As objects of a Kubernetes cluster.
+    Kubernetes(KubernetesDeployer),
+}
+
+impl Deployer {
+    /// Returns how long a deployment may take.
+    #[must_use]
+    pub const fn within(&self) -> Duration {
+        match self {
+            Self::Process(ProcessDeployer { within, .. })
+            | Self::Kubernetes(KubernetesDeployer { within, .. })
+            | Self::External { within } => *within,
+        }
+    }
+}
+
+/// How an artifact becomes a Deployment of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesDeployer {
+    /// The namespace of a stage, with `project`, `stage` and `service` in braces.
+    pub namespace: String,
+    /// The file that says where the API server is; `None` looks for it as `kubectl` does, then for the pod's own account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in that file; `None` for its current one.
+    pub context: Option<String>,
+    /// How long a Deployment may take to become available.
+    pub within: Duration,
 }
 
 /// How an artifact becomes a process.
@@ -71,8 +105,11 @@ pub(super) struct DeliverySpec {
     projects: Option<At<String>>,
     process: Option<ProcessSpec>,
     external: Option<ExternalSpec>,
+    kubernetes: Option<KubernetesSpec>,
     token_file: Option<At<String>>,
     sinks: Option<At<Vec<At<String>>>>,
+    sources: Option<At<Vec<At<String>>>>,
+    registries: Option<At<Vec<At<String>>>>,
     events: Option<At<String>>,
     policy: Option<PolicySpec>,
     early_stop: Option<At<bool>>,
@@ -92,6 +129,14 @@ struct ExternalSpec {
     within: Option<At<String>>,
 }
 
+#[derive(Debug)]
+struct KubernetesSpec {
+    namespace: Option<At<String>>,
+    kubeconfig: Option<At<String>>,
+    context: Option<At<String>>,
+    within: Option<At<String>>,
+}
+
 impl DeliverySpec {
     pub(super) fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
         let mut fields = Fields::open(node, path, report)?;
@@ -100,37 +145,50 @@ impl DeliverySpec {
             projects: fields.text("projects"),
             process: fields.get("process").and_then(|(node, path)| ProcessSpec::read(node, path, report)),
             external: fields.get("external").and_then(|(node, path)| ExternalSpec::read(node, path, report)),
+            kubernetes: fields.get("kubernetes").and_then(|(node, path)| KubernetesSpec::read(node, path, report)),
             token_file: fields.text("token_file"),
             sinks: fields.texts("sinks"),
+            sources: fields.texts("sources"),
+            registries: fields.texts("registries"),
             events: fields.text("events"),
             policy: fields.get("policy").and_then(|(node, path)| PolicySpec::read_all(node, path, report)),
             early_stop: fields.boolean("early_stop"),
         };
-        if spec.process.is_some() == spec.external.is_some() && !report.has_errors() {
-            let hint = "write 'process' with a command, or 'external' where something else deploys";
-            report.error(fields.place(), "a delivery has one way to deploy, 'process' or 'external'", hint);
+        let ways = [spec.process.is_some(), spec.external.is_some(), spec.kubernetes.is_some()];
+        if ways.iter().filter(|way| **way).count() != 1 && !report.has_errors() {
+            let hint = "write 'process' with a command, 'kubernetes' for a cluster, or 'external' where something else deploys";
+            report.error(fields.place(), "a delivery has one way to deploy, 'process', 'kubernetes' or 'external'", hint);
         }
         fields.close();
         Some(spec)
     }
 
     pub(super) fn compile(&self, base: &Path, report: &Report<'_>) -> Option<Delivery> {
-        let deployer = match (&self.process, &self.external) {
-            (Some(process), _) => Deployer::Process(process.compile(report)?),
-            (None, Some(external)) => Deployer::External { within: within(external.within.as_ref(), Duration::from_secs(600), report)? },
-            (None, None) => return None,
+        let deployer = match (&self.process, &self.external, &self.kubernetes) {
+            (Some(process), ..) => Deployer::Process(process.compile(report)?),
+            (None, Some(external), _) => Deployer::External { within: within(external.within.as_ref(), Duration::from_secs(600), report)? },
+            (None, None, Some(kubernetes)) => Deployer::Kubernetes(kubernetes.compile(base, report)?),
+            (None, None, None) => return None,
         };
         let domain = match &self.domain {
             None => "localhost".to_owned(),
             Some(text) => domain(text, report)?,
         };
         let sinks = self.sinks.as_ref().map_or(&[][..], |list| &list.value);
+        if let (Some(list), Some(_)) = (&self.registries, &self.process) {
+            let hint = "leave it out: the image of a process is a name in its command";
+            report.error(&list.place, "a process has no registry that could be asked for its image", hint);
+        }
+        let registries = self.registries.as_ref().map_or(&[][..], |list| &list.value);
+        let sources = self.sources.as_ref().map_or(&[][..], |list| &list.value);
         Some(Delivery {
             domain,
             projects: self.projects.as_ref().map(|text| values::located(text, base)),
             deployer,
             token_file: self.token_file.as_ref().map(|text| values::located(text, base)),
             sinks: sinks.iter().filter_map(|text| sink(text, report)).collect(),
+            sources: sources.iter().filter_map(|text| source(text, report)).collect(),
+            registries: registries.iter().filter_map(|text| registry(text, report)).collect(),
             policy: self.policy.as_ref().map_or(Some(Policy::default()), |spec| policy::compile(spec, report))?,
             early_stop: self.early_stop.as_ref().is_none_or(|flag| flag.value),
             events: self.events.as_ref().map_or(Some(Era::V0_4), |text| era(text, report))?,
@@ -186,6 +244,41 @@ impl ExternalSpec {
     }
 }
 
+impl KubernetesSpec {
+    fn read(node: &Node, path: String, report: &Report<'_>) -> Option<Self> {
+        let mut fields = Fields::open(node, path, report)?;
+        let spec = Self {
+            namespace: fields.text("namespace"),
+            kubeconfig: fields.text("kubeconfig"),
+            context: fields.text("context"),
+            within: fields.text("within"),
+        };
+        fields.close();
+        Some(spec)
+    }
+
+    fn compile(&self, base: &Path, report: &Report<'_>) -> Option<KubernetesDeployer> {
+        Some(KubernetesDeployer {
+            namespace: self.namespace.as_ref().map_or(Some("{project}-{stage}".to_owned()), |text| namespace(text, report))?,
+            kubeconfig: self.kubeconfig.as_ref().map(|text| values::located(text, base)),
+            context: self.context.as_ref().map(|text| text.value.clone()),
+            within: within(self.within.as_ref(), Duration::from_secs(300), report)?,
+        })
+    }
+}
+
+/// Checks the name of a namespace, which stays one when names of stages are put in (RFC 1123, 63 characters).
+fn namespace(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let filled = NAMESPACE_PLACEHOLDERS.iter().fold(text.value.clone(), |filled, name| filled.replace(&format!("{{{name}}}"), "x"));
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=63).contains(&filled.len()) && filled.bytes().all(good) && !filled.starts_with('-') && !filled.ends_with('-') {
+        return Some(text.value.clone());
+    }
+    let hint = "write small letters, digits, '-', {project}, {stage} and {service}, such as '{project}-{stage}'";
+    report.error(&text.place, format!("{:?} is no namespace", text.value), hint);
+    None
+}
+
 fn within(text: Option<&At<String>>, default: Duration, report: &Report<'_>) -> Option<Duration> {
     text.map_or(Some(default), |text| values::duration(text, Duration::from_millis(1)..=values::LONGEST, report))
 }
@@ -224,6 +317,28 @@ fn sink(text: &At<String>, report: &Report<'_>) -> Option<String> {
         format!("{:?} is no place to send events to", text.value),
         "write a URL such as http://127.0.0.1:8088/events",
     );
+    None
+}
+
+fn source(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let authority = text.value.parse::<http::uri::Authority>().ok();
+    if authority.is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@')) {
+        return Some(text.value.clone());
+    }
+    let hint = "write a host, perhaps with its port, such as prometheus.monitoring:9090 or abc12345.live.dynatrace.com";
+    report.error(&text.place, format!("{:?} is no host", text.value), hint);
+    None
+}
+
+fn registry(text: &At<String>, report: &Report<'_>) -> Option<String> {
+    let (host, url) = text.value.split_once('=').map_or((text.value.as_str(), None), |(host, url)| (host, Some(url)));
+    let is_host = host.parse::<http::uri::Authority>().is_ok_and(|host| !host.as_str().contains('@'));
+    let is_url = url.is_none_or(|url| url.parse::<http::Uri>().is_ok_and(|url| url.authority().is_some()));
+    if is_host && is_url {
+        return Some(text.value.clone());
+    }
+    let hint = "write a host such as docker.io, or a host with its URL such as registry.example.org=http://10.0.0.1:5000";
+    report.error(&text.place, format!("{:?} is no registry", text.value), hint);
     None
 }
 

@@ -1,21 +1,25 @@
 //! Where traffic comes in: an address, or an address with TLS or without HTTP.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::config::service_spec::ServiceSpec;
 use crate::config::settings::Listen;
 use crate::config::values;
+use crate::domain::address::Address;
 use crate::domain::version::Name;
 use crate::formats::tls::{self, CertificateFiles, TlsFiles};
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
 
+/// The mode of a Unix socket's file where none is written: the owner and the group may connect.
+const DEFAULT_MODE: u32 = 0o660;
+
 /// One listener as written.
 #[derive(Debug)]
 pub(super) struct ListenSpec {
     address: Option<At<String>>,
+    mode: Option<At<String>>,
     tls: Option<TlsSpec>,
     proxy_protocol: Vec<At<String>>,
     protocol: Option<At<String>>,
@@ -27,6 +31,7 @@ struct TlsSpec {
     place: Place,
     certificates: Vec<PairSpec>,
     client_ca: Option<At<String>>,
+    crl: Vec<At<String>>,
     misdirected: Option<At<String>>,
 }
 
@@ -40,7 +45,7 @@ struct PairSpec {
 impl ListenSpec {
     /// A listener without TLS.
     pub(super) const fn plain(address: At<String>) -> Self {
-        Self { address: Some(address), tls: None, proxy_protocol: Vec::new(), protocol: None, service: None }
+        Self { address: Some(address), mode: None, tls: None, proxy_protocol: Vec::new(), protocol: None, service: None }
     }
 
     /// Reads one listener or a list of them.
@@ -61,28 +66,32 @@ impl ListenSpec {
         let mut fields = Fields::open(node, path, report)?;
         let spec = Self {
             address: fields.text("address"),
+            mode: fields.text("mode"),
             tls: fields.get("tls").and_then(|(node, path)| TlsSpec::read(node, path, report)),
             proxy_protocol: fields.texts("proxy_protocol").map_or_else(Vec::new, |list| list.value),
             protocol: fields.text("protocol"),
             service: fields.text("service"),
         };
-        fields.require("address", "write an address with a port, such as 0.0.0.0:8443");
+        fields.require("address", "write an address with a port, such as 0.0.0.0:8443, or unix:/run/portcullis.sock");
         fields.close();
         Some(spec)
     }
 
     /// Compiles the address, for all rules that concern addresses alone.
-    pub(super) fn address(&self, report: &Report<'_>) -> Option<(SocketAddr, &Place)> {
+    pub(super) fn address(&self, report: &Report<'_>) -> Option<(Address, &Place)> {
         let text = self.address.as_ref()?;
-        Some((values::address(text, report)?, &text.place))
+        Some((values::listener(text, report)?, &text.place))
     }
 
     /// Compiles what its certificates are, and sees that they can be used; `base` is the folder of the file.
-    pub(super) fn compile(&self, address: SocketAddr, services: &[ServiceSpec], base: &Path, report: &Report<'_>) -> Listen {
+    pub(super) fn compile(&self, address: &Address, services: &[ServiceSpec], base: &Path, report: &Report<'_>) -> Listen {
+        let (proxied_socket, proxies) = values::peers(&self.proxy_protocol, report);
         Listen {
-            address,
+            address: address.clone(),
+            mode: self.mode(address, report),
             tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
-            proxies: self.proxy_protocol.iter().filter_map(|text| values::network(text, report)).collect(),
+            proxies,
+            proxied_socket,
             service: self.service(services, report),
             one_host: self.tls.as_ref().is_some_and(|spec| spec.one_host(self.service.as_ref(), report)),
         }
@@ -90,6 +99,24 @@ impl ListenSpec {
 }
 
 impl ListenSpec {
+    /// Compiles the mode of a Unix socket's file.
+    fn mode(&self, address: &Address, report: &Report<'_>) -> u32 {
+        let Some(text) = &self.mode else { return DEFAULT_MODE };
+        if address.path().is_none() {
+            report.error(&text.place, "an address with a port has no file that could have a mode", "leave 'mode' out");
+        }
+        let digits = text.value.strip_prefix("0o").unwrap_or(&text.value);
+        let octal = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+        match u32::from_str_radix(digits, 8) {
+            Ok(mode) if octal && mode <= 0o777 => mode,
+            _ => {
+                let hint = "write octal digits such as 0660, which lets the owner and the group connect";
+                report.error(&text.place, format!("{:?} is not the mode of a file", text.value), hint);
+                DEFAULT_MODE
+            }
+        }
+    }
+
     /// Compiles which service gets every connection as it is; `None` where HTTP is spoken.
     fn service(&self, services: &[ServiceSpec], report: &Report<'_>) -> Option<Name> {
         let protocol = self.protocol.as_ref();
@@ -135,7 +162,8 @@ impl TlsSpec {
         let pairs = fields.list("certificates").map_or_else(Vec::new, |list| list.value);
         let certificates = pairs.into_iter().filter_map(|(node, path)| Self::read_pair(node, path, report)).collect();
         let (client_ca, misdirected) = (fields.text("client_ca"), fields.text("misdirected"));
-        let spec = Self { place: fields.place().clone(), certificates, client_ca, misdirected };
+        let crl = fields.one_or_more("crl").map_or_else(Vec::new, |list| list.value);
+        let spec = Self { place: fields.place().clone(), certificates, client_ca, crl, misdirected };
         fields.require("certificates", "write - {chain: cert.pem, key: key.pem}");
         fields.close();
         Some(spec)
@@ -169,7 +197,13 @@ impl TlsSpec {
     }
 
     fn compile(&self, base: &Path, report: &Report<'_>) -> Option<TlsFiles> {
-        let mut files = TlsFiles { certificates: Vec::new(), client_ca: self.client_ca.as_ref().map(|ca| values::located(ca, base)) };
+        let client_ca = self.client_ca.as_ref().map(|ca| values::located(ca, base));
+        let crl: Vec<_> = self.crl.iter().map(|file| values::located(file, base)).collect();
+        if let (None, Some(first)) = (&client_ca, self.crl.first()) {
+            let hint = "write 'client_ca' with the file of the authorities, or leave 'crl' out";
+            report.error(&first.place, "clients need show no certificate here, so that none could be revoked", hint);
+        }
+        let mut files = TlsFiles { certificates: Vec::new(), client_ca, crl };
         for PairSpec { chain, key } in &self.certificates {
             let (chain, key) = (values::located(chain.as_ref()?, base), values::located(key.as_ref()?, base));
             files.certificates.push(CertificateFiles { chain, key });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::config::delivery::Delivery;
+use crate::domain::address::Address;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// Whose `X-Forwarded-*` is believed; empty for nobody.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether that of whoever comes over a Unix socket is.
+    pub trusted_sockets: bool,
     /// Whether requests are refused that have a bare LF, or `Content-Length` together with `Transfer-Encoding`.
     pub strict_http: bool,
     /// The time-outs of the data plane.
@@ -77,11 +80,15 @@ pub enum Memory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// Its address.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// The mode of a Unix socket's file, at most 0o777.
+    pub mode: u32,
     /// Its certificates; `None` where it speaks without encryption.
     pub tls: Option<TlsFiles>,
     /// The networks whose connections begin with a PROXY header, which is believed.
     pub proxies: Vec<IpNet>,
+    /// Whether connections over a Unix socket do.
+    pub proxied_socket: bool,
     /// The service that gets every connection as it is; `None` where HTTP is spoken.
     pub service: Option<Name>,
     /// Whether requests for another host than the one a TLS connection was made for are refused.

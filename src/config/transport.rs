@@ -24,6 +24,7 @@ struct TlsSpec {
     ca: Option<At<String>>,
     name: Option<At<String>>,
     certificate: Option<PairSpec>,
+    crl: Vec<At<String>>,
 }
 
 /// Our certificate and its key as written.
@@ -73,6 +74,7 @@ impl TlsSpec {
             ca: fields.text("ca"),
             name: fields.text("name"),
             certificate: fields.get("certificate").and_then(|(node, path)| PairSpec::read(node, path, report)),
+            crl: fields.one_or_more("crl").map_or_else(Vec::new, |list| list.value),
         };
         fields.close();
         Some(spec)
@@ -83,7 +85,9 @@ impl TlsSpec {
             None => None,
             Some(PairSpec { chain, key }) => Some(Certificate { chain: located(chain, base)?, key: located(key, base)? }),
         };
-        let tls = Tls { ca: self.ca.as_ref().map(|ca| values::located(ca, base)), name: self.name(endpoints, report)?, certificate };
+        let ca = self.ca.as_ref().map(|ca| values::located(ca, base));
+        let crl = self.crl.iter().map(|file| values::located(file, base)).collect();
+        let tls = Tls { ca, name: self.name(endpoints, report)?, certificate, crl };
         match tls::client(&tls, protocol) {
             Ok(_) => Some(tls),
             Err(problem) => {

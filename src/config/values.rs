@@ -10,6 +10,7 @@ use http::{HeaderName, header};
 use ipnet::IpNet;
 
 use crate::config::surroundings::Surroundings;
+use crate::domain::address::{Address, InvalidAddress};
 use crate::domain::destination;
 use crate::domain::endpoint::{Endpoint, InvalidEndpoint, is_host};
 use crate::domain::route::HostPattern;
@@ -105,6 +106,23 @@ pub(super) fn address(text: &At<String>, report: &Report<'_>) -> Option<SocketAd
     None
 }
 
+/// Reads where traffic comes in: an address with a port, or the path of a Unix socket.
+pub(super) fn listener(text: &At<String>, report: &Report<'_>) -> Option<Address> {
+    if !Address::is_path(&text.value) {
+        return address(text, report).map(Address::Ip);
+    }
+    let wrong = |error: InvalidAddress| {
+        report.error(&text.place, format!("{:?} is not a Unix socket to listen on", text.value), error.to_string());
+    };
+    text.value.parse().map_err(wrong).ok()
+}
+
+/// Reads peers of which more is believed: networks, and `unix` for all that come over Unix sockets; returns whether those are.
+pub(super) fn peers(texts: &[At<String>], report: &Report<'_>) -> (bool, Vec<IpNet>) {
+    let (sockets, networks): (Vec<_>, Vec<_>) = texts.iter().partition(|text| text.value == "unix");
+    (!sockets.is_empty(), networks.into_iter().filter_map(|text| network(text, report)).collect())
+}
+
 /// Reads where a version listens: an address, a socket, or a host name, with where that leads now.
 pub(super) fn endpoint(text: &At<String>, around: &Surroundings<'_>, report: &Report<'_>) -> Option<(Endpoint, Vec<SocketAddr>)> {
     let spelled = text.value.as_str();
@@ -144,7 +162,7 @@ pub(super) fn network(text: &At<String>, report: &Report<'_>) -> Option<IpNet> {
         Ok(network) => format!("the address has bits beyond the prefix; write {}", network.trunc()),
         Err(_) => match spelled.parse::<IpAddr>() {
             Ok(ip) => format!("add the length of the prefix: {}", IpNet::from(ip)),
-            Err(_) => "write a network such as 10.0.0.0/8 or fd00::/8".to_owned(),
+            Err(_) => "write a network such as 10.0.0.0/8 or fd00::/8, or unix for Unix sockets".to_owned(),
         },
     };
     report.error(&text.place, format!("{spelled:?} is not a network"), hint);

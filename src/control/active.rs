@@ -141,7 +141,14 @@ impl Active {
                 self.judge.resume(first, halvings);
                 self.begin_step(first, weight, generation);
             }
-            Arming::NextStep => self.begin_step(first, weight, generation),
+            Arming::NextStep => {
+                self.judge.end_watch();
+                self.begin_step(first, weight, generation);
+            }
+            Arming::Held => {
+                self.step_generations.insert(generation);
+                self.judge.epoch(generation, Some(weight));
+            }
             Arming::Watch => {
                 self.begin_step(first, weight, generation);
                 self.judge.watch(first);

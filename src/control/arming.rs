@@ -47,7 +47,7 @@ impl Armoury {
     pub(super) fn trial(&mut self, arming: Arming, before: &Arc<Trial>) -> Arc<Trial> {
         let fresh = |tables| Arc::new(before.fresh(tables, self.policy.min_clients));
         match arming {
-            Arming::Nothing => Arc::clone(before),
+            Arming::Nothing | Arming::Held => Arc::clone(before),
             Arming::Probes(_) => fresh(Vec::new()),
             Arming::WarmUp => {
                 let alpha = self.budget().step;
@@ -69,7 +69,7 @@ impl Armoury {
         let (weight, watches, probe_spacing) = match arming {
             Arming::Nothing => return None,
             Arming::Probes(drawn) => (drawn, &self.nothing, Some(Policy::PROBE_SPACING)),
-            Arming::WarmUp | Arming::Fresh { .. } | Arming::NextStep | Arming::Watch => (weight, &self.watches, None),
+            Arming::WarmUp | Arming::Fresh { .. } | Arming::NextStep | Arming::Held | Arming::Watch => (weight, &self.watches, None),
         };
         let (version, trial, watches) = (Arc::clone(version), Arc::clone(trial), Arc::clone(watches));
         let outcome_deadline = Some(self.policy.outcome_deadline);

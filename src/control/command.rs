@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::control::setup::{Origin, ServiceSetup};
 use crate::domain::version::{Name, Version};
+use crate::domain::weight::Weight;
 use crate::seam::report::{Report, ReportSender};
 
 /// What is wanted of a service.
@@ -50,6 +51,33 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Hold a rollout where it is; its gates stay armed.
+    Pause {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Give the canary another share of the plan and hold it there; its gates stay armed.
+    SetWeight {
+        /// The service.
+        service: Name,
+        /// The share.
+        weight: Weight,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Begin a rollout of the last canary again, though it was rolled back or aborted.
+    Retry {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+    },
     /// Waive the remaining holds before the last step; evidence is still required.
     Promote {
         /// The service.
@@ -59,6 +87,22 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+}
+
+impl Command {
+    /// Returns the service it is about.
+    #[must_use]
+    pub const fn service(&self) -> &Name {
+        match self {
+            Self::Start { service, .. }
+            | Self::Abort { service, .. }
+            | Self::Resume { service, .. }
+            | Self::Pause { service, .. }
+            | Self::SetWeight { service, .. }
+            | Self::Retry { service, .. }
+            | Self::Promote { service, .. } => service,
+        }
+    }
 }
 
 /// What the controller is to do.

@@ -265,12 +265,7 @@ impl Controller {
 
     fn carry_out(&mut self, command: Command) -> Result<Accepted, CommandError> {
         let now = self.world.clock.now();
-        let name = match &command {
-            Command::Start { service, .. }
-            | Command::Abort { service, .. }
-            | Command::Promote { service, .. }
-            | Command::Resume { service, .. } => service.clone(),
-        };
+        let name = command.service().clone();
         let Some(service) = self.services.iter_mut().find(|s| s.setup().name == name) else {
             return Err(CommandError::UnknownService(name));
         };
@@ -293,9 +288,34 @@ impl Controller {
                 service.drive(Event::Resume { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!("the rollout of {name} goes on with fresh evidence")))
             }
+            Command::Pause { actor, reason, .. } => {
+                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "hold")) };
+                if rollout.record().phase == Phase::Paused {
+                    return Ok(Accepted::Nothing(format!("the rollout of {name} is held already")));
+                }
+                rollout.cannot_pause().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+                service.drive(Event::Pause { actor, reason }, now, &mut self.world);
+                Ok(Accepted::Done(format!("the rollout of {name} is held; its gates stay armed")))
+            }
+            Command::SetWeight { weight, actor, reason, .. } => {
+                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "give a share to")) };
+                rollout.cannot_set(weight).map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+                service.drive(Event::SetWeight { weight, actor, reason }, now, &mut self.world);
+                // A raise that could not be written was not made, and a trip may have come in between.
+                match service.progressing() {
+                    Some(record) if record.phase == Phase::Paused && record.weight == weight => {
+                        Ok(Accepted::Done(format!("the canary of {name} is held with {weight}; its gates stay armed")))
+                    }
+                    _ => Err(CommandError::Conflict(format!("the canary of {name} was not given {weight}; GET /v1/notices tells why"))),
+                }
+            }
+            Command::Retry { actor, .. } => match service.state().rollout.as_ref().map(|record| record.canary.clone()) {
+                Some(canary) => begin(service, canary, true, &actor, now, &mut self.world),
+                None => Err(CommandError::Conflict(format!("{name} has had no rollout that could be tried again"))),
+            },
             Command::Promote { actor, reason, .. } => {
                 if service.progressing().is_none() {
-                    return Err(CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to promote")));
+                    return Err(nothing_progresses(&name, "promote"));
                 }
                 service.drive(Event::Promote { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!(
@@ -304,6 +324,10 @@ impl Controller {
             }
         }
     }
+}
+
+fn nothing_progresses(name: &Name, what: &str) -> CommandError {
+    CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to {what}"))
 }
 
 fn begin(

@@ -106,11 +106,20 @@ fn take_over(service: &Name, record: &Record, stable: &Version) -> Entry {
     }
 }
 
+/// What the sentence about a rollout says that a restart has ended; no other end is told so.
+const INTERRUPTED: &str = "was interrupted by a restart at";
+
+/// Says whether the reason of a rollout that ended is that the process was restarted, which says nothing of its version.
+#[must_use]
+pub fn was_interrupted(reason: &str) -> bool {
+    reason.starts_with("the rollout of ") && reason.contains(INTERRUPTED)
+}
+
 /// Ends a rollout that was progressing when the process ended.
 fn interrupt(service: &Name, record: &mut Record) -> (Entry, String) {
     let durable = record.clone();
     let sentence = format!(
-        "the rollout of {} was interrupted by a restart at {}; {} keeps 100% until a new rollout is started",
+        "the rollout of {} {INTERRUPTED} {}; {} keeps 100% until a new rollout is started",
         record.canary.name, record.weight, record.stable.name
     );
     let entry = Entry {
@@ -192,6 +201,7 @@ mod tests {
         assert_eq!((start.begin, record.phase, record.weight, record.generation), (None, Phase::Aborted, Weight::ZERO, 10));
         assert_eq!(start.write.unwrap().actor, "restart");
         assert_eq!(start.state.owner, version("v1"));
+        assert!(was_interrupted(&record.reason) && !was_interrupted("aborted by operator: it was interrupted by a restart at noon"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::domain::rollout::outlook;
 use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollout, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
-use crate::domain::version::{Name, Version};
+use crate::domain::version::Version;
 use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
 use crate::seam::table::{Epoch, Route};
@@ -29,18 +29,6 @@ struct Change {
     owner: Role,
     weight: Weight,
     arming: Arming,
-}
-
-/// How many rejected versions are remembered, and how many that were tried.
-const REMEMBERED: usize = 100;
-
-/// Puts a name at the end of what is remembered, once.
-fn remember(names: &mut Vec<Name>, name: &Name) {
-    names.retain(|known| known != name);
-    if names.len() >= REMEMBERED {
-        names.remove(0);
-    }
-    names.push(name.clone());
 }
 
 /// One service under control.
@@ -131,10 +119,16 @@ impl Service {
         &self.state
     }
 
-    /// Returns the record of the rollout that has not ended.
+    /// Returns the rollout that has not ended.
+    #[must_use]
+    pub fn rollout(&self) -> Option<&Rollout> {
+        self.active.as_ref().map(|active| &active.machine).filter(|machine| !machine.record().phase.is_terminal())
+    }
+
+    /// Returns its record.
     #[must_use]
     pub fn progressing(&self) -> Option<&Record> {
-        self.active.as_ref().map(|a| a.machine.record()).filter(|r| !r.phase.is_terminal())
+        self.rollout().map(Rollout::record)
     }
 
     /// Forgets the rollout that waited for the traffic to be known; says whether there was one.
@@ -184,7 +178,7 @@ impl Service {
         let (id, generation) =
             self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
         self.state.rejected.retain(|name| *name != canary.name);
-        remember(&mut self.state.tried, &canary.name);
+        self.state.has_tried(&canary.name);
         let versions = (self.state.owner.clone(), canary);
         let machine = Rollout::new(id, self.setup.name.clone(), versions, plan, self.setup.policy, generation);
         self.active = Some(Active::new(machine, &self.setup));
@@ -248,7 +242,7 @@ impl Service {
             _ => state.owner = record.stable.clone(),
         }
         if record.phase == Phase::RolledBack {
-            remember(&mut state.rejected, &record.canary.name);
+            state.reject(&record.canary.name);
         }
         let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
         state.rollout = Some(record);

@@ -8,6 +8,7 @@ use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Gate, Policy, Verdict};
 use crate::domain::rollout::{Plan, Schedule};
 use crate::domain::start_order::Fate;
+use crate::domain::version::Name;
 use crate::seam::choice::Choice;
 
 const MS: Duration = Duration::from_millis(1);

@@ -1,47 +1,53 @@
 //! Answers what the engine is asked.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::config::delivery::Deployer;
-use crate::delivery::engine::{Engine, Line};
-use crate::delivery::intake::{self, Meant};
-use crate::delivery::message::{Ask, Envelope, Problem, Spotted};
-use crate::delivery::plane::Shown;
-use crate::delivery::projects::{self, GateFile};
+use crate::delivery::engine::{DeliveryStore, Engine, Line};
+use crate::delivery::intake::{self, Meant, Report};
+use crate::delivery::message::{Answer, Ask, Envelope, Problem, Spotted, Told};
+use crate::delivery::projects::{self, Target};
+use crate::delivery::replays::Replays;
 use crate::delivery::spot::{Key, Spot};
+use crate::delivery::yard::Yard;
 use crate::domain::delivery::{Artifact, Entry, Event, Lane, Outcome, Phase, Run, StageName};
-use crate::domain::version::{Name, Version};
-use crate::formats::jmeter_conf;
-use crate::formats::jmx::{self, Options};
+use crate::domain::version::Name;
 use crate::store::{Limits, Stored};
 
 /// The most journal entries of a context that are shown.
 const SHOWN: usize = 1000;
 
-type Answer = Result<Value, Problem>;
-
 impl Engine {
-    pub(super) async fn answer(&mut self, ask: Ask) -> Answer {
-        match ask {
+    pub(super) fn answer(&mut self, ask: Ask) -> Told {
+        Told::Now(match ask {
             Ask::CreateProject { name, shipyard, keptn } => self.create(&name, &shipyard, keptn),
             Ask::Onboard { project, service } => self.onboard(&project, &service),
             Ask::AddResource { project, stage, service, uri, content } => {
                 self.add_resource(&project, stage.as_ref(), service.as_ref(), &uri, &content)
             }
-            Ask::Deliver { project, service, stage, artifact, context, retry, actor } => {
-                self.deliver(&project, &service, (stage, artifact), context, retry, actor)
+            Ask::Deliver { project, service, stage, image, tag, context, retry, actor, .. } => {
+                let artifact = self.artifact(&project, &image, tag.as_deref());
+                artifact.and_then(|artifact| self.deliver(&project, &service, (stage, artifact), context, retry, actor))
             }
-            Ask::Event(envelope) => self.take_in(&envelope),
+            Ask::Event(envelope) => return self.take_in(&envelope).unwrap_or_else(|problem| Told::Now(Err(problem))),
             Ask::Decide { at, context, approve, actor, reason } => self.decide(&at, context.as_deref(), approve, (actor, reason)),
-            Ask::Abort { at, actor, reason } => {
-                let key = self.key(&at.project, &at.service)?;
-                self.stage(&key, &at.stage)?;
-                self.handle(&key, Event::Abort { stage: Some(at.stage), actor, reason }).map_err(undurable)?;
-                Ok(json!({"accepted": true}))
-            }
+            Ask::Abort { at, actor, reason } => self.abort(at, actor, reason),
+            Ask::Evaluate { at, window, context } => self.evaluate(at, window, context),
+            // Answered beside the engine.
+            Ask::Monitor { .. } => Err(Problem::Gone),
             Ask::Projects => Ok(self.show()),
-            Ask::Context(id) => self.story(&id),
-        }
+            Ask::Context(id) => return Told::Later(Box::pin(story(Arc::clone(&self.store), Rc::clone(&self.yard), id))),
+        })
+    }
+
+    fn abort(&mut self, at: Spotted, actor: String, reason: String) -> Answer {
+        let key = self.key(&at.project, &at.service)?;
+        self.stage(&key, &at.stage)?;
+        self.handle(&key, Event::Abort { stage: Some(at.stage), actor, reason }).map_err(undurable)?;
+        Ok(json!({"accepted": true}))
     }
 
     fn create(&mut self, name: &str, shipyard: &str, keptn: bool) -> Answer {
@@ -91,38 +97,18 @@ impl Engine {
         if let Some(service) = service {
             self.key(project, service)?;
         }
-        self.check(project, uri, content).map_err(Problem::Invalid)?;
-        self.yard.projects.add(project, stage, service, uri, content).map_err(Problem::Invalid)?;
+        let target = Target { project, stage, service };
+        self.yard.projects.check_place(target, uri, content.len()).map_err(Problem::Invalid)?;
+        self.check(target, uri, content).map_err(Problem::Invalid)?;
+        self.yard.projects.add(target, uri, content).map_err(Problem::Invalid)?;
         Ok(json!({"project": project, "resource": uri, "bytes": content.len()}))
     }
 
-    /// Checks a file whose meaning is known by its name, before it takes the place of another one.
-    fn check(&self, project: &Name, uri: &str, content: &[u8]) -> Result<(), String> {
-        let text = || std::str::from_utf8(content).map_err(|_| format!("{uri} is not UTF-8"));
-        let told =
-            |problems: Vec<crate::formats::problem::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        let name = uri.rsplit('/').next().unwrap_or(uri);
-        if name == "perfspec.json" {
-            let folder = tempfile_in(project).map_err(|error| format!("{uri} cannot be checked: {error}"))?;
-            let path = folder.join("perfspec.json");
-            let checked = std::fs::write(&path, content).map_err(|error| error.to_string()).and_then(|()| {
-                let any = "any".parse::<Name>().map_err(|error| error.to_string())?;
-                let stage = "any".parse::<StageName>().map_err(|error| error.to_string())?;
-                let spot = Spot { project: any.clone(), service: any.clone(), stage };
-                let stable = Version::at(any, [([127, 0, 0, 1], 1).into()]);
-                self.yard.ground.setup(&spot, &Shown { stable, tested: None, gate: Some(GateFile::Perfspec(path)), schedule: None })
-            });
-            let _ = std::fs::remove_dir_all(&folder);
-            return checked.map(|_| ()).map_err(|why| why.replace(&folder.display().to_string(), "."));
-        }
-        if name.ends_with(".jmx") {
-            let properties = std::collections::BTreeMap::new();
-            return jmx::read(uri, text()?, Options { properties: &properties, honour_think_time: false }).map(|_| ()).map_err(told);
-        }
-        if name == "jmeter.conf.yaml" {
-            return jmeter_conf::read(uri, text()?).map(|_| ()).map_err(told);
-        }
-        Ok(())
+    /// Reads an artifact by the rules of its project: the original took the tag `latest` where none is given.
+    pub(super) fn artifact(&self, project: &Name, image: &str, tag: Option<&str>) -> Result<Artifact, Problem> {
+        let keptn = self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
+        let make = if keptn { Artifact::keptn } else { Artifact::new };
+        make(image, tag).map_err(|error| Problem::Invalid(error.to_string()))
     }
 
     pub(super) fn deliver(
@@ -153,22 +139,67 @@ impl Engine {
         (last.outcome == Some(Outcome::Refused)).then_some(last.reason)
     }
 
-    fn take_in(&mut self, envelope: &Envelope) -> Answer {
+    fn take_in(&mut self, envelope: &Envelope) -> Result<Told, Problem> {
         if !envelope.local || self.token.is_some() {
             intake::authorise(envelope, self.token.as_deref()).map_err(Problem::Denied)?;
         }
         let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
         let (meant, mark) = intake::read(envelope, keptn).map_err(Problem::Invalid)?;
-        if let Some(context) = self.replays.context(&mark) {
+        if let Some(context) = self.replays.borrow().context(&mark) {
             let why = "an event with this source and id was taken in before; send a new one with another id";
-            return Ok(json!({"keptnContext": context, "ignored": why}));
+            return Ok(Told::Now(Ok(json!({"keptnContext": context, "ignored": why}))));
         }
+        let meant = match meant {
+            Meant::Deployed(report) => return self.reported(*report, mark).map(|later| Told::Later(Box::pin(later))),
+            meant => meant,
+        };
         let taken = self.take(meant)?;
-        let context = taken.get("keptnContext").and_then(Value::as_str).unwrap_or_default();
-        if let Err(why) = self.replays.remember(mark, context) {
-            tracing::error!("an event may be taken in again after a restart: {why}");
+        remember(&self.replays, mark, &taken);
+        Ok(Told::Now(Ok(taken)))
+    }
+
+    /// Takes in what somebody else says of a deployment, where it is the one whose turn it is.
+    fn reported(&self, report: Report, mark: String) -> Result<impl Future<Output = Answer> + 'static, Problem> {
+        let spot = report.spot.clone();
+        let (service, stage) = (&spot.service, &spot.stage);
+        let key = self.key(&spot.project, service)?;
+        let run = self.stage(&key, stage)?.run.as_ref().filter(|run| run.phase == Phase::Deploying);
+        let Some(run) = run else {
+            let words = report.words();
+            return Err(Problem::Conflict(format!("no deployment of {service} is awaited in {stage}: the report names {words}")));
+        };
+        if !report.is_about(&run.context, &run.candidate.artifact) {
+            let (artifact, context, words) = (&run.candidate.artifact, &run.context, report.words());
+            return Err(Problem::Conflict(format!(
+                "the deployment of {service} that is awaited in {stage} is {artifact} of context {context}, but the report names {words}"
+            )));
         }
-        Ok(taken)
+        let (yard, replays) = (Rc::clone(&self.yard), Rc::clone(&self.replays));
+        let (candidate, context) = (run.candidate.clone(), run.context.clone());
+        Ok(async move {
+            let told = match report.told {
+                Ok((host, port)) => Ok(intake::resolve(host, port).await.map_err(Problem::Invalid)?),
+                Err(why) => Err(why),
+            };
+            yard.reported(&spot, &candidate, told).map_err(Problem::Conflict)?;
+            let taken = json!({"keptnContext": context});
+            remember(&replays, mark, &taken);
+            Ok(taken)
+        })
+    }
+
+    /// Returns the artifact that an event brings, and for what, where it would be taken in.
+    pub(super) fn brought(&self, envelope: &Envelope) -> Option<(Name, Name, Artifact)> {
+        if !envelope.local || self.token.is_some() {
+            intake::authorise(envelope, self.token.as_deref()).ok()?;
+        }
+        let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
+        match intake::read(envelope, keptn).ok()? {
+            (Meant::Deliver { project, service, artifact, .. }, mark) if self.replays.borrow().context(&mark).is_none() => {
+                Some((project, service, artifact))
+            }
+            _ => None,
+        }
     }
 
     fn take(&mut self, meant: Meant) -> Answer {
@@ -176,19 +207,10 @@ impl Engine {
             Meant::Deliver { project, service, stage, artifact, context, retry } => {
                 self.deliver(&project, &service, (stage, artifact), Some(context), retry, "event".to_owned())
             }
-            Meant::Deployed { spot, tag, address, context } => {
-                if !matches!(self.settings.deployer, Deployer::External { .. }) {
-                    return Err(Problem::Conflict("deployments are not reported here: this process deploys by itself".to_owned()));
-                }
-                let key = self.key(&spot.project, &spot.service)?;
-                let lane = self.stage(&key, &spot.stage)?;
-                let candidate = lane.run.as_ref().map(|run| run.candidate.clone());
-                let candidate = candidate.filter(|candidate| candidate.artifact.tag().is_none_or(|on_trial| on_trial == tag));
-                let awaited = candidate.is_some_and(|candidate| self.yard.reported(&spot, &candidate, address));
-                match awaited {
-                    true => Ok(json!({"keptnContext": context})),
-                    false => Err(Problem::Conflict(format!("no deployment of {} {tag} in {} is awaited", spot.service, spot.stage))),
-                }
+            // Taken in before: it may take its time.
+            Meant::Deployed(report) => Err(Problem::Conflict(format!("the report of {} is not taken in here", report.words()))),
+            Meant::Evaluate { spot, window, context } => {
+                self.evaluate(Spotted { project: spot.project, service: spot.service, stage: spot.stage }, window, Some(context))
             }
             Meant::Decided { spot, approved, context } => {
                 let at = Spotted { project: spot.project, service: spot.service, stage: spot.stage };
@@ -213,7 +235,7 @@ impl Engine {
         Ok(json!({"accepted": true}))
     }
 
-    fn key(&self, project: &Name, service: &Name) -> Result<Key, Problem> {
+    pub(super) fn key(&self, project: &Name, service: &Name) -> Result<Key, Problem> {
         let key = (project.clone(), service.clone());
         if self.lines.contains_key(&key) {
             return Ok(key);
@@ -226,13 +248,13 @@ impl Engine {
         Err(Problem::Unknown(format!("{project} has no service {service}; it has {}; {hint}", listed(&known))))
     }
 
-    fn no_project(&self, project: &Name) -> Problem {
+    pub(super) fn no_project(&self, project: &Name) -> Problem {
         let known: Vec<&str> = self.projects.keys().map(Name::as_str).collect();
         let hint = format!("make it with: portcullis create project {project} --shipyard FILE");
         Problem::Unknown(format!("there is no project {project}; there is {}; {hint}", listed(&known)))
     }
 
-    fn stage(&self, key: &Key, stage: &StageName) -> Result<&Lane, Problem> {
+    pub(super) fn stage(&self, key: &Key, stage: &StageName) -> Result<&Lane, Problem> {
         let line = self.lines.get(key).ok_or(Problem::Gone)?;
         if line.machine.shipyard().stage(stage).is_none() {
             return Err(no_stage(&key.0, stage, line.machine.shipyard()));
@@ -278,17 +300,31 @@ impl Engine {
         };
         json!({"projects": self.projects.keys().map(project).collect::<Vec<_>>()})
     }
+}
 
-    /// Shows everything that was decided under a context, oldest first.
-    fn story(&self, id: &str) -> Answer {
-        let of_it = |entry: &Stored<Entry>| matches!(entry, Stored::Known(entry) if entry.context == id);
-        let limits = Limits { entries: SHOWN, ..Limits::NONE };
-        let excerpt = self.store.excerpt(limits, of_it).map_err(|error| Problem::Failed(error.to_string()))?;
-        let entries: Vec<Value> = excerpt.entries.into_iter().filter_map(|(_, entry)| serde_json::to_value(entry.known()?).ok()).collect();
-        if entries.is_empty() {
-            return Err(Problem::Unknown(format!("nothing is known of the context {id:?}; it is what 'send event' prints")));
-        }
-        Ok(json!({"keptnContext": id, "complete": excerpt.complete, "entries": entries}))
+/// Shows everything that was decided under a context, oldest first. A long journal takes its time.
+async fn story(store: Arc<DeliveryStore>, yard: Rc<Yard>, id: String) -> Answer {
+    let context = id.clone();
+    let excerpt = tokio::task::spawn_blocking(move || {
+        let of_it = |entry: &Stored<Entry>| matches!(entry, Stored::Known(entry) if entry.context == context);
+        store.excerpt(Limits { entries: SHOWN, ..Limits::NONE }, of_it)
+    });
+    let excerpt = excerpt.await.map_err(|_| Problem::Gone)?.map_err(|error| Problem::Failed(error.to_string()))?;
+    let entries: Vec<Value> = excerpt.entries.into_iter().filter_map(|(_, entry)| serde_json::to_value(entry.known()?).ok()).collect();
+    let evaluations = yard.past.of_context(&id).map_err(Problem::Failed)?;
+    let evaluating = yard.evaluating.borrow().contains(&id);
+    if entries.is_empty() && evaluations.is_empty() && !evaluating {
+        return Err(Problem::Unknown(format!("nothing is known of the context {id:?}; it is what 'send event' prints")));
+    }
+    Ok(json!({"keptnContext": id, "complete": excerpt.complete, "entries": entries, "evaluations": evaluations,
+        "evaluating": evaluating}))
+}
+
+/// Remembers that an event was taken in.
+fn remember(replays: &RefCell<Replays>, mark: String, taken: &Value) {
+    let context = taken.get("keptnContext").and_then(Value::as_str).unwrap_or_default();
+    if let Err(why) = replays.borrow_mut().remember(mark, context) {
+        tracing::error!("an event may be taken in again after a restart: {why}");
     }
 }
 
@@ -310,11 +346,4 @@ fn label(text: &str, what: &str) -> Result<Name, Problem> {
     let hint = "use 1 to 40 small letters, digits and hyphens, beginning with a letter, not ending with a hyphen";
     let wrong = || Problem::Invalid(format!("{text:?} is no name for {what}, because it is a part of a host name: {hint}"));
     if projects::is_label(text) { text.parse().map_err(|_| wrong()) } else { Err(wrong()) }
-}
-
-/// Makes a folder that nobody else has, to check a file in.
-fn tempfile_in(project: &Name) -> std::io::Result<std::path::PathBuf> {
-    let path = std::env::temp_dir().join(format!("portcullis-{project}-{:016x}", rand::random::<u64>()));
-    std::fs::create_dir(&path)?;
-    Ok(path)
 }

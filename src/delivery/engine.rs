@@ -1,5 +1,6 @@
 //! The engine: one machine per service, what it asks for carried out, what others ask answered.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -9,22 +10,32 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::LocalSet;
 
-use crate::config::delivery::{Delivery as Settings, Deployer};
+use crate::config::delivery::{Delivery as Settings, Deployer as Way};
+use crate::delivery::deployer::Deployer;
 use crate::delivery::effects;
+use crate::delivery::external::External;
+use crate::delivery::judge::{self, Case};
+use crate::delivery::kubernetes::Kubernetes;
 use crate::delivery::message::Asked;
+use crate::delivery::monitoring::Monitoring;
+use crate::delivery::past::Past;
 use crate::delivery::plane::Ground;
-use crate::delivery::process::{Launcher, Place};
+use crate::delivery::process::Launcher;
+use crate::delivery::processes::Processes;
 use crate::delivery::projects::{Project, Projects};
+use crate::delivery::pulse::Pulse;
+use crate::delivery::registries::Registries;
 use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
-use crate::delivery::spot::{Key, Spot};
+use crate::delivery::spot::{Key, Place, Spot};
 use crate::delivery::yard::Yard;
-use crate::domain::delivery::{Deadlines, Delivery, Deployment, Effect, Entry, Event, Phase, Record, Ticket};
+use crate::domain::delivery::shipyard::Strategy;
+use crate::domain::delivery::{Delivery, Deployment, Effect, Entry, Event, Record, TestStrategy, Ticket};
 use crate::domain::version::Name;
 use crate::seam::clock::{Clock, wall};
-use crate::store::{Store, StoreError, Stored};
+use crate::store::{Store, StoreError};
 
 /// What was delivered, on disk.
 pub(super) type DeliveryStore = Store<Record, Entry>;
@@ -50,7 +61,7 @@ pub struct Parts {
 pub(super) struct Line {
     pub(super) machine: Delivery,
     /// Runs whose rollout was under way when the process began.
-    resumed: Vec<u64>,
+    pub(super) resumed: Vec<u64>,
 }
 
 /// The engine.
@@ -59,13 +70,16 @@ pub struct Engine {
     pub(super) settings: Settings,
     pub(super) lines: BTreeMap<Key, Line>,
     pub(super) projects: BTreeMap<Name, Project>,
-    pub(super) store: DeliveryStore,
-    pub(super) sinks: Sinks,
-    pub(super) replays: Replays,
+    pub(super) store: Arc<DeliveryStore>,
+    pub(super) sinks: Rc<Sinks>,
+    pub(super) replays: Rc<RefCell<Replays>>,
     pub(super) token: Option<Vec<u8>>,
     clock: Clock,
     tests: HashMap<(Key, Ticket), watch::Sender<bool>>,
     events: mpsc::UnboundedSender<(Key, Event)>,
+    /// Takes what was asked once more, after its image was found to be there.
+    pub(super) again: mpsc::UnboundedSender<Asked>,
+    pub(super) registries: Rc<Registries>,
 }
 
 impl Engine {
@@ -78,8 +92,8 @@ impl Engine {
     /// Fails when what was kept cannot be read, or a file that the settings name.
     pub fn start(
         parts: Parts,
-        asked: mpsc::UnboundedReceiver<Asked>,
-        (freeze, stop): (Arc<Notify>, oneshot::Receiver<()>),
+        (asked, pulse): (mpsc::Receiver<Asked>, Pulse),
+        (freeze, mut stop): (Arc<Notify>, oneshot::Receiver<()>),
         up: Sender<()>,
     ) -> Result<JoinHandle<()>, String> {
         let opened = DeliveryStore::open(&parts.state.join("delivery")).map_err(|error: StoreError| error.to_string())?;
@@ -89,7 +103,10 @@ impl Engine {
             Some(path) => Some(secret(path)?),
         };
         let replays = Replays::open(parts.state.join("events"))?;
+        let registries = Registries::new(&parts.settings.registries)?;
+        let past = Past::open(&parts.state.join("evaluations"))?;
         let run = move || {
+            let _end = pulse.guard();
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return tracing::error!(%error, "the delivery cannot begin"),
@@ -97,10 +114,21 @@ impl Engine {
             let set = LocalSet::new();
             set.block_on(&runtime, async move {
                 let (events, happened) = mpsc::unbounded_channel();
-                let mut engine = Self::new(parts, (opened.store, replays), token, events);
-                engine.restore().await;
+                let (again, checked) = mpsc::unbounded_channel();
+                tokio::task::spawn_local(beat(pulse, parts.clock));
+                let mut engine = match Self::new(parts, (opened.store, replays, past), token, (events, again, registries)) {
+                    Ok(engine) => engine,
+                    Err(why) => return tracing::error!("the delivery cannot begin: {why}"),
+                };
+                let is_up = tokio::select! {
+                    () = engine.restore() => true,
+                    _ = &mut stop => false,
+                };
+                if !is_up {
+                    return engine.close().await;
+                }
                 let _ = up.send(());
-                engine.run(asked, happened, (freeze, stop)).await;
+                engine.run((asked, checked), happened, (freeze, stop)).await;
             });
         };
         std::thread::Builder::new().name("delivery".to_owned()).spawn(run).map_err(|error| error.to_string())
@@ -108,98 +136,43 @@ impl Engine {
 
     fn new(
         parts: Parts,
-        (store, replays): (DeliveryStore, Replays),
+        (store, replays, past): (DeliveryStore, Replays, Past),
         token: Option<Vec<u8>>,
-        events: mpsc::UnboundedSender<(Key, Event)>,
-    ) -> Self {
+        (events, again, registries): (mpsc::UnboundedSender<(Key, Event)>, mpsc::UnboundedSender<Asked>, Registries),
+    ) -> Result<Self, String> {
         let Parts { ground, settings, state, program, clock } = parts;
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
         // Gate files are named to a configuration that has no folder of its own.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
-        let launcher = match &settings.deployer {
-            Deployer::Process(process) => Some(Launcher::new(process.clone(), &state, &program)),
-            Deployer::External { .. } => None,
+        let sinks = Rc::new(Sinks::new(&settings.sinks, &state)?);
+        let projects = Projects::new(folder, &state)?;
+        let deployer: Box<dyn Deployer> = match &settings.deployer {
+            Way::Process(process) => Box::new(Processes::new(Launcher::new(process.clone(), &state, &program))),
+            Way::External { within } => Box::new(External::new(*within, &state)?),
+            Way::Kubernetes(kubernetes) => Box::new(Kubernetes::new(kubernetes.clone(), projects.clone(), &state)?),
         };
-        let sinks = Sinks::new(&settings.sinks, settings.events);
-        let yard = Rc::new(Yard::new(ground, Projects::new(folder), settings.deployer.clone(), launcher));
-        Self {
+        let monitoring = Monitoring::new(state.join("monitoring"), settings.sources.clone());
+        let yard = Rc::new(Yard::new(ground, (projects, monitoring, past), deployer));
+        Ok(Self {
             yard,
             settings,
             lines: BTreeMap::new(),
             projects: BTreeMap::new(),
-            store,
+            store: Arc::new(store),
             sinks,
-            replays,
+            replays: Rc::new(RefCell::new(replays)),
             token,
             clock,
             tests: HashMap::new(),
             events,
-        }
-    }
-
-    /// Takes up what was kept: everything that was live is brought up again and shown, then the machines go on.
-    async fn restore(&mut self) {
-        let (projects, problems) = self.yard.projects.all();
-        problems.iter().for_each(|problem| tracing::error!("{problem}"));
-        for project in projects {
-            for service in project.services.clone() {
-                self.add_line(&project, &service);
-            }
-            self.projects.insert(project.name.clone(), project);
-        }
-        let mut first = JoinSet::new();
-        for ((project, service), line) in &self.lines {
-            for lane in &line.machine.record().lanes {
-                let spot = Spot { project: project.clone(), service: service.clone(), stage: lane.stage.clone() };
-                let Some(serving) = lane.serving().cloned() else { continue };
-                // It may have gone on without us; the machine asks for it again where it still wants it.
-                let candidate = lane.run.as_ref().map(|run| run.candidate.clone()).filter(|candidate| *candidate != serving);
-                let yard = Rc::clone(&self.yard);
-                first.spawn_local(async move {
-                    if let Some(candidate) = candidate {
-                        yard.adopt(&spot, &candidate).await;
-                    }
-                    effects::bring_back(yard, spot, serving).await;
-                });
-            }
-        }
-        while first.join_next().await.is_some() {}
-        let known = |place: &Place| {
-            let project: Option<Name> = place.project.parse().ok();
-            let service: Option<Name> = place.service.parse().ok();
-            project.zip(service).is_some_and(|key| self.lines.contains_key(&key))
-        };
-        self.yard.clear(known).await;
-        let keys: Vec<Key> = self.lines.keys().cloned().collect();
-        for key in keys {
-            if let Err(why) = self.handle(&key, Event::Restored) {
-                tracing::error!("{} of {} cannot be written: {why}", key.1, key.0);
-            }
-        }
-    }
-
-    /// Begins with a service, from what was kept of it where there is anything.
-    pub(super) fn add_line(&mut self, project: &Project, service: &Name) {
-        let kept = store_key(&project.name, service).and_then(|key| self.store.record(&key).map_err(|error| error.to_string()));
-        let (name, shipyard, deadlines) = (project.name.clone(), project.shipyard.clone(), Deadlines::default());
-        let machine = match kept {
-            Ok(Some(Stored::Known(record))) => Delivery::restore(record, shipyard, deadlines),
-            Ok(None) => Delivery::new(name, service.clone(), shipyard, deadlines),
-            // It is left as it is: what would be written over it could be mended.
-            Ok(Some(Stored::Unknown { reason })) => {
-                let name = &project.name;
-                return tracing::error!("{service} of {name} is left out, because what was delivered of it cannot be read: {reason}");
-            }
-            Err(why) => return tracing::error!("{service} of {} is left out: {why}", project.name),
-        };
-        let runs = machine.record().lanes.iter().filter_map(|lane| lane.run.as_ref());
-        let resumed = runs.filter(|run| run.phase == Phase::Shifting).map(|run| run.id).collect();
-        self.lines.insert((project.name.clone(), service.clone()), Line { machine, resumed });
+            again,
+            registries: Rc::new(registries),
+        })
     }
 
     async fn run(
         mut self,
-        mut asked: mpsc::UnboundedReceiver<Asked>,
+        (mut asked, mut checked): (mpsc::Receiver<Asked>, mpsc::UnboundedReceiver<Asked>),
         mut happened: mpsc::UnboundedReceiver<(Key, Event)>,
         (freeze, mut stop): (Arc<Notify>, oneshot::Receiver<()>),
     ) {
@@ -210,18 +183,15 @@ impl Engine {
                 // From here on a failure is ours: the data plane takes no more requests, those of a test among them.
                 () = freeze.notified() => frozen = true,
                 Some((key, event)) = happened.recv(), if !frozen => drop(self.handle(&key, event)),
-                Some(Asked { ask, answer }) = asked.recv(), if !frozen => {
-                    let told = self.answer(ask).await;
-                    // Whoever no longer waits has lost the answer, not the effect.
-                    let _ = answer.send(told);
-                }
+                Some(asked) = asked.recv(), if !frozen => self.reply(asked),
+                Some(asked) = checked.recv(), if !frozen => self.reply(asked),
                 _ = tick.tick(), if !frozen => {
                     let keys: Vec<Key> = self.lines.keys().cloned().collect();
                     keys.iter().for_each(|key| drop(self.handle(key, Event::Tick)));
                 }
             }
         }
-        self.yard.close().await;
+        self.close().await;
     }
 
     /// Gives an event to a service's machine and carries out what it asks for. What it decides is durable on return.
@@ -234,12 +204,17 @@ impl Engine {
         while let Some(event) = events.pop_front() {
             let now = self.clock.now();
             let Some(line) = self.lines.get_mut(key) else { break };
-            for effect in line.machine.handle(now, event) {
-                let written = self.carry_out(key, effect);
-                if let Some(Event::PersistFailed(_, why)) = &written {
+            let effects = line.machine.handle(now, event);
+            let hold = self.hold(key, now, &effects);
+            for effect in effects {
+                let Some(written) = self.carry_out(key, effect) else { continue };
+                if let Event::PersistFailed(_, why) = &written {
                     durable = Err(why.clone());
                 }
-                events.extend(written);
+                if let Some(hold) = &hold {
+                    self.release(hold, matches!(written, Event::Persisted(_)));
+                }
+                events.push_back(written);
             }
         }
         durable
@@ -258,7 +233,7 @@ impl Engine {
             }
             Effect::Deploy { ticket, stage, deployment } => {
                 let spot = spot(stage);
-                self.begin(key, async move { effects::deploy(&yard, &spot, ticket, &deployment).await });
+                self.begin(key, async move { effects::deploy(&yard, &spot, ticket, &deployment, mode).await });
             }
             Effect::CheckHealth { ticket, stage, deployment } => {
                 let spot = spot(stage);
@@ -280,9 +255,9 @@ impl Engine {
                     stop.send_replace(true);
                 }
             }
-            Effect::Evaluate { ticket, stage, deployment, .. } => {
-                let spot = spot(stage);
-                self.begin(key, async move { effects::evaluate(&yard, &spot, ticket, &deployment, mode).await });
+            Effect::Evaluate { ticket, stage, deployment, strategy, .. } => {
+                let case = self.case(key, spot(stage), ticket.run, strategy);
+                self.begin(key, async move { judge::evaluate(&yard, &case, ticket, &deployment).await });
             }
             Effect::Rollout { ticket, stage, deployment, schedule } => {
                 let spot = spot(stage);
@@ -302,15 +277,28 @@ impl Engine {
             }
             // Whoever may let it in is told by the announcement; the answer comes by the API or an event.
             Effect::AwaitApproval { .. } => {}
-            Effect::Emit { run, context, stage, artifact, announcement } => {
-                let host = spot(stage.clone()).host(&self.settings.domain);
-                let stages = self.lines.get(key).and_then(|line| line.machine.shipyard().stage(&stage).cloned());
-                self.sinks.emit(key, run, &context, &stage, stages.as_ref(), &artifact, &announcement, &host);
-            }
+            // What a write tells stands there already; it is told once.
+            emit @ Effect::Emit { .. } => self.sinks.tell(&self.letters(key, &emit)),
             Effect::Notify { sentence, alarm: true } => tracing::warn!(project = %key.0, service = %key.1, "{sentence}"),
             Effect::Notify { sentence, alarm: false } => tracing::info!(project = %key.0, service = %key.1, "{sentence}"),
         }
         None
+    }
+
+    /// Puts together what is judged of a run.
+    pub(super) fn case(&self, key: &Key, spot: Spot, run: u64, strategy: Option<TestStrategy>) -> Case {
+        let machine = self.lines.get(key).map(|line| &line.machine);
+        let of_run = machine.and_then(|machine| machine.record().lane(&spot.stage)?.run.as_ref()).filter(|found| found.id == run);
+        let direct =
+            machine.and_then(|machine| machine.shipyard().stage(&spot.stage)).is_some_and(|stage| stage.strategy == Strategy::Direct);
+        Case {
+            context: of_run.map_or_else(String::new, |run| run.context.clone()),
+            run,
+            strategy: strategy.map(|strategy| strategy.as_str().to_owned()),
+            deployment: if direct { "direct" } else { "canary" },
+            mode: machine.map(|machine| machine.shipyard().mode()).unwrap_or_default(),
+            spot,
+        }
     }
 
     /// Runs an effect beside the engine; what it ends with comes back as an event.
@@ -333,18 +321,32 @@ impl Engine {
     }
 }
 
+/// Shows that the thread comes round, for as long as it does.
+async fn beat(pulse: Pulse, clock: Clock) {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tick.tick().await;
+        pulse.beat(clock.now());
+    }
+}
+
 async fn retire(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment) -> Event {
     if !yard.drained(spot, deployment).await {
         // Nothing that serves is taken away; the machine asks again.
         tracing::error!("{} still has the traffic of {}, so it is not retired", deployment.name, spot.stage);
         return Event::Tick;
     }
-    yard.retire(&Yard::place(spot, deployment)).await;
-    Event::Retired(ticket)
+    match yard.retire(spot, deployment).await {
+        Ok(()) => Event::Retired(ticket),
+        Err(why) => {
+            tracing::warn!("{}: it could not be taken away yet: {why}", Place::of(spot, deployment));
+            Event::Tick
+        }
+    }
 }
 
 /// Returns the name under which a service's record is kept. Neither part contains a dot.
-fn store_key(project: &Name, service: &Name) -> Result<Name, String> {
+pub(super) fn store_key(project: &Name, service: &Name) -> Result<Name, String> {
     let text = format!("{service}.{project}");
     text.parse().map_err(|_| format!("{text:?} is longer than 63 characters; shorten the project's or the service's name"))
 }

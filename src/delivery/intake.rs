@@ -1,6 +1,7 @@
 //! Events of others: who may send them, and what they mean here.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
@@ -9,15 +10,47 @@ use crate::delivery::replays::Replays;
 use crate::delivery::spot::Spot;
 use crate::domain::delivery::{Artifact, StageName};
 use crate::domain::version::Name;
-use crate::formats::cloudevent::{self, Incoming, Limits, SIGNATURE, Subject};
+use crate::formats::cloudevent::{self, DeploymentFinished, Incoming, Limits, SIGNATURE, Subject};
+use crate::formats::evaluation_window::Window;
 use crate::formats::jmeter_conf::TestUrl;
+
+/// How long the name of a host may take to be found.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What an event means here.
 pub(super) enum Meant {
     Deliver { project: Name, service: Name, stage: Option<StageName>, artifact: Artifact, context: String, retry: bool },
-    Deployed { spot: Spot, tag: String, address: SocketAddr, context: String },
+    Deployed(Box<Report>),
+    Evaluate { spot: Spot, window: Window, context: String },
     Decided { spot: Spot, approved: bool, context: String },
     Nothing { kind: String, context: String },
+}
+
+/// What somebody else says of a deployment. What it does not say of context, image and tag fits everything.
+pub(super) struct Report {
+    pub(super) spot: Spot,
+    pub(super) context: Option<String>,
+    pub(super) image: Option<String>,
+    pub(super) tag: Option<String>,
+    /// The host and port where it listens, or why it is not there.
+    pub(super) told: Result<(String, u16), String>,
+}
+
+impl Report {
+    /// Says whether this is about an artifact that came with a context. A digest in the place of the tag is one, and an image may
+    /// carry its tag.
+    pub(super) fn is_about(&self, context: &str, artifact: &Artifact) -> bool {
+        let whole = artifact.to_string();
+        let image = self.image.as_ref().is_none_or(|image| *image == whole || image.trim_end_matches('/') == artifact.image());
+        let tag = self.tag.as_ref().is_none_or(|tag| artifact.tag() == Some(tag) || artifact.digest() == Some(tag));
+        image && tag && self.context.as_ref().is_none_or(|of_report| of_report == context)
+    }
+
+    /// Says in a few words what it is about.
+    pub(super) fn words(&self) -> String {
+        let part = |what: &str, text: &Option<String>| text.as_ref().map_or_else(|| format!("no {what}"), |text| format!("{what} {text}"));
+        [part("image", &self.image), part("tag", &self.tag), part("context", &self.context)].join(", ")
+    }
 }
 
 /// Says whether whoever sent the event knows the token: as a bearer token, as keptn's `x-token`, or by signing the body.
@@ -64,19 +97,41 @@ pub(super) fn read(envelope: &Envelope, keptn: impl Fn(&Name) -> bool) -> Result
             let artifact = make(&new.image, new.tag.as_deref()).map_err(|error| error.to_string())?;
             Meant::Deliver { project, service, stage: stage(new.stage.as_deref())?, artifact, context, retry: false }
         }
-        Incoming::DeploymentFinished(done) if done.succeeded => {
-            let spot = spot(&done.subject)?;
-            let url = done.local_urls.first().or(done.public_urls.first()).ok_or("deploymentURILocal is missing: say where it listens")?;
-            let url: TestUrl = url.parse().map_err(|error| format!("{error}"))?;
-            let host = url.host.trim_start_matches('[').trim_end_matches(']');
-            let address = (host, url.port).to_socket_addrs().ok().and_then(|mut all| all.next());
-            let address = address.ok_or_else(|| format!("{}:{} has no address", url.host, url.port))?;
-            Meant::Deployed { spot, tag: done.tag.unwrap_or_default(), address, context }
+        Incoming::DeploymentFinished(done) => {
+            let told = if done.succeeded { Ok(listens(&done)?) } else { Err("whoever deploys says that it failed".to_owned()) };
+            let (spot, context) = (spot(&done.subject)?, event.context.clone());
+            Meant::Deployed(Box::new(Report { spot, context, image: done.image, tag: done.tag, told }))
+        }
+        Incoming::StartEvaluation(start) => {
+            let missing = "the event does not say of which time: write start and end, or from 0.8 on evaluation.timeframe such as 5m";
+            let window = start.window(jiff::Timestamp::now()).ok_or(missing)?;
+            Meant::Evaluate { spot: spot(&start.subject)?, window, context }
         }
         Incoming::ApprovalFinished(done) => Meant::Decided { spot: spot(&done.subject)?, approved: done.approved, context },
         _ => Meant::Nothing { kind: event.kind.clone(), context },
     };
     Ok((meant, mark))
+}
+
+/// Returns the host and port where a deployment listens, as its report says.
+fn listens(done: &DeploymentFinished) -> Result<(String, u16), String> {
+    let url = done.local_urls.first().or(done.public_urls.first()).ok_or("deploymentURILocal is missing: say where it listens")?;
+    let url: TestUrl = url.parse().map_err(|error| format!("{error}"))?;
+    Ok((url.host.trim_start_matches('[').trim_end_matches(']').to_owned(), url.port))
+}
+
+/// Finds the address of a host, on a thread where that may take its time.
+///
+/// # Errors
+///
+/// Says that there is none, or that nobody knows in time.
+pub(super) async fn resolve(host: String, port: u16) -> Result<SocketAddr, String> {
+    let name = format!("{host}:{port}");
+    let look = tokio::task::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().ok().and_then(|mut all| all.next()));
+    match tokio::time::timeout(RESOLVED_WITHIN, look).await {
+        Ok(found) => found.ok().flatten().ok_or_else(|| format!("{name} has no address")),
+        Err(_) => Err(format!("the address of {name} was not found within {RESOLVED_WITHIN:?}")),
+    }
 }
 
 fn spot(subject: &Subject) -> Result<Spot, String> {

@@ -6,22 +6,42 @@
 //! moment is followed by the same steps again or by the way back, never by a promotion that nothing has earned.
 
 mod answer;
+mod beside;
+mod deployer;
+mod digest;
 mod effects;
 mod engine;
 mod evaluation;
+mod external;
+mod gate_file;
 mod http;
 mod intake;
+mod judge;
+mod kept;
+mod kubernetes;
+mod letters;
+mod logs;
 mod message;
+mod monitoring;
+mod past;
 mod plane;
 mod process;
+mod processes;
 mod projects;
+mod pulse;
+mod registries;
 mod replays;
+mod resource;
+mod restore;
+mod script;
 mod sinks;
 mod spot;
+mod telling;
 mod trial;
 mod workload;
 mod yard;
 
 pub use engine::{Engine, Parts};
-pub use message::{Ask, Asked, Desk, Envelope, Problem, Spotted};
+pub use message::{Ask, Asked, Authorization, Desk, Envelope, Monitor, Problem, Provider, Scheme, Spotted};
 pub use plane::{Ground, Maker};
+pub use pulse::Pulse;

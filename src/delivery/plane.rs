@@ -12,12 +12,13 @@ use tokio::time::sleep;
 
 use crate::config::{self, Surroundings};
 use crate::control::command::{Accepted, Command, CommandError, Commands, Wanted};
+use crate::control::restore;
 use crate::control::setup::{Origin, ServiceSetup};
 use crate::control::status::{Board, ServiceStatus};
-use crate::delivery::projects::GateFile;
+use crate::delivery::gate_file::{GateFile, told};
 use crate::delivery::spot::Spot;
 use crate::domain::delivery::RolloutEnd;
-use crate::domain::gate::Policy;
+use crate::domain::gate::{Policy, live};
 use crate::domain::observation::Window;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Phase, Schedule};
@@ -88,23 +89,14 @@ impl Ground {
     ///
     /// # Errors
     ///
-    /// Says what is wrong with its gate file, with place and hint.
+    /// Says what is wrong with its gate file, with place and hint. One that another source answers may be more than the proxy can
+    /// judge, and then judges nothing here.
     pub(super) fn setup(&self, spot: &Spot, shown: &Shown) -> Result<ServiceSetup, String> {
-        let name = spot.name()?;
-        let mut service = json!({
-            "name": name, "hosts": [spot.host(&self.domain)],
-            "stable": {"version": shown.stable.name, "endpoints": ["127.0.0.1:1"]},
-        });
-        if let (Some(gate), Value::Object(fields)) = (&shown.gate, &mut service) {
-            let (key, value) = gate.key();
-            fields.insert(key.to_owned(), value);
-        }
-        // JSON is YAML. What belongs to the process stands in the real configuration and is not looked at here.
-        let text = json!({"listen": "127.0.0.1:0", "state": "unused", "services": [service]}).to_string();
-        let loaded = config::load_text(&format!("stage {name}"), &text, Path::new("/"), &Surroundings::real());
-        let loaded = loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-        let service = loaded.settings.services.first().ok_or("the stage's service is none")?;
-        let mut setup = (self.make)(service);
+        let service = match (self.service(spot, shown, shown.gate.as_ref()), &shown.gate) {
+            (Err(_), Some(gate)) if gate.sourced => self.service(spot, shown, None)?,
+            (service, _) => service?,
+        };
+        let mut setup = (self.make)(&service);
         setup.origin = Origin::Delivery;
         setup.stable = shown.stable.clone();
         setup.policy = self.policy;
@@ -117,6 +109,30 @@ impl Ground {
             Arc::new(Choice { force: Some(force), others, ..Choice::default() })
         });
         Ok(setup)
+    }
+
+    /// Makes the service as it would stand in a configuration.
+    fn service(&self, spot: &Spot, shown: &Shown, gate: Option<&GateFile>) -> Result<config::Service, String> {
+        let name = spot.name()?;
+        let mut service = json!({
+            "name": name, "hosts": [spot.host(&self.domain)],
+            "stable": {"version": shown.stable.name, "endpoints": ["127.0.0.1:1"]},
+        });
+        if let (Some((key, value)), Value::Object(fields)) = (gate.and_then(GateFile::key), &mut service) {
+            fields.insert(key.to_owned(), value);
+        }
+        // JSON is YAML. What belongs to the process stands in the real configuration and is not looked at here.
+        let text = json!({"listen": "127.0.0.1:0", "state": "unused", "services": [service]}).to_string();
+        let loaded = config::load_text(&format!("stage {name}"), &text, Path::new("/"), &Surroundings::real()).map_err(told)?;
+        let mut service = loaded.settings.services.into_iter().next().ok_or("the stage's service is none")?;
+        if let Some(gate) = gate
+            && let Some(spec) = gate.pair()?
+        {
+            let unlike = |all: Vec<live::NotLive>| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            service.gates = live::compile(&spec, true).map_err(unlike)?;
+            service.perfspec = Some(config::Perfspec { path: gate.path().to_owned(), derive_tripwire: true, spec });
+        }
+        Ok(service)
     }
 
     /// Has the data plane show exactly these stages; the one that is `anew` ends its rollout and takes its owner from here.
@@ -139,6 +155,12 @@ impl Ground {
     /// Returns what the controller shows of a service.
     pub(super) fn status(&self, name: &Name) -> Option<ServiceStatus> {
         self.board.snapshot().services.iter().find(|service| service.name == *name).cloned()
+    }
+
+    /// Says whether the last rollout is one of this version that a restart has ended: nothing was decided, so it may begin again.
+    pub(super) fn was_interrupted(&self, name: &Name, version: &Name) -> bool {
+        let last = self.status(name).and_then(|status| status.rollout).filter(|rollout| rollout.canary.name == *version);
+        last.is_some_and(|last| last.phase == Phase::Aborted && restore::was_interrupted(&last.reason))
     }
 
     /// Begins a rollout of a version and returns what is to be followed. With `resume` one that is under way, or ended while nobody

@@ -4,12 +4,14 @@
 //! Every process carries a mark in its environment that says which deployment it is. A process that this one did not start
 //! is recognised by it: after a kill the next process takes its deployments over instead of starting them twice.
 
-use std::collections::HashMap;
-use std::fs::{self, File};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -19,6 +21,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::delivery::ProcessDeployer;
 use crate::delivery::http;
+use crate::delivery::logs::{Logs, end_of};
+use crate::delivery::spot::Place;
 use crate::domain::delivery::Artifact;
 
 /// The variable that marks a process; its value is [`Mark::text`].
@@ -27,18 +31,8 @@ const MARK: &str = "PORTCULLIS_DEPLOYMENT";
 const POLL: Duration = Duration::from_millis(50);
 /// The longest pause before a process that ended by itself is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How many bytes at the end of a log are shown when a process does not become ready.
-const SHOWN_OF_LOG: usize = 600;
-
-/// Where a deployment belongs and which one it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) project: String,
-    pub(super) stage: String,
-    pub(super) service: String,
-    /// The deployment's number within its service.
-    pub(super) id: u64,
-}
+/// How many free ports are tried where other programs take them first.
+const PORTS: u32 = 5;
 
 /// What a marked process says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,20 +72,25 @@ pub(super) struct Running {
     child: Option<Child>,
     /// What it may follow; waiting for the child would close it.
     _leash: Option<ChildStdin>,
+    /// Its port, kept for it also while it is started again.
+    pub(super) reserved: Option<Reserved>,
 }
 
 /// Starts, watches and stops processes.
 pub(super) struct Launcher {
     settings: ProcessDeployer,
     home: String,
-    logs: PathBuf,
+    pub(super) logs: Logs,
     program: String,
+    /// The ports that processes of ours have, or are about to have.
+    ports: Rc<RefCell<HashSet<u16>>>,
 }
 
 impl Launcher {
     /// `home` is the state folder; the logs of the processes are kept in it.
     pub(super) fn new(settings: ProcessDeployer, home: &Path, program: &Path) -> Self {
-        Self { settings, home: home.display().to_string(), logs: home.join("logs"), program: program.display().to_string() }
+        let (logs, program) = (Logs::new(home.join("logs")), program.display().to_string());
+        Self { settings, home: home.display().to_string(), logs, program, ports: Rc::default() }
     }
 
     /// Starts the artifact and waits until it is ready. Dropping the future stops what was begun.
@@ -100,15 +99,42 @@ impl Launcher {
     ///
     /// Says why it is not ready, with the end of its log.
     pub(super) async fn start(&self, place: &Place, artifact: &Artifact) -> Result<Running, String> {
-        // The port is free now; whoever takes it before the process does makes it fail, which is told.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.and_then(|listener| listener.local_addr());
-        let port = port.map_err(|error| format!("no free port: {error}"))?.port();
-        self.start_at(place, artifact, port).await
+        let mut tried = 1;
+        loop {
+            let reserved = self.free_port().await?;
+            let port = reserved.port;
+            match self.start_at(place, artifact, port).await {
+                Ok(mut running) => {
+                    running.reserved = Some(reserved);
+                    return Ok(running);
+                }
+                Err(why) if tried < PORTS && is_taken(port).await => {
+                    tried += 1;
+                    tracing::warn!("another program has taken port {port} before {place} did: {why}");
+                }
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Finds a port that is free and no other process of ours has been given. Other programs may still take it first.
+    async fn free_port(&self) -> Result<Reserved, String> {
+        loop {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.and_then(|listener| listener.local_addr());
+            let port = listener.map_err(|error| format!("no free port: {error}"))?.port();
+            if let Some(reserved) = self.reserve(port) {
+                return Ok(reserved);
+            }
+        }
+    }
+
+    fn reserve(&self, port: u16) -> Option<Reserved> {
+        self.ports.borrow_mut().insert(port).then(|| Reserved { port, ports: Rc::clone(&self.ports) })
     }
 
     async fn start_at(&self, place: &Place, artifact: &Artifact, port: u16) -> Result<Running, String> {
-        let log = self.log_of(place)?;
-        let mut running = self.spawn(place, artifact, port, &log)?;
+        let log = self.logs.of(place);
+        let mut running = self.spawn(place, artifact, port)?;
         let deadline = Instant::now() + self.settings.within;
         loop {
             let last = match http::status(running.address, &self.settings.ready, POLL * 20).await {
@@ -128,7 +154,7 @@ impl Launcher {
         }
     }
 
-    fn spawn(&self, place: &Place, artifact: &Artifact, port: u16, log: &Path) -> Result<Running, String> {
+    fn spawn(&self, place: &Place, artifact: &Artifact, port: u16) -> Result<Running, String> {
         let fill = |word: &String| {
             let tag = artifact.tag().or(artifact.digest()).unwrap_or_default();
             let known = [
@@ -144,8 +170,8 @@ impl Launcher {
         };
         let words: Vec<String> = self.settings.command.iter().map(fill).collect();
         let (program, arguments) = words.split_first().ok_or("the command of deployments is empty")?;
-        let output = File::options().create(true).append(true).open(log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let errors = output.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
+        let output = self.logs.open(place)?;
+        let errors = output.try_clone().map_err(|error| format!("the log of {place}: {error}"))?;
         let mark = Mark { home: self.home.clone(), place: place.clone(), port };
         let mut child = Command::new(program)
             .args(arguments)
@@ -165,7 +191,8 @@ impl Launcher {
         let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = number.ok_or("the process has ended at once")?;
         let began = began(pid).unwrap_or_default();
-        Ok(Running { address: (Ipv4Addr::LOCALHOST, port).into(), pid, began, _leash: child.stdin.take(), child: Some(child) })
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        Ok(Running { address, pid, began, _leash: child.stdin.take(), child: Some(child), reserved: None })
     }
 
     /// Waits until the process has ended by itself.
@@ -212,7 +239,8 @@ impl Launcher {
             // Children of the process have its mark too; the group's leader is the process itself.
             if mark.home == self.home && rustix::process::getpgid(Some(pid)).is_ok_and(|group| group == pid) {
                 let address = (Ipv4Addr::LOCALHOST, mark.port).into();
-                let running = Running { address, pid, began: began(pid).unwrap_or_default(), child: None, _leash: None };
+                let (began, reserved) = (began(pid).unwrap_or_default(), self.reserve(mark.port));
+                let running = Running { address, pid, began, child: None, _leash: None, reserved };
                 found.entry(mark.place).or_default().push(running);
             }
         }
@@ -230,12 +258,18 @@ impl Launcher {
         }
         false
     }
+}
 
-    fn log_of(&self, place: &Place) -> Result<PathBuf, String> {
-        let folder = self.logs.join(format!("{}-{}", place.project, place.stage));
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|error| format!("{}: {error}", folder.display()))?;
-        Ok(folder.join(format!("{}-{}.log", place.service, place.id)))
+/// A port that is kept for one process of ours; free for others again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    port: u16,
+    ports: Rc<RefCell<HashSet<u16>>>,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.ports.borrow_mut().remove(&self.port);
     }
 }
 
@@ -258,6 +292,11 @@ impl Running {
     }
 }
 
+/// Says whether somebody listens at a port of loopback.
+async fn is_taken(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+}
+
 /// Returns when a process began, in ticks since the machine did: the 22nd field of `/proc/PID/stat`, counted behind the name, which
 /// stands in parentheses and may contain anything.
 fn began(pid: Pid) -> Option<u64> {
@@ -266,12 +305,4 @@ fn began(pid: Pid) -> Option<u64> {
     // A process that has ended and waits to be collected is none.
     let mut fields = rest.split_whitespace();
     (fields.next()? != "Z").then(|| fields.nth(18)?.parse().ok()).flatten()
-}
-
-/// Returns the last lines of a log, for people.
-fn end_of(log: &Path) -> String {
-    let bytes = fs::read(log).unwrap_or_default();
-    let from = bytes.len().saturating_sub(SHOWN_OF_LOG);
-    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).trim().replace('\n', " | ");
-    if text.is_empty() { format!("; its log {} is empty", log.display()) } else { format!("; its log {} ends with: {text}", log.display()) }
 }

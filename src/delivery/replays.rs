@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::delivery::digest;
 
 /// How many events are remembered, the newest.
 const MOST: usize = 10_000;
@@ -54,8 +54,7 @@ impl Replays {
 
     /// Returns what stands for an event.
     pub(super) fn mark(source: &str, id: &str) -> String {
-        let hash = digest(&SHA256, format!("{source}\0{id}").as_bytes());
-        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest::sha256(format!("{source}\0{id}").as_bytes())
     }
 
     /// Returns the context of an event that was taken in before.

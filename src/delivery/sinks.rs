@@ -1,30 +1,21 @@
-//! Tells other systems what happened, in keptn's events: by a task of its own, again and again until they take it, and never in the
-//! way of a decision.
+//! Tells other systems what happened, in keptn's events: each of them by a task of its own, one event after the other, again and again
+//! until it is taken, also after a restart, and never in the way of a decision.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
-use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use jiff::Timestamp;
-use serde_json::Map;
 use tokio::sync::Notify;
 
 use crate::delivery::http as client;
-use crate::delivery::spot::Key;
-use crate::domain::delivery::{Announcement, Artifact, Outcome, Stage, StageName};
-use crate::domain::gate::Verdict;
-use crate::formats::cloudevent::{self, About, Era, Evaluation, EvaluationResult, Message, Origin};
+use crate::delivery::intake;
+use crate::store::{Letter, Outbox};
 
-/// Who sends the events.
-const SOURCE: &str = "portcullis";
 /// The most events that wait for one sink; of more the oldest are dropped, and that is told.
-const MOST: usize = 10_000;
+const MOST: u64 = 10_000;
 /// How long one attempt may take.
 const WITHIN: Duration = Duration::from_secs(5);
 /// The pause after the first failed attempt; it doubles up to [`LONGEST`].
@@ -33,89 +24,69 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Everybody who is told.
 pub(super) struct Sinks {
-    era: Era,
+    outbox: Rc<Outbox>,
     sinks: Vec<Rc<Sink>>,
 }
 
 struct Sink {
+    /// Its URL as it is written, which is the name of its queue.
+    name: String,
     url: http::Uri,
-    waiting: RefCell<VecDeque<(String, Bytes)>>,
+    outbox: Rc<Outbox>,
     more: Notify,
 }
 
 impl Sinks {
-    /// Begins with the sinks at these URLs; to be called on the engine's thread.
-    pub(super) fn new(urls: &[String], era: Era) -> Self {
-        let sinks = urls.iter().filter_map(|url| url.parse().ok()).map(|url| {
-            let sink = Rc::new(Sink { url, waiting: RefCell::default(), more: Notify::new() });
+    /// Begins with the sinks at these URLs, and with what they were not told before; to be called on the engine's thread.
+    ///
+    /// # Errors
+    ///
+    /// Says why the outbox cannot be opened.
+    pub(super) fn new(urls: &[String], state: &Path) -> Result<Self, String> {
+        let (outbox, warning) = Outbox::open(state, MOST).map_err(|error| error.to_string())?;
+        warning.into_iter().for_each(|warning| tracing::error!("{warning}"));
+        let outbox = Rc::new(outbox);
+        let sinks = urls.iter().filter_map(|name| Some((name.clone(), name.parse().ok()?))).map(|(name, url)| {
+            let sink = Rc::new(Sink { name, url, outbox: Rc::clone(&outbox), more: Notify::new() });
             tokio::task::spawn_local(Rc::clone(&sink).send());
             sink
         });
-        Self { era, sinks: sinks.collect() }
+        let sinks = sinks.collect();
+        Ok(Self { outbox, sinks })
     }
 
-    /// Tells everybody.
-    #[expect(clippy::too_many_arguments, reason = "an event names all of it")]
-    pub(super) fn emit(
-        &self,
-        key: &Key,
-        run: u64,
-        context: &str,
-        stage: &StageName,
-        written: Option<&Stage>,
-        artifact: &Artifact,
-        announcement: &Announcement,
-        host: &str,
-    ) {
+    /// Says whether there is nobody to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sinks.is_empty()
+    }
+
+    /// Tells everybody who does not know it yet. What is held is told once it is settled.
+    pub(super) fn tell(&self, letters: &[Letter]) {
+        if letters.is_empty() || self.sinks.is_empty() {
+            return;
+        }
+        let receivers: Vec<&str> = self.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        match self.outbox.put(&receivers, letters) {
+            Ok(0) => {}
+            Ok(dropped) => tracing::warn!("{dropped} events were dropped, the oldest of more than {MOST} that a sink has not taken"),
+            Err(error) => tracing::error!("{} events are not told: {error}", letters.len()),
+        }
+        self.wake();
+    }
+
+    /// Decides about what is held of a holder: what waits for just this is told, the rest never came about.
+    pub(super) fn settle(&self, holder: &str, come_about: &str) {
         if self.sinks.is_empty() {
             return;
         }
-        let labels = BTreeMap::new();
-        let about = About {
-            project: key.0.as_str(),
-            stage: stage.as_str(),
-            service: key.1.as_str(),
-            image: artifact.image(),
-            tag: artifact.tag().or(artifact.digest()).unwrap_or_default(),
-            test_strategy: written.and_then(|stage| stage.test.as_ref()).map_or("", |test| test.as_str()),
-            deployment_strategy: written.map_or("", |stage| stage.strategy.as_str()),
-            labels: &labels,
-        };
-        // The same announcement of the same run has the same id, so that whoever hears it twice can tell.
-        let said = match announcement {
-            // The tests and the rollout of a run may both be judged.
-            Announcement::EvaluationDone { verdict, reason } => format!("{}-{:08x}", verdict.as_str(), digest(reason)),
-            _ => String::new(),
-        };
-        let id = format!("{context}-{}-{}-{stage}-{run}-{}{said}", key.0, key.1, word(announcement));
-        let now = Timestamp::now();
-        let origin = Origin { id: &id, source: SOURCE, time: now, context: Some(context), triggered_id: None };
-        let url = format!("http://{host}");
-        let evaluation;
-        let message = match announcement {
-            Announcement::NewArtifact => Message::NewArtifact,
-            Announcement::DeploymentFinished => Message::DeploymentFinished { succeeded: true, local_url: &url, public_url: &url },
-            Announcement::TestsFinished(report) => Message::TestsFinished { start: now, end: now, passed: report.passed },
-            Announcement::EvaluationDone { verdict, reason } => {
-                evaluation = judged(*verdict, reason, now);
-                Message::EvaluationDone(&evaluation)
-            }
-            Announcement::Finished { outcome: Outcome::Passed, .. } => Message::Promoted,
-            Announcement::RolledBack { .. } => Message::Discarded,
-            Announcement::ApprovalTriggered => Message::ApprovalTriggered { result: EvaluationResult::Pass },
-            Announcement::ConfigurationChanged | Announcement::ApprovalFinished { .. } | Announcement::Finished { .. } => return,
-        };
-        let Some(event) = cloudevent::build(self.era, &about, message, origin, &Map::new()) else { return };
-        let (kind, body) = (cloudevent::STRUCTURED.to_owned(), Bytes::from(event.to_json().to_string()));
-        for sink in &self.sinks {
-            let mut waiting = sink.waiting.borrow_mut();
-            if waiting.len() >= MOST {
-                waiting.pop_front();
-                tracing::warn!("{} takes no events; the oldest of {MOST} was dropped", sink.url);
-            }
-            waiting.push_back((kind.clone(), body.clone()));
-            sink.more.notify_one();
+        if let Err(error) = self.outbox.settle(holder, come_about) {
+            tracing::error!("events of {holder} are told after a restart only: {error}");
         }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.sinks.iter().for_each(|sink| sink.more.notify_one());
     }
 }
 
@@ -124,83 +95,40 @@ impl Sink {
     async fn send(self: Rc<Self>) {
         let mut pause = FIRST;
         loop {
-            let next = self.waiting.borrow().front().cloned();
-            let Some((kind, body)) = next else {
-                self.more.notified().await;
-                continue;
-            };
-            match self.post(&kind, body.clone()).await {
-                Ok(()) => pause = FIRST,
-                Err(why) => {
-                    tracing::debug!("{} did not take an event: {why}", self.url);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST);
+            let told = match self.outbox.first(&self.name) {
+                Ok(None) => {
+                    self.more.notified().await;
                     continue;
                 }
-            }
-            let mut waiting = self.waiting.borrow_mut();
-            // The oldest may have been dropped meanwhile.
-            if waiting.front().is_some_and(|(_, first)| *first == body) {
-                waiting.pop_front();
+                Ok(Some((number, letter))) => match self.post(&letter).await {
+                    Ok(()) => self.outbox.taken(&self.name, number, &letter.id).map_err(|error| error.to_string()),
+                    Err(why) => Err(why),
+                },
+                Err(error) => Err(error.to_string()),
+            };
+            match told {
+                Ok(()) => pause = FIRST,
+                Err(why) => {
+                    tracing::debug!("{} did not take an event: {why}", self.name);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST);
+                }
             }
         }
     }
 
-    async fn post(&self, kind: &str, body: Bytes) -> Result<(), String> {
+    async fn post(&self, letter: &Letter) -> Result<(), String> {
         let authority = self.url.authority().ok_or("no host")?;
         let (host, port) = (authority.host().to_owned(), authority.port_u16().unwrap_or(80));
-        let resolved = tokio::task::spawn_blocking(move || {
-            (host.trim_start_matches('[').trim_end_matches(']'), port).to_socket_addrs().ok().and_then(|mut all| all.next())
-        });
-        let address = resolved.await.ok().flatten().ok_or_else(|| format!("{authority} has no address"))?;
+        let address = intake::resolve(host.trim_start_matches('[').trim_end_matches(']').to_owned(), port).await?;
         let request = Request::post(self.url.path_and_query().map_or("/", |path| path.as_str()))
             .header(http::header::HOST, authority.as_str())
-            .header(http::header::CONTENT_TYPE, kind)
-            .body(Full::new(body))
+            .header(http::header::CONTENT_TYPE, letter.kind.as_str())
+            .body(Full::new(Bytes::from(letter.body.clone())))
             .map_err(|error| error.to_string())?;
         let status = client::ask(address, request, WITHIN).await?.status();
         // What is refused for good is not sent again.
         let taken = status.is_success() || (status.is_client_error() && ![408, 425, 429].contains(&status.as_u16()));
         if taken { Ok(()) } else { Err(format!("it answered with {status}")) }
-    }
-}
-
-/// Sums a sentence up, so that two are told apart.
-fn digest(text: &str) -> u32 {
-    text.bytes().fold(17, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
-}
-
-const fn word(announcement: &Announcement) -> &'static str {
-    match announcement {
-        Announcement::NewArtifact => "new-artifact",
-        Announcement::ConfigurationChanged => "configuration-changed",
-        Announcement::DeploymentFinished => "deployment-finished",
-        Announcement::TestsFinished(_) => "tests-finished",
-        Announcement::EvaluationDone { .. } => "evaluation-done",
-        Announcement::ApprovalTriggered => "approval-triggered",
-        Announcement::ApprovalFinished { .. } => "approval-finished",
-        Announcement::RolledBack { .. } => "rolled-back",
-        Announcement::Finished { .. } => "finished",
-    }
-}
-
-fn judged(verdict: Verdict, reason: &str, now: Timestamp) -> Evaluation<'_> {
-    let (result, score) = match verdict {
-        Verdict::Pass => (EvaluationResult::Pass, 100.0),
-        Verdict::Warning => (EvaluationResult::Warning, 75.0),
-        Verdict::Fail => (EvaluationResult::Fail, 0.0),
-        Verdict::Inconclusive => (EvaluationResult::Inconclusive, 0.0),
-    };
-    Evaluation {
-        start: now,
-        end: now,
-        result,
-        passed: verdict == Verdict::Pass,
-        score,
-        gate_file: "",
-        message: reason,
-        indicators: &[],
-        compared: &[],
-        pitometer: None,
     }
 }

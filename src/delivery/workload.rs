@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::delivery::trial::Trial;
 use crate::domain::delivery::TestReport;
@@ -39,12 +39,35 @@ pub(super) struct Job {
     pub(super) trial: Option<Arc<Trial>>,
 }
 
-/// Runs a test to its end, or until `stop` turns true.
+/// Runs a test to its end, or until `stop` turns true, on a thread of its own: neither waits for the other. It ends with whoever
+/// waits for it, too.
 ///
 /// # Errors
 ///
 /// Says why the script cannot be run.
-pub(super) async fn run(job: Job, mut stop: watch::Receiver<bool>) -> Result<TestReport, String> {
+pub(super) async fn run(job: Job, stop: watch::Receiver<bool>) -> Result<TestReport, String> {
+    let (mut answer, answered) = oneshot::channel();
+    let run = move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(answer.send(Err(format!("the test cannot begin: {error}")))),
+        };
+        let report = runtime.block_on(async {
+            tokio::select! {
+                report = drive(job, stop) => Some(report),
+                () = answer.closed() => None,
+            }
+        });
+        if let Some(report) = report {
+            // Whoever waited may have gone this very moment.
+            let _ = answer.send(report);
+        }
+    };
+    std::thread::Builder::new().name("load".to_owned()).spawn(run).map_err(|error| format!("the test cannot begin: {error}"))?;
+    answered.await.unwrap_or_else(|_| Err("the test has ended by a fault of its own".to_owned()))
+}
+
+async fn drive(job: Job, mut stop: watch::Receiver<bool>) -> Result<TestReport, String> {
     let url: TestUrl = format!("http://{}:{}", job.host, job.entry.port()).parse().map_err(|error| format!("{error}"))?;
     let properties = job.workload.script_properties(&url, &job.workload.test_name(&job.id));
     let mut terms = Terms::new(Origin::of(&url).map_err(|error| error.to_string())?);

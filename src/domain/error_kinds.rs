@@ -30,11 +30,15 @@ impl ErrorKinds {
     /// A gRPC call whose status is one of the server's failures.
     pub const GRPC: Self = Self(1 << 6);
 
+    /// Answers with a status from 300 to 399 but 304, which leads nobody elsewhere. Services redirect on purpose, so only a gate that
+    /// names them counts them.
+    pub const REDIRECT: Self = Self(1 << 7);
+
     /// What a gate counts where it names no kinds: everything that is the version's fault by HTTP alone.
     pub const DEFAULT: Self = Self(Self::SERVER.0 | Self::CONNECT.0 | Self::RESET.0 | Self::TIMEOUT.0 | Self::INVALID.0);
 
     /// Every kind by its name, in the order in which they are written.
-    pub const NAMED: [(&'static str, Self); 7] = [
+    pub const NAMED: [(&'static str, Self); 8] = [
         ("5xx", Self::SERVER),
         ("4xx", Self::CLIENT),
         ("connect", Self::CONNECT),
@@ -42,6 +46,7 @@ impl ErrorKinds {
         ("timeout", Self::TIMEOUT),
         ("invalid", Self::INVALID),
         ("grpc", Self::GRPC),
+        ("3xx", Self::REDIRECT),
     ];
 
     /// Returns the kinds of both sets.
@@ -82,6 +87,7 @@ impl ErrorKinds {
         match outcome {
             Outcome::Answered(500..=599) => Self::SERVER,
             Outcome::Answered(400..=499) => Self::CLIENT,
+            Outcome::Answered(300..=303 | 305..=399) => Self::REDIRECT,
             Outcome::Answered(_) => Self::NONE,
             Outcome::Failed(failure) => match failure {
                 Failure::ConnectionRefused | Failure::ConnectionTimeout | Failure::TlsCertificate | Failure::TlsHandshake => Self::CONNECT,
@@ -110,7 +116,7 @@ impl fmt::Display for ErrorKinds {
 
 /// The reason why a text names no kind of error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid and grpc")]
+#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid, grpc and 3xx")]
 pub struct UnknownErrorKind(String);
 
 impl FromStr for ErrorKinds {
@@ -132,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_it_writes_it_reads() {
-        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc"] {
+        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx"] {
             assert_eq!(text.parse::<ErrorKinds>().unwrap().to_string(), text);
         }
         assert_eq!("grpc,5xx".parse(), Ok(ErrorKinds::SERVER.and(ErrorKinds::GRPC)));
@@ -159,7 +165,10 @@ mod tests {
         ] {
             assert_eq!(named(Outcome::Failed(failure)), kind, "{failure:?}");
         }
-        assert_eq!([399, 400, 499, 500, 599, 600].map(|status| named(Outcome::Answered(status))), ["", "4xx", "4xx", "5xx", "5xx", ""]);
+        for (status, kind) in [(299, ""), (300, "3xx"), (303, "3xx"), (304, ""), (399, "3xx"), (400, "4xx"), (499, "4xx"), (600, "")] {
+            assert_eq!(named(Outcome::Answered(status)), kind, "{status}");
+        }
+        assert_eq!([500, 599].map(|status| named(Outcome::Answered(status))), ["5xx", "5xx"]);
     }
 
     #[test]

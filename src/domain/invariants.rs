@@ -35,7 +35,7 @@ pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[E
     i4_generations_strictly_increase(before.record, effects, after.record)?;
     i5_a_raise_needs_evidence(before, now, event, effects)?;
     i6_promotion_needs_the_whole_last_step(before, now, event, effects)?;
-    i7_the_weight_is_monotone_until_it_is_zero(before.record, after.record)?;
+    i7_the_weight_is_monotone_until_it_is_zero(before.record, event, after.record)?;
     i8_a_breach_latches(before, event, after.record)?;
     i9_abort_dominates(before.record, event, after.record)?;
     i24_every_wait_ends(before, now, event, after)?;
@@ -70,7 +70,7 @@ pub fn i2_nothing_is_published_for_the_canary_after_its_end(before: &Record, eff
         let probed = match arming {
             Arming::Probes(drawn) => after.phase == Phase::Braked && *drawn <= before.weight,
             Arming::Nothing => !share || *owner == Role::Canary,
-            Arming::WarmUp | Arming::Fresh { .. } | Arming::NextStep | Arming::Watch => share,
+            Arming::WarmUp | Arming::Fresh { .. } | Arming::NextStep | Arming::Held | Arming::Watch => share,
         };
         hold("I2", probed, || format!("{arming:?} at {weight} while {}", after.phase.as_str()))?;
     }
@@ -114,8 +114,8 @@ pub fn i4_generations_strictly_increase(before: &Record, effects: &[Effect], aft
 
 /// I5: the canary's share goes up only with pass evidence of every gate since the step began (or, where the plan says so, the
 /// bound on the harm to be expected), no breach, and the hold over (or waived by the operator); after a brake only when it was
-/// not confirmed in time, a few times, from the first share on; after a pause only by the operator. What is published was
-/// persisted before.
+/// not confirmed in time, a few times, from the first share on; after a pause only by the operator, who may also choose a
+/// step of the plan and hold it there, from nothing only the first. What is published was persisted before.
 ///
 /// # Errors
 ///
@@ -153,6 +153,12 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
             from_the_start && judgement.confirmed.is_none() && !in_time && before.record.brakes <= Policy::RESUMES
         }
         (Phase::Paused, Event::Resume { .. }) => from_the_start,
+        (Phase::Progressing | Phase::Paused, Event::SetWeight { weight, .. }) => {
+            let planned = before.plan.step(record.step).is_some_and(|step| step.weight == *weight);
+            let reachable = before.canary.is_usable() && before.stable.is_usable();
+            let orderly = before.record.weight > Weight::ZERO || record.step == 0;
+            record.weight == *weight && record.phase == Phase::Paused && planned && orderly && reachable && !before.warming
+        }
         _ => false,
     }
 }
@@ -197,14 +203,15 @@ pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp,
     hold("I6", !gives || (matches!(event, Event::Persisted) && before.pending), || "promotion published before it was durable".to_owned())
 }
 
-/// I7: the canary's share never falls except to zero, and stays there.
+/// I7: the canary's share never falls except to zero, or where an operator says to, and stays there.
 ///
 /// # Errors
 ///
 /// Returns what broke it.
-pub fn i7_the_weight_is_monotone_until_it_is_zero(before: &Record, after: &Record) -> Result<(), Broken> {
+pub fn i7_the_weight_is_monotone_until_it_is_zero(before: &Record, event: &Event, after: &Record) -> Result<(), Broken> {
     let (was, is) = (before.weight, after.weight);
-    hold("I7", is >= was || is == Weight::ZERO, || format!("from {was} to {is}"))?;
+    let said = matches!(event, Event::SetWeight { weight, .. } if *weight == is);
+    hold("I7", is >= was || is == Weight::ZERO || said, || format!("from {was} to {is}"))?;
     hold("I7", !(before.phase.is_terminal() && is > was), || format!("from {was} to {is} after the end"))
 }
 

@@ -74,6 +74,9 @@ pub struct Tls {
     /// What we show of ourselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// Files with the lists of certificates that the authorities have revoked (PEM); without one nothing is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crl: Vec<PathBuf>,
 }
 
 /// A certificate of ours and its key.
@@ -94,7 +97,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&Transport::default()).unwrap(), "{}");
         assert_eq!(serde_json::from_str::<Transport>("{}").unwrap(), Transport::default());
         let certificate = Certificate { chain: "c".into(), key: "k".into() };
-        let tls = Tls { ca: Some("ca.pem".into()), name: Some("a.test".to_owned()), certificate: Some(certificate) };
+        let tls =
+            Tls { ca: Some("ca.pem".into()), name: Some("a.test".to_owned()), certificate: Some(certificate), crl: vec!["crl.pem".into()] };
         for protocol in Protocol::NAMED.map(|(_, protocol)| protocol) {
             let transport = Transport { protocol, tls: Some(tls.clone()) };
             assert_eq!(serde_json::from_str::<Transport>(&serde_json::to_string(&transport).unwrap()).unwrap(), transport);

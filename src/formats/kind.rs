@@ -23,6 +23,8 @@ pub enum Kind {
     Canary,
     /// An Argo `AnalysisTemplate` or `ClusterAnalysisTemplate`.
     AnalysisTemplate,
+    /// A `shipyard.yaml`: stages, no gate.
+    Shipyard,
     /// A configuration of this program.
     Configuration,
 }
@@ -40,6 +42,7 @@ impl Kind {
             Self::Analysis => "an AnalysisDefinition",
             Self::Canary => "a Canary",
             Self::AnalysisTemplate => "an AnalysisTemplate",
+            Self::Shipyard => "a shipyard",
             Self::Configuration => "a configuration",
         }
     }
@@ -47,7 +50,7 @@ impl Kind {
 
 /// What a file is told by.
 const HINT: &str = "a perfspec has \"indicators\" and an object \"objectives\"; an slo.yaml has objectives with \"sli\" and a \"total_score\"; \
-                    an AnalysisDefinition, a Canary and an AnalysisTemplate have that \"kind\"";
+                    an AnalysisDefinition, a Canary and an AnalysisTemplate have that \"kind\"; a shipyard has a list \"stages\"";
 
 /// Why the kind of a file cannot be told.
 #[derive(Debug)]
@@ -116,6 +119,7 @@ fn signs(root: &Node) -> Vec<(Kind, &'static str)> {
     if get("kind").is_some() || get("apiVersion").is_some() {
         let kind = match get("kind").map(|node| &node.value) {
             Some(Value::Text(kind)) if kind == "Canary" => Kind::Canary,
+            Some(Value::Text(kind)) if kind == "Shipyard" => Kind::Shipyard,
             Some(Value::Text(kind)) if kind == "AnalysisTemplate" || kind == "ClusterAnalysisTemplate" => Kind::AnalysisTemplate,
             _ => Kind::Analysis,
         };
@@ -143,6 +147,9 @@ fn signs(root: &Node) -> Vec<(Kind, &'static str)> {
     // A Canary's analysis may stand alone, under its key or without it.
     if get("kind").is_none() && (analysis || has_in_list(get("metrics"), &["thresholdRange", "threshold"])) {
         found.push((Kind::Canary, "an \"analysis\" with metrics, or metrics with \"thresholdRange\""));
+    }
+    if is_list("stages") {
+        found.push((Kind::Shipyard, "a list \"stages\""));
     }
     if get("services").is_some() || get("listen").is_some() {
         found.push((Kind::Configuration, "\"services\" or \"listen\""));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -13,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::domain::transport::{Protocol, Tls};
 use crate::formats::problem::Problem;
-use crate::formats::validity;
+use crate::formats::{revocation, validity};
 
 /// Where the certificates of a listener are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct TlsFiles {
     pub certificates: Vec<CertificateFiles>,
     /// The authorities whose certificates clients must show; `None` when they need not show any.
     pub client_ca: Option<PathBuf>,
+    /// Lists of certificates that those authorities have revoked; each one in a client's chain must then be on the terms of a list.
+    pub crl: Vec<PathBuf>,
 }
 
 /// A certificate and its key.
@@ -37,7 +40,7 @@ impl TlsFiles {
     /// Iterates over all files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let pairs = self.certificates.iter().flat_map(|pair| [pair.chain.as_path(), pair.key.as_path()]);
-        pairs.chain(self.client_ca.as_deref())
+        pairs.chain(self.client_ca.as_deref()).chain(self.crl.iter().map(PathBuf::as_path))
     }
 }
 
@@ -61,7 +64,7 @@ pub fn server(files: &TlsFiles) -> Result<ServerConfig, Box<Problem>> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]).map_err(|e| unusable(&e))?;
     let builder = match &files.client_ca {
-        Some(path) => builder.with_client_cert_verifier(verifier(path, &provider)?),
+        Some(path) => builder.with_client_cert_verifier(verifier(path, &files.crl, &provider)?),
         None => builder.with_no_client_auth(),
     };
     let mut server = builder.with_cert_resolver(Arc::new(certificates));
@@ -97,7 +100,13 @@ pub fn client(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, Box<Problem
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]).map_err(unusable)?;
-    let builder = builder.with_root_certificates(roots);
+    let builder = if tls.crl.is_empty() {
+        builder.with_root_certificates(roots)
+    } else {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let verifier = verifier.with_crls(revocation::lists(&tls.crl)?).enforce_revocation_expiration().build();
+        builder.with_webpki_verifier(verifier.map_err(|error| revocation::unusable(&tls.crl, &error))?)
+    };
     let mut client = match &tls.certificate {
         None => builder.with_no_client_auth(),
         Some(own) => {
@@ -193,10 +202,14 @@ impl Named {
     }
 }
 
-fn verifier(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, Box<Problem>> {
+fn verifier(path: &Path, crl: &[PathBuf], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, Box<Problem>> {
     let roots = authorities(path, "clients")?;
-    let built = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(provider)).build();
-    built.map_err(|error| unverified(path, "clients", &error))
+    let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
+    if crl.is_empty() {
+        return builder.build().map_err(|error| unverified(path, "clients", &error));
+    }
+    let built = builder.with_crls(revocation::lists(crl)?).enforce_revocation_expiration().build();
+    built.map_err(|error| revocation::unusable(crl, &error))
 }
 
 fn authorities(path: &Path, whose: &str) -> Result<RootCertStore, Box<Problem>> {
@@ -264,11 +277,11 @@ mod tests {
     fn good_files_make_a_server_with_and_without_client_certificates() {
         let folder = TempDir::new().unwrap();
         let one = pair(&folder, "a", &["a.test"]);
-        let plain = TlsFiles { certificates: vec![one.clone()], client_ca: None };
+        let plain = TlsFiles { certificates: vec![one.clone()], client_ca: None, crl: Vec::new() };
         let config = server(&plain).unwrap();
         assert_eq!((config.alpn_protocols.len(), config.max_early_data_size), (2, 0));
         assert_eq!(plain.paths().count(), 2);
-        let mutual = TlsFiles { client_ca: Some(one.chain.clone()), certificates: vec![one] };
+        let mutual = TlsFiles { client_ca: Some(one.chain.clone()), certificates: vec![one], crl: Vec::new() };
         server(&mutual).unwrap();
         assert_eq!(mutual.paths().count(), 3);
     }
@@ -280,6 +293,7 @@ mod tests {
         let with = |chain: &Path, key: &Path| TlsFiles {
             certificates: vec![CertificateFiles { chain: chain.to_owned(), key: key.to_owned() }],
             client_ca: None,
+            crl: Vec::new(),
         };
         let crossed = message(with(&one.chain, &other.key));
         assert!(crossed.contains("b.key") && crossed.contains("not the certificate's"), "{crossed}");
@@ -293,7 +307,7 @@ mod tests {
         fs::write(&garbage, "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n").unwrap();
         let garbled = message(with(&garbage, &one.key));
         assert!(garbled.contains("garbage.pem") || garbled.contains("a.key"), "{garbled}");
-        let rootless = message(TlsFiles { certificates: vec![one], client_ca: Some(garbage) });
+        let rootless = message(TlsFiles { certificates: vec![one], client_ca: Some(garbage), crl: Vec::new() });
         assert!(rootless.contains("authorities"), "{rootless}");
         assert!(message(TlsFiles::default()).contains("no certificate"));
     }
@@ -303,7 +317,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let (one, other) = (pair(&folder, "a", &["a.test"]), pair(&folder, "b", &["b.test"]));
         let own = |chain: &Path, key: &Path| Some(Certificate { chain: chain.to_owned(), key: key.to_owned() });
-        let tls = Tls { ca: Some(one.chain.clone()), name: None, certificate: own(&other.chain, &other.key) };
+        let tls = Tls { ca: Some(one.chain.clone()), name: None, certificate: own(&other.chain, &other.key), crl: Vec::new() };
         for (protocol, names) in [
             (Protocol::Auto, vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
             (Protocol::Http1, vec![b"http/1.1".to_vec()]),

@@ -1,10 +1,11 @@
-//! Reads until when a certificate is valid from its DER (RFC 5280 section 4.1), and nothing else of it.
+//! Reads until when a certificate or a list of revoked ones is valid from its DER (RFC 5280 sections 4.1 and 5.1), and nothing else.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// Tags of ASN.1 (X.690): the version of a certificate, which may be left out, and the two ways to write a time.
+/// Tags of ASN.1 (X.690): the version of a certificate and that of a list, which may be left out, and the two ways to write a time.
 const VERSION: u8 = 0xa0;
+const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -24,6 +25,22 @@ pub fn not_after(certificate: &[u8]) -> Option<u64> {
     let (_, validity, _) = element(fields)?;
     let (_, _, after) = element(validity)?;
     let (tag, time, _) = element(after)?;
+    seconds(tag, std::str::from_utf8(time).ok()?)
+}
+
+/// Returns `nextUpdate` of a list of revoked certificates in whole seconds since 1970; `None` where it cannot be read or there is none.
+#[must_use]
+pub fn next_update(list: &[u8]) -> Option<u64> {
+    let (_, list, _) = element(list)?;
+    let (_, mut fields, _) = element(list)?;
+    if let Some((INTEGER, _, rest)) = element(fields) {
+        fields = rest;
+    }
+    // The algorithm of the signature, the issuer and the time of this list.
+    for _ in 0..3 {
+        (_, _, fields) = element(fields)?;
+    }
+    let (tag, time, _) = element(fields)?;
     seconds(tag, std::str::from_utf8(time).ok()?)
 }
 
@@ -55,7 +72,9 @@ fn seconds(tag: u8, text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{
+        CertificateParams, CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
+    };
 
     use super::*;
 
@@ -72,6 +91,30 @@ mod tests {
         assert_eq!(not_after(&certificate(2050, 1, 1)), Some(2_524_608_000));
         assert_eq!(seconds(UTC_TIME, "991231235959Z"), Some(946_684_799));
         assert_eq!(seconds(GENERALIZED_TIME, "20240229000001Z"), Some(1_709_164_801));
+    }
+
+    #[test]
+    fn the_next_update_of_a_list_is_read() {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.key_usages = vec![KeyUsagePurpose::CrlSign];
+        let issuer = Issuer::new(params, KeyPair::generate().unwrap());
+        let list = |year| {
+            let (this_update, next_update) = (date_time_ymd(2020, 1, 1), date_time_ymd(year, 1, 1));
+            let crl_number = SerialNumber::from(1);
+            let (issuing_distribution_point, revoked_certs, key_identifier_method) = (None, Vec::new(), KeyIdMethod::Sha256);
+            let params = CertificateRevocationListParams {
+                this_update,
+                next_update,
+                crl_number,
+                issuing_distribution_point,
+                revoked_certs,
+                key_identifier_method,
+            };
+            params.signed_by(&issuer).unwrap().der().to_vec()
+        };
+        assert_eq!((next_update(&list(2050)), next_update(&list(2026))), (Some(2_524_608_000), Some(1_767_225_600)));
+        let whole = list(2050);
+        assert!((0..whole.len()).all(|end| next_update(&whole[..end]).is_none()));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::formats::jmeter_conf::{TestUrl, last_summary, service_url};
 use crate::load::judgement::{Judgement, Limits};
 
-/// The groups that need a socket or a file server: `endpoint_available` is replayed where servers are reached, and what `execute`
-/// claims is for those who fetch scripts to show.
+/// The groups that need a socket or files: `endpoint_available` is replayed where servers are reached, and `execute` where scripts are
+/// found.
 const ELSEWHERE: [(&str, usize); 2] = [("endpoint_available", 4), ("execute", 3)];
 
 /// The groups that are replayed here, with the number of their cases.

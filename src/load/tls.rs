@@ -35,7 +35,7 @@ pub fn client(trust: Trust<'_>, protocol: Protocol) -> Result<Arc<ClientConfig>,
         Trust::Anybody => return anybody(protocol).map(Arc::new),
     };
     let system = ca.is_none();
-    let made = tls::client(&Tls { ca, name: None, certificate: None }, protocol);
+    let made = tls::client(&Tls { ca, ..Tls::default() }, protocol);
     made.map(Arc::new).map_err(|problem| {
         if system {
             let message = "the system trusts no authority that the server could be verified with";

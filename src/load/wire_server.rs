@@ -96,7 +96,7 @@ pub(super) fn certificate() -> (TempDir, TlsAcceptor) {
     let pair = CertificateFiles { chain: folder.path().join("a.pem"), key: folder.path().join("a.key") };
     std::fs::write(&pair.chain, certificate.pem()).unwrap();
     std::fs::write(&pair.key, key.serialize_pem()).unwrap();
-    let config = server(&TlsFiles { certificates: vec![pair], client_ca: None }).unwrap();
+    let config = server(&TlsFiles { certificates: vec![pair], ..TlsFiles::default() }).unwrap();
     (folder, TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -122,7 +122,7 @@ async fn a_server_without_http2_over_tls_is_named() {
     std::fs::write(folder.path().join("b.pem"), own.pem()).unwrap();
     std::fs::write(folder.path().join("b.key"), key.serialize_pem()).unwrap();
     let pair = CertificateFiles { chain: folder.path().join("b.pem"), key: folder.path().join("b.key") };
-    let mut config = server(&TlsFiles { certificates: vec![pair], client_ca: None }).unwrap();
+    let mut config = server(&TlsFiles { certificates: vec![pair], ..TlsFiles::default() }).unwrap();
     config.alpn_protocols = Vec::new();
     let server = serve(Some(TlsAcceptor::from(Arc::new(config))), false, ok).await;
     let tls = client(Trust::Anybody, Protocol::Http2).unwrap();

@@ -14,9 +14,9 @@ use crate::proxy::sanitise::Peer;
 #[must_use]
 pub fn of(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> u64 {
     if !peer.trusted {
-        return number(peer.address);
+        return peer.address.map_or(0, number);
     }
-    let mut nearest = Some(peer.address);
+    let mut nearest = peer.address;
     let chain = headers.get_all("x-forwarded-for").into_iter().rev().map(HeaderValue::as_bytes);
     for entry in chain.flat_map(|value| value.rsplit(|byte| *byte == b',')) {
         nearest = address(entry);

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
@@ -12,25 +11,11 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::proxy::connection::{self, Admitted, Door};
+use crate::proxy::listening::{Accepting, Listening};
 use crate::proxy::patrol;
+use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::pressure::Level;
-use crate::proxy::worker::{DoorSetup, Parts, Worker};
-
-/// A listening socket of a worker.
-#[derive(Debug)]
-pub struct Listening {
-    /// Which of the configured listeners it belongs to, from 0.
-    pub door: usize,
-    /// The socket.
-    pub socket: TcpListener,
-}
-
-impl From<TcpListener> for Listening {
-    /// Belongs to the first listener.
-    fn from(socket: TcpListener) -> Self {
-        Self { door: 0, socket }
-    }
-}
+use crate::proxy::worker::{Parts, Worker};
 
 /// Runs a worker on the calling thread until it has drained.
 ///
@@ -45,11 +30,9 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
         let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
         let mut accepting = Vec::new();
         for Listening { door, socket: listener } in listeners {
-            listener.set_nonblocking(true)?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let port = listener.local_addr().map_or(0, |a| a.port());
-            let DoorSetup { tls, proxies, service, one_host } = parts.doors.get(door).cloned().unwrap_or_default();
-            let door = Rc::new(Door { port, tls, proxies, service, one_host });
+            let listener = listener.accepting()?;
+            let setup = parts.doors.get(door).cloned().unwrap_or_default();
+            let door = Rc::new(Door { port: listener.port(), setup });
             accepting.push(tokio::task::spawn_local(accept(listener, door, Rc::clone(&worker), parts.drain.clone())));
         }
         for task in accepting {
@@ -72,7 +55,7 @@ async fn ticks(worker: Rc<Worker>) {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+async fn accept(listener: Accepting, door: Rc<Door>, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
     let mut spare = Spare::new();
     loop {
         tokio::select! {
@@ -95,16 +78,14 @@ async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>, worker: Rc<Wo
     }
     worker.drain();
     // Whoever the kernel has already let in is served too; a closing listener would reset them.
-    let Ok(listener) = listener.into_std() else { return };
+    let Ok(listener) = listener.into_bound() else { return };
     while let Ok((socket, remote)) = listener.accept() {
-        if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(socket)) {
-            admit(socket, remote, &door, &worker);
-        }
+        admit(socket, remote, &door, &worker);
     }
 }
 
 /// Accepts the next connection, once the process is no longer short of what one takes.
-async fn next(listener: &tokio::net::TcpListener, worker: &Worker) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+async fn next(listener: &Accepting, worker: &Worker) -> io::Result<(Plain, Remote)> {
     while worker.pressure.level() == Level::Full {
         tokio::time::sleep(patrol::ROUND).await;
     }
@@ -120,14 +101,14 @@ impl Spare {
     }
 
     /// Accepts a connection in place of the reserve and closes it.
-    fn turn_one_away(&mut self, listener: &tokio::net::TcpListener) {
+    fn turn_one_away(&mut self, listener: &Accepting) {
         if self.0.take().is_some() {
             let _ = std::pin::pin!(listener.accept()).poll(&mut Context::from_waker(Waker::noop()));
         }
     }
 }
 
-fn admit(socket: tokio::net::TcpStream, remote: SocketAddr, door: &Rc<Door>, worker: &Rc<Worker>) {
+fn admit(socket: Plain, remote: Remote, door: &Rc<Door>, worker: &Rc<Worker>) {
     if worker.patrol.connections() >= worker.rules().settings.connections {
         worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
         return;

@@ -127,7 +127,7 @@ impl Serve {
         let mut sent = rescue::send(worker, &pool, &mut parcel, &guard, &mut passage).await;
 
         // 8. The head of the answer: time, blame and class are known.
-        clean_reply(&mut sent, rules, clean.upgrade);
+        clean_reply(&mut sent, rules, &clean);
         let Reply { mut head, body } = match sent {
             Ok(answer) => answer,
             Err(failure) => {
@@ -224,9 +224,9 @@ fn asked<'a>(head: &'a http::request::Parts, clean: &'a Clean) -> Asked<'a> {
 }
 
 /// Cleans the head of a version's answer, or turns it into the version's failure.
-fn clean_reply(sent: &mut Result<Reply, Failure>, rules: &Rules, upgrade: bool) {
+fn clean_reply(sent: &mut Result<Reply, Failure>, rules: &Rules, clean: &Clean) {
     if let Ok(Reply { head, .. }) = sent
-        && let Err(failure) = sanitise::response(head, rules.policy.via_of(head.version), upgrade)
+        && let Err(failure) = sanitise::answer(head, rules.policy.via_of(head.version), clean)
     {
         *sent = Err(failure);
     }

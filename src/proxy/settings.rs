@@ -36,6 +36,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Peers whose `X-Forwarded-*` and `Forwarded` fields are believed.
     pub trusted: Vec<IpNet>,
+    /// Whether those of peers over a Unix socket are.
+    pub trusts_sockets: bool,
     /// Whether bare LF, and Content-Length together with Transfer-Encoding, are refused.
     pub strict: bool,
     /// The most client connections per worker.
@@ -55,6 +57,7 @@ impl Default for Settings {
             workers: 1,
             timeouts: Timeouts::default(),
             trusted: Vec::new(),
+            trusts_sockets: false,
             strict: false,
             connections: usize::MAX,
             per_source: u32::MAX,
@@ -74,6 +77,12 @@ pub mod upstream_http2 {
     pub const LANES: usize = 8;
     /// How many bytes of an answer may come unasked.
     pub const STREAM_WINDOW: u32 = 128 * 1024;
+    /// The same where more than [`FEW`] answers share a connection: a client that takes none of them pins them all.
+    pub const NARROW_WINDOW: u32 = 16 * 1024;
+    /// How many answers may each bring [`STREAM_WINDOW`] unasked.
+    pub const FEW: usize = 4;
+    /// For how many seconds there must be few before they may again: each change costs a round trip, and some take many for an attack.
+    pub const CALM: u32 = 10;
     /// The same for all answers of a connection: none waits because a client does not take others.
     pub const CONNECTION_WINDOW: u32 = STREAMS as u32 * STREAM_WINDOW;
     /// The largest frame, in bytes.

@@ -111,6 +111,8 @@ pub struct DoorSetup {
     pub tls: Option<TlsSlot>,
     /// The networks whose connections begin with a PROXY header.
     pub proxies: Vec<IpNet>,
+    /// Whether connections over a Unix socket do.
+    pub proxied_socket: bool,
     /// The service that gets every connection as it is, without HTTP.
     pub service: Option<Name>,
     /// Whether requests for another host than the one a TLS connection was made for are refused.

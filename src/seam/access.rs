@@ -12,8 +12,8 @@ use crate::domain::version::Name;
 /// What one line of the access log says.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// The client's address.
-    pub client: IpAddr,
+    /// The client's address; `None` where it came over a Unix socket.
+    pub client: Option<IpAddr>,
     /// The method.
     pub method: String,
     /// The path without query.

@@ -38,6 +38,12 @@ pub fn unix_seconds() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0)
 }
 
+/// Returns the wall clock in milliseconds since 1970, for charts that people look at.
+#[must_use]
+pub fn unix_millis() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
 /// Returns the wall clock as RFC 3339 text in UTC with milliseconds, for logs and the journal only.
 #[must_use]
 pub fn wall() -> String {

@@ -22,6 +22,22 @@ pub enum Scheme {
     ApiToken,
 }
 
+impl Scheme {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Basic => "user and password",
+            Self::Bearer | Self::ApiToken => "token",
+        }
+    }
+
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Basic => "write user:password as the only line",
+            Self::Bearer | Self::ApiToken => "write the token as the only line",
+        }
+    }
+}
+
 /// The value of an `Authorization` header; it is never shown.
 #[derive(Clone)]
 pub struct Credential(HeaderValue);
@@ -43,14 +59,22 @@ impl Credential {
     ///
     /// Fails when the file cannot be read, is longer than 16 KiB, or holds anything but one line of visible ASCII.
     pub fn read(path: &Path, scheme: Scheme) -> Result<Self, NoCredential> {
-        let (what, hint) = match scheme {
-            Scheme::Basic => ("user and password", "write user:password as the only line"),
-            Scheme::Bearer | Scheme::ApiToken => ("token", "write the token as the only line"),
-        };
-        let refuse = |why: String, hint| NoCredential { file: path.display().to_string(), what, why, hint };
-        let open = |error: std::io::Error| refuse(error.to_string(), "name a file that exists and that this user may read");
+        let file = path.display().to_string();
+        let hint = "name a file that exists and that this user may read";
+        let open = |error: std::io::Error| NoCredential { file: file.clone(), what: scheme.what(), why: error.to_string(), hint };
         let mut text = Vec::new();
         std::fs::File::open(path).map_err(open)?.take(MOST + 1).read_to_end(&mut text).map_err(open)?;
+        Self::new(&file, &text, scheme)
+    }
+
+    /// Takes what a file of this name holds, as [`Credential::read`] does.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is longer than 16 KiB or anything but one line of visible ASCII.
+    pub fn new(file: &str, text: &[u8], scheme: Scheme) -> Result<Self, NoCredential> {
+        let (what, hint) = (scheme.what(), scheme.hint());
+        let refuse = |why: String, hint| NoCredential { file: file.to_owned(), what, why, hint };
         if text.len() as u64 > MOST {
             return Err(refuse(format!("it is longer than {MOST} bytes"), hint));
         }

@@ -95,7 +95,7 @@ impl Dynatrace {
         if !series.tags.is_empty() {
             body.insert("tags".to_owned(), json!(series.tags));
         }
-        let question = Question { method: Method::POST, path, query: String::new(), body: Some(Value::Object(body).to_string()) };
+        let question = Question { method: Method::POST, path, body: Some(Value::Object(body).to_string()), ..Question::default() };
         let answer = self.json(&question).await?;
         let odd = |why: String| Trouble::Odd { place: self.endpoint.place(&question.path), why };
         let points = answer.get("result").or_else(|| answer.get("dataResult")).and_then(|result| result.get("dataPoints"));
@@ -122,7 +122,7 @@ impl Dynatrace {
         for (name, texts) in [("entity", asked.entities), ("tag", asked.tags)] {
             texts.iter().for_each(|text| query.push_str(&format!("&{name}={}", encoded(text))));
         }
-        let question = Question { method: Method::GET, path: format!("/api/v1/entity/{kind}"), query, body: None };
+        let question = Question { method: Method::GET, path: format!("/api/v1/entity/{kind}"), query, ..Question::default() };
         let answer = self.json(&question).await?;
         let odd = |why: &str| Trouble::Odd { place: self.endpoint.place(&question.path), why: why.to_owned() };
         let (direction, name) = asked.relation.split_once(':').unwrap_or((asked.relation, ""));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use http::uri::Scheme;
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
@@ -72,12 +72,17 @@ pub struct Endpoint {
 }
 
 /// One question.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Question {
     pub(super) method: Method,
     pub(super) path: String,
     /// What follows the question mark, encoded; may be empty.
     pub(super) query: String,
     pub(super) body: Option<String>,
+    /// The kinds of answers that are taken; JSON where none is named.
+    pub(super) accept: Option<&'static str>,
+    /// What lets us in, in place of the endpoint's own.
+    pub(super) bearer: Option<HeaderValue>,
 }
 
 /// A whole answer.
@@ -85,6 +90,8 @@ pub(super) struct Question {
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
+    /// How the source wants to be shown who asks.
+    pub(super) challenge: Option<String>,
 }
 
 impl Endpoint {
@@ -178,26 +185,28 @@ impl Endpoint {
         let request = self.request(question).map_err(|error| unreached(error.to_string()))?;
         let socket = exchange::connect(&self.host, self.port).await.map_err(unreached)?;
         let reply = exchange::exchange(socket, self.secure.as_ref(), request, self.limits.most).await;
-        let (status, body) = reply.map_err(|broken| match broken {
+        let (head, body) = reply.map(Response::into_parts).map_err(|broken| match broken {
             exchange::Broken::Long => Trouble::Long { place: place(), most: self.limits.most },
             exchange::Broken::Connection(why) => unreached(why),
         })?;
+        let status = head.status;
         if status.is_redirection() {
             return Err(Trouble::Elsewhere { place: place(), status: status.as_u16() });
         }
         if [429, 502, 503, 504].contains(&status.as_u16()) {
             return Err(Trouble::Refused { place: place(), status: status.as_u16(), said: None });
         }
-        Ok(Reply { status, body })
+        let challenge = head.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Reply { status, body, challenge })
     }
 
     fn request(&self, question: &Question) -> Result<Request<Full<Bytes>>, http::Error> {
         let mark = if question.query.is_empty() { "" } else { "?" };
         let target = format!("{}{}{mark}{}", self.base, question.path, question.query);
         let mut request = Request::builder().method(question.method.clone()).uri(target).header(HOST, &self.authority);
-        request = request.header(ACCEPT, "application/json");
-        if let Some(credential) = &self.credential {
-            request = request.header(AUTHORIZATION, credential.header());
+        request = request.header(ACCEPT, question.accept.unwrap_or("application/json"));
+        if let Some(value) = question.bearer.as_ref().or(self.credential.as_ref().map(Credential::header)) {
+            request = request.header(AUTHORIZATION, value);
         }
         if question.body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");

@@ -36,7 +36,7 @@ async fn serve(files: &TlsFiles) -> u16 {
 }
 
 async fn ask(url: &str, ca: &std::path::Path) -> Result<Reply, Trouble> {
-    let question = Question { method: Method::GET, path: "/x".to_owned(), query: String::new(), body: None };
+    let question = Question { method: Method::GET, path: "/x".to_owned(), ..Question::default() };
     Endpoint::new(url, Some(ca)).unwrap().with_limits(SHORT).ask(&question).await
 }
 
@@ -52,7 +52,7 @@ async fn over_tls_only_a_certificate_of_a_given_authority_for_that_name_counts()
         files
     };
     let (own, other) = (make("own"), make("other"));
-    let port = serve(&TlsFiles { certificates: vec![own.clone()], client_ca: None }).await;
+    let port = serve(&TlsFiles { certificates: vec![own.clone()], ..TlsFiles::default() }).await;
     let reply = ask(&format!("https://localhost:{port}"), &own.chain).await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (200, &b"{}"[..]));
     for (url, ca) in [(format!("https://localhost:{port}"), &other.chain), (format!("https://127.0.0.1:{port}"), &own.chain)] {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
@@ -60,7 +60,7 @@ pub(super) async fn exchange(
     secure: Option<&Secure>,
     request: Request<Full<Bytes>>,
     most: usize,
-) -> Result<(StatusCode, Bytes), Broken> {
+) -> Result<Response<Bytes>, Broken> {
     match secure {
         None => over(socket, request, most).await,
         Some(Secure { connector, name }) => {
@@ -70,7 +70,7 @@ pub(super) async fn exchange(
     }
 }
 
-async fn over<S>(stream: S, request: Request<Full<Bytes>>, most: usize) -> Result<(StatusCode, Bytes), Broken>
+async fn over<S>(stream: S, request: Request<Full<Bytes>>, most: usize) -> Result<Response<Bytes>, Broken>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -78,11 +78,11 @@ where
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), most).collect().await;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, most).collect().await;
         let body =
             body.map_err(|error| if error.is::<LengthLimitError>() { Broken::Long } else { Broken::Connection(error.to_string()) })?;
-        Ok((status, body.to_bytes()))
+        Ok(Response::from_parts(head, body.to_bytes()))
     };
     tokio::pin!(answer);
     tokio::select! {

@@ -55,7 +55,7 @@ impl Dynatrace {
         }
         // One value for the whole window.
         sent.push_str(&format!("&resolution=Inf&from={}&to={}", window.start.as_millisecond(), window.end.as_millisecond()));
-        let question = Question { method: Method::GET, path: PATH.to_owned(), query: sent, body: None };
+        let question = Question { method: Method::GET, path: PATH.to_owned(), query: sent, ..Question::default() };
         let answer = self.json(&question).await?;
         let odd = |why: &str| Trouble::Odd { place: self.endpoint.place(PATH), why: why.to_owned() };
         let results = answer.get("result").and_then(Value::as_array).ok_or_else(|| odd("it has no result"))?;

@@ -14,6 +14,7 @@ mod entity;
 mod exchange;
 #[cfg(test)]
 mod fake;
+pub mod judgement;
 mod metric;
 pub mod perfspec;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod perfspec_tests;
 pub mod prometheus;
 #[cfg(test)]
 mod prometheus_tests;
+pub mod registry;
 pub mod sli;
 #[cfg(test)]
 mod sli_tests;

@@ -51,8 +51,12 @@ impl Prometheus {
     pub async fn instant(&self, query: &str, at: Timestamp) -> Result<Instant, Trouble> {
         let milliseconds = at.as_millisecond();
         let time = format!("{}.{:03}", milliseconds.div_euclid(1000), milliseconds.rem_euclid(1000));
-        let asked =
-            Question { method: Method::GET, path: PATH.to_owned(), query: format!("query={}&time={time}", encoded(query)), body: None };
+        let asked = Question {
+            method: Method::GET,
+            path: PATH.to_owned(),
+            query: format!("query={}&time={time}", encoded(query)),
+            ..Question::default()
+        };
         let reply = self.endpoint.ask(&asked).await?;
         let place = self.endpoint.place(PATH);
         let answer = serde_json::from_slice::<Value>(&reply.body);

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod folder;
 mod journal;
+mod outbox;
 mod peek;
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,5 @@ pub use envelope::Stored;
 pub use error::{StoreError, Warning};
 pub use file::{JOURNAL_LIMIT, Opened, Store};
 pub use journal::{Excerpt, Limits};
+pub use outbox::{Letter, Outbox};
 pub use peek::peek;

@@ -150,7 +150,7 @@ fn write_some(destination: &mut impl Write, bytes: &[u8]) -> (usize, Option<io::
 pub fn render(line: &Line, at: &str, out: &mut String) {
     let mut object = Object { out, separator: '{' };
     object.text("@timestamp", at);
-    object.text("client.address", &line.client.to_canonical().to_string());
+    object.text("client.address", &line.client.map_or_else(|| "unix".to_owned(), |client| client.to_canonical().to_string()));
     object.text("http.request.method", &line.method);
     object.text("server.address", &line.host);
     object.text("url.path", &line.path);

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn line(path: &str) -> Line {
     Line {
-        client: "10.0.0.7".parse::<IpAddr>().unwrap(),
+        client: Some("10.0.0.7".parse::<IpAddr>().unwrap()),
         method: "POST".to_owned(),
         path: path.to_owned(),
         host: "carts.example".to_owned(),
@@ -76,7 +76,7 @@ fn a_refused_request_has_a_reason_and_a_decision_epoch_but_no_version() {
 
 #[test]
 fn an_ipv4_client_on_an_ipv6_socket_is_written_as_ipv4() {
-    let mapped = Line { client: "::ffff:10.0.0.7".parse().unwrap(), ..line("/") };
+    let mapped = Line { client: Some("::ffff:10.0.0.7".parse().unwrap()), ..line("/") };
     assert_eq!(parsed(&mapped)["client.address"], "10.0.0.7");
 }
 

@@ -11,8 +11,9 @@ use tracing_subscriber::fmt::{MakeWriter, Subscriber as Format};
 /// The variable that says what is logged, in the syntax of `tracing`'s filters: `debug`, or `info,portcullis::proxy=debug`.
 pub const VARIABLE: &str = "PORTCULLIS_LOG";
 
-/// What is logged where nothing is said.
-const DEFAULT: &str = "info";
+/// What is logged where nothing is said. The client of Kubernetes takes every request in vain for an error; whoever asks says so where
+/// it is one.
+const DEFAULT: &str = "info,kube_client=off";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]

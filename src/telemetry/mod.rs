@@ -2,8 +2,10 @@
 
 pub mod access_log;
 pub mod exposition;
+pub mod history;
 pub mod logs;
 mod metrics;
 mod reach;
 pub mod reloads;
 mod sheet;
+pub mod stretch;

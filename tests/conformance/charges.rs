@@ -213,3 +213,15 @@ fn g03_what_clients_and_rules_do_is_charged_to_nobody() {
     drop(client);
     assert_eq!((proxy.canary_ended(1).aborted, proxy.breaches()), (1, vec![0]), "a client that leaves");
 }
+
+#[test]
+fn f38_redirects_are_charged_where_a_gate_names_them_and_nowhere_else() {
+    for (status, breaches) in [("302 Found", [1, 0]), ("304 Not Modified", [0, 0]), ("200 OK", [0, 0])] {
+        let upstream = Upstream::answering(format!("HTTP/1.1 {status}\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"));
+        let watches = ["3xx".parse().unwrap(), ErrorKinds::DEFAULT].map(Watch::Errors);
+        let proxy = proxy::to([]).canary([upstream.address], &watches, &[0]).start();
+        assert_eq!(Client::connect(proxy.address).ask(get("")).line[1], status[..3]);
+        assert_eq!(proxy.canary_ended(1).answered, 1);
+        assert_eq!(proxy.breaches(), breaches, "{status}");
+    }
+}

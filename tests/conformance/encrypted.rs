@@ -9,7 +9,10 @@ use std::sync::atomic::Ordering;
 
 use portcullis::formats::tls::{CertificateFiles, TlsFiles};
 use portcullis::proxy::certificates::Certificates;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod, KeyPair,
+    RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -54,6 +57,36 @@ impl Authority {
         fs::write(&files.chain, signed.pem()).unwrap();
         fs::write(&files.key, key.serialize_pem()).unwrap();
         files
+    }
+
+    /// Signs a certificate with this number.
+    pub fn sign_numbered(&self, stem: &str, name: &str, number: u64) -> CertificateFiles {
+        let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::new(vec![name.to_owned()]).unwrap());
+        params.serial_number = Some(SerialNumber::from(number));
+        let files = CertificateFiles { chain: self.file(&format!("{stem}.pem")), key: self.file(&format!("{stem}.key")) };
+        fs::write(&files.chain, self.certify(params, &key)).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+
+    /// Writes a list of the certificates it has revoked, which is good until a year begins; returns its file.
+    pub fn revoke(&self, numbers: &[u64], year: i32) -> PathBuf {
+        let revoked = |number: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*number),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: numbers.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        fs::write(self.file("crl.pem"), params.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
+        self.file("crl.pem")
     }
 
     /// Signs a certificate of its own making; returns it as PEM.
@@ -109,7 +142,7 @@ fn start(upstream: &Upstream, certificates: &Certificates) -> Proxy {
 #[test]
 fn http1_and_http2_are_spoken_as_agreed_and_the_upstream_learns_of_https() {
     let authority = Authority::new();
-    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
     let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
     let proxy = start(&upstream, &certificates);
     for protocols in [&["http/1.1"][..], &[]] {
@@ -135,7 +168,7 @@ fn http1_and_http2_are_spoken_as_agreed_and_the_upstream_learns_of_https() {
 fn the_certificate_is_the_one_for_the_name_or_the_first() {
     let authority = Authority::new();
     let certificates = ["a.test", "b.test", "*.c.test"].map(|name| authority.sign(name.trim_start_matches("*."), name)).to_vec();
-    let (upstream, certificates) = (telling(), Certificates::load(TlsFiles { certificates, client_ca: None }).unwrap());
+    let (upstream, certificates) = (telling(), Certificates::load(TlsFiles { certificates, ..TlsFiles::default() }).unwrap());
     let proxy = start(&upstream, &certificates);
     let client = authority.client(&[], None);
     for name in ["a.test", "b.test", "x.c.test"] {
@@ -173,8 +206,8 @@ fn u20_a_request_for_another_host_than_its_connection_is_refused_if_wanted() {
     let authority = Authority::new();
     let names = ["a.test", "b.test"].map(|name| authority.sign(name, name));
     let unnamed = [authority.sign("address", "127.0.0.1")];
-    let [named, unnamed] =
-        [names.to_vec(), unnamed.to_vec()].map(|certificates| Certificates::load(TlsFiles { certificates, client_ca: None }).unwrap());
+    let [named, unnamed] = [names.to_vec(), unnamed.to_vec()]
+        .map(|certificates| Certificates::load(TlsFiles { certificates, ..TlsFiles::default() }).unwrap());
     let (upstream, client) = (telling(), authority.client(&[], None));
     let proxy = proxy::to([upstream.address]).tls(named.slot()).one_host().start();
     for (host, good) in [("a.test", true), ("A.test.:443", true), ("b.test", false), ("a.test.b.test", false), ("127.0.0.1", false)] {
@@ -199,7 +232,8 @@ fn u20_a_request_for_another_host_than_its_connection_is_refused_if_wanted() {
 #[test]
 fn who_must_show_a_certificate_and_does_not_gets_nowhere() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: Some(authority.file("ca.pem")) };
+    let files =
+        TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: Some(authority.file("ca.pem")), ..TlsFiles::default() };
     let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
     let proxy = start(&upstream, &certificates);
     let (own, foreign) = (authority.sign("client", "client.test"), stranger.sign("client", "client.test"));
@@ -212,9 +246,43 @@ fn who_must_show_a_certificate_and_does_not_gets_nowhere() {
 }
 
 #[test]
+fn t01_who_shows_a_revoked_certificate_gets_nowhere_and_the_list_is_read_anew() {
+    let authority = Authority::new();
+    let (one, other) = (authority.sign_numbered("one", "one.test", 7), authority.sign_numbered("other", "other.test", 8));
+    let files = TlsFiles {
+        certificates: vec![authority.sign("a", "a.test")],
+        client_ca: Some(authority.file("ca.pem")),
+        crl: vec![authority.revoke(&[8], 2090)],
+    };
+    let (upstream, mut certificates) = (telling(), Certificates::load(files.clone()).unwrap());
+    let proxy = start(&upstream, &certificates);
+    // Each keeps the tickets it gets: a session that goes on must not outlive the certificate it began with.
+    let clients = [&one, &other].map(|own| authority.client(&[], Some(own)));
+    let served = || [0, 1].map(|index| ask(&mut connect(proxy.address, &clients[index], "a.test"), "a.test").is_ok());
+    assert_eq!(served(), [true, false]);
+    authority.revoke(&[7], 2090);
+    assert!(certificates.refresh().unwrap());
+    assert_eq!(served(), [false, true]);
+    for (bad, wanted) in [("old", "out of date"), ("not PEM", "no list of revoked"), ("garbled", "crl.pem")] {
+        match bad {
+            "old" => drop(authority.revoke(&[], 2021)),
+            "garbled" => fs::write(&files.crl[0], "-----BEGIN X509 CRL-----\nMAMCAQE=\n-----END X509 CRL-----\n").unwrap(),
+            text => fs::write(&files.crl[0], text).unwrap(),
+        }
+        let problem = certificates.refresh().unwrap_err().to_string();
+        assert!(problem.contains(wanted) && problem.contains("crl.pem"), "{problem}");
+        assert_eq!(served(), [false, true], "{bad}: the last good list stays");
+    }
+    // What no list speaks of cannot be known to be good.
+    fs::copy(Authority::new().revoke(&[], 2090), &files.crl[0]).unwrap();
+    assert!(certificates.refresh().unwrap());
+    assert_eq!(served(), [false, false]);
+}
+
+#[test]
 fn new_certificates_are_for_new_connections_and_bad_ones_for_none() {
     let authority = Authority::new();
-    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
     let (upstream, mut certificates) = (telling(), Certificates::load(files).unwrap());
     let proxy = start(&upstream, &certificates);
     let client = authority.client(&[], None);
@@ -244,7 +312,7 @@ fn the_program_tells_when_the_first_certificate_in_use_expires() {
     let authority = Authority::new();
     let sign = |stem: &str, year: i32| {
         let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::new(vec!["a.test".to_owned()]).unwrap());
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
         fs::write(authority.file(&format!("{stem}.pem")), authority.certify(params, &key)).unwrap();
         fs::write(authority.file(&format!("{stem}.key")), key.serialize_pem()).unwrap();
         format!("{{chain: {stem}.pem, key: {stem}.key}}")
@@ -270,7 +338,7 @@ fn the_program_tells_when_the_first_certificate_in_use_expires() {
 #[test]
 fn what_is_no_tls_is_closed_and_so_is_who_says_nothing() {
     let authority = Authority::new();
-    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
     let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
     let brief = |s: &mut portcullis::proxy::settings::Settings| s.timeouts.header = std::time::Duration::from_millis(300);
     let proxy = proxy::to([upstream.address]).tls(certificates.slot()).with(brief).start();
@@ -287,7 +355,7 @@ fn what_is_no_tls_is_closed_and_so_is_who_says_nothing() {
 fn a_large_answer_that_was_taken_leaves_no_stall_behind() {
     const LARGE: usize = 16 << 20;
     let authority = Authority::new();
-    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: None };
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
     let stall = std::time::Duration::from_millis(400);
     let upstream = Upstream::start(move |peer| {
         while let Some(request) = peer.request() {

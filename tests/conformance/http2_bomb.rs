@@ -17,8 +17,6 @@ use crate::support::upstream::Upstream;
 
 /// The most that a connection may add to the process, in KiB.
 const LIMIT: u64 = 4096;
-/// The same where each of its 100 answers may bring 128 KiB unasked, because the version speaks HTTP/2.
-const LIMIT_OF_WINDOWS: u64 = 16 * 1024;
 /// The reference to the newest entry of the table that is not fixed.
 const NEWEST: u8 = 0xbe;
 /// How often the same is done again, to find what is never given back.
@@ -31,8 +29,6 @@ type Script = Box<dyn Fn(u32) -> Vec<u8> + Send>;
 struct Bomb {
     /// What it is.
     name: &'static str,
-    /// The most that a connection may add to the process, in KiB.
-    limit: u64,
     /// How many connections there are at a time.
     connections: usize,
     /// How many streams each has.
@@ -69,7 +65,7 @@ fn bombs() -> Vec<Bomb> {
     let ends = |event: &Event| matches!(event, Event::Status(..) | Event::Reset(..));
     let bomb = |name, streams, answered, blocks: Script| {
         let frames: Script = Box::new(move |stream| headers(2 * stream + 1, &blocks(stream), true));
-        Bomb { name, limit: LIMIT, connections: 8, streams, frames, answered, ends }
+        Bomb { name, connections: 8, streams, frames, answered, ends }
     };
     let long = || "b".repeat(3900);
     let begun = references("x-bomb", long(), 0);
@@ -94,7 +90,6 @@ fn bombs() -> Vec<Bomb> {
             ..bomb("answers of 1 MiB that are not taken", 100, true, references("", String::new(), 0))
         },
         Bomb {
-            limit: LIMIT_OF_WINDOWS,
             connections: 2,
             frames: Box::new(|stream| headers(2 * stream + 1, &pseudo("multiplexed.test"), true)),
             ends: |event| matches!(event, Event::Reset(..)),
@@ -248,7 +243,7 @@ fn a_connection_pins_little_whatever_its_fields_refer_to_or_it_does_not_take_and
             // A client that goes on sending may lose the last words to a reset.
             of("GOAWAY(11)") + of("Reset") >= WAVES * connections
         };
-        if most > bomb.limit || held > 0 || !cut {
+        if most > LIMIT || held > 0 || !cut {
             wrong.push(format!("{row}; {held} streams are held"));
         }
     }

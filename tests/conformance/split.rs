@@ -53,8 +53,17 @@ impl Split {
     /// Starts with everything at v1 in rollout 1.
     pub fn new(choice: Choice) -> Self {
         let (v1, v2) = (named("v1"), named("v2"));
-        let proxy = proxy::to([v1.address]).start();
         let versions = (version("v1", v1.address), version("v2", v2.address));
+        Self::of(v1, v2, versions, choice)
+    }
+
+    /// Starts with everything at this stable version, beside this canary; v1 and v2 get nothing.
+    pub fn between(stable: Arc<Version>, canary: Arc<Version>, choice: Choice) -> Self {
+        Self::of(named("v1"), named("v2"), (stable, canary), choice)
+    }
+
+    fn of(v1: Upstream, v2: Upstream, versions: (Arc<Version>, Arc<Version>), choice: Choice) -> Self {
+        let proxy = proxy::to([]).start();
         let mut split = Self { v1, v2, proxy, versions, choice: Arc::new(choice), number: 1 };
         split.shift(1, None);
         split

@@ -78,13 +78,13 @@ fn good(stream: &mut Stream) {
 }
 
 fn server(files: CertificateFiles) -> ServerConfig {
-    tls::server(&TlsFiles { certificates: vec![files], client_ca: None }).unwrap()
+    tls::server(&TlsFiles { certificates: vec![files], ..TlsFiles::default() }).unwrap()
 }
 
 fn trusting(authority: &Authority, name: &str) -> Transport {
     Transport {
         protocol: Protocol::Auto,
-        tls: Some(Tls { ca: Some(authority.file("ca.pem")), name: Some(name.to_owned()), certificate: None }),
+        tls: Some(Tls { ca: Some(authority.file("ca.pem")), name: Some(name.to_owned()), ..Tls::default() }),
     }
 }
 
@@ -165,7 +165,8 @@ fn what_is_no_tls_is_a_failure_to_connect_too_and_so_is_silence() {
 #[test]
 fn a_version_that_asks_for_our_certificate_gets_it() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: Some(authority.file("ca.pem")) };
+    let files =
+        TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca: Some(authority.file("ca.pem")), ..TlsFiles::default() };
     let (own, foreign) = (authority.sign("own", "gate.test"), stranger.sign("own", "gate.test"));
     let shown = |files: Option<&CertificateFiles>| {
         let mut transport = trusting(&authority, "a.test");
@@ -186,6 +187,23 @@ fn a_version_that_asks_for_our_certificate_gets_it() {
             assert!(status == 200 || tokens.iter().any(|token| token == got.one("proxy-status")), "{:?}", got.one("proxy-status"));
         }
     }
+}
+
+#[test]
+fn t01_a_revoked_certificate_is_the_versions_failure_until_the_list_says_otherwise() {
+    let authority = Authority::new();
+    let upstream = Encrypted::start(server(authority.sign_numbered("a", "a.test", 7)), good);
+    let mut transport = trusting(&authority, "a.test");
+    transport.tls.as_mut().unwrap().crl = vec![authority.revoke(&[7], 2090)];
+    let proxy = proxy::to([upstream.address]).speaking(&transport).start();
+    let answer = ask(proxy.address);
+    assert_eq!((answer.status(), answer.one("proxy-status")), (502, "gate-1; error=tls_certificate_error"));
+    assert_eq!(proxy.ended(1).failed, 1);
+    authority.revoke(&[8], 2090);
+    eventually("the list is read anew", || (ask(proxy.address).status() == 200).then_some(()));
+    // An old list changes nothing.
+    authority.revoke(&[7], 2021);
+    assert_eq!(ask(proxy.address).status(), 200);
 }
 
 #[test]

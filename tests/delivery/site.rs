@@ -65,8 +65,14 @@ impl Answer {
 impl Site {
     /// Makes a site; `more` are further keys of `delivery`, one a line.
     pub fn new(more: &[&str]) -> Self {
+        let command = "[\"{portcullis}\", carts, --tag, \"{tag}\", --listen, \"127.0.0.1:{port}\"]";
+        Self::with(&format!("process: {{command: {command}, ready: /health, grace: 5s}}"), more)
+    }
+
+    /// Makes a site that deploys in its own way; `FOLDER` stands for its folder.
+    pub fn with(deployer: &str, more: &[&str]) -> Self {
         let site = Self { folder: tempfile::tempdir().unwrap() };
-        site.configure(more);
+        site.configure(deployer, more);
         site
     }
 
@@ -77,17 +83,16 @@ impl Site {
         site
     }
 
-    fn configure(&self, more: &[&str]) {
+    fn configure(&self, deployer: &str, more: &[&str]) {
         let more: String = more.iter().map(|line| format!("  {line}\n")).collect();
         let state = self.state();
+        let deployer = deployer.replace("FOLDER", self.folder.path().to_str().unwrap());
         let text = format!(
-            "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nstate: {}\nworkers: 2\ntimeouts: {{response: 5s, drain: 5s}}\ndelivery:\n  process:\n    \
-             command: [\"{{portcullis}}\", \"{{image}}\", --tag, \"{{tag}}\", --listen, \"127.0.0.1:{{port}}\"]\n    \
-             ready: /health\n    grace: 5s\n  policy: {{burst_tolerance: 0s, watch: 1s}}\n{more}",
+            "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nstate: {}\nworkers: 2\ntimeouts: {{response: 5s, drain: 5s}}\ndelivery:\n  \
+             {deployer}\n  policy: {{burst_tolerance: 0s, watch: 1s}}\n{more}",
             state.display()
         );
-        // The command of an image is the last part of its name: carts.
-        fs::write(self.path("pipeline.yaml"), text.replace("\"{image}\"", SERVICE)).unwrap();
+        fs::write(self.path("pipeline.yaml"), text).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

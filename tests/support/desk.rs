@@ -126,6 +126,7 @@ impl Desk {
             clock,
             mutations: true,
             delivery: None,
+            live: Default::default(),
         };
         let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
         Self {

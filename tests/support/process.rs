@@ -22,7 +22,8 @@ pub struct Finished {
     pub stderr: String,
 }
 
-fn command(args: &[&str]) -> Command {
+/// Makes a command that runs the program.
+pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove("PORTCULLIS_CONFIG").env_remove("STATE_DIRECTORY");
@@ -47,7 +48,12 @@ pub fn finish(args: &[&str]) -> Finished {
 impl Running {
     /// Starts a command that goes on.
     pub fn start(args: &[&str]) -> Self {
-        let mut child = command(args).spawn().unwrap();
+        Self::spawn(command(args))
+    }
+
+    /// Starts the program as this command does.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -64,11 +70,16 @@ impl Running {
 
     /// Waits for a line that begins like this and returns the address that follows.
     pub fn address(&self, beginning: &str) -> SocketAddr {
+        self.line(beginning).trim_start_matches("http://").trim().parse().unwrap()
+    }
+
+    /// Waits for a line that begins like this and returns what follows.
+    pub fn line(&self, beginning: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).expect("the line in time");
             if let Some(rest) = line.strip_prefix(beginning) {
-                return rest.trim_start_matches("http://").trim().parse().unwrap();
+                return rest.to_owned();
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -22,6 +24,7 @@ use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
 use portcullis::proxy::listener;
+use portcullis::proxy::listening::Listening;
 use portcullis::proxy::pressure::Pressure;
 use portcullis::proxy::rules::SettingsSlot;
 use portcullis::proxy::settings::Settings;
@@ -62,6 +65,8 @@ pub struct Proxy {
     reports: Mutex<(Receiver<Report>, Window, Window)>,
     /// What was reported of versions beside the split.
     beside: Mutex<BTreeMap<String, Window>>,
+    /// How many requests each worker has said it decided.
+    decided: Mutex<BTreeMap<usize, u64>>,
     drain: watch::Sender<bool>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -74,6 +79,7 @@ pub struct Setup {
     choice: Option<Choice>,
     canary: Option<Canary>,
     door: DoorSetup,
+    socket: Option<PathBuf>,
     mutual: Rules,
 }
 
@@ -113,6 +119,7 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         choice: None,
         canary: None,
         door: DoorSetup::default(),
+        socket: None,
         mutual: Rules::default(),
     }
 }
@@ -158,8 +165,15 @@ impl Setup {
         self
     }
 
-    /// Expects a PROXY header from loopback peers.
+    /// Listens on a Unix socket at this path besides, which all workers share.
+    pub fn socket(mut self, path: PathBuf) -> Self {
+        self.socket = Some(path);
+        self
+    }
+
+    /// Expects a PROXY header from loopback peers, and over a Unix socket.
     pub fn proxied(mut self) -> Self {
+        self.door.proxied_socket = true;
         self.door.proxies.push(IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST)));
         self
     }
@@ -254,12 +268,15 @@ impl Setup {
         let address = first.local_addr().unwrap();
         let mut listeners = vec![first];
         listeners.extend((1..settings.load().workers).map(|_| listener(address)));
+        let shared = self.socket.map(|path| UnixListener::bind(path).unwrap());
         let workers = listeners
             .into_iter()
             .enumerate()
             .map(|(index, listener)| {
                 let parts = parts.clone();
-                std::thread::spawn(move || listener::run(index, vec![listener.into()], &parts))
+                let mut listening = vec![listener.into()];
+                listening.extend(shared.iter().map(|shared| Listening::from(shared.try_clone().unwrap())));
+                std::thread::spawn(move || listener::run(index, listening, &parts))
             })
             .collect();
         let reports = Mutex::new((received, Window::default(), Window::default()));
@@ -274,6 +291,7 @@ impl Setup {
             access: Mutex::new(lines),
             reports,
             beside: Mutex::default(),
+            decided: Mutex::default(),
             drain,
             workers,
         }
@@ -295,7 +313,8 @@ impl Proxy {
         let mut guard = self.reports.lock().unwrap();
         let (reports, stable, canary) = &mut *guard;
         while let Ok(report) = reports.try_recv() {
-            let Report::Observed { observations, beside, .. } = report else { continue };
+            let Report::Observed { worker, observations, beside, .. } = report else { continue };
+            *self.decided.lock().unwrap().entry(worker).or_default() += observations.iter().map(|seen| seen.decided).sum::<u64>();
             for (version, seen) in &beside {
                 self.beside.lock().unwrap().entry(version.to_string()).or_default().merge(seen);
             }
@@ -304,6 +323,12 @@ impl Proxy {
             }
         }
         if role == Role::Stable { stable.clone() } else { canary.clone() }
+    }
+
+    /// Returns how many requests each worker has said it decided, as far as was reported.
+    pub fn decided_by_worker(&self) -> Vec<u64> {
+        self.window(Role::Stable);
+        self.decided.lock().unwrap().values().copied().collect()
     }
 
     /// Waits until as many requests to a version beside the split ended, and returns what was reported.

@@ -24,7 +24,7 @@ async fn pointers(desk: &Desk, path: &str, body: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn every_problem_is_told_at_once_with_its_place() {
-    let body = r#"{"service": "../etc", "canary": {"name": 3, "endpoints": ["127.0.0.1", "localhost:80", "127.0.0.1:0", "127.0.0.1:1"], "x/y~z": 1},
+    let body = r#"{"service": "../etc", "canary": {"name": 3, "endpoints": ["127.0.0.1", "local host:80", "127.0.0.1:0", "127.0.0.1:1"], "x/y~z": 1},
         "retry": "yes", "actor": "", "weight": 101}"#;
     let mut found = pointers(&Desk::new(), START, body).await;
     found.sort();

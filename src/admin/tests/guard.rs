@@ -11,6 +11,17 @@ async fn with_host(desk: &Desk, host: &str) -> u16 {
     desk.send(request("GET", "/livez", &[("host", host)], "")).await.status.as_u16()
 }
 
+/// Every path that changes a rollout.
+const COMMANDS: [&str; 7] = [
+    ABORT,
+    "/v1/rollouts/carts/promote",
+    "/v1/rollouts/carts/resume",
+    "/v1/rollouts/carts/pause",
+    "/v1/rollouts/carts/retry",
+    "/v1/rollouts/carts/weight",
+    "/v1/rollouts",
+];
+
 #[tokio::test]
 async fn the_host_must_name_this_machine() {
     let desk = Desk::new();
@@ -95,7 +106,7 @@ async fn pages_of_other_origins_cannot_change_anything() {
         &[("origin", "http://localhost:9901"), ("sec-fetch-site", "cross-site")],
     ];
     for headers in refused {
-        for path in [ABORT, "/v1/rollouts/carts/promote", "/v1/rollouts/carts/resume", "/v1/rollouts"] {
+        for path in COMMANDS {
             assert_eq!(desk.send(request("POST", path, headers, "")).await.problem().0, 403, "{path} {headers:?}");
         }
     }
@@ -127,7 +138,7 @@ async fn a_form_of_an_old_browser_is_refused_by_its_type() {
 async fn a_listener_for_other_machines_only_shows() {
     let mut desk = Desk::new();
     desk.state.mutations = false;
-    for path in [ABORT, "/v1/rollouts/carts/promote", "/v1/rollouts/carts/resume", "/v1/rollouts"] {
+    for path in COMMANDS {
         let (status, detail) = desk.post(path, "{}").await.problem();
         assert!(status == 403 && detail.contains("--admin 127.0.0.1"), "{path}: {status} {detail}");
     }
@@ -158,6 +169,7 @@ async fn every_answer_forbids_guessing_keeping_and_framing_and_none_allows_anoth
         assert_eq!(answer.header("cache-control"), "no-store", "{what}");
         assert_eq!(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'", "{what}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{what}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "{what}");
         assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("access-control-")), "{what}");
     }
 }

@@ -46,6 +46,26 @@ async fn it_is_ready_from_the_first_table_until_it_drains() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_ended_unbidden_is_told_and_one_that_hangs_is_not_waited_for() {
+    let mut desk = Desk::new();
+    let (way, asked, pulse) = crate::delivery::Desk::channel();
+    desk.state.delivery = Some(way);
+    assert_eq!(desk.get("/readyz?verbose").await.text, "[+] table: ok\n[+] serving: ok\n[+] delivery: ok\nok\n");
+    tokio::time::pause();
+    let answer = desk.get("/v1/projects").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+    assert!(answer.text.contains("has not answered in time"), "{}", answer.text);
+
+    drop((pulse.guard(), asked));
+    let answer = desk.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.text.contains("the delivery has ended unexpectedly"), "{}", answer.text);
+    assert_eq!(desk.get("/livez").await.status, StatusCode::OK, "the data plane goes on");
+    let answer = desk.get("/v1/projects").await;
+    assert!(answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.text.contains("takes nothing more"), "{}", answer.text);
+}
+
+#[tokio::test]
 async fn the_version_is_that_of_the_program() {
     let json = Desk::new().get("/version").await.json();
     assert_eq!((&json["name"], &json["version"]), (&"portcullis".into(), &env!("CARGO_PKG_VERSION").into()));
@@ -69,7 +89,7 @@ async fn head_has_the_head_of_get_and_no_body() {
 #[tokio::test]
 async fn an_unknown_path_is_404_and_a_wrong_method_405_with_what_is_allowed() {
     let desk = Desk::new();
-    for path in ["/", "/v1", "/v1/rollouts/", "/metrics/", "/livez/x", "/v1/rollouts/carts/rollback", "/../etc/passwd"] {
+    for path in ["/index.html", "/v1", "/v1/rollouts/", "/metrics/", "/livez/x", "/v1/rollouts/carts/rollback", "/../etc/passwd"] {
         let (status, detail) = desk.get(path).await.problem();
         assert!(status == 404 && detail.contains(path), "{path}: {status} {detail}");
     }

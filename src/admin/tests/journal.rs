@@ -14,7 +14,7 @@ use crate::domain::gate::{Evidence, Gate, Policy, Verdict};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Entry, Plan, ServiceState};
 
-fn entry(service: &str, generation: u64, reason: &str) -> Entry {
+pub(super) fn entry(service: &str, generation: u64, reason: &str) -> Entry {
     Entry {
         service: name(service),
         rollout: 1,
@@ -33,7 +33,7 @@ fn entry(service: &str, generation: u64, reason: &str) -> Entry {
     }
 }
 
-fn put(desk: &Desk, entry: &Entry) {
+pub(super) fn put(desk: &Desk, entry: &Entry) {
     let state = ServiceState { owner: version("0.8.1"), configured: name("0.8.1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
     desk.state.store.put(&entry.service, &state, entry).unwrap();
 }

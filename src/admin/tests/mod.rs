@@ -4,6 +4,7 @@ mod bodies;
 mod guard;
 mod health;
 mod journal;
+mod live;
 mod rollouts;
 
 use std::sync::mpsc::Receiver;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::admin::live::Live;
 use crate::admin::router::router;
 use crate::admin::state::AdminState;
 use crate::control::command::{Accepted, Command, CommandError, Commands, Order, Request as Asked};
@@ -104,10 +106,7 @@ fn rollout(phase: Phase) -> RolloutStatus {
 fn obey(requests: &Receiver<Asked>, seen: &Mutex<Vec<Command>>) {
     for Asked { order, answer } in requests {
         let Order::Command(command) = order else { panic!("operators reconfigure nothing") };
-        let (Command::Start { service, .. }
-        | Command::Abort { service, .. }
-        | Command::Promote { service, .. }
-        | Command::Resume { service, .. }) = &command;
+        let service = command.service();
         let reply = match service.as_str() {
             "carts" => Ok(Accepted::Done("it is done".to_owned())),
             "idle" => Ok(Accepted::Nothing("there was nothing to do".to_owned())),
@@ -144,7 +143,9 @@ impl Desk {
         let exposition = Exposition::new(figures).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap().store);
-        let state = AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None };
+        let live = Live::default();
+        let state =
+            AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None, live };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
         desk

@@ -28,7 +28,15 @@ async fn a_service_that_does_not_exist_is_404_whatever_it_is_called() {
     let long = "x".repeat(10_000);
     let odd = ["orders", "..%2F..%2Fetc%2Fpasswd", "%00", "%0d%0a", "%E2%80%AEcarts", "c%D0%B0rts", "%FF", "carts%20", "CARTS", &long];
     for name in odd {
-        for (method, rest) in [("GET", ""), ("GET", "/verdict"), ("POST", "/abort"), ("POST", "/promote"), ("POST", "/resume")] {
+        for (method, rest) in [
+            ("GET", ""),
+            ("GET", "/verdict"),
+            ("POST", "/abort"),
+            ("POST", "/promote"),
+            ("POST", "/resume"),
+            ("POST", "/pause"),
+            ("POST", "/retry"),
+        ] {
             let answer = desk.send(request(method, &format!("/v1/rollouts/{name}{rest}"), &[], "")).await;
             let (status, detail) = answer.problem();
             assert!(
@@ -129,6 +137,31 @@ async fn a_promotion_is_accepted_or_in_conflict_with_the_reason() {
     assert_eq!((answer.status, &answer.json()["changed"]), (StatusCode::ACCEPTED, &json!(true)));
     let (status, detail) = desk.post("/v1/rollouts/busy/promote", "").await.problem();
     assert_eq!((status, detail.as_str()), (409, "a rollout is progressing; abort it first"));
+}
+
+#[tokio::test]
+async fn a_share_is_read_with_who_asks_and_why() {
+    let desk = Desk::new();
+    let put = |body: &'static str| desk.send(request("PUT", "/v1/rollouts/carts/weight", &[("content-type", "application/json")], body));
+    let answer = put(r#"{"weight": "12.5%", "actor": "ann", "reason": "a try"}"#).await;
+    assert_eq!((answer.status, &answer.json()["message"]), (StatusCode::OK, &json!("it is done")));
+    for (body, pointer) in
+        [("{}", ""), (r#"{"weight": 10}"#, "/weight"), (r#"{"weight": "110%"}"#, "/weight"), (r#"{"weight": "1%", "x": 1}"#, "/x")]
+    {
+        let answer = put(body).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["errors"][0]["pointer"]), (422, &json!(pointer)), "{body}");
+    }
+    assert_eq!(put("").await.status.as_u16(), 422);
+    let paused = desk.post("/v1/rollouts/carts/pause", r#"{"reason": "lunch"}"#).await;
+    let retried = desk.post("/v1/rollouts/carts/retry", "").await;
+    assert_eq!((paused.status, retried.status), (StatusCode::OK, StatusCode::ACCEPTED));
+    let (operator, carts) = ("operator".to_owned(), || name("carts"));
+    let expected = [
+        Command::SetWeight { service: carts(), weight: "12.5%".parse().unwrap(), actor: "ann".to_owned(), reason: "a try".to_owned() },
+        Command::Pause { service: carts(), actor: operator.clone(), reason: "lunch".to_owned() },
+        Command::Retry { service: carts(), actor: operator },
+    ];
+    assert_eq!(desk.commands(), expected.map(|command| format!("{command:?}")));
 }
 
 #[tokio::test]

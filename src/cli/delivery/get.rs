@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::cli::delivery::evaluation::done;
 use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::delivery::story;
 use crate::cli::remote::{Remote, USUAL};
@@ -111,22 +112,19 @@ fn context(args: &ContextArgs) -> Result<String, Undone> {
     if args.json {
         return Ok(format!("{answer:#}\n"));
     }
-    let lines: Vec<String> = list(&answer, "/entries").iter().map(story::line).collect();
+    let mut lines: Vec<String> = list(&answer, "/entries").iter().map(story::line).collect();
+    // Evaluations of deliveries stand among the entries already.
+    let alone = list(&answer, "/evaluations").iter().filter(|one| one.get("run").and_then(Value::as_u64) == Some(0));
+    lines.extend(alone.map(|one| format!("evaluation of {}: [{}] {}", text(one, "/stage"), text(one, "/verdict"), text(one, "/reason"))));
+    if answer.get("evaluating").and_then(Value::as_bool) == Some(true) {
+        lines.push("an evaluation is under way".to_owned());
+    }
     Ok(lines.join("\n") + "\n")
 }
 
 fn evaluation(args: &EvaluationArgs) -> Result<String, Undone> {
     let answer: Value = args.admin.get(&format!("/v1/contexts/{}", args.context))?;
-    let judged = list(&answer, "/entries").iter().rev().find(|entry| entry.get("verdict").is_some_and(|verdict| !verdict.is_null()));
-    let entry = judged.ok_or_else(|| Undone::Here(format!("nothing was evaluated under the context {} yet", args.context)))?;
-    let verdict = text(entry, "/verdict");
-    let event = json!({
-        "type": "sh.keptn.events.evaluation-done", "shkeptncontext": args.context,
-        "data": {
-            "project": text(entry, "/project"), "stage": text(entry, "/stage"), "service": text(entry, "/service"),
-            "evaluationpassed": verdict == "pass",
-            "evaluationdetails": {"result": verdict, "message": text(entry, "/reason")},
-        },
-    });
+    let event = done(&answer, &args.context);
+    let event = event.ok_or_else(|| Undone::Here(format!("nothing was evaluated under the context {} yet", args.context)))?;
     Ok(format!("{event:#}\n"))
 }

@@ -3,6 +3,8 @@
 //! Each asks the admin listener of a running proxy and prints what it answered. Exit code: 0 when it was done, 2 when the proxy
 //! did not answer or refused, 3 when an artifact that was waited for did not pass.
 
+mod configure;
+mod evaluation;
 mod files;
 mod get;
 mod outcome;
@@ -10,6 +12,7 @@ mod project;
 mod send;
 mod story;
 
+pub use configure::{Configure, configure};
 pub use files::{AddResourceArgs, add_resource};
 pub use get::{Get, get};
 pub use project::{Create, DecideArgs, Onboard, create, decide, onboard};

@@ -1,16 +1,19 @@
 //! `send event`: a new artifact, or any event from a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::cli::delivery::evaluation::{StartEvaluationArgs, start_evaluation};
 use crate::cli::delivery::outcome::{FAILED, Undone, end, text};
 use crate::cli::delivery::story;
+use crate::cli::http::Body;
 use crate::cli::remote::{Remote, USUAL};
 use crate::config::read_text;
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
+use crate::formats::cloudevent::{SIGNATURE, STRUCTURED, sign};
 
 /// What can be sent.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -28,6 +31,9 @@ pub struct EventArgs {
     /// A file with a CloudEvent in JSON.
     #[arg(long, value_name = "FILE", required = true)]
     file: Option<PathBuf>,
+    /// The file of the secret that the event is signed with, where the proxy asks for that ('delivery.token_file').
+    #[arg(long, value_name = "FILE", requires = "file")]
+    token_file: Option<PathBuf>,
     /// The admin listener of the proxy.
     #[arg(long, value_name = "URL", default_value = USUAL)]
     admin: Remote,
@@ -37,6 +43,8 @@ pub struct EventArgs {
 enum Kind {
     /// Delivers an artifact through the stages of its project.
     NewArtifact(NewArtifactArgs),
+    /// Judges what a stage's sources say of a time, and delivers nothing.
+    StartEvaluation(StartEvaluationArgs),
 }
 
 /// Delivers an artifact through the stages of its project.
@@ -60,6 +68,9 @@ struct NewArtifactArgs {
     /// Tries it again in a stage where it failed.
     #[arg(long)]
     retry: bool,
+    /// Asks no registry whether the image is there.
+    #[arg(long)]
+    unchecked: bool,
     /// Waits until its way is over, and tells it: exit code 0 when it passed everywhere, 3 when it did not.
     #[arg(long)]
     wait: bool,
@@ -76,15 +87,17 @@ struct NewArtifactArgs {
 pub fn send(Send::Event(args): &Send) -> ExitCode {
     match (&args.kind, &args.file) {
         (Some(Kind::NewArtifact(args)), _) => new_artifact(args),
-        (None, Some(file)) => end(from_file(&args.admin, file)),
+        (Some(Kind::StartEvaluation(args)), _) => start_evaluation(args),
+        (None, Some(file)) => end(from_file(&args.admin, file, args.token_file.as_deref())),
         (None, None) => end(Err(Undone::Here("name a kind of event, or a file with --file".to_owned()))),
     }
 }
 
 fn new_artifact(args: &NewArtifactArgs) -> ExitCode {
-    let NewArtifactArgs { project, service, image, tag, stage, retry, actor, admin, .. } = args;
+    let NewArtifactArgs { project, service, image, tag, stage, retry, unchecked, actor, admin, .. } = args;
     let path = format!("/v1/projects/{project}/services/{service}/artifacts");
-    let sent = admin.post(&path, &json!({"image": image, "tag": tag, "stage": stage, "retry": retry, "actor": actor}));
+    let sent =
+        admin.post(&path, &json!({"image": image, "tag": tag, "stage": stage, "retry": retry, "unchecked": unchecked, "actor": actor}));
     let context = match sent {
         Ok(answer) => text(&answer, "/keptnContext").to_owned(),
         Err(error) => return end(Err(error.into())),
@@ -103,9 +116,15 @@ fn new_artifact(args: &NewArtifactArgs) -> ExitCode {
     }
 }
 
-fn from_file(admin: &Remote, file: &std::path::Path) -> Result<String, Undone> {
+fn from_file(admin: &Remote, file: &Path, token: Option<&Path>) -> Result<String, Undone> {
     let event = read_text(file).map_err(|problem| Undone::Here(problem.to_string()))?;
-    let answer = admin.send(http::Method::POST, "/v1/events", "application/cloudevents+json", event.into())?;
+    let unreadable = |path: &Path, error: std::io::Error| Undone::Here(format!("{}: {error}", path.display()));
+    let token = token.map(|path| std::fs::read(path).map_err(|error| unreadable(path, error))).transpose()?;
+    // The secret itself does not go over the wire.
+    let signature = token.map(|token| sign(token.trim_ascii(), event.as_bytes()));
+    let field = signature.as_deref().map(|signature| (SIGNATURE, signature));
+    let body = Body { kind: STRUCTURED, bytes: event.into(), field };
+    let answer = admin.send_with(http::Method::POST, "/v1/events", body)?;
     let ignored = answer.get("ignored").and_then(Value::as_str).map_or_else(String::new, |why| format!("note: {why}\n"));
     Ok(format!("ID of keptn context: {}\n{ignored}", text(&answer, "/keptnContext")))
 }

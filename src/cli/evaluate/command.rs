@@ -155,7 +155,9 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
                 let files = SloFiles { gate: &gate, sli: sli.as_ref(), previous: &previous };
                 live.slo(&files, (!strict).then(|| args.compat.release().unwrap_or_default()))
             }
-            (Kind::Sli | Kind::ServiceIndicators | Kind::Configuration, _) => Err(no_gate(&gate, kind, "name a gate file")),
+            (Kind::Sli | Kind::ServiceIndicators | Kind::Shipyard | Kind::Configuration, _) => {
+                Err(no_gate(&gate, kind, "name a gate file"))
+            }
             (Kind::Analysis | Kind::Canary | Kind::AnalysisTemplate, _) => {
                 let hint = "give --values with the file of measured values";
                 Err(Stop::Usage(format!("error: no source is asked for {}\n  hint: {hint}", kind.name())))
@@ -181,7 +183,9 @@ fn evaluate(args: &EvaluateArgs) -> Result<Outcome, Stop> {
         }
         (Kind::Canary, _) => metrics::canary(&gate, &values),
         (Kind::AnalysisTemplate, _) => metrics::template(&gate, &values),
-        (Kind::Configuration, _) => Err(no_gate(&gate, kind, "name a gate file; 'portcullis check' checks a configuration")),
+        (Kind::Shipyard | Kind::Configuration, _) => {
+            Err(no_gate(&gate, kind, &format!("name a gate file; 'portcullis check' checks {}", kind.name())))
+        }
     }
 }
 

@@ -1,28 +1,23 @@
 //! Evaluates by what a Prometheus or a Dynatrace says now: their places and credentials, the window, and what it is about.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cli::evaluate::files::{File, Outcome, Stop, both};
+use crate::cli::evaluate::files::{File, Outcome, Stop};
 use crate::cli::evaluate::slo::earlier;
-use crate::domain::gate::occasion::{Dialect, Occasion};
-use crate::domain::gate::perfspec::spec::Spec;
-use crate::domain::gate::perfspec::{Js, keptn, strict};
+use crate::domain::gate::occasion::Occasion;
 use crate::domain::gate::slo::release::Lighthouse;
-use crate::domain::gate::slo::report::Report;
-use crate::domain::gate::slo::{keptn as slo_keptn, strict as slo_strict};
 use crate::formats::evaluation_window::{self, Flags, Window};
-use crate::formats::problem::Problem;
-use crate::formats::{perfspec, slo};
 use crate::sources::credential::{Credential, NoCredential, Scheme};
 use crate::sources::dynatrace::{Dynatrace, Patience};
 use crate::sources::endpoint::{Endpoint, NoEndpoint};
-use crate::sources::perfspec::{Sources, answers, answers_keptn};
+use crate::sources::judgement::{self, GateFile, Rules, Subject, Ungraded};
+use crate::sources::perfspec::Sources;
 use crate::sources::prometheus::Prometheus;
-use crate::sources::sli::{SliSource, Wanted, answer_keptn, readings};
 
 /// Where values are asked for, when they are not read from a file.
 #[derive(Clone, Debug, clap::Args)]
@@ -165,13 +160,8 @@ impl Live {
     ///
     /// Fails with every problem of the file, or of the arguments it needs.
     pub fn perfspec(&self, gate: &File, strict: bool) -> Result<Outcome, Stop> {
-        if strict {
-            let loaded = gate.text().and_then(|text| perfspec::load(&gate.name, text)).map_err(Stop::BadFile)?;
-            return self.judge(&loaded.spec, Dialect::Perfspec, loaded.notes);
-        }
-        let text = String::from_utf8_lossy(&gate.bytes);
-        self.has_what_keptn_had(&text)?;
-        self.judge_keptn(&perfspec::load_keptn(&self.occasion.as_keptn_04(&text)), Dialect::Perfspec)
+        let text = text(gate, strict)?;
+        self.judge(GateFile::Perfspec(judgement::File { name: &gate.name, text: &text }), rules(strict))
     }
 
     /// Evaluates the pair of keptn 0.5, strictly or as it did.
@@ -180,68 +170,10 @@ impl Live {
     ///
     /// As [`Live::perfspec`].
     pub fn pair(&self, objectives: &File, indicators: &File, strict: bool) -> Result<Outcome, Stop> {
-        if strict {
-            let texts = objectives.text().and_then(|one| Ok((one, indicators.text()?)));
-            let read = texts.and_then(|(one, other)| slo::read_pair((&objectives.name, one), (&indicators.name, other)));
-            let (spec, notes) = read.map_err(Stop::BadFile)?;
-            return self.judge(&spec, Dialect::Pair, notes);
-        }
-        let text = |file: &File| String::from_utf8_lossy(&file.bytes).into_owned();
-        self.has_what_keptn_had(&text(indicators))?;
-        let replaced = |file: &File| self.occasion.as_keptn_05(&text(file));
-        self.judge_keptn(&slo::read_pair_keptn(&replaced(objectives), &replaced(indicators)), Dialect::Pair)
-    }
-
-    fn judge(&self, spec: &Spec, dialect: Dialect, notes: Vec<Problem>) -> Result<Outcome, Stop> {
-        let asked = answers(spec, dialect, &self.sources, self.window, &self.occasion);
-        let answers = self.runtime.block_on(asked).map_err(|refusals| {
-            let told: Vec<String> = refusals.iter().map(|refusal| format!("error: {refusal}\n  hint: {}", refusal.hint())).collect();
-            Stop::Usage(told.join("\n"))
-        })?;
-        let mut report = strict::evaluate(spec, &answers);
-        report.options = self.options();
-        Outcome::new(report.verdict, &report, notes)
-    }
-
-    fn judge_keptn(&self, spec: &Js, dialect: Dialect) -> Result<Outcome, Stop> {
-        let sources = match spec.get("indicators") {
-            Ok(Js::List(indicators)) => indicators.iter().filter_map(|one| one.get("source").ok()).map(Js::to_text).collect(),
-            _ => Vec::new(),
-        };
-        let usage = |what: String, hint: &str| Stop::Usage(format!("error: {what}\n  hint: {hint}"));
-        let lacks = |name: &str, there: bool| !there && sources.iter().any(|source| source.eq_ignore_ascii_case(name));
-        for (name, there) in [("Prometheus", self.sources.prometheus.is_some()), ("Dynatrace", self.sources.dynatrace.is_some())] {
-            if lacks(name, there) {
-                let hint = format!("give --{} with its URL", name.to_ascii_lowercase());
-                return Err(usage(format!("the file asks {name}, and nothing says where that is"), &hint));
-            }
-        }
-        let Occasion { project, stage, service, .. } = &self.occasion;
-        if lacks("Dynatrace", project.is_some() && stage.is_some() && service.is_some()) {
-            let what = "Dynatrace is asked about a service, and nothing says which".to_owned();
-            return Err(usage(what, "give --project, --stage and --service"));
-        }
-        let answers = self.runtime.block_on(answers_keptn(spec, dialect, &self.sources, self.window, &self.occasion));
-        let mut report = keptn::evaluate(spec, &|id| keptn::fetch_from(&answers, id));
-        report.options = self.options();
-        Outcome::new(report.verdict, &report, Vec::new())
-    }
-
-    /// Refuses where the original would have known what a placeholder stands for.
-    fn has_what_keptn_had(&self, text: &str) -> Result<(), Stop> {
-        let known = self.occasion.project.is_some() && self.occasion.stage.is_some();
-        if known || !text.contains("$ENVIRONMENT") {
-            return Ok(());
-        }
-        Err(Stop::Usage("error: the placeholder $ENVIRONMENT has no value\n  hint: give --project and --stage".to_owned()))
-    }
-
-    /// Returns the options of a run as the original writes them: its start and its end in seconds since 1970.
-    fn options(&self) -> Js {
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^53")]
-        let seconds = |at: Timestamp| Js::Number(at.as_second() as f64);
-        let (start, end) = (seconds(self.window.start), seconds(self.window.end));
-        Js::Object(vec![("timeStart".to_owned(), start), ("timeEnd".to_owned(), end)])
+        let (one, other) = (text(objectives, strict)?, text(indicators, strict)?);
+        let objectives = judgement::File { name: &objectives.name, text: &one };
+        let indicators = judgement::File { name: &indicators.name, text: &other };
+        self.judge(GateFile::Pair { objectives, indicators }, rules(strict))
     }
 
     /// Evaluates an `slo.yaml`, strictly or as a release of lighthouse did.
@@ -250,54 +182,33 @@ impl Live {
     ///
     /// As [`Live::perfspec`].
     pub fn slo(&self, files: &SloFiles<'_>, release: Option<Lighthouse>) -> Result<Outcome, Stop> {
-        let source = match (&self.sources.prometheus, &self.sources.dynatrace) {
-            (Some(prometheus), None) => SliSource::Prometheus(prometheus),
-            (None, Some(dynatrace)) => SliSource::Dynatrace(dynatrace),
-            _ => {
-                let hint = "give --prometheus or --dynatrace";
-                return Err(Stop::Usage(format!("error: the SLIs of an slo.yaml come from one source\n  hint: {hint}")));
+        let strict = release.is_none();
+        let slo = text(files.gate, strict)?;
+        let sli = files.sli.map(|file| file.text().map(|text| judgement::File { name: &file.name, text }));
+        let sli = sli.transpose().map_err(Stop::BadFile)?;
+        let earlier = earlier(files.previous).map_err(Stop::BadFile)?;
+        let slo = judgement::File { name: &files.gate.name, text: &slo };
+        self.judge(GateFile::Slo { slo, sli, earlier: &earlier }, release.map_or(Rules::Strict, Rules::Keptn))
+    }
+
+    fn judge(&self, file: GateFile<'_>, rules: Rules) -> Result<Outcome, Stop> {
+        let subject = Subject { sources: &self.sources, window: self.window, occasion: &self.occasion };
+        match self.runtime.block_on(judgement::judge(file, rules, subject)) {
+            Ok(judged) => Outcome::new(judged.verdict, &judged.report, judged.notes),
+            Err(Ungraded::Files(problems)) => Err(Stop::BadFile(problems)),
+            Err(Ungraded::Unasked(all)) => {
+                let told: Vec<String> = all.iter().map(|one| format!("error: {}\n  hint: {}", one.what, one.hint)).collect();
+                Err(Stop::Usage(told.join("\n")))
             }
-        };
-        match release {
-            None => self.slo_strictly(files, source),
-            Some(release) => self.slo_as_keptn(files, source, release),
         }
     }
+}
 
-    fn slo_strictly(&self, files: &SloFiles<'_>, source: SliSource<'_>) -> Result<Outcome, Stop> {
-        let gate = files.gate;
-        let slis = files.sli.map(|file| file.text().and_then(|text| slo::read_sli(&file.name, text))).transpose();
-        let loaded = gate.text().and_then(|text| match slis.as_ref().ok().and_then(Option::as_ref) {
-            Some(slis) => slo::read_with(&gate.name, text, slis),
-            None => slo::read(&gate.name, text),
-        });
-        let (slis, loaded) = both(slis, loaded)?;
-        let earlier = earlier(files.previous).map_err(Stop::BadFile)?;
-        let names: Vec<&str> = loaded.spec.objectives.iter().map(|objective| objective.sli.as_str()).collect();
-        let wanted = Wanted { slis: &names, queries: slis.as_ref(), filters: &loaded.spec.filter };
-        let found = self.runtime.block_on(readings(wanted, source, self.window, &self.occasion)).map_err(|refusals| {
-            let told: Vec<String> = refusals.iter().map(|refusal| format!("error: {refusal}\n  hint: {}", refusal.hint())).collect();
-            Stop::Usage(told.join("\n"))
-        })?;
-        let report = slo_strict::evaluate(&loaded.spec, &found, &earlier).with_slo_text(gate.text().unwrap_or_default());
-        let notes = slis.into_iter().flat_map(|slis| slis.notes).chain(loaded.notes).collect();
-        Outcome::new(report.verdict, &report, notes)
-    }
+const fn rules(strict: bool) -> Rules {
+    if strict { Rules::Strict } else { Rules::Keptn(Lighthouse::V1) }
+}
 
-    fn slo_as_keptn(&self, files: &SloFiles<'_>, source: SliSource<'_>, release: Lighthouse) -> Result<Outcome, Stop> {
-        let slis = files.sli.map(|file| file.text().and_then(|text| slo::read_sli_keptn(&file.name, text))).transpose();
-        let (slis, earlier) = both(slis, earlier(files.previous))?;
-        let text = String::from_utf8_lossy(&files.gate.bytes);
-        let report = match slo::read_keptn(&text) {
-            Ok(gate) => {
-                let names: Vec<&str> = gate.objectives.iter().map(|objective| objective.sli.as_str()).collect();
-                let filters = gate.filter.clone().unwrap_or_default();
-                let wanted = Wanted { slis: &names, queries: slis.as_ref(), filters: &filters };
-                let answer = self.runtime.block_on(answer_keptn(wanted, source, self.window, &self.occasion, release));
-                slo_keptn::evaluate(&gate, &answer, &earlier, release).with_slo_text(&text)
-            }
-            Err(error) => Report::errored(release, error),
-        };
-        Outcome::new(report.verdict, &report, Vec::new())
-    }
+/// Returns the text of a file; the original read whatever it found.
+fn text(file: &File, strict: bool) -> Result<Cow<'_, str>, Stop> {
+    if strict { file.text().map(Cow::Borrowed).map_err(Stop::BadFile) } else { Ok(String::from_utf8_lossy(&file.bytes)) }
 }

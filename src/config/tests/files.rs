@@ -23,8 +23,10 @@ fn the_example_holds_every_key_and_its_defaults() {
         settings.listen,
         [crate::config::Listen {
             address: "127.0.0.1:8080".parse().unwrap(),
+            mode: 0o660,
             tls: None,
             proxies: Vec::new(),
+            proxied_socket: false,
             service: None,
             one_host: false
         }]
@@ -288,7 +290,7 @@ fn a_listener_may_have_certificates_and_trusted_proxies() {
     for listen in [tls.to_owned(), format!("[127.0.0.1:8080, {tls}]")] {
         let listen = load(&listen).unwrap().settings.listen;
         let last = listen.last().unwrap();
-        assert_eq!((last.address.port(), last.proxies.len()), (8443, 1));
+        assert_eq!((last.address.ip().unwrap().port(), last.proxies.len()), (8443, 1));
         assert_eq!(last.tls.as_ref().unwrap().certificates[0].chain, folder.path().join("cert.pem"));
     }
     let misdirected = |what: &str| tls.replace("tls: {", &format!("tls: {{misdirected: {what}, "));
@@ -304,6 +306,9 @@ fn a_listener_may_have_certificates_and_trusted_proxies() {
         ("{address: '127.0.0.1:1', tls: {certificates: [{chain: cert.pem}]}}", "key is missing"),
         ("{address: '127.0.0.1:1', tls: {certificates: [{chain: cert.pem, key: cert.pem}]}}", "private key"),
         ("{address: '127.0.0.1:1', proxy_protocol: [x]}", "\"x\""),
+        (tls.replace("tls: {", "tls: {crl: crl.pem, ").as_str(), "need show no certificate here"),
+        (tls.replace("tls: {", "tls: {client_ca: cert.pem, crl: [none.pem], ").as_str(), "none.pem"),
+        (tls.replace("tls: {", "tls: {client_ca: cert.pem, crl: cert.pem, ").as_str(), "no list of revoked certificates"),
     ] {
         let problems = load(listen).unwrap_err();
         assert!(problems.iter().any(|problem| problem.to_string().contains(wanted)), "{listen}: {problems:?}");

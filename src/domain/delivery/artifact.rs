@@ -39,7 +39,7 @@ struct Written {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidArtifact {
     /// The image's name is not one.
-    #[error("{0:?} is not an image: write a name such as docker.io/keptnexamples/carts, without blanks")]
+    #[error("{0:?} is not an image: write [host[:port]/]path in small letters, such as docker.io/keptnexamples/carts")]
     Image(String),
     /// The tag is not one.
     #[error("{0:?} is not a tag: use 1 to 128 letters, digits, '.', '-' or '_', beginning with a letter, digit or '_'")]
@@ -69,6 +69,14 @@ impl Artifact {
     /// Fails when a part is malformed, when nothing pins the image, and when two different tags are given.
     pub fn new(image: &str, tag: Option<&str>) -> Result<Self, InvalidArtifact> {
         let (name, inside, digest) = split(image);
+        if !is_name(name) {
+            return Err(InvalidArtifact::Image(shown(name)));
+        }
+        // A digest may also stand where the tag does.
+        let (tag, digest) = match (tag.filter(|tag| !tag.is_empty()), digest) {
+            (Some(tag), None) if is_digest(tag) => (None, Some(tag)),
+            other => other,
+        };
         let tag = match (inside, tag) {
             (Some(inside), Some(beside)) if inside != beside => {
                 return Err(InvalidArtifact::TwoTags { inside: shown(inside), beside: shown(beside) });
@@ -89,7 +97,7 @@ impl Artifact {
     /// Fails when a part is malformed.
     pub fn keptn(image: &str, tag: Option<&str>) -> Result<Self, InvalidArtifact> {
         let (name, inside, digest) = split(image);
-        match tag {
+        match tag.filter(|tag| !tag.is_empty()) {
             Some(tag) => Self::checked(image.trim_end_matches('/'), Some(tag), None),
             None if digest.is_some() => Self::checked(name, inside, digest),
             None => Self::checked(name, Some(inside.unwrap_or("latest")), None),
@@ -179,6 +187,24 @@ fn split(image: &str) -> (&str, Option<&str>, Option<&str>) {
     }
 }
 
+/// Says whether this is a name as registries want it: an optional host, and path parts in small letters.
+fn is_name(name: &str) -> bool {
+    let host = name.split_once('/').map(|(first, _)| first).filter(|first| first.contains(['.', ':']) || *first == "localhost");
+    let path = host.and_then(|host| name.strip_prefix(host)?.strip_prefix('/')).unwrap_or(name);
+    let sound = |host: &str| {
+        let (host, port) = host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port)));
+        let letters = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        letters && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    host.is_none_or(sound) && path.split('/').all(is_part)
+}
+
+fn is_part(part: &str) -> bool {
+    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = part.as_bytes();
+    bytes.first().is_some_and(plain) && bytes.last().is_some_and(plain) && bytes.iter().all(|b| plain(b) || b"._-".contains(b))
+}
+
 fn is_tag(tag: &str) -> bool {
     let first = tag.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     first && tag.len() <= MAX_TAG && tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
@@ -228,6 +254,7 @@ mod tests {
         assert_eq!(name("docker.io/keptnexamples/carts:0.8.2", None), "0.8.2");
         assert_eq!(name("10.10.10.10:10/keptnexamples/carts:0.7.5", None), "0.7.5");
         let digest = format!("sha256:{}", "ab".repeat(32));
+        assert_eq!(Artifact::new("carts", Some(&digest)).unwrap(), Artifact::new(&format!("carts@{digest}"), Some("")).unwrap());
         assert_eq!(name(&format!("carts@{digest}"), None), "sha256-abababababab");
         assert_eq!(name(&format!("carts:1@{digest}"), None), "1-abababababab");
         let long = ["x".repeat(100), format!("{}y", "x".repeat(99))].map(|tag| name("carts", Some(&tag)));
@@ -244,6 +271,11 @@ mod tests {
             ("", Some("1"), "not an image"),
             ("a b", Some("1"), "not an image"),
             ("a/../b", Some("1"), "not an image"),
+            ("Carts", Some("1"), "not an image"),
+            ("a//b:1", None, "not an image"),
+            ("x.y:99999/a:1", None, "not an image"),
+            ("team/sub/carts:a:b", None, "not an image"),
+            ("a:-x", None, "not a tag"),
             ("carts", Some("a b"), "not a tag"),
             ("carts@sha256:12", None, "not a digest"),
         ] {

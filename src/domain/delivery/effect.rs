@@ -90,7 +90,8 @@ pub enum Effect {
         /// To what; `None` takes the stage's service away.
         to: Option<Deployment>,
     },
-    /// Run the tests; `TestEnded` or `TestLost`.
+    /// Run the tests, their requests forced onto the deployment, so that they are told apart from those of users; `TestEnded` or
+    /// `TestLost`.
     Test {
         /// Whom the answer belongs to.
         ticket: Ticket,
@@ -100,8 +101,6 @@ pub enum Effect {
         deployment: Deployment,
         /// Which tests.
         strategy: TestStrategy,
-        /// Whether the test's requests must be forced onto the deployment, because ordinary ones go elsewhere.
-        forced: bool,
     },
     /// Stop the tests of this ticket; no answer is awaited.
     StopTest {
@@ -120,8 +119,6 @@ pub enum Effect {
         deployment: Deployment,
         /// The tests it is judged by; `None` where ordinary traffic must do.
         strategy: Option<TestStrategy>,
-        /// Whether the tests were forced onto the deployment.
-        forced: bool,
     },
     /// Move the traffic from what is live by a rollout under the gates; `RolloutEnded`. One run has one rollout: asked
     /// again, the engine goes on with it or says how it ended.

@@ -155,10 +155,10 @@ fn kinds(scanner: &mut Scanner<'_>) -> Result<ErrorKinds, InvalidCriterion> {
             };
             let status = word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
             let hint = match word.bytes().next() {
-                Some(first @ (b'4' | b'5')) if status => format!("statuses are counted together: {}xx", char::from(first)),
+                Some(first @ (b'3' | b'4' | b'5')) if status => format!("statuses are counted together: {}xx", char::from(first)),
                 _ => match nearest(word, &names) {
                     Some(known) => format!("did you mean '{known}'?"),
-                    None => format!("there are {}; without brackets all but 4xx and grpc count", names.join(", ")),
+                    None => format!("there are {}; without brackets all but 4xx, grpc and 3xx count", names.join(", ")),
                 },
             };
             return Err(scanner.wrong(column, reason, hint));

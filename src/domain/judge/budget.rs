@@ -24,6 +24,9 @@ impl Budget {
     ///
     /// The gates share evenly (Bonferroni). Of a wired gate's part half goes to the count since the trial began; the other half
     /// is spread over the fresh tests, one for each step, one for the watch and one for the warm-up. Confirming is never halved.
+    ///
+    /// A share that an operator chooses, and a resume of what was held, begin one more fresh test with a step's part each: whoever does
+    /// that often raises the bound on false brakes by those parts, not that on false confirmations.
     #[must_use]
     pub fn of(policy: &Policy, gates: usize, steps: usize, halvings: u32) -> Self {
         let gates = gates.max(1) as f64;

@@ -186,6 +186,11 @@ impl Judge {
         }
     }
 
+    /// Ends the watch before its time: from now on the wires are those of a step.
+    pub fn end_watch(&mut self) {
+        self.setting.is_watched = false;
+    }
+
     /// Explains a trip of the `wire`-th gate that has one, with what the trip found.
     #[must_use]
     pub fn trip(&self, wire: usize, test: Test, count: Count) -> Option<Evidence> {

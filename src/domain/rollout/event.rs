@@ -53,6 +53,22 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The operator holds the rollout where it is; its gates stay armed.
+    Pause {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// The operator gives the canary another share of the plan and holds it there; its gates stay armed.
+    SetWeight {
+        /// The share: nothing, or that of a step.
+        weight: Weight,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// The last [`Effect::Persist`] is durable.
     Persisted,
     /// The last [`Effect::Persist`] failed, with the reason.
@@ -75,6 +91,8 @@ pub enum Arming {
     },
     /// The tripwires so far, with fresh counts for the step.
     NextStep,
+    /// The tests so far, which go on as they are: a hold costs nothing of the bounds.
+    Held,
     /// As [`Arming::NextStep`], with the tests of the watch.
     Watch,
 }

@@ -18,6 +18,7 @@ use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 
 mod changes;
+mod orders;
 mod standings;
 
 /// A change that waits to become durable before it may be published.
@@ -29,6 +30,10 @@ enum Pending {
     },
     /// The same step again, after a pause.
     Again,
+    /// The step an operator chose, held there.
+    Held {
+        step: usize,
+    },
     Watch,
     Promote,
 }
@@ -191,6 +196,8 @@ impl Rollout {
                 vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
             }
             Event::Resume { actor, reason } => self.resume(actor, reason),
+            Event::Pause { actor, reason } => self.pause(now, actor, reason),
+            Event::SetWeight { weight, actor, reason } => self.set_weight(now, *weight, actor, reason),
             Event::Endpoints { canary, stable } => self.stand(now, *canary, *stable),
             Event::Lapsed => self.lapsed(now),
             Event::Judged { judgement, file } => self.judged(now, judgement, file.as_ref()),
@@ -210,17 +217,6 @@ impl Rollout {
         self.since = now;
         let name = &self.record.canary.name;
         vec![notice(format!("{name} got nothing for a while, because nothing could be judged; its step begins again"), true)]
-    }
-
-    fn resume(&mut self, actor: &str, reason: &str) -> Vec<Effect> {
-        if self.record.phase != Phase::Paused || self.pending.is_some() {
-            return Vec::new();
-        }
-        let reason = format!("resumed by {actor}: {reason}");
-        if self.record.weight == Weight::ZERO {
-            return self.raise_to(0, actor, reason, &[]);
-        }
-        self.ask(Pending::Again, actor, (reason, &[]), |record| record.phase = Phase::Progressing)
     }
 
     fn judged(&mut self, now: Timestamp, judgement: &Judgement, file: Option<&(Verdict, String)>) -> Vec<Effect> {

@@ -97,6 +97,30 @@ pub struct ServiceState {
     pub tried: Vec<Name>,
 }
 
+/// How many rejected versions are remembered, and how many that were tried.
+const REMEMBERED: usize = 100;
+
+impl ServiceState {
+    /// Notes that a version was rolled back.
+    pub fn reject(&mut self, version: &Name) {
+        remember(&mut self.rejected, version);
+    }
+
+    /// Notes that a rollout of a version began.
+    pub fn has_tried(&mut self, version: &Name) {
+        remember(&mut self.tried, version);
+    }
+}
+
+/// Puts a name at the end of what is remembered, once.
+fn remember(names: &mut Vec<Name>, name: &Name) {
+    names.retain(|known| known != name);
+    if names.len() >= REMEMBERED {
+        names.remove(0);
+    }
+    names.push(name.clone());
+}
+
 /// Who decided where it was the canary's endpoints: none of them answered.
 pub const ENDPOINTS: &str = "endpoints";
 

@@ -90,6 +90,8 @@ impl About<'_> {
 pub enum Message<'a> {
     /// The artifact goes to this stage.
     NewArtifact,
+    /// The artifact's turn has come: it is to be deployed to this stage.
+    DeploymentTriggered,
     /// The artifact is deployed, or could not be.
     DeploymentFinished {
         /// Whether it went well; up to 0.7 nothing is sent otherwise.
@@ -125,6 +127,18 @@ pub enum Message<'a> {
     ApprovalTriggered {
         /// What the evaluation before said.
         result: EvaluationResult,
+    },
+    /// Somebody has approved, or not; 0.4 has no such event.
+    ApprovalFinished {
+        /// Whether the artifact goes on.
+        approved: bool,
+    },
+    /// The artifact's way through the stage is over; only 1.x says so.
+    Finished {
+        /// How it was judged.
+        result: EvaluationResult,
+        /// Why, in words.
+        message: &'a str,
     },
 }
 
@@ -176,6 +190,7 @@ fn era_0_4(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
     );
     let kind = match message {
         Message::NewArtifact => "new-artifact",
+        Message::DeploymentTriggered => "configuration-changed",
         Message::DeploymentFinished { succeeded: true, .. } => "deployment-finished",
         Message::TestsFinished { start, passed: true, .. } => {
             put(data, json!({ "startedat": start.to_string() }));
@@ -195,9 +210,12 @@ fn era_0_4(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
             put(data, json!({ "teststrategy": "" }));
             "configuration-changed"
         }
-        Message::DeploymentFinished { .. } | Message::StartEvaluation { .. } | Message::Promoted | Message::ApprovalTriggered { .. } => {
-            return None;
-        }
+        Message::DeploymentFinished { .. }
+        | Message::StartEvaluation { .. }
+        | Message::Promoted
+        | Message::ApprovalTriggered { .. }
+        | Message::ApprovalFinished { .. }
+        | Message::Finished { .. } => return None,
     };
     Some(format!("sh.keptn.events.{kind}"))
 }
@@ -207,7 +225,7 @@ fn era_0_6(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
     put(data, json!({ "project": about.project, "stage": about.stage, "service": about.service, "labels": about.labels }));
     let strategies = json!({ "teststrategy": about.test_strategy, "deploymentstrategy": about.deployment_strategy });
     let kind = match message {
-        Message::NewArtifact => {
+        Message::NewArtifact | Message::DeploymentTriggered => {
             put(data, json!({ "valuesCanary": { "image": about.reference() }, "canary": { "action": "set", "value": 100 } }));
             return Some("sh.keptn.event.configuration.change".to_owned());
         }
@@ -226,7 +244,13 @@ fn era_0_6(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_
             put(data, json!({ "image": about.image, "tag": about.tag, "result": known_word(result) }));
             return Some("sh.keptn.event.approval.triggered".to_owned());
         }
-        Message::DeploymentFinished { succeeded: false, .. } => return None,
+        Message::ApprovalFinished { approved } => {
+            put(data, strategies);
+            let approval = json!({ "result": word(approved), "status": "succeeded" });
+            put(data, json!({ "image": about.image, "tag": about.tag, "approval": approval }));
+            return Some("sh.keptn.event.approval.finished".to_owned());
+        }
+        Message::DeploymentFinished { succeeded: false, .. } | Message::Finished { .. } => return None,
         Message::DeploymentFinished { local_url, public_url, .. } => {
             put(
                 data,
@@ -256,6 +280,10 @@ fn era_1(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_>)
         Message::NewArtifact => {
             put(data, json!({ "configurationChange": { "values": { "image": about.reference() } }, "deployment": deployment }));
             return format!("sh.keptn.event.{}.delivery.triggered", about.stage);
+        }
+        Message::DeploymentTriggered => {
+            put(data, json!({ "configurationChange": { "values": { "image": about.reference() } }, "deployment": deployment }));
+            "deployment.triggered"
         }
         Message::DeploymentFinished { succeeded, local_url, public_url } => {
             let urls = |url: &str| if url.is_empty() { json!([]) } else { json!([url]) };
@@ -293,6 +321,15 @@ fn era_1(data: &mut Map<String, Value>, about: &About<'_>, message: Message<'_>)
         Message::ApprovalTriggered { result } => {
             put(data, json!({ "result": known_word(result), "approval": { "pass": "manual", "warning": "manual" } }));
             "approval.triggered"
+        }
+        Message::ApprovalFinished { approved } => {
+            put(data, finished(approved));
+            "approval.finished"
+        }
+        Message::Finished { result, message } => {
+            let status = if result == EvaluationResult::Inconclusive { "errored" } else { "succeeded" };
+            put(data, json!({ "status": status, "result": known_word(result), "message": message }));
+            return format!("sh.keptn.event.{}.delivery.finished", about.stage);
         }
     };
     format!("sh.keptn.event.{task}")

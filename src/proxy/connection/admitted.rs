@@ -1,45 +1,38 @@
 //! A connection that was let in: counted, and under patrol from its first moment.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ipnet::IpNet;
-use tokio::net::TcpStream;
-
-use crate::domain::version::Name;
-use crate::proxy::certificates::TlsSlot;
 use crate::proxy::patrol::{ConnectionGuard, Ticket};
+use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::pressure::Visitor;
-use crate::proxy::worker::{Counters, Worker};
+use crate::proxy::worker::{Counters, DoorSetup, Worker};
 
 /// A connection that was let in.
 pub struct Admitted {
-    pub(super) socket: TcpStream,
-    pub(super) remote: SocketAddr,
+    pub(super) socket: Plain,
+    pub(super) remote: Remote,
     pub(super) guard: Rc<ConnectionGuard>,
     pub(super) hold: Hold,
 }
 
 /// What all connections of a listener have in common.
 pub struct Door {
-    /// Its port.
+    /// Its port, 0 where it has none.
     pub port: u16,
-    /// How it is encrypted, if it is.
-    pub tls: Option<TlsSlot>,
-    /// The networks whose connections begin with a PROXY header.
-    pub proxies: Vec<IpNet>,
-    /// The service that gets every connection as it is, without HTTP.
-    pub service: Option<Name>,
-    /// Whether requests for another host than the one a TLS connection was made for are refused.
-    pub one_host: bool,
+    /// What is particular to it.
+    pub setup: DoorSetup,
 }
 
 impl Door {
-    /// Says whether connections of this address begin with a PROXY header.
-    pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
-        self.proxies.iter().any(|net| net.contains(&address.to_canonical()))
+    /// Says whether connections from there begin with a PROXY header.
+    pub(super) fn is_proxy(&self, remote: Remote) -> bool {
+        match remote.ip() {
+            Some(address) => self.setup.proxies.iter().any(|net| net.contains(&address.to_canonical())),
+            None => self.setup.proxied_socket,
+        }
     }
 }
 
@@ -80,9 +73,13 @@ impl Admitted {
     ///
     /// # Errors
     ///
-    /// Fails when its source has as many as it may; a network whose connections are made for others has no limit of its own.
-    pub fn new(socket: TcpStream, remote: SocketAddr, door: &Door, worker: &Worker) -> Result<Self, TooMany> {
-        let visitor = if door.is_proxy(remote.ip()) { None } else { visit(remote.ip(), worker)? };
+    /// Fails when its source has as many as it may. A network whose connections are made for others has no limit of its own, and
+    /// who comes over a Unix socket is nobody that could be told from another.
+    pub fn new(socket: Plain, remote: Remote, door: &Door, worker: &Worker) -> Result<Self, TooMany> {
+        let visitor = match remote.ip().filter(|_| !door.is_proxy(remote)) {
+            Some(source) => visit(source, worker)?,
+            None => None,
+        };
         let (guard, ticket) = worker.patrol.connection();
         Ok(Self { socket, remote, guard, hold: Hold { _ticket: ticket, _open: Open::new(&worker.counters), visitor } })
     }

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::proxy::certificates::TlsSlot;
+use crate::proxy::plain::Plain;
 use crate::proxy::wire::{Protocol, Socket};
 use crate::proxy::worker::Worker;
 
@@ -15,7 +15,7 @@ use crate::proxy::worker::Worker;
 ///
 /// Fails when the client does not speak TLS as it should, shows no good certificate where one is asked for, takes longer than
 /// for a head, or when the worker's drain time ends.
-pub async fn shake_hands(socket: TcpStream, slot: &TlsSlot, worker: &Worker) -> io::Result<(Socket, Protocol)> {
+pub async fn shake_hands(socket: Plain, slot: &TlsSlot, worker: &Worker) -> io::Result<(Socket, Protocol)> {
     // How many go on at once is bounded by the connections alone: a place in a queue could be held by whoever says nothing.
     let shaking = TlsAcceptor::from(slot.load_full()).accept(socket);
     let limit = worker.rules().settings.timeouts.header;

@@ -9,6 +9,7 @@ use crate::proxy::connection::admitted::{Admitted, Door};
 use crate::proxy::connection::proxied::{self, Proxied};
 use crate::proxy::connection::secure::shake_hands;
 use crate::proxy::connection::{http1, http2, tunnelled};
+use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::wire::{Line, Protocol, Socket, Wire};
@@ -19,11 +20,13 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
     let Admitted { mut socket, mut remote, guard, mut hold } = admitted;
     let mut port = door.port;
     // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
-    let _ = socket.set_nodelay(true);
-    if door.is_proxy(remote.ip()) {
+    if let Plain::Tcp(socket) = &socket {
+        let _ = socket.set_nodelay(true);
+    }
+    if door.is_proxy(remote) {
         match tokio::time::timeout(worker.rules().settings.timeouts.header, proxied::read(&mut socket)).await {
             Ok(Ok(Proxied::For { client, local })) => {
-                (remote, port) = (client, local.port());
+                (remote, port) = (Remote::Address(client), local.port());
                 if !hold.stands_for(client.ip(), &worker) {
                     worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
                     return tracing::debug!(%remote, "a client has as many connections as it may");
@@ -37,8 +40,8 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
         }
     }
     let line = Rc::new(Line::new(worker.gathered.clone(), Rc::clone(&guard)));
-    let (socket, agreed) = match &door.tls {
-        None => (Socket::Tcp(socket), None),
+    let (socket, agreed) = match &door.setup.tls {
+        None => (Socket::Plain(socket), None),
         Some(slot) => match Box::pin(shake_hands(socket, slot, &worker)).await {
             Ok((socket, protocol)) => (socket, Some(protocol)),
             Err(error) => {
@@ -48,11 +51,16 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
         },
     };
     let serving = worker.rules();
-    let describe = if agreed.is_some() { Peer::over_tls } else { Peer::new };
-    let asked_for = door.one_host.then(|| socket.server_name()).flatten().map(Into::into);
-    let peer = Rc::new(Peer { asked_for, ..describe(remote, port, &serving.settings.trusted) });
+    let settings = &serving.settings;
+    let described = match remote {
+        Remote::Address(remote) if agreed.is_some() => Peer::over_tls(remote, port, &settings.trusted),
+        Remote::Address(remote) => Peer::new(remote, port, &settings.trusted),
+        Remote::Unix => Peer::over_socket(agreed.is_some(), settings.trusts_sockets),
+    };
+    let asked_for = door.setup.one_host.then(|| socket.server_name()).flatten().map(Into::into);
+    let peer = Rc::new(Peer { asked_for, ..described });
     let mut wire = Wire::new(socket, Rc::clone(&line));
-    if let Some(service) = &door.service {
+    if let Some(service) = &door.setup.service {
         Box::pin(tunnelled::serve(wire, service, &peer, &worker)).await;
         return drop(hold);
     }

@@ -14,7 +14,7 @@ pub const MIRROR: HeaderName = HeaderName::from_static("x-portcullis-mirror");
 
 /// Says whether a field concerns one connection only and is never passed on (RFC 9110 section 7.6.1).
 ///
-/// `Trailer` is among them because trailers are not passed on over HTTP/1.1, and `Proxy-Authorization` because it is meant
+/// `Trailer` is among them because what is passed on of trailers is announced anew, and `Proxy-Authorization` because it is meant
 /// for the first proxy.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(

@@ -15,13 +15,17 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 /// Of an untrusted peer nothing is believed: [`strip`](super::request) has removed what it sent, and
 /// [`Outgoing`](super::Outgoing) writes who it is.
 pub fn complete(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue) {
-    let known: Vec<&[u8]> = headers.get_all(&X_FORWARDED_FOR).into_iter().map(HeaderValue::as_bytes).collect();
-    let chain = [known.join(&b", "[..]).as_slice(), peer.text.as_bytes()].join(if known.is_empty() { &b""[..] } else { &b", "[..] });
-    let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| peer.text.clone());
-    headers.insert(X_FORWARDED_FOR, chain);
-    for (name, value) in
-        [(X_FORWARDED_PROTO, &HeaderValue::from_static(peer.scheme)), (X_FORWARDED_HOST, host), (X_FORWARDED_PORT, &peer.port)]
-    {
+    // A peer without an address adds nothing to the chain: who it speaks for is the last one there.
+    if let Some(text) = &peer.text {
+        let known: Vec<&[u8]> = headers.get_all(&X_FORWARDED_FOR).into_iter().map(HeaderValue::as_bytes).collect();
+        let chain = [known.join(&b", "[..]).as_slice(), text.as_bytes()].join(if known.is_empty() { &b""[..] } else { &b", "[..] });
+        let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| text.clone());
+        headers.insert(X_FORWARDED_FOR, chain);
+    }
+    for (name, value) in [(X_FORWARDED_PROTO, &HeaderValue::from_static(peer.scheme)), (X_FORWARDED_HOST, host)] {
         headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if let Some(port) = &peer.port {
+        headers.entry(X_FORWARDED_PORT).or_insert_with(|| port.clone());
     }
 }

@@ -19,7 +19,7 @@ pub use host::{HostPort, host_and_port};
 pub use outgoing::Outgoing;
 pub use policy::{Peer, Policy, Refusal, WireNotes};
 pub use request::{Clean, Framing, request};
-pub use response::response;
+pub use response::{answer, response};
 pub use trailers::{TooManyTrailers, trailers};
 
 #[cfg(test)]

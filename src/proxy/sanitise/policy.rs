@@ -23,14 +23,14 @@ pub struct WireNotes {
 /// The client of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its address as a field value.
-    pub text: HeaderValue,
+    /// Its address; `None` where it has none, because it came over a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Its address as a field value, where it has one.
+    pub text: Option<HeaderValue>,
     /// `https` where its connection is encrypted up to here, otherwise `http`.
     pub scheme: &'static str,
-    /// The local port it connected to, as a field value.
-    pub port: HeaderValue,
+    /// The local port it connected to, as a field value, where there is one.
+    pub port: Option<HeaderValue>,
     /// Whether its forwarding fields are believed.
     pub trusted: bool,
     /// The only host its requests may be for (RFC 9110 section 7.4); `None` where they may be for any.
@@ -57,7 +57,16 @@ impl Peer {
         let text = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let lines = format!("x-forwarded-for: {address}\r\nx-forwarded-proto: {scheme}\r\nx-forwarded-port: {local_port}\r\n");
         let trusted = trusted.iter().any(|net| net.contains(&address));
-        Self { address, text, scheme, port: HeaderValue::from(local_port), trusted, asked_for: None, lines: lines.into() }
+        let port = Some(HeaderValue::from(local_port));
+        Self { address: Some(address), text: Some(text), scheme, port, trusted, asked_for: None, lines: lines.into() }
+    }
+
+    /// Describes a client that came over a Unix socket: it has no address, so that nothing is said of one.
+    #[must_use]
+    pub fn over_socket(encrypted: bool, trusted: bool) -> Self {
+        let scheme = if encrypted { "https" } else { "http" };
+        let lines = format!("x-forwarded-proto: {scheme}\r\n").into();
+        Self { address: None, text: None, scheme, port: None, trusted, asked_for: None, lines }
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Clean {
     pub token: Option<HeaderValue>,
     /// It asks to go on as a WebSocket; the only request whose answer may be 101.
     pub upgrade: bool,
+    /// The client understands trailers.
+    pub trailers: bool,
 }
 
 /// Refuses a request or cleans its head in place, so that [`Outgoing`](super::Outgoing) can write what stands.
@@ -66,7 +68,7 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
     max_forwards(head)?;
     let token = if present.odd { single(&head.headers, FORCE) } else { None };
     let upgrade = present.odd && matches!(framing, Framing::None | Framing::Length(0)) && upgrade::is_asked(head);
-    strip(&mut head.headers, present, peer.trusted)?;
+    let trailers = strip(&mut head.headers, present, peer.trusted)?;
     if upgrade {
         upgrade::announce(&mut head.headers);
     }
@@ -74,7 +76,7 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
         let host = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         forward::complete(&mut head.headers, peer, &host);
     }
-    Ok(Clean { host, framing, token, upgrade })
+    Ok(Clean { host, framing, token, upgrade, trailers })
 }
 
 /// Checks the method, the version and what only the bytes showed.
@@ -206,13 +208,13 @@ fn single(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
 
 /// Removes hop-by-hop fields, those `Connection` names, the framing, ours, names with underscores, and what an untrusted peer
 /// says of itself.
-fn strip(headers: &mut HeaderMap, present: Present, trusted: bool) -> Result<(), Refusal> {
+fn strip(headers: &mut HeaderMap, present: Present, trusted: bool) -> Result<bool, Refusal> {
     if present.long {
         return refuse(431, "a field is longer than 16 KiB");
     }
     fields::remove_usual(headers, present);
     if !present.odd {
-        return Ok(());
+        return Ok(false);
     }
     let trailers = present.te && fields::elements(headers, &header::TE).any(|e| e.eq_ignore_ascii_case("trailers"));
     let mut gone: Vec<HeaderName> = fields::nominated(headers);
@@ -234,5 +236,5 @@ fn strip(headers: &mut HeaderMap, present: Present, trusted: bool) -> Result<(),
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    Ok(())
+    Ok(trailers)
 }

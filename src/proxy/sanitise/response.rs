@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::domain::outcome::Failure;
 use crate::proxy::sanitise::fields::{self, OURS, Present};
-use crate::proxy::sanitise::upgrade;
+use crate::proxy::sanitise::request::Clean;
+use crate::proxy::sanitise::{trailers, upgrade};
 
 /// Refuses a response or cleans its head in place, so that it can be sent to the client as it stands.
 ///
@@ -39,6 +40,23 @@ pub fn response(head: &mut Parts, via: &HeaderValue, upgrade: bool) -> Result<()
     }
     fields::append_via(&mut head.headers, via);
     head.version = Version::HTTP_11;
+    Ok(())
+}
+
+/// Refuses or cleans the answer to this request. To a client that understands trailers it announces those that will be passed on:
+/// over HTTP/1.1 only what was announced is sent behind a body.
+///
+/// # Errors
+///
+/// As [`response`].
+pub fn answer(head: &mut Parts, via: &HeaderValue, to: &Clean) -> Result<(), Failure> {
+    let announced = if to.trailers { trailers::announced(&head.headers) } else { None };
+    response(head, via, to.upgrade)?;
+    if let Some(names) = announced
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        head.headers.insert(header::TRAILER, names);
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The fields behind a body: no framing, nothing of one hop, nothing that must be known before the body.
 
-use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
 
 use crate::proxy::sanitise::fields;
 use crate::proxy::settings::MAX_FIELDS;
@@ -20,18 +20,28 @@ pub fn trailers(mut trailers: HeaderMap) -> Result<HeaderMap, TooManyTrailers> {
     if trailers.len() > MAX_FIELDS {
         return Err(TooManyTrailers);
     }
-    let late = |name: &&HeaderName| fields::is_hop_by_hop(name) || fields::is_protected(name) || name.as_str().starts_with("proxy-");
-    let gone: Vec<HeaderName> = trailers.keys().filter(late).cloned().collect();
+    let gone: Vec<HeaderName> = trailers.keys().filter(|name| is_late(name)).cloned().collect();
     for name in gone {
         trailers.remove(name);
     }
     Ok(trailers)
 }
 
+/// Returns what of an announcement of trailers (RFC 9110 section 6.6.2) will be kept of them, `None` where that is nothing.
+pub fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
+    let names = fields::elements(headers, &header::TRAILER).filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let kept: Vec<HeaderName> = names.filter(|name| !is_late(name)).take(MAX_FIELDS).collect();
+    let text = kept.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
+    HeaderValue::try_from(text).ok().filter(|text| !text.is_empty())
+}
+
+/// Says whether a field would come too late behind a body.
+fn is_late(name: &HeaderName) -> bool {
+    fields::is_hop_by_hop(name) || fields::is_protected(name) || name.as_str().starts_with("proxy-")
+}
+
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -12,7 +12,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Failure;
-use crate::proxy::upstream::socket::{Plain, Socket};
+use crate::proxy::plain::Plain;
+use crate::proxy::upstream::socket::Socket;
 
 /// The buffer all connections of a worker read into; what was read is split off it, so that an idle connection holds none.
 pub type Scratch = Rc<RefCell<BytesMut>>;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Failure;
 use crate::domain::transport::{Protocol, Transport};
+use crate::proxy::plain::Plain;
 use crate::proxy::upstream::connect::{Link, Scratch, connect};
 use crate::proxy::upstream::http2::lane::{Berth, Lane};
 use crate::proxy::upstream::secure::Secure;
-use crate::proxy::upstream::socket::{Plain, Socket};
+use crate::proxy::upstream::socket::Socket;
 
 /// What carries one request.
 pub enum Conduit {

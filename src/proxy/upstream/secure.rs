@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConfig};
+use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -17,7 +17,7 @@ use crate::domain::outcome::Failure;
 use crate::domain::transport::{Protocol, Tls};
 use crate::formats::tls;
 use crate::proxy::patrol::ROUND;
-use crate::proxy::upstream::socket::Plain;
+use crate::proxy::plain::Plain;
 
 /// How long what was read of the files counts without a further look; one look is taken only when a connection is made.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -115,6 +115,13 @@ pub fn failure_of(error: &io::Error) -> Failure {
 /// Says what an error of TLS means; `None` for any other.
 pub fn tls_failure(error: &io::Error) -> Option<Failure> {
     let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    if let rustls::Error::InvalidCertificate(
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. },
+    ) = tls
+    {
+        // Our list is too old to say anything of the version.
+        return Some(Failure::ProxyExhausted);
+    }
     let of_certificate = match tls {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => true,
         rustls::Error::AlertReceived(alert) => matches!(
@@ -138,7 +145,7 @@ pub fn tls_failure(error: &io::Error) -> Option<Failure> {
 fn digest(tls: &Tls) -> u64 {
     let mut hasher = DefaultHasher::new();
     let own = tls.certificate.iter().flat_map(|pair| [&pair.chain, &pair.key]);
-    for path in own.chain(&tls.ca) {
+    for path in own.chain(&tls.ca).chain(&tls.crl) {
         std::fs::read(path).ok().hash(&mut hasher);
     }
     hasher.finish()

@@ -1,22 +1,13 @@
 //! The socket of a connection to an endpoint, whatever it is made of.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-/// A socket without encryption, or under it.
-#[derive(Debug)]
-pub enum Plain {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A Unix socket.
-    Unix(UnixStream),
-}
+use crate::proxy::plain::Plain;
 
 /// The socket of a connection to an endpoint.
 #[derive(Debug)]
@@ -25,27 +16,6 @@ pub enum Socket {
     Plain(Plain),
     /// With TLS; larger, and rarer where most is plain.
     Tls(Box<TlsStream<Plain>>),
-}
-
-impl Plain {
-    /// Says whether nothing was heard, and the other side has not ended either.
-    ///
-    /// What the runtime knows costs no system call; asking the kernel does, but the runtime may not know yet what has come.
-    pub fn is_silent(&self, ask_the_kernel: bool) -> bool {
-        let heard = match (self, ask_the_kernel) {
-            (Self::Tcp(socket), false) => socket.try_read(&mut [0]),
-            (Self::Unix(socket), false) => socket.try_read(&mut [0]),
-            (_, true) => self.as_socket().peek(&mut [MaybeUninit::uninit()]),
-        };
-        matches!(heard, Err(error) if error.kind() == ErrorKind::WouldBlock)
-    }
-
-    fn as_socket(&self) -> socket2::SockRef<'_> {
-        match self {
-            Self::Tcp(socket) => socket2::SockRef::from(socket),
-            Self::Unix(socket) => socket2::SockRef::from(socket),
-        }
-    }
 }
 
 impl Socket {
@@ -80,47 +50,6 @@ impl Socket {
         }
         // Read before and left there: the last answer's reader has taken all that is its own.
         tls.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed())
-    }
-}
-
-impl AsyncRead for Plain {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Plain {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, pieces),
-            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, pieces),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The kernel's sockets hold nothing back.
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-        }
     }
 }
 

@@ -178,6 +178,12 @@ pub struct Chaos {
     /// Operators that resume or confirm what waits.
     #[serde(default)]
     pub resumes: f64,
+    /// Operators that hold what progresses.
+    #[serde(default)]
+    pub pauses: f64,
+    /// Operators that choose one of the first four steps and hold it there.
+    #[serde(default)]
+    pub weights: f64,
     /// A controller that stands still for up to 4 s.
     #[serde(default)]
     pub stalls: f64,

@@ -35,6 +35,7 @@ pub struct Disturbances {
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Command(Command),
+    Weight,
     Stall,
     Silence,
     Kill,
@@ -100,6 +101,8 @@ impl Disturbances {
             (chaos.promotes, Kind::Command(Command::Promote)),
             (chaos.starts, Kind::Command(Command::Start)),
             (chaos.resumes, Kind::Command(Command::Resume)),
+            (chaos.pauses, Kind::Command(Command::Pause)),
+            (chaos.weights, Kind::Weight),
             (chaos.stalls, Kind::Stall),
             (chaos.silences, Kind::Silence),
             (chaos.kills, Kind::Kill),
@@ -129,6 +132,7 @@ impl Disturbances {
         let until = now + Duration::from_secs_f64(self.chance.between(0.001, LONGEST));
         Some(match kind?.1 {
             Kind::Command(command) => Disturbance::Command(command),
+            Kind::Weight => Disturbance::Command(Command::SetWeight(self.chance.below(4))),
             Kind::Stall => Disturbance::Stall(until),
             Kind::Silence => Disturbance::Silence(self.chance.below(self.workers), until),
             Kind::Kill => Disturbance::Kill(u32::try_from(self.chance.below(4)).unwrap_or(0)),

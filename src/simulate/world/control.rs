@@ -29,6 +29,10 @@ pub enum Command {
     Promote,
     /// Go on with what waits.
     Resume,
+    /// Hold it where it is.
+    Pause,
+    /// Hold it at this step of its plan.
+    SetWeight(usize),
 }
 
 /// What one worker saw of one epoch of one rollout.
@@ -178,7 +182,18 @@ impl Control {
                 let (actor, reason) = said();
                 self.service.drive(Event::Resume { actor, reason }, now, &mut self.desk);
             }
-            Command::Abort | Command::Promote | Command::Resume => {}
+            Command::Pause if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Pause { actor, reason }, now, &mut self.desk);
+            }
+            Command::SetWeight(step) => {
+                let step = self.service.rollout().and_then(|rollout| rollout.plan().step(step));
+                if let Some(weight) = step.map(|step| step.weight) {
+                    let (actor, reason) = said();
+                    self.service.drive(Event::SetWeight { weight, actor, reason }, now, &mut self.desk);
+                }
+            }
+            Command::Abort | Command::Promote | Command::Resume | Command::Pause => {}
         }
     }
 

@@ -104,7 +104,8 @@ impl Witness {
                     });
                     let told = told.unwrap_or(self.told);
                     hold("I26", told == (*generation, *weight), || format!("{weight} in {generation} is journaled as {told:?}"))?;
-                    self.gives(*generation, *owner, *weight, *arming, plan)?;
+                    let said = matches!(event, Event::SetWeight { .. });
+                    self.gives((*generation, *weight, said), *owner, *arming, plan)?;
                 }
                 Effect::Notify { .. } => {}
             }
@@ -142,8 +143,9 @@ impl Witness {
         Ok(())
     }
 
-    /// I7 and I17: a share is one of the plan, never smaller than before unless it is nothing, and the first again after that.
-    fn gives(&mut self, generation: u64, owner: Role, weight: Weight, arming: Arming, plan: &Plan) -> Held {
+    /// I7 and I17: a share is one of the plan, never smaller than before unless it is nothing or an operator has said so, and the first
+    /// again after nothing.
+    fn gives(&mut self, (generation, weight, said): (u64, Weight, bool), owner: Role, arming: Arming, plan: &Plan) -> Held {
         let (share, was_taken) = self.share;
         if owner == Role::Canary {
             self.unsaved = None;
@@ -154,7 +156,7 @@ impl Witness {
         })?;
         let is_first = plan.step(0).is_some_and(|step| step.weight == weight);
         let again = share == Weight::ZERO && was_taken;
-        hold("I7", weight == Weight::ZERO || (weight >= share && (!again || is_first)), || format!("{share} became {weight}"))?;
+        hold("I7", weight == Weight::ZERO || ((weight >= share || said) && (!again || is_first)), || format!("{share} became {weight}"))?;
         if weight > share {
             (self.raised, self.sharing) = (generation, self.rollout);
         }

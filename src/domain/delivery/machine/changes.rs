@@ -119,8 +119,6 @@ impl Delivery {
         let Some(run) = &found.run else { return Vec::new() };
         let (ticket, name, deployment) = (ticket(run), found.stage.clone(), run.candidate.clone());
         let limits = self.deadlines;
-        // Ordinary traffic reaches the candidate by itself only where it owns all of it.
-        let forced = !run.shifted;
         let (effect, limit, told) = match run.phase {
             Phase::Approval => {
                 let (artifact, from, within) = (deployment.artifact, run.from, limits.approval);
@@ -134,10 +132,10 @@ impl Delivery {
             Phase::Switching => (Effect::Switch { ticket, stage: name, to: Some(deployment) }, limits.switch, None),
             Phase::Testing => {
                 let Some(strategy) = stage.test.clone() else { return Vec::new() };
-                (Effect::Test { ticket, stage: name, deployment, strategy, forced }, limits.test, None)
+                (Effect::Test { ticket, stage: name, deployment, strategy }, limits.test, None)
             }
             Phase::Evaluating => {
-                (Effect::Evaluate { ticket, stage: name, deployment, strategy: stage.test.clone(), forced }, limits.evaluate, None)
+                (Effect::Evaluate { ticket, stage: name, deployment, strategy: stage.test.clone() }, limits.evaluate, None)
             }
             Phase::Shifting => (Effect::Rollout { ticket, stage: name, deployment, schedule: stage.schedule() }, limits.rollout, None),
             Phase::Returning => {

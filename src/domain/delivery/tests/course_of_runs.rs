@@ -148,22 +148,6 @@ fn a_warning_goes_on_unless_the_stage_holds_it_or_the_next_one_asks() {
 }
 
 #[test]
-fn test_traffic_is_forced_onto_the_candidate_only_where_users_are_elsewhere() {
-    let mut world = World::new(seed(Mode::Strict), Script::default());
-    world.send("0.8.1");
-    world.send("0.8.2");
-    let forced: Vec<_> = world
-        .effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Test { stage, forced, .. } => Some((stage.as_str(), *forced)),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(forced, [("dev", false), ("staging", false), ("dev", false), ("staging", true)]);
-}
-
-#[test]
 fn whatever_hangs_ends_as_inconclusive_and_the_live_version_keeps_serving() {
     let kinds: [fn(&Effect) -> bool; 4] = [
         |effect| matches!(effect, Effect::Deploy { .. }),

@@ -61,6 +61,12 @@ impl Rollout {
                 self.record.phase = Phase::Progressing;
                 (Arming::NextStep, format!("{name} goes on with {} of {service}", self.record.weight))
             }
+            Pending::Held { step } => {
+                let Some(target) = self.plan.step(step).copied() else { return Vec::new() };
+                (self.record.phase, self.record.step, self.record.weight) = (Phase::Paused, step, target.weight);
+                let arming = if was_on { Arming::NextStep } else { Arming::Fresh { halvings: self.record.brakes } };
+                (arming, format!("{name} is held with {} of {service}", target.weight))
+            }
             Pending::Watch => {
                 self.record.phase = Phase::Watching;
                 (Arming::Watch, format!("{name} has passed every step and is watched for {}", time::human(self.policy.watch)))
@@ -103,6 +109,7 @@ impl Rollout {
         self.unsaved = Some(entry.clone());
         let arming = match phase {
             Phase::Braked => Arming::Probes(from),
+            Phase::Paused if weight > Weight::ZERO && weight == from => Arming::Held,
             Phase::Paused if weight > Weight::ZERO => Arming::NextStep,
             _ => Arming::Nothing,
         };

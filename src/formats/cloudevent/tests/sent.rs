@@ -70,6 +70,10 @@ fn each_message(era: Era, result: EvaluationResult, mut call: impl FnMut(Message
         Message::Promoted,
         Message::Discarded,
         Message::ApprovalTriggered { result },
+        Message::ApprovalFinished { approved: true },
+        Message::ApprovalFinished { approved: false },
+        Message::DeploymentTriggered,
+        Message::Finished { result, message: "why" },
     ] {
         if let Some(event) = build(era, &about, message, origin, &carried(&extra)) {
             call(message, event);
@@ -80,7 +84,7 @@ fn each_message(era: Era, result: EvaluationResult, mut call: impl FnMut(Message
 #[test]
 fn what_is_sent_is_read_as_it_was_meant_and_carries_what_it_was_given() {
     let results = [EvaluationResult::Pass, EvaluationResult::Warning, EvaluationResult::Fail, EvaluationResult::Inconclusive];
-    for (era, count) in [(Era::V0_4, 6), (Era::V0_6, 9), (Era::V1, 10)] {
+    for (era, count) in [(Era::V0_4, 7), (Era::V0_6, 12), (Era::V1, 14)] {
         for result in results {
             let mut sent = 0;
             each_message(era, result, |message, event| {
@@ -90,7 +94,7 @@ fn what_is_sent_is_read_as_it_was_meant_and_carries_what_it_was_given() {
                 assert_eq!((&event.data["githuborg"], &event.data["deep"][0]["a"]), (&json!("me"), &Value::Null));
                 let meant = interpret("f", None, &event).unwrap_or_else(|problems| panic!("{}: {problems:?}", event.kind));
                 let same = match (message, &meant) {
-                    (Message::NewArtifact, Incoming::NewArtifact(artifact)) => {
+                    (Message::NewArtifact | Message::DeploymentTriggered, Incoming::NewArtifact(artifact)) => {
                         let whole = "docker.io/keptnexamples/carts:0.8.2";
                         let split = artifact.tag.as_deref() == Some("0.8.2") && whole.starts_with(&artifact.image);
                         (artifact.image == whole || split) && artifact.stage.as_deref() == Some("staging")
@@ -111,13 +115,81 @@ fn what_is_sent_is_read_as_it_was_meant_and_carries_what_it_was_given() {
                     }
                     (Message::Promoted, Incoming::Promote(_)) | (Message::Discarded, Incoming::Discard(_)) => era == Era::V0_6,
                     (Message::Promoted | Message::Discarded, Incoming::Other { .. }) => era != Era::V0_6,
-                    (Message::ApprovalTriggered { .. }, Incoming::Other { .. }) => true,
+                    (Message::ApprovalFinished { approved }, Incoming::ApprovalFinished(done)) => done.approved == approved,
+                    (
+                        Message::ApprovalTriggered { .. } | Message::DeploymentTriggered | Message::Finished { .. },
+                        Incoming::Other { .. },
+                    ) => true,
                     _ => false,
                 };
                 assert!(same, "{era:?} {message:?}: {meant:?}");
             });
             assert_eq!(sent, count, "{era:?}");
         }
+    }
+}
+
+/// The fields of the data of each event, as keptn's releases wrote them.
+#[test]
+fn every_event_has_the_shape_that_the_tools_of_its_era_know() {
+    let flat = "deploymentstrategy image project service stage tag teststrategy";
+    let subject = "labels project service stage";
+    let tested = "deploymentstrategy labels project service stage teststrategy";
+    let task = "labels message project result service stage status";
+    let with = |fields: &str, more: &str| format!("{fields} {more}");
+    let shapes = [
+        (Era::V0_4, "sh.keptn.events.new-artifact", flat.to_owned()),
+        (Era::V0_4, "sh.keptn.events.configuration-changed", flat.to_owned()),
+        (Era::V0_4, "sh.keptn.events.deployment-finished", flat.to_owned()),
+        (Era::V0_4, "sh.keptn.events.tests-finished", with(flat, "startedat")),
+        (Era::V0_4, "sh.keptn.events.evaluation-done", with(flat, "evaluationdetails evaluationpassed")),
+        (Era::V0_6, "sh.keptn.event.configuration.change", with(subject, "canary valuesCanary")),
+        (Era::V0_6, "sh.keptn.events.deployment-finished", with(tested, "deploymentURILocal deploymentURIPublic image tag")),
+        (Era::V0_6, "sh.keptn.events.tests-finished", with(tested, "end result start")),
+        (Era::V0_6, "sh.keptn.event.start-evaluation", with(tested, "end start")),
+        (Era::V0_6, "sh.keptn.events.evaluation-done", with(tested, "evaluationdetails result")),
+        (Era::V0_6, "sh.keptn.event.approval.finished", with(tested, "approval image tag")),
+        (Era::V1, "sh.keptn.event.staging.delivery.triggered", with(subject, "configurationChange deployment")),
+        (Era::V1, "sh.keptn.event.deployment.triggered", with(subject, "configurationChange deployment")),
+        (Era::V1, "sh.keptn.event.deployment.finished", with(task, "deployment test")),
+        (Era::V1, "sh.keptn.event.test.finished", with(task, "test")),
+        (Era::V1, "sh.keptn.event.evaluation.finished", with(task, "evaluation")),
+        (Era::V1, "sh.keptn.event.release.finished", task.to_owned()),
+        (Era::V1, "sh.keptn.event.rollback.finished", task.to_owned()),
+        (Era::V1, "sh.keptn.event.approval.finished", task.to_owned()),
+        (Era::V1, "sh.keptn.event.staging.delivery.finished", task.to_owned()),
+    ];
+    for (era, kind, fields) in shapes {
+        let mut wanted: Vec<&str> = fields.split(' ').chain(["githuborg", "deep"]).collect();
+        wanted.sort_unstable();
+        let mut seen = false;
+        each_message(era, EvaluationResult::Pass, |message, event| {
+            // The first of a type is its usual form: a failed test is told as an evaluation, an end of a trial as a change.
+            let usual = !matches!(message, Message::TestsFinished { passed: false, .. } | Message::Promoted if era != Era::V1);
+            if event.kind == kind && usual && !seen && !matches!(message, Message::Discarded if era != Era::V1) {
+                seen = true;
+                let mut found: Vec<&str> = event.data.as_object().unwrap().keys().map(String::as_str).collect();
+                found.sort_unstable();
+                assert_eq!(found, wanted, "{era:?} {kind}");
+            }
+        });
+        assert!(seen, "{era:?} {kind}");
+    }
+}
+
+#[test]
+fn the_end_of_a_way_says_how_it_ended() {
+    for (result, status, word) in [
+        (EvaluationResult::Pass, "succeeded", "pass"),
+        (EvaluationResult::Fail, "succeeded", "fail"),
+        (EvaluationResult::Inconclusive, "errored", "fail"),
+    ] {
+        each_message(Era::V1, result, |message, event| {
+            if matches!(message, Message::Finished { .. }) {
+                let data = &event.data;
+                assert_eq!((&data["status"], &data["result"], &data["message"]), (&status.into(), &word.into(), &"why".into()));
+            }
+        });
     }
 }
 
@@ -174,6 +246,8 @@ fn each_era_has_its_own_types_and_spelling() {
         "sh.keptn.events.evaluation-done",
         "sh.keptn.event.configuration.change",
         "sh.keptn.event.approval.triggered",
+        "sh.keptn.event.approval.finished",
+        "sh.keptn.event.configuration.change",
     ];
     assert_eq!(kinds(Era::V0_6), middle);
     let new = [
@@ -185,6 +259,9 @@ fn each_era_has_its_own_types_and_spelling() {
         "release.finished",
         "rollback.finished",
         "approval.triggered",
+        "approval.finished",
+        "deployment.triggered",
+        "staging.delivery.finished",
     ];
     assert_eq!(kinds(Era::V1), new.map(|kind| format!("sh.keptn.event.{kind}")));
     assert_eq!(["0.4", "0.6", "1.x"].map(|text| text.parse()), [Ok(Era::V0_4), Ok(Era::V0_6), Ok(Era::V1)]);

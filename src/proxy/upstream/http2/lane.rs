@@ -41,6 +41,8 @@ pub struct Lane {
 #[derive(Default)]
 struct Vitals {
     streams: Cell<usize>,
+    /// For how many seconds there have been few of them.
+    calm: Cell<u32>,
     /// How often something was read, ever.
     heard: Cell<u64>,
     /// For how many seconds nothing was heard while requests waited.
@@ -65,7 +67,7 @@ impl Lane {
         let mut builder = Builder::new();
         builder
             .enable_push(false)
-            .initial_window_size(limits::STREAM_WINDOW)
+            .initial_window_size(limits::NARROW_WINDOW)
             .initial_connection_window_size(limits::CONNECTION_WINDOW)
             .max_frame_size(limits::FRAME)
             .max_header_list_size(MAX_HEAD as u32)
@@ -170,9 +172,15 @@ pub fn failure_of(error: &h2::Error) -> Failure {
 
 /// Drives a connection until it ends, is silent for too long, or nobody needs it any more.
 async fn drive(mut connection: Connection<Heard, Bytes>, mut lone: oneshot::Receiver<()>, vitals: Rc<Vitals>) {
+    let mut window = limits::NARROW_WINDOW;
+    // There have not been many yet.
+    vitals.calm.set(limits::CALM);
     let silence = Silence { pings: connection.ping_pong(), pulse: interval(PULSE), vitals: Rc::clone(&vitals) };
     let ended = tokio::select! {
-        ended = &mut connection => ended,
+        ended = poll_fn(|cx| {
+            suit(&mut connection, &mut window, &vitals);
+            Pin::new(&mut connection).poll(cx)
+        }) => ended,
         () = silence.grows_too_long() => Ok(()),
         _ = &mut lone => timeout(limits::FAREWELL, &mut connection).await.unwrap_or(Ok(())),
     };
@@ -180,6 +188,23 @@ async fn drive(mut connection: Connection<Heard, Bytes>, mut lone: oneshot::Rece
         tracing::debug!(%error, "an HTTP/2 connection to a version ended");
     }
     vitals.ended.set(true);
+}
+
+/// Lets each answer bring less unasked while many share the connection. Those that are begun with it then obey too: SETTINGS go out
+/// before their requests.
+fn suit(connection: &mut Connection<Heard, Bytes>, window: &mut u32, vitals: &Vitals) {
+    if vitals.streams.get() > limits::FEW {
+        vitals.calm.set(0);
+    }
+    let wide = match *window {
+        limits::STREAM_WINDOW => vitals.streams.get() <= limits::FEW,
+        _ => vitals.streams.get() > 0 && vitals.calm.get() >= limits::CALM,
+    };
+    let wanted = if wide { limits::STREAM_WINDOW } else { limits::NARROW_WINDOW };
+    // It fails while the endpoint has not confirmed the last change, and is tried again.
+    if *window != wanted && connection.set_initial_window_size(wanted).is_ok() {
+        *window = wanted;
+    }
 }
 
 /// Watches a connection's silence while requests wait for it.
@@ -199,6 +224,7 @@ impl Silence {
         let mut asked = None;
         loop {
             self.pulse.tick().await;
+            self.vitals.calm.set(self.vitals.calm.get().saturating_add(1));
             // Takes in the answer, without which no further PING is sent; anything else that is heard will do as well.
             let _ = poll_fn(|cx| Poll::Ready(pings.poll_pong(cx).is_ready())).await;
             pause = pause.saturating_add(1);
@@ -301,6 +327,37 @@ mod tests {
             let mut seen = Vec::new();
             peer.read_to_end(&mut seen).unwrap();
             assert!(seen.windows(5).any(|frame| frame == [0, 0, 8, 6, 0]), "a PING was sent: {seen:?}");
+        });
+    }
+
+    /// Reads until the peer has been told this initial window, and confirms it.
+    async fn told(peer: &mut std::net::TcpStream, window: u32) {
+        let (mut seen, wanted) = (Vec::new(), [&[0, 4][..], &window.to_be_bytes()].concat());
+        peer.set_nonblocking(true).unwrap();
+        while !seen.windows(6).any(|setting| setting == wanted) {
+            let mut bytes = [0; 256];
+            match peer.read(&mut bytes) {
+                Ok(count) => seen.extend_from_slice(&bytes[..count]),
+                // Time passes by itself while everybody waits.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        peer.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).unwrap();
+    }
+
+    #[test]
+    fn many_answers_may_bring_little_unasked_and_few_bring_more_once_there_were_few_for_a_while() {
+        block_on(true, async {
+            let (lane, mut peer) = begun().await;
+            told(&mut peer, limits::NARROW_WINDOW).await;
+            let mut berths = vec![lane.take().unwrap()];
+            told(&mut peer, limits::STREAM_WINDOW).await;
+            berths.extend((0..limits::FEW).map(|_| lane.take().unwrap()));
+            told(&mut peer, limits::NARROW_WINDOW).await;
+            berths.truncate(1);
+            let since = Instant::now();
+            told(&mut peer, limits::STREAM_WINDOW).await;
+            assert!(since.elapsed() >= PULSE * (limits::CALM - 1), "{:?}", since.elapsed());
         });
     }
 

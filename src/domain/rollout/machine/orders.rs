@@ -1,0 +1,95 @@
+//! What operators may ask of a rollout, and when: to hold it, to give it another share of its plan, to let it go on.
+
+use crate::domain::rollout::event::Effect;
+use crate::domain::rollout::machine::{Pending, Rollout};
+use crate::domain::rollout::record::Phase;
+use crate::domain::time::Timestamp;
+use crate::domain::weight::Weight;
+
+impl Rollout {
+    /// Says why the rollout cannot be held now, `None` when it can.
+    #[must_use]
+    pub fn cannot_pause(&self) -> Option<String> {
+        let name = &self.record.canary.name;
+        match self.record.phase {
+            Phase::Progressing if self.warming.is_some() => Some(format!("{name} is warming up; abort it, or wait until that is over")),
+            Phase::Progressing | Phase::Watching => None,
+            Phase::Paused => Some(format!("{name} is held already")),
+            Phase::Braked => {
+                Some(format!("{name} gets nothing but probes until its breach is confirmed or not; abort it, or wait for that"))
+            }
+            Phase::Promoted | Phase::RolledBack | Phase::Aborted => Some(format!("the rollout of {name} is over")),
+        }
+    }
+
+    /// Says why the canary cannot be given this share now, `None` when it can.
+    ///
+    /// Less can be given at any time but after the end. More needs what every raise needs but the evidence: a canary that can be
+    /// reached, a way back, and no breach that waits to be confirmed.
+    #[must_use]
+    pub fn cannot_set(&self, weight: Weight) -> Option<String> {
+        let (name, share) = (&self.record.canary.name, self.record.weight);
+        match self.record.phase {
+            Phase::Progressing if self.warming.is_some() => return self.cannot_pause(),
+            Phase::Progressing | Phase::Watching | Phase::Paused => {}
+            Phase::Braked | Phase::Promoted | Phase::RolledBack | Phase::Aborted => return self.cannot_pause(),
+        }
+        if weight != Weight::ZERO && self.step_of(weight).is_none() {
+            let shares: Vec<String> = self.plan.steps().iter().map(|step| step.weight.to_string()).collect();
+            return Some(format!("{weight} is no share of the plan; it has {}, and 0% holds it with nothing", shares.join(", ")));
+        }
+        if weight == share && self.record.phase == Phase::Paused {
+            return Some(format!("{name} is held with {weight} already"));
+        }
+        if weight <= share {
+            return None;
+        }
+        if share == Weight::ZERO && self.step_of(weight) != Some(0) {
+            let first = self.plan.step(0).map_or(Weight::ZERO, |step| step.weight);
+            return Some(format!("{name} has nothing, and begins again with its first share, {first}"));
+        }
+        self.held_by().map(|why| format!("{why}, so {name} cannot be given more"))
+    }
+
+    pub(super) fn pause(&mut self, now: Timestamp, actor: &str, reason: &str) -> Vec<Effect> {
+        if self.cannot_pause().is_some() {
+            return Vec::new();
+        }
+        self.lower(now, (Phase::Paused, self.record.weight), actor, format!("held by {actor}: {reason}"), None)
+    }
+
+    pub(super) fn set_weight(&mut self, now: Timestamp, weight: Weight, actor: &str, reason: &str) -> Vec<Effect> {
+        if self.cannot_set(weight).is_some() {
+            return Vec::new();
+        }
+        let step = self.step_of(weight).unwrap_or(0);
+        let reason = format!("held with {weight} by {actor}: {reason}");
+        if weight <= self.record.weight {
+            self.record.step = step;
+            return self.lower(now, (Phase::Paused, weight), actor, reason, None);
+        }
+        self.ask(Pending::Held { step }, actor, (reason, &[]), |record| {
+            (record.phase, record.step, record.weight) = (Phase::Paused, step, weight);
+        })
+    }
+
+    pub(super) fn resume(&mut self, actor: &str, reason: &str) -> Vec<Effect> {
+        if self.record.phase != Phase::Paused || self.pending.is_some() {
+            return Vec::new();
+        }
+        let reason = format!("resumed by {actor}: {reason}");
+        if self.record.weight == Weight::ZERO {
+            return self.raise_to(0, actor, reason, &[]);
+        }
+        self.ask(Pending::Again, actor, (reason, &[]), |record| record.phase = Phase::Progressing)
+    }
+
+    /// Returns the step with this share.
+    fn step_of(&self, weight: Weight) -> Option<usize> {
+        self.plan.steps().iter().position(|step| step.weight == weight)
+    }
+}
+
+#[cfg(test)]
+#[path = "orders_tests.rs"]
+mod tests;
