@@ -58,9 +58,12 @@ def message(rng):
     return rng.randbytes(size) if rng.random() < 0.5 else "".join(rng.choices("aé☺\0", k=size))
 
 
-async def client(number, port, compressed, ready, drained):
+def messages(number):
     rng = random.Random(number)
-    sent = [message(rng) for _ in range(MESSAGES)]
+    return [message(rng) for _ in range(MESSAGES)]
+
+
+async def client(number, port, compressed, sent, ready, drained):
     compression = "deflate" if compressed else None
     async with connect(f"ws://127.0.0.1:{port}/{number}", compression=compression, max_size=None, proxy=None) as link:
         name = await link.recv()
@@ -84,6 +87,9 @@ async def client(number, port, compressed, ready, drained):
 
 
 async def main(program):
+    # All of them before the first connection: making them takes seconds, in which a handshake would time out.
+    sent = [messages(number) for number in range(CLIENTS)]
+
     def echoing(name):
         async def handle(link):
             await link.send(name)
@@ -101,7 +107,8 @@ async def main(program):
         with tempfile.TemporaryDirectory() as folder:
             child, port = start(program, folder, ports)
             ready, drained = [], asyncio.Event()
-            clients = [asyncio.create_task(client(number, port, number % 2 == 0, ready, drained)) for number in range(CLIENTS)]
+            begun = (client(number, port, number % 2 == 0, sent[number], ready, drained) for number in range(CLIENTS))
+            clients = [asyncio.create_task(one) for one in begun]
             while len(ready) < CLIENTS and not any(task.done() for task in clients):
                 await asyncio.sleep(0.05)
             child.send_signal(signal.SIGTERM)
