@@ -154,15 +154,24 @@ fn bind_path(path: &Path, mode: u32) -> Result<Bound, AppError> {
 
 /// Binds an address once per worker.
 fn bind_for_all(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, AppError> {
-    // Without SO_REUSEPORT first: two processes that both set it would share the port and never notice.
-    let probe = bind_plain(address)?;
-    let fixed = probe.local_addr().map_err(|source| AppError::Bind { address: address.into(), source })?;
-    drop(probe);
+    // Without SO_REUSEPORT first: two processes that both set it would share the port and never notice. It holds the port until the
+    // others have it, but never listens: whoever came to it would be lost with it.
+    let probe = reserve(address).map_err(|source| AppError::Bind { address: address.into(), source })?;
+    let local = probe.local_addr().map_err(|source| AppError::Bind { address: address.into(), source })?;
+    let fixed = local.as_socket().unwrap_or(address);
     (0..workers.max(1)).map(|_| bind_shared(fixed).map_err(|source| AppError::Bind { address: fixed.into(), source })).collect()
 }
 
 fn bind_plain(address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address).map_err(|source| AppError::Bind { address: address.into(), source })
+}
+
+/// Binds an address that nobody listens on, and does not listen there.
+fn reserve(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
@@ -221,6 +230,22 @@ mod tests {
                 assert_eq!(ports.iter().sum::<usize>(), expected);
             }
         }
+    }
+
+    #[test]
+    fn nobody_connects_to_a_socket_that_is_given_up() {
+        let held = reserve(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = held.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(std::net::TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let _shared = bind_for_all(address, 2).unwrap();
+        assert!(std::net::TcpStream::connect(address).is_ok(), "it is no hindrance to those that listen");
+    }
+
+    #[test]
+    fn a_port_that_another_process_listens_on_is_refused() {
+        let address = bind_plain(([127, 0, 0, 1], 0).into()).unwrap().local_addr().unwrap();
+        let _shared = bind_for_all(address, 1).unwrap();
+        assert!(matches!(bind_for_all(address, 1), Err(AppError::Bind { .. })));
     }
 
     #[test]

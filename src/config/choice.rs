@@ -34,7 +34,7 @@ const MOST_EVER: u16 = 10_000;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The longest body that is copied where nothing is written.
 const BYTES: usize = 64 << 10;
-/// The longest body that can be copied.
+/// The longest body that can be copied, or kept to be sent again.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Compiles it; `None` where everything is left to the draw. `base` is the folder of the file.
@@ -43,6 +43,7 @@ pub(super) fn compile(spec: &ChoiceSpec, others: &[Version], base: &Path, report
         force: spec.force.as_ref().and_then(|force| compile_force(force, base, report)),
         sticky: spec.sticky.as_ref().and_then(|sticky| compile_sticky(sticky, base, report)),
         mirror: spec.mirror.as_ref().and_then(|mirror| compile_mirror(mirror, others, report)),
+        repeat: spec.idempotency_key.as_ref().filter(|text| text.value != "off").and_then(|text| values::bytes(text, MOST_BYTES, report)),
         others: others.iter().cloned().map(Arc::new).collect(),
     };
     if let (Some(Force { cookie: Some(one), .. }), Some(Sticky { by: By::OwnCookie { name, .. } | By::Cookie(name), .. })) =

@@ -10,6 +10,7 @@ pub(super) struct ChoiceSpec {
     pub(super) force: Option<ForceSpec>,
     pub(super) sticky: Option<StickySpec>,
     pub(super) mirror: Option<MirrorSpec>,
+    pub(super) idempotency_key: Option<At<String>>,
 }
 
 /// Who may force a version.
@@ -62,6 +63,7 @@ impl ChoiceSpec {
             force: fields.get("force").and_then(|(node, path)| ForceSpec::read(node, path, report)),
             sticky: fields.get("sticky").and_then(|(node, path)| StickySpec::read(node, path, report)),
             mirror: fields.get("mirror").and_then(|(node, path)| MirrorSpec::read(node, path, report)),
+            idempotency_key: fields.text("idempotency_key"),
         }
     }
 }

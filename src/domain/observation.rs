@@ -8,11 +8,25 @@ use crate::domain::outcome::{Class, Outcome, Role};
 const LOWEST_US: u64 = 1;
 const HIGHEST_US: u64 = 60_000_000;
 const DIGITS: u8 = 3;
+/// The longest latency in the last cell of such a histogram.
+const LAST_US: u64 = (HIGHEST_US + 1).next_power_of_two() - 1;
 
 /// Makes an empty latency histogram: microseconds, 1 µs to 60 s, three digits, never resized.
 #[must_use]
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(LOWEST_US, HIGHEST_US, DIGITS).expect("the bounds are constants that hdrhistogram accepts")
+}
+
+/// Returns the cell of [`histogram`] that counts a latency, as the longest one in it; both in microseconds.
+///
+/// Three digits need 2,048 cells of one microsecond, and 1,024 for each doubling after those (the layout of `HdrHistogram`). What is
+/// longer than the last cell is counted there, so that the order is kept.
+#[must_use]
+pub const fn cell(us: u64) -> u64 {
+    const ONE_EACH: u32 = 11;
+    let us = if us > LAST_US { LAST_US } else { us };
+    let bits = u64::BITS - us.leading_zeros();
+    us | ((1 << bits.saturating_sub(ONE_EACH)) - 1)
 }
 
 /// Latencies of one stretch of time: exact count and sum, and the histogram's filled cells.

@@ -21,6 +21,7 @@ use crate::proxy::grpc;
 use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
 use crate::proxy::pressure::Level;
+use crate::proxy::repeat;
 use crate::proxy::rescue;
 use crate::proxy::respond::Form;
 use crate::proxy::rules::Rules;
@@ -116,10 +117,9 @@ impl Serve {
 
         // 7. To the version, and to stable where a canary fails it, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
-        if let Some(copy) = copy {
-            upload.copy_to(copy);
-        }
+        upload.copy_to(copy);
         let framing = upload.framing(&head, clean.framing);
+        repeat::keep(&mut upload, found.choice.as_deref(), &head, framing).await;
         let either = pool.may_multiplex() || found.books.epoch().may_multiplex();
         let mut request = Outgoing::complete(head, either, framing, &self.peer, &rules.policy);
         request.upgrade = clean.upgrade;

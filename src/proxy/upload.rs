@@ -1,15 +1,17 @@
 //! The body of a request on its way to its version.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Version, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::domain::outcome::Failure;
 use crate::proxy::patrol::{RequestGuard, Transfer};
 use crate::proxy::sanitise::{self, Framing};
 use crate::proxy::wire::Line;
@@ -62,6 +64,10 @@ pub struct Upload {
     left: Option<u64>,
     /// What is copied on the way.
     copy: Option<Box<dyn Copying>>,
+    /// All of it, where it may be sent more than once.
+    kept: Option<Bytes>,
+    /// Why there is nothing to send: it could not be read in full before.
+    broken: Option<Failure>,
     /// What stood behind the body, cleaned.
     trailers: Option<Box<HeaderMap>>,
 }
@@ -70,8 +76,18 @@ impl Upload {
     /// Wraps a request's body. `line` is the client's connection, told when the body is over.
     #[must_use]
     pub fn new(source: Source, guard: Rc<RequestGuard>, line: Option<Rc<Line>>) -> Self {
-        let mut upload =
-            Self { done: source.is_end_stream(), source, guard, line, multiplexed: false, left: None, copy: None, trailers: None };
+        let mut upload = Self {
+            done: source.is_end_stream(),
+            source,
+            guard,
+            line,
+            multiplexed: false,
+            left: None,
+            copy: None,
+            kept: None,
+            broken: None,
+            trailers: None,
+        };
         if upload.done {
             upload.finish();
         } else {
@@ -80,12 +96,55 @@ impl Upload {
         upload
     }
 
-    /// Copies what passes by, and sends the copy once it is whole.
-    pub fn copy_to(&mut self, copy: Box<dyn Copying>) {
-        if self.done {
-            copy.send();
-        } else {
-            self.copy = Some(copy);
+    /// Copies what passes by, if anything is to be copied, and sends the copy once it is whole.
+    pub fn copy_to(&mut self, copy: Option<Box<impl Copying + 'static>>) {
+        match copy {
+            Some(copy) if self.done => copy.send(),
+            Some(copy) => self.copy = Some(copy),
+            None => {}
+        }
+    }
+
+    /// Reads the body in full, so that it can be sent more than once. One that its client does not bring to its end is not sent at all.
+    pub async fn keep(&mut self) {
+        let mut bytes = BytesMut::new();
+        let read = poll_fn(|cx| {
+            while !self.is_end_stream() {
+                match Pin::new(&mut *self).poll_frame(cx) {
+                    Poll::Pending => return self.guard.poll_expired(cx).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Failure::RequestBodyInvalid)),
+                    Poll::Ready(Some(Ok(frame))) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+                    Poll::Ready(None) => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        });
+        if let Err(failure) = read.await {
+            self.broken = Some(failure);
+        } else if self.trailers.is_none() {
+            self.kept = Some(bytes.freeze());
+            self.rewind();
+        }
+    }
+
+    /// Says why it is not to be sent.
+    #[must_use]
+    pub const fn broken(&self) -> Option<Failure> {
+        self.broken
+    }
+
+    /// Says whether it can be sent more than once, and may be.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Begins it again where it was kept.
+    pub fn rewind(&mut self) {
+        if let Some(kept) = &self.kept {
+            self.done = kept.is_empty();
+            self.left = Some(kept.len() as u64);
+            self.source = Source::Whole(Full::new(kept.clone()));
         }
     }
 

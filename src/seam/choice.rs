@@ -1,4 +1,5 @@
-//! What of a route's requests goes otherwise than by the draw: forced versions, users that stay, mirrored copies; off by default.
+//! What of a route's requests goes otherwise than by the draw: forced versions, users that stay, mirrored copies, repetitions that
+//! their clients allow; off by default.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +20,9 @@ pub struct Choice {
     pub sticky: Option<Sticky>,
     /// What gets copies of requests.
     pub mirror: Option<Mirror>,
+    /// The longest body, in bytes, of a request that may be repeated because it carries an `Idempotency-Key`; `None`: the key is nobody's
+    /// promise.
+    pub repeat: Option<usize>,
     /// Versions beside stable and canary, without a share: only a forced or mirrored request reaches them.
     pub others: Vec<Arc<Version>>,
 }

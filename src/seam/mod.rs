@@ -16,5 +16,6 @@ pub mod sample;
 pub mod spacing;
 pub mod sync;
 pub mod table;
+mod tally;
 pub mod token;
 pub mod tripwire;

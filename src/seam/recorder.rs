@@ -4,55 +4,38 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hdrhistogram::Histogram;
-
 use crate::domain::invariants;
-use crate::domain::observation::{Latencies, Observation, histogram};
+use crate::domain::observation::Observation;
 use crate::domain::outcome::{Outcome, Role};
-use crate::domain::time::{Timestamp, nanos};
+use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::seam::report::{Mark, Report, ReportSender};
 use crate::seam::table::Epoch;
+use crate::seam::tally::Tally;
 
 /// One role's books.
 struct Books {
     seen: Observation,
-    response_time: Histogram<u64>,
-    duration: Histogram<u64>,
+    response_time: Tally,
+    duration: Tally,
 }
 
 impl Books {
     fn new(role: Role) -> Self {
-        Self { seen: Observation::new(role), response_time: histogram(), duration: histogram() }
+        Self { seen: Observation::new(role), response_time: Tally::default(), duration: Tally::default() }
     }
 
     fn seal(&mut self) -> Option<Observation> {
         let sealed_in_flight = self.seen.in_flight;
-        if self.seen.decided == 0 && self.seen.classes.iter().all(|c| *c == 0) && self.seen.response_time.count == 0 {
+        if self.seen.decided == 0 && self.seen.classes.iter().all(|c| *c == 0) && self.response_time.is_empty() {
             return None;
         }
-        drain(&mut self.response_time, &mut self.seen.response_time);
-        drain(&mut self.duration, &mut self.seen.duration);
+        (self.seen.response_time, self.seen.duration) = (self.response_time.take(), self.duration.take());
         let role = self.seen.role;
         let mut fresh = Observation::new(role);
         fresh.in_flight = sealed_in_flight;
         Some(std::mem::replace(&mut self.seen, fresh))
     }
-}
-
-/// Moves the filled cells out of a histogram and empties it.
-fn drain(from: &mut Histogram<u64>, into: &mut Latencies) {
-    if !from.is_empty() {
-        into.cells = from.iter_recorded().map(|cell| (cell.value_iterated_to(), cell.count_at_value())).collect();
-        from.reset();
-    }
-}
-
-fn record(histogram: &mut Histogram<u64>, latencies: &mut Latencies, latency: std::time::Duration) {
-    let ns = nanos(latency);
-    latencies.count += 1;
-    latencies.sum_ns = latencies.sum_ns.saturating_add(ns);
-    histogram.saturating_record((ns / 1_000).max(1));
 }
 
 /// How many marks of stable requests may wait for one report, some 15 MB of them; a tick of 100 ms at 100 000 requests per
@@ -144,7 +127,7 @@ impl EpochBooks {
     }
 
     pub(in crate::seam) fn answered_head(&self, page: Page, response_time: std::time::Duration) {
-        self.with(page, |books| record(&mut books.response_time, &mut books.seen.response_time, response_time));
+        self.with(page, |books| books.response_time.note(response_time));
     }
 
     pub(in crate::seam) fn ended(&self, page: Page, outcome: Outcome, duration: std::time::Duration) {
@@ -152,7 +135,7 @@ impl EpochBooks {
             books.seen.count(outcome);
             books.seen.in_flight = books.seen.in_flight.saturating_sub(1);
             if !outcome.is_departure() {
-                record(&mut books.duration, &mut books.seen.duration, duration);
+                books.duration.note(duration);
             }
         });
         let (decided, done) = self.totals.get();

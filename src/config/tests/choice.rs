@@ -64,6 +64,23 @@ fn everything_can_be_written() {
 }
 
 #[test]
+fn an_idempotency_key_is_nobodys_promise_unless_it_is_written() {
+    for (lines, repeat) in [
+        ("idempotency_key: 64KiB", Some(65_536)),
+        ("idempotency_key: 0B", Some(0)),
+        ("idempotency_key: yes", None),
+        ("idempotency_key: 2 MiB", None),
+    ] {
+        match (load_with(lines), repeat) {
+            (Ok(loaded), Some(_)) => assert_eq!(loaded.settings.services[0].choice.as_ref().unwrap().repeat, repeat),
+            (Err(problems), None) => assert!(shown(&problems).contains("idempotency_key"), "{}", shown(&problems)),
+            (found, _) => panic!("{lines}: {found:?}"),
+        }
+    }
+    assert_eq!(load_with("idempotency_key: off").unwrap().settings.services[0].choice, None);
+}
+
+#[test]
 fn a_key_that_others_may_read_is_told_and_used() {
     let loaded = load_with("force: {keys: [{id: k, file: open}]}").unwrap();
     assert!(loaded.notes.len() == 1 && loaded.notes[0].message.contains("others than its owner"), "{}", shown(&loaded.notes));

@@ -65,9 +65,9 @@ enum Reuse {
 ///
 /// Returns the failure, with blame; whether the request may be sent to another version tells [`Parcel::may_move`].
 pub async fn send(pool: &Rc<Pool>, parcel: &mut Parcel, guard: &Rc<RequestGuard>, limit: Duration) -> Result<Reply, Failure> {
-    if parcel.is_misframed() {
+    if let Some(failure) = parcel.unfit() {
         parcel.packed = None;
-        return Err(Failure::RequestBodyInvalid);
+        return Err(failure);
     }
     pool.request();
     let (mut seat, mut began) = pool.choose(None)?;
@@ -94,16 +94,18 @@ impl Parcel {
     /// Makes a request ready to be sent.
     #[must_use]
     pub fn new(request: Outgoing, upload: Upload) -> Self {
-        let (idempotent, bodyless) = (is_idempotent(&request.method), request.method == Method::HEAD);
+        let (idempotent, bodyless) = (is_idempotent(&request.method) || upload.is_kept(), request.method == Method::HEAD);
         let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
         let alone = request.upgrade;
         Self { packed: Some((request, upload)), exchange: None, head: None, idempotent, bodyless, reuse, alone, shared: false }
     }
 
-    /// Says whether a body at hand is of another length than was announced. Sent so, its end or its rest would be taken for a request.
-    fn is_misframed(&self) -> bool {
-        let Some((Outgoing { framing: Framing::Length(announced), .. }, upload)) = &self.packed else { return false };
-        upload.size_hint().exact() != Some(*announced)
+    /// Says why it cannot be sent: its body could not be read, or is of another length than was announced. Sent so, its end or its rest
+    /// would be taken for a request.
+    fn unfit(&self) -> Option<Failure> {
+        let (Outgoing { framing, .. }, upload) = self.packed.as_ref()?;
+        let misframed = matches!(framing, Framing::Length(announced) if upload.size_hint().exact() != Some(*announced));
+        upload.broken().or_else(|| misframed.then_some(Failure::RequestBodyInvalid))
     }
 
     /// Says whether it may be sent once more: no answer has begun, and repeating it does no harm.

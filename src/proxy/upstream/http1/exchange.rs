@@ -130,19 +130,20 @@ impl Exchange {
     /// Says whether nothing of the body was taken, and the request is kept for another HTTP.
     pub const fn is_whole(&self) -> bool {
         let begun = !matches!(self.sending, Sending::Body) || self.written || self.outbox.is_closed();
-        self.kept.is_some() && (self.bodyless || !begun)
+        self.kept.is_some() && (self.bodyless || self.upload.is_kept() || !begun)
     }
 
     /// Takes the request back to send it over another HTTP; only where [`Exchange::may_move`] allows it. `None` when it was written for
     /// this one, or some of its body was taken.
-    pub fn into_request(self) -> Option<(Outgoing, Upload)> {
+    pub fn into_request(mut self) -> Option<(Outgoing, Upload)> {
         let whole = self.is_whole();
+        self.upload.rewind();
         self.kept.filter(|_| whole).map(|request| (*request, self.upload))
     }
 
     /// Says whether the request may be sent again: no answer has begun, and nothing was written or repeating it does no harm.
     pub fn may_move(&self, idempotent: bool) -> bool {
-        !self.is_answered() && (!self.written || (idempotent && self.bodyless))
+        !self.is_answered() && (!self.written || (idempotent && (self.bodyless || self.upload.is_kept())))
     }
 
     /// Begins the same request again over another connection; only where [`Exchange::may_move`] allows it.
@@ -150,9 +151,10 @@ impl Exchange {
         link.most = self.link.most;
         self.link = link;
         if self.written {
-            // Without a body the front is the head still, whatever was written of it.
+            // Without a body, or with one of an announced length, the front is the head still, whatever was written of it.
             self.outbox = Outbox::new(std::mem::take(&mut self.outbox.front), self.bodyless, self.chunked);
-            self.sending = Sending::Last;
+            self.upload.rewind();
+            self.sending = if self.bodyless { Sending::Last } else { Sending::Body };
         }
         (self.stopped, self.written, self.informational) = (false, false, 0);
     }

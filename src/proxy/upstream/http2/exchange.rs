@@ -76,10 +76,10 @@ impl Exchange {
         self.berth.blames_anew()
     }
 
-    /// Says whether the request may be sent again: no answer has begun, nothing of its body was taken, and either the endpoint has
-    /// said that it did nothing (RFC 9113 sections 6.8 and 8.7) or repeating it does no harm.
+    /// Says whether the request may be sent again: no answer has begun, its body is whole, and either the endpoint has said that it
+    /// did nothing (RFC 9113 sections 6.8 and 8.7) or repeating it does no harm.
     pub const fn may_move(&self, idempotent: bool) -> bool {
-        self.informational == 0 && self.received.is_none() && !self.taken && (idempotent || self.is_unsent())
+        self.informational == 0 && self.received.is_none() && (!self.taken || self.upload.is_kept()) && (idempotent || self.is_unsent())
     }
 
     /// Says whether the endpoint did nothing with the request, be it that it never got it.
@@ -88,7 +88,8 @@ impl Exchange {
     }
 
     /// Takes the request back to send it over another connection; only where [`Exchange::may_move`] allows it.
-    pub fn into_request(self) -> (Outgoing, Upload) {
+    pub fn into_request(mut self) -> (Outgoing, Upload) {
+        self.upload.rewind();
         (self.request, self.upload)
     }
 
