@@ -10,7 +10,7 @@ use crate::domain::outcome::{Failure, Outcome};
 /// A set of kinds of errors; also the set of kinds that one outcome belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ErrorKinds(u8);
+pub struct ErrorKinds(u16);
 
 impl ErrorKinds {
     /// No kind; the set of an outcome that is no error.
@@ -34,11 +34,15 @@ impl ErrorKinds {
     /// names them counts them.
     pub const REDIRECT: Self = Self(1 << 7);
 
+    /// Answers with a status from 200 to 299 that may have a body, and whose body has no byte: a version that fails fast and says that
+    /// all is well. Known at the answer's end. Some answers are empty on purpose, so only a gate that names them counts them.
+    pub const EMPTY: Self = Self(1 << 8);
+
     /// What a gate counts where it names no kinds: everything that is the version's fault by HTTP alone.
     pub const DEFAULT: Self = Self(Self::SERVER.0 | Self::CONNECT.0 | Self::RESET.0 | Self::TIMEOUT.0 | Self::INVALID.0);
 
     /// Every kind by its name, in the order in which they are written.
-    pub const NAMED: [(&'static str, Self); 8] = [
+    pub const NAMED: [(&'static str, Self); 9] = [
         ("5xx", Self::SERVER),
         ("4xx", Self::CLIENT),
         ("connect", Self::CONNECT),
@@ -47,6 +51,7 @@ impl ErrorKinds {
         ("invalid", Self::INVALID),
         ("grpc", Self::GRPC),
         ("3xx", Self::REDIRECT),
+        ("empty", Self::EMPTY),
     ];
 
     /// Returns the kinds of both sets.
@@ -116,7 +121,7 @@ impl fmt::Display for ErrorKinds {
 
 /// The reason why a text names no kind of error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid, grpc and 3xx")]
+#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx and empty")]
 pub struct UnknownErrorKind(String);
 
 impl FromStr for ErrorKinds {
@@ -138,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_it_writes_it_reads() {
-        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx"] {
+        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx, empty"] {
             assert_eq!(text.parse::<ErrorKinds>().unwrap().to_string(), text);
         }
         assert_eq!("grpc,5xx".parse(), Ok(ErrorKinds::SERVER.and(ErrorKinds::GRPC)));

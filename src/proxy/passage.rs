@@ -19,6 +19,8 @@ pub struct Passage {
     sample: Option<Sample>,
     access: Option<Box<Access>>,
     sent: u64,
+    /// The answer is to have a body, as far as is known.
+    bodied: bool,
     call: Call,
 }
 
@@ -45,11 +47,12 @@ impl Passage {
             access.line.role = Some(sample.role());
             access.line.generation = epoch.generation;
         }
-        Self { sample: Some(sample), access, sent: 0, call: Call::None }
+        Self { sample: Some(sample), access, sent: 0, bodied: !clean.bodyless, call: Call::None }
     }
 
     /// Notes the version's response head.
     pub fn head(&mut self, status: u16) {
+        self.bodied &= matches!(status, 200..=203 | 206..=299);
         self.head_since(status, None);
     }
 
@@ -117,6 +120,7 @@ impl Passage {
     /// Ends it: the answer went through in full. To a gRPC call an answer without a status is none.
     pub fn complete(&mut self) {
         let errors = match self.call {
+            Call::None if self.bodied && self.sent == 0 => ErrorKinds::EMPTY,
             Call::None => ErrorKinds::NONE,
             Call::Due => return self.fail(Failure::ResponseInvalid),
             Call::Told(errors) => errors,

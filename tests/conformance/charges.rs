@@ -225,3 +225,24 @@ fn f38_redirects_are_charged_where_a_gate_names_them_and_nowhere_else() {
         assert_eq!(proxy.breaches(), breaches, "{status}");
     }
 }
+
+#[test]
+fn f36_good_answers_without_a_body_are_charged_where_a_gate_names_them() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (line, answer, breaches) in [
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), [1, 0]),
+        ("POST", format!("{chunked}0\r\n\r\n"), [1, 0]),
+        ("GET", format!("{chunked}1\r\nx\r\n0\r\n\r\n"), [0, 0]),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), [0, 0]),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), [0, 0]),
+    ] {
+        let upstream = Upstream::answering(&*answer);
+        let watches = ["empty".parse().unwrap(), ErrorKinds::DEFAULT].map(Watch::Errors);
+        let proxy = proxy::to([]).canary([upstream.address], &watches, &[0]).start();
+        exchange(proxy.address, format!("{line} /t HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").as_bytes(), PATIENCE);
+        assert_eq!(proxy.canary_ended(1).answered, 1);
+        assert_eq!(proxy.breaches(), breaches, "{line}: {answer}");
+    }
+}
