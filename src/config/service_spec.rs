@@ -29,6 +29,7 @@ pub(super) struct ServiceSpec {
     pub(super) plan: PlanSpec,
     pub(super) rescue: Option<At<bool>>,
     pub(super) failover: Option<At<String>>,
+    pub(super) min_body: Option<At<String>>,
 }
 
 /// A gate, written as a text or as a mapping.
@@ -131,6 +132,7 @@ impl ServiceSpec {
             plan: PlanSpec::Unwritten,
             rescue: None,
             failover: None,
+            min_body: None,
             place,
         }
     }
@@ -155,6 +157,7 @@ impl ServiceSpec {
             plan: fields.get("plan").map_or(PlanSpec::Unwritten, |(node, path)| PlanSpec::read(node, path, report)),
             rescue: fields.boolean("rescue"),
             failover: fields.text("failover"),
+            min_body: fields.text("min_body"),
         };
         fields.require("name", "give the service a name, such as carts");
         fields.require("stable", "name the version that owns the traffic, with its endpoints");

@@ -38,11 +38,15 @@ impl ErrorKinds {
     /// all is well. Known at the answer's end. Some answers are empty on purpose, so only a gate that names them counts them.
     pub const EMPTY: Self = Self(1 << 8);
 
+    /// The same with fewer bytes, as sent, than the service's answers have at least; empty ones are among them, parts that a client
+    /// asked for (206) are not. Only a service knows how long its answers are, so only a gate that names them counts them.
+    pub const SMALL: Self = Self(1 << 9);
+
     /// What a gate counts where it names no kinds: everything that is the version's fault by HTTP alone.
     pub const DEFAULT: Self = Self(Self::SERVER.0 | Self::CONNECT.0 | Self::RESET.0 | Self::TIMEOUT.0 | Self::INVALID.0);
 
     /// Every kind by its name, in the order in which they are written.
-    pub const NAMED: [(&'static str, Self); 9] = [
+    pub const NAMED: [(&'static str, Self); 10] = [
         ("5xx", Self::SERVER),
         ("4xx", Self::CLIENT),
         ("connect", Self::CONNECT),
@@ -52,12 +56,19 @@ impl ErrorKinds {
         ("grpc", Self::GRPC),
         ("3xx", Self::REDIRECT),
         ("empty", Self::EMPTY),
+        ("small", Self::SMALL),
     ];
 
     /// Returns the kinds of both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Returns the kinds that are in both sets.
+    #[must_use]
+    pub const fn among(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Says whether the sets have a kind in common: whether a gate that counts `self` counts an outcome of kinds `other`.
@@ -121,7 +132,7 @@ impl fmt::Display for ErrorKinds {
 
 /// The reason why a text names no kind of error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx and empty")]
+#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx, empty and small")]
 pub struct UnknownErrorKind(String);
 
 impl FromStr for ErrorKinds {
@@ -143,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_it_writes_it_reads() {
-        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx, empty"] {
+        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx, empty, small"] {
             assert_eq!(text.parse::<ErrorKinds>().unwrap().to_string(), text);
         }
         assert_eq!("grpc,5xx".parse(), Ok(ErrorKinds::SERVER.and(ErrorKinds::GRPC)));

@@ -236,13 +236,40 @@ fn f36_good_answers_without_a_body_are_charged_where_a_gate_names_them() {
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n".to_owned(), [0, 0]),
         ("GET", "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(), [0, 0]),
         ("GET", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx".to_owned(), [0, 1]),
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), [0, 0]),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), [0, 0]),
     ] {
         let upstream = Upstream::answering(&*answer);
-        let watches = ["empty".parse().unwrap(), ErrorKinds::DEFAULT].map(Watch::Errors);
+        let watches = [ErrorKinds::EMPTY, ErrorKinds::DEFAULT].map(Watch::Errors);
         let proxy = proxy::to([]).canary([upstream.address], &watches, &[0]).start();
         exchange(proxy.address, format!("{line} /t HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").as_bytes(), PATIENCE);
-        assert_eq!(proxy.canary_ended(1).answered, 1);
+        proxy.canary_ended(1);
         assert_eq!(proxy.breaches(), breaches, "{line}: {answer}");
+    }
+}
+
+#[test]
+fn f36_answers_that_are_too_small_are_charged_where_a_gate_names_them() {
+    let sized = |status: &str, bytes: usize| format!("HTTP/1.1 {status}\r\nContent-Length: {bytes}\r\n\r\n{}", "x".repeat(bytes));
+    let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "2\r\nxx\r\n".repeat(4));
+    for (answer, breaches) in [
+        (sized("200 OK", 0), [1, 1]),
+        (sized("200 OK", 7), [1, 0]),
+        (sized("200 OK", 8), [0, 0]),
+        (chunked, [0, 0]),
+        (sized("206 Partial Content", 7), [0, 0]),
+        (sized("206 Partial Content", 0), [0, 1]),
+        (sized("404 Not Found", 7), [0, 0]),
+    ] {
+        let upstream = Upstream::answering(&*answer);
+        let watches = [ErrorKinds::SMALL, ErrorKinds::EMPTY].map(Watch::Errors);
+        let least = Rules { min_body: 8, ..Rules::default() };
+        let proxy = proxy::to([]).canary([upstream.address], &watches, &[0]).mutual(least).start();
+        exchange(proxy.address, &closing(), PATIENCE);
+        proxy.canary_ended(1);
+        assert_eq!(proxy.breaches(), breaches, "{answer}");
     }
 }
