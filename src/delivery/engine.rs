@@ -30,6 +30,7 @@ use crate::delivery::registries::Registries;
 use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::{Key, Place, Spot};
+use crate::delivery::token::Token;
 use crate::delivery::yard::Yard;
 use crate::domain::delivery::shipyard::Strategy;
 use crate::domain::delivery::{Delivery, Deployment, Effect, Entry, Event, Record, TestStrategy, Ticket};
@@ -73,7 +74,7 @@ pub struct Engine {
     pub(super) store: Arc<DeliveryStore>,
     pub(super) sinks: Rc<Sinks>,
     pub(super) replays: Rc<RefCell<Replays>>,
-    pub(super) token: Option<Vec<u8>>,
+    pub(super) token: Option<Token>,
     clock: Clock,
     tests: HashMap<(Key, Ticket), watch::Sender<bool>>,
     events: mpsc::UnboundedSender<(Key, Event)>,
@@ -100,7 +101,7 @@ impl Engine {
         opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let token = match &parts.settings.token_file {
             None => None,
-            Some(path) => Some(secret(path)?),
+            Some(path) => Some(Token::open(path)?),
         };
         let replays = Replays::open(parts.state.join("events"))?;
         let registries = Registries::new(&parts.settings.registries)?;
@@ -137,7 +138,7 @@ impl Engine {
     fn new(
         parts: Parts,
         (store, replays, past): (DeliveryStore, Replays, Past),
-        token: Option<Vec<u8>>,
+        token: Option<Token>,
         (events, again, registries): (mpsc::UnboundedSender<(Key, Event)>, mpsc::UnboundedSender<Asked>, Registries),
     ) -> Result<Self, String> {
         let Parts { ground, settings, state, program, clock } = parts;
@@ -349,13 +350,4 @@ async fn retire(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deploymen
 pub(super) fn store_key(project: &Name, service: &Name) -> Result<Name, String> {
     let text = format!("{service}.{project}");
     text.parse().map_err(|_| format!("{text:?} is longer than 63 characters; shorten the project's or the service's name"))
-}
-
-fn secret(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let secret = bytes.trim_ascii().to_vec();
-    if secret.len() < 16 {
-        return Err(format!("{}: the token is shorter than 16 bytes; make one with: openssl rand -hex 32", path.display()));
-    }
-    Ok(secret)
 }

@@ -37,6 +37,7 @@ mod script;
 mod sinks;
 mod spot;
 mod telling;
+mod token;
 mod trial;
 mod workload;
 mod yard;
