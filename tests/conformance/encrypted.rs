@@ -74,6 +74,31 @@ fn http1_and_http2_are_spoken_as_agreed_and_the_upstream_learns_of_https() {
 }
 
 #[test]
+fn a_client_that_agreed_on_http2_and_says_nothing_does_not_hold_up_the_drain() {
+    let authority = Authority::new();
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
+    let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
+    let patient = |settings: &mut portcullis::proxy::settings::Settings| {
+        settings.timeouts.drain = PATIENCE * 3;
+        settings.timeouts.header = PATIENCE * 3;
+    };
+    let mut proxy = proxy::to([upstream.address]).tls(certificates.slot()).with(patient).start();
+    let mut silent = connect(proxy.address, &authority.client(&["h2"], None), "a.test");
+    while silent.conn.is_handshaking() {
+        silent.conn.complete_io(&mut silent.sock).unwrap();
+    }
+    // Its server speaks first, so that it is known to have come that far.
+    let mut greeting = [0; 9];
+    silent.read_exact(&mut greeting).unwrap();
+    let mut halfway = connect(proxy.address, &authority.client(&["h2"], None), "a.test");
+    halfway.write_all(&frames::PREFACE[..18]).unwrap();
+    halfway.read_exact(&mut greeting).unwrap();
+    proxy.drain();
+    eventually("the worker ends", || proxy.is_finished().then_some(()));
+    proxy.join();
+}
+
+#[test]
 fn the_certificate_is_the_one_for_the_name_or_the_first() {
     let authority = Authority::new();
     let certificates = ["a.test", "b.test", "*.c.test"].map(|name| authority.sign(name.trim_start_matches("*."), name)).to_vec();

@@ -40,7 +40,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
     // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
     builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
     let mut connection = builder.serve_connection(TokioIo::new(wire), service);
-    let ended = drive(Pin::new(&mut connection), Pace { guard: &guard, rules: &rules, ages: false }, worker).await;
+    let ended = drive(Pin::new(&mut connection), Pace { guard: &guard, rules: &rules, ages: false, tunnels: None }, worker).await;
     if ended.is_ok()
         && let Some(tunnel) = crossing.take()
     {
