@@ -18,7 +18,7 @@ use crate::proxy::connection::tunnelled;
 use crate::proxy::patrol::ConnectionGuard;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
-use crate::proxy::tunnel::Kind;
+use crate::proxy::tunnel::{Kind, Passed};
 use crate::proxy::wire::Wire;
 use crate::proxy::worker::Worker;
 
@@ -53,7 +53,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
 
 async fn carry(wire: Wire, early: Bytes, crossing: Crossing, worker: &Worker) {
     let Crossing { far, ticket } = crossing;
-    tunnelled::carry(wire, early, far, Kind::WebSocket, worker).await;
+    tunnelled::carry(wire, early, far, (Kind::WebSocket, &Passed::default()), worker).await;
     drop(ticket);
 }
 
