@@ -14,9 +14,10 @@ use crate::app::error::AppError;
 use crate::app::setup;
 use crate::config::Settings;
 use crate::control::command::{Command, Commands};
-use crate::control::status::ServiceStatus;
+use crate::control::status::{Board, ServiceStatus};
 use crate::delivery::{Desk, Engine, Ground, Parts, Pulse};
 use crate::domain::address::Address;
+use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::seam::keys::Keys;
 use crate::telemetry::exposition::Figures;
@@ -76,10 +77,12 @@ impl Delivering {
         let ((stop, stopped), (up, is_up)) = (oneshot::channel(), channel());
         let freeze = Arc::new(Notify::new());
         let own = settings.services.iter().map(|service| service.name.clone()).collect();
-        let watched = Watched { pulse: pulse.clone(), commands, figures: figures.clone(), own };
+        let watched = Watched { pulse: pulse.clone(), commands, board: figures.board.clone(), own };
         let thread = Engine::start(parts, (asked, pulse.clone()), (Arc::clone(&freeze), stopped), up).map_err(wrong)?;
         let (end, ended) = channel();
-        let watch = thread::Builder::new().name("delivery-watch".to_owned()).spawn(move || watched.watch(&ended))?;
+        let clock = figures.clock;
+        let watching = move || watched.watch(&ended, || clock.now());
+        let watch = thread::Builder::new().name("delivery-watch".to_owned()).spawn(watching)?;
         Ok(Some(Self { desk, freeze, stop, thread, pulse, is_up, watched: end, watch }))
     }
 
@@ -126,17 +129,17 @@ impl Delivering {
 struct Watched {
     pulse: Pulse,
     commands: Commands,
-    figures: Figures,
+    board: Board,
     /// The services of the configuration; every other one is a stage.
     own: BTreeSet<Name>,
 }
 
 impl Watched {
     /// Looks until the process ends. Where the delivery does not live its rollouts are given back: nobody would follow them.
-    fn watch(self, ended: &Receiver<()>) {
+    fn watch(self, ended: &Receiver<()>, now: impl Fn() -> Timestamp) {
         let mut complained: Option<Instant> = None;
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-            let Some(failure) = self.pulse.failure(self.figures.clock.now()) else {
+            let Some(failure) = self.pulse.failure(now()) else {
                 complained = None;
                 continue;
             };
@@ -149,7 +152,7 @@ impl Watched {
     }
 
     fn give_back(&self, failure: &str) {
-        let snapshot = self.figures.board.snapshot();
+        let snapshot = self.board.snapshot();
         let on_trial = |service: &&ServiceStatus| service.rollout.as_ref().is_some_and(|rollout| !rollout.phase.is_terminal());
         for service in snapshot.services.iter().filter(|service| !self.own.contains(&service.name)).filter(on_trial) {
             let (name, reason) = (service.name.clone(), failure.to_owned());
@@ -170,3 +173,7 @@ fn within(listener: SocketAddr) -> SocketAddr {
     };
     SocketAddr::new(ip, listener.port())
 }
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;
