@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
+use crate::config::service_spec::{ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
-use crate::config::{choice, gate_files, gates, plan, policy, traffic, values};
+use crate::config::{choice, gate_files, gates, policy, traffic, values};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::overlap::MOST;
 use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::Version;
+use crate::formats::plan::{self, PlanSpec};
 use crate::formats::yaml::place::Report;
 use crate::seam::choice::Choice;
 
