@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::delivery::engine::{DeliveryStore, Engine, Line};
+use crate::delivery::engine::{Engine, Line};
 use crate::delivery::intake::{self, Meant, Report};
 use crate::delivery::message::{Answer, Ask, Envelope, Problem, Spotted, Told};
+use crate::delivery::opened::DeliveryStore;
 use crate::delivery::projects::{self, Target};
 use crate::delivery::replays::Replays;
 use crate::delivery::spot::{Key, Spot};
-use crate::delivery::token::Token;
 use crate::delivery::yard::Yard;
 use crate::domain::delivery::{Artifact, Entry, Event, Lane, Outcome, Phase, Run, StageName};
 use crate::domain::version::Name;
@@ -161,7 +161,7 @@ impl Engine {
     fn authorise(&self, envelope: &Envelope) -> Result<(), String> {
         match &self.token {
             None if envelope.local => Ok(()),
-            token => intake::authorise(envelope, token.as_ref().map(Token::current).as_deref()),
+            token => intake::authorise(envelope, token.as_ref().map(|token| token.current()).as_deref()),
         }
     }
 
