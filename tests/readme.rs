@@ -60,13 +60,14 @@ fn the_readme_tells_the_defaults_of_the_data_plane() {
             seconds(connection_age)
         ),
         format!(
-            "| versions over HTTP/2 | off unless asked for, or agreed on over TLS; {} streams on each of {} connections per worker and endpoint, windows of {} and {}, of {} for each answer while more than {} share a connection; idle connections close after {} |",
+            "| versions over HTTP/2 | off unless asked for, or agreed on over TLS; {} streams on each of {} connections per worker and endpoint, windows of {} and {}, of {} for each answer while more than {} share a connection or {} a worker; idle connections close after {} |",
             upstream_http2::STREAMS,
             upstream_http2::LANES,
             kib(upstream_http2::STREAM_WINDOW as usize),
             kib(upstream_http2::CONNECTION_WINDOW as usize),
             kib(upstream_http2::NARROW_WINDOW as usize),
             upstream_http2::FEW,
+            upstream_http2::FEW_IN_ALL,
             seconds(ROUND * upstream_http2::IDLE_SWEEPS)
         ),
         format!("| drain after SIGTERM | {} |", seconds(drain)),

@@ -5,7 +5,8 @@
 #[allow(dead_code, reason = "shared with the tests of commands that print an answer")]
 mod process;
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use process::{Running, eventually, finish, request};
 
@@ -182,5 +183,62 @@ fn a_canary_that_is_down_is_rolled_back_and_stable_goes_on() {
     eventually("forty good answers after the restart", || {
         (0..40).all(|_| request(listen, "GET /version", "").contains("Version = v1")).then_some(())
     });
+    assert_eq!(proxy.terminate(), Some(0));
+}
+
+/// What the metrics count.
+const FORCED: &str = "portcullis_forced_requests_total{kind=\"forced\"}";
+const REFUSED: &str = "portcullis_config_reloads_total{class=\"failure\"}";
+
+/// Asks for the version with a token that is to force one.
+fn forced(listen: SocketAddr, token: &str) -> String {
+    let mut socket = TcpStream::connect(listen).unwrap();
+    socket.set_read_timeout(Some(process::PATIENCE)).unwrap();
+    write!(socket, "GET /version HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\nx-portcullis-version: {token}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_key_that_is_replaced_counts_without_a_signal_and_a_bad_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let ((_one, stable), (_other, other)) = (carts(), carts());
+    std::fs::write(path("key"), [b'a'; 32]).unwrap();
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nstate: state\nservices:\n  - name: carts\n    stable: {{version: v1, endpoints: ['{stable}']}}\n    \
+         others: [{{version: v9, endpoints: ['{other}']}}]\n    force: {{keys: [{{id: k, file: key}}]}}\n"
+    );
+    std::fs::write(path("portcullis.yaml"), text).unwrap();
+    let token = || {
+        let made = ["token", "--config", &path("portcullis.yaml"), "--service", "carts", "--version", "v9", "--rollout", "0"];
+        finish(&made).stdout.trim().to_owned()
+    };
+    let proxy = Running::spawn({
+        let mut command = process::command(&["run", "portcullis.yaml"]);
+        command.current_dir(folder.path());
+        command
+    });
+    let (listen, admin) = (proxy.address("listening on "), proxy.address("admin on http://"));
+    let counted = |name: &str| {
+        let metrics = request(admin, "GET /metrics", "");
+        let line = metrics.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let forces = |token: &str| {
+        let before = counted(FORCED);
+        assert!(forced(listen, token).starts_with("HTTP/1.1 200"));
+        counted(FORCED) > before
+    };
+    let old = token();
+    assert!(forces(&old));
+    std::fs::write(path("key"), "too short").unwrap();
+    eventually("the bad key is refused", || (counted(REFUSED) > 0).then_some(()));
+    assert!(forces(&old), "what is in force stays");
+    std::fs::write(path("key"), [b'b'; 32]).unwrap();
+    let new = token();
+    eventually("the new key counts", || forces(&new).then_some(()));
+    assert!(!forces(&old));
     assert_eq!(proxy.terminate(), Some(0));
 }

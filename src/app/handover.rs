@@ -6,6 +6,11 @@
 //! and says `alone`. Whatever goes wrong before that, the
 //! successor is ended and the running process goes on as if nothing had been. In between the running process serves by the table it
 //! has, raises nothing, and gives the canary nothing more once a trip says so.
+//!
+//! A rollout ends with the process that judges it; whoever started it starts it again. Artifacts that are being delivered go on: the
+//! delivery lets go of its state first and leaves everything that is live as it is. The successor takes that over, shows it before it
+//! accepts a connection, and once it is alone goes on with what was on trial as after a restart: a deployment, a test or the rollout
+//! of a stage begins again.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -21,9 +26,11 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::app::delivery::{Grip, UP_WITHIN};
 use crate::app::listeners::{Heirloom, Inherited, Sockets};
 use crate::control::command::{Command as Order, Commands};
 use crate::control::controller::ServiceStore;
+use crate::control::restore;
 use crate::control::status::Board;
 use crate::domain::address::Address;
 use crate::proxy::listening::Bound;
@@ -32,6 +39,8 @@ use crate::proxy::listening::Bound;
 const SUCCESSION: &str = "PORTCULLIS_SUCCESSION";
 /// How long each side waits for a word of the other.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the successor may take to serve: it waits for what is live to be up, and a little more.
+const SERVES_WITHIN: Duration = UP_WITHIN.saturating_add(PATIENCE);
 /// Stands before the address of a Unix socket whose file is the successor's to remove.
 const WITH_FILE: &str = "file ";
 /// How many sockets go with one message; the kernel takes 253.
@@ -60,8 +69,8 @@ pub(super) fn hand_over(
     program: &Program,
     sockets: &Sockets,
     store: &ServiceStore,
-    commands: &Commands,
-    board: &Board,
+    (commands, board): (&Commands, &Board),
+    grip: Option<&Grip>,
 ) -> Result<Successor, String> {
     let (own, other) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(|error| error.to_string())?;
@@ -71,22 +80,28 @@ pub(super) fn hand_over(
     // The command holds the other end too, and would hide that the successor has ended.
     drop(command);
     let mut successor = Successor { child, line: Line(own) };
-    if let Err(why) = successor.take_over(sockets, store, commands, board) {
+    if let Err(why) = successor.take_over(sockets, store, (commands, board), grip) {
         successor.end();
         if let Err(error) = store.reclaim() {
             tracing::error!("{error}");
         }
         commands.close(false);
+        if let Some(grip) = grip {
+            grip.take_back();
+        }
         return Err(why);
     }
     Ok(successor)
 }
 
-/// Ends every rollout while it can be written down: the process that judges one is the only one that knows its evidence.
-fn end_rollouts(commands: &Commands, board: &Board) {
+/// Ends every rollout while it can be written down: the process that judges one is the only one that knows its evidence. That of a
+/// stage begins again with the successor.
+fn end_rollouts(commands: &Commands, board: &Board, grip: Option<&Grip>) {
     for service in &board.snapshot().services {
-        let (service, actor) = (service.name.clone(), "hand-over".to_owned());
-        let reason = "a new process takes over; start the rollout again there".to_owned();
+        let begins_again = grip.is_some_and(|grip| grip.is_stage(&service.name));
+        let (service, actor) = (service.name.clone(), restore::HAND_OVER.to_owned());
+        let reason =
+            if begins_again { restore::BEGINS_AGAIN } else { "a new process takes over; start the rollout again there" }.to_owned();
         if let Err(error) = commands.run(Order::Abort { service, actor, reason }) {
             tracing::warn!(%error, "a rollout could not be ended before the hand-over");
         }
@@ -101,18 +116,28 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    fn take_over(&mut self, sockets: &Sockets, store: &ServiceStore, commands: &Commands, board: &Board) -> Result<(), String> {
+    fn take_over(
+        &mut self,
+        sockets: &Sockets,
+        store: &ServiceStore,
+        (commands, board): (&Commands, &Board),
+        grip: Option<&Grip>,
+    ) -> Result<(), String> {
         self.line.give(sockets).map_err(|error| format!("the sockets could not be handed over: {error}"))?;
-        self.expect("configured", "did not start; it has said why")?;
-        end_rollouts(commands, board);
+        self.expect("configured", "did not start; it has said why", PATIENCE)?;
+        if let Some(grip) = grip {
+            // Before rollouts are ended, which would be failures to it.
+            grip.let_go()?;
+        }
+        end_rollouts(commands, board, grip);
         commands.close(true);
         store.release();
         self.line.say("state", &[]).map_err(|error| error.to_string())?;
-        self.expect("serving", "could not go on; it has said why")
+        self.expect("serving", "could not go on; it has said why", SERVES_WITHIN)
     }
 
-    fn expect(&mut self, word: &str, otherwise: &str) -> Result<(), String> {
-        match self.line.hear() {
+    fn expect(&mut self, word: &str, otherwise: &str, patience: Duration) -> Result<(), String> {
+        match self.line.hear_within(patience) {
             Ok((said, _)) if said == word => Ok(()),
             Ok((said, _)) if said.is_empty() => Err(format!("the successor {otherwise}")),
             Ok((said, _)) => Err(format!("the successor said {said:?} instead of {word:?}")),
@@ -200,7 +225,11 @@ impl Line {
 
     /// Returns the next word; nothing when the other side has ended.
     fn hear(&self) -> io::Result<(String, Vec<OwnedFd>)> {
-        set_socket_timeout(&self.0, Timeout::Recv, Some(PATIENCE))?;
+        self.hear_within(PATIENCE)
+    }
+
+    fn hear_within(&self, patience: Duration) -> io::Result<(String, Vec<OwnedFd>)> {
+        set_socket_timeout(&self.0, Timeout::Recv, Some(patience))?;
         let mut text = [0; 128];
         let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);

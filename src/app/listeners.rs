@@ -78,22 +78,29 @@ impl Inherited {
         self.sockets = others;
         own
     }
+
+    /// Takes the last socket that stands for an address.
+    fn take_last(&mut self, asked: &Address) -> Option<Heirloom> {
+        let last = self.sockets.iter().rposition(|one| one.asked == *asked)?;
+        Some(self.sockets.remove(last))
+    }
 }
 
 impl Sockets {
     /// Takes what was inherited and binds the rest. What nobody asks for is closed, with a warning.
     pub(super) fn open(settings: &Settings, mut inherited: Inherited) -> Result<Self, AppError> {
+        // A process hands its admin listener over last: any port may be asked for here and there.
+        let inherited_admin = inherited.take_last(&settings.admin.into()).and_then(|one| match one.socket {
+            Bound::Tcp(socket) => Some(socket),
+            Bound::Unix(_) => None,
+        });
         let mut listen = Vec::new();
         for config::Listen { address, mode, .. } in &settings.listen {
             let taken = inherited.take(address);
             let group = if taken.is_empty() { Group::bind(address, *mode, settings.workers)? } else { Group::of(address, taken) };
             listen.push(group);
         }
-        let taken = inherited.take(&settings.admin.into()).into_iter().find_map(|one| match one.socket {
-            Bound::Tcp(socket) => Some(socket),
-            Bound::Unix(_) => None,
-        });
-        let admin = match taken {
+        let admin = match inherited_admin {
             Some(socket) => socket,
             None => bind_plain(settings.admin)?,
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -37,6 +38,9 @@ use crate::seam::report;
 use crate::seam::routes::Routes;
 use crate::telemetry::exposition::{Exposition, Figures};
 
+/// How long the workers may take to close their listeners; they do so at their next turn.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Everything that runs but the admin listener.
 pub(super) struct Plane {
     pub(super) figures: Figures,
@@ -47,6 +51,8 @@ pub(super) struct Plane {
     pub(super) routes: Routes,
     drain: watch::Sender<bool>,
     succeeded: Arc<AtomicBool>,
+    /// What the workers are started with; absent once they are.
+    idle: Option<(Parts, Vec<Vec<Listening>>)>,
     workers: Vec<JoinHandle<()>>,
     controller: JoinHandle<()>,
     /// Looks after the versions' endpoints until it is dropped.
@@ -54,8 +60,8 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    /// Starts everything; a worker that cannot go on is a wish to end.
-    pub(super) fn start(settings: &Settings, given: Given, wishes: &Sender<Wish>) -> Result<Self, AppError> {
+    /// Starts everything but the workers.
+    pub(super) fn start(settings: &Settings, given: Given) -> Result<Self, AppError> {
         let Given { doors, expiries, store, shares, own, access, dropped } = given;
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
@@ -90,7 +96,28 @@ impl Plane {
             succeeded: Arc::clone(&succeeded),
             doors,
         };
-        let mut workers = Vec::new();
+        let idle = Some((parts, shares));
+        let reloads = Arc::default();
+        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads, certificates: expiries, clock };
+        Ok(Self {
+            figures,
+            store,
+            commands,
+            settings: slot,
+            pseudonym,
+            routes,
+            drain,
+            succeeded,
+            idle,
+            workers: Vec::new(),
+            controller,
+            keeper,
+        })
+    }
+
+    /// Starts the workers, unless they are; one that cannot go on is a wish to end.
+    pub(super) fn begin(&mut self, wishes: &Sender<Wish>) -> io::Result<()> {
+        let Some((parts, shares)) = self.idle.take() else { return Ok(()) };
         for (index, own) in shares.into_iter().enumerate() {
             let (parts, wishes) = (parts.clone(), wishes.clone());
             let run = move || {
@@ -100,11 +127,9 @@ impl Plane {
                     let _ = wishes.send(Wish::Fail);
                 }
             };
-            workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+            self.workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        let reloads = Arc::default();
-        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads, certificates: expiries, clock };
-        Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller, keeper })
+        Ok(())
     }
 
     /// Starts the admin listener; operators may change things only over loopback.
@@ -135,6 +160,7 @@ impl Plane {
         let admin = match successor {
             Some(successor) => {
                 admin.stop();
+                self.stop_accepting();
                 successor.is_alone();
                 None
             }
@@ -153,6 +179,16 @@ impl Plane {
         drop(self.keeper);
         drop(self.commands);
         let _ = self.controller.join();
+    }
+}
+
+impl Plane {
+    /// Waits until no worker accepts connections any more, as all of them were told to.
+    fn stop_accepting(&self) {
+        let begun = Instant::now();
+        while self.figures.counters.accepting.load(Ordering::Acquire) > 0 && begun.elapsed() < CLOSED_WITHIN {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

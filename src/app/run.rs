@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use crate::app::access_log::{self, LOG_PATIENCE};
-use crate::app::delivery::Delivering;
+use crate::app::delivery::{Delivering, Grip};
 use crate::app::error::AppError;
 use crate::app::handover::{self, Predecessor, Program, Successor};
 use crate::app::listeners::{Inherited, Sockets, doors};
@@ -15,7 +15,9 @@ use crate::app::plane::{Given, Plane};
 use crate::app::reload::{self, Reload, Source};
 use crate::app::signals::{self, Wish};
 use crate::app::supervisor;
-use crate::config::Loaded;
+use crate::config::delivery::Deployer;
+use crate::config::{Loaded, Settings};
+use crate::delivery::Wanted;
 use crate::domain::address::Address;
 use crate::proxy::certificates;
 use crate::store::Store;
@@ -65,27 +67,36 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         access,
         dropped: log.as_ref().map(AccessLog::dropped),
     };
-    let plane = Plane::start(settings, given, &wishes)?;
-    let delivering = Delivering::start(settings, (plane.commands.clone(), &plane.figures), &addresses.listen)?;
+    let mut plane = Plane::start(settings, given)?;
+    let wanted = if predecessor.is_some() { Wanted::Restore } else { Wanted::Deliver };
+    if predecessor.is_none() {
+        plane.begin(&wishes)?;
+    }
+    let delivering = Delivering::start(settings, (plane.commands.clone(), &plane.figures), &addresses.listen, wanted)?;
     if let Some(delivering) = &delivering {
         await_up(delivering, &wished, &wishes)?;
     }
+    // Until then a predecessor accepts every connection: here the stages would not be known yet.
+    plane.begin(&wishes)?;
     let desk = delivering.as_ref().map(|delivering| delivering.desk.clone());
     let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback(), desk)?;
     ready(&addresses);
     if let Some(predecessor) = predecessor {
         predecessor.serving();
     }
+    if let Some(delivering) = &delivering {
+        delivering.go_on();
+    }
     supervisor::ready();
     supervisor::feed_watchdog(plane.figures.board.clone())?;
     let (refresh, asked) = channel();
     thread::Builder::new().name("certificates".to_owned()).spawn(move || certificates::watch(certificates, &asked))?;
     let (ask, asks) = channel();
-    // The deployments of a process that delivers are its children, which no successor can take over yet.
-    let may_succeed = may_succeed && loaded.settings.delivery.is_none();
+    let may_succeed = may_succeed && !leashes(settings);
+    let grip = delivering.as_ref().map(|delivering| delivering.grip.clone());
     let reload = Reload::new(loaded, source, &plane);
     thread::Builder::new().name("reload".to_owned()).spawn(move || reload::watch(reload, &asks, &refresh))?;
-    let restart = Restart { program, sockets, wishes, ask, may_succeed };
+    let restart = Restart { program, sockets, wishes, ask, may_succeed, grip };
     let ended = restart.follow(&wished, &plane);
     supervisor::stopping();
     if !matches!(ended, Ok(End::Succeeded(_))) {
@@ -120,6 +131,11 @@ fn await_up(delivering: &Delivering, wished: &Receiver<Wish>, wishes: &Sender<Wi
     Ok(())
 }
 
+/// Says whether deployments follow the standard input that this process gives them, and so end with it whoever takes them over.
+fn leashes(settings: &Settings) -> bool {
+    settings.delivery.as_ref().is_some_and(|delivery| matches!(&delivery.deployer, Deployer::Process(process) if process.leash))
+}
+
 /// How the process comes to its end.
 enum End {
     Stopped,
@@ -133,6 +149,8 @@ struct Restart {
     wishes: Sender<Wish>,
     ask: Sender<()>,
     may_succeed: bool,
+    /// What lets the delivery change hands, where there is one.
+    grip: Option<Grip>,
 }
 
 impl Restart {
@@ -155,7 +173,9 @@ impl Restart {
                 // Its thread lives as long as the sender.
                 Ok(Wish::Reload) => drop(self.ask.send(())),
                 Ok(Wish::HandOver) if !self.may_succeed => {
-                    tracing::error!("a process that follows its standard input, or delivers artifacts, has no successor")
+                    tracing::error!(
+                        "a process that follows its standard input, or whose deployments follow theirs (leash: true), has no successor"
+                    )
                 }
                 Ok(Wish::HandOver) if trying => tracing::warn!("a successor is being started already"),
                 Ok(Wish::HandOver) => {
@@ -174,9 +194,9 @@ impl Restart {
         tracing::info!("a successor is started");
         let (program, sockets, store, wishes) =
             (self.program.clone(), Arc::clone(&self.sockets), Arc::clone(&plane.store), self.wishes.clone());
-        let (commands, board) = (plane.commands.clone(), plane.figures.board.clone());
+        let (commands, board, grip) = (plane.commands.clone(), plane.figures.board.clone(), self.grip.clone());
         thread::Builder::new().name("succession".to_owned()).spawn(move || {
-            let outcome = handover::hand_over(&program, &sockets, &store, &commands, &board);
+            let outcome = handover::hand_over(&program, &sockets, &store, (&commands, &board), grip.as_ref());
             drop(sockets);
             let _ = wishes.send(outcome.map_or_else(Wish::NotSucceeded, Wish::Succeeded));
         })?;

@@ -17,6 +17,7 @@ const CANNOT_LISTEN: u8 = 69;
 ///
 /// SIGTERM lets the requests in flight end and then stops; a second one stops at once. SIGHUP reads the configuration and the
 /// certificates again, as a change of the files does; SIGUSR2 lets a new process of the program take over without refusing anybody.
+/// Rollouts end with the process that judges them and are started again there; what is being delivered goes on by itself.
 /// Exit code: 0 after a stop, 1 when it cannot run, 69 when an address cannot be bound, 78 when the configuration has errors.
 #[derive(Clone, Debug, clap::Args)]
 #[command(

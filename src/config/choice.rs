@@ -13,6 +13,7 @@ use crate::config::{routes, values};
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 use crate::formats::yaml::place::{At, Place, Report};
+use crate::formats::yaml::quantities;
 use crate::seam::choice::{By, Choice, Flights, Force, Mirror, MirrorTo, Sticky};
 use crate::seam::keys::{Keys, LEAST_KEY};
 
@@ -77,7 +78,7 @@ fn compile_force(spec: &ForceSpec, base: &Path, report: &Report<'_>) -> Option<F
 fn compile_sticky(spec: &StickySpec, base: &Path, report: &Report<'_>) -> Option<Sticky> {
     let keys = compile_keys(&spec.keys, base, report);
     let age = match &spec.max_age {
-        Some(text) => values::duration(text, Duration::from_secs(60)..=LONGEST_AGE, report)?,
+        Some(text) => quantities::duration(text, Duration::from_secs(60)..=LONGEST_AGE, report)?,
         None => MAX_AGE,
     };
     let by = match (&spec.cookie, &spec.key) {
@@ -135,16 +136,16 @@ fn compile_mirror(spec: &MirrorSpec, others: &[Version], report: &Report<'_>) ->
         },
     };
     let share = match &spec.share {
-        Some(text) => values::weight(text, report),
+        Some(text) => quantities::weight(text, report),
         None => Weight::from_basis_points(SHARE).ok(),
     };
     let methods: Option<Vec<Method>> = match &spec.methods {
         Some(list) => list.value.iter().map(|text| copied(text, report)).collect(),
         None => Some(vec![Method::GET, Method::HEAD]),
     };
-    let most = spec.most.as_ref().map_or(Some(MOST), |text| values::whole(text, 1..=MOST_EVER, report));
+    let most = spec.most.as_ref().map_or(Some(MOST), |text| quantities::whole(text, 1..=MOST_EVER, report));
     let deadline = match &spec.deadline {
-        Some(text) => values::duration(text, Duration::from_millis(1)..=values::LONGEST, report),
+        Some(text) => quantities::duration(text, Duration::from_millis(1)..=values::LONGEST, report),
         None => Some(DEADLINE),
     };
     let bytes = spec.bytes.as_ref().map_or(Some(BYTES), |text| values::bytes(text, MOST_BYTES, report));

@@ -66,6 +66,12 @@ impl ChoiceSpec {
             idempotency_key: fields.text("idempotency_key"),
         }
     }
+
+    /// Iterates over the names of the files with keys.
+    pub(super) fn key_files(&self) -> impl Iterator<Item = &At<String>> {
+        let (force, sticky) = (self.force.as_ref().map(|force| &force.keys), self.sticky.as_ref().map(|sticky| &sticky.keys));
+        force.into_iter().chain(sticky).flat_map(|keys| &keys.keys).filter_map(|key| key.file.as_ref())
+    }
 }
 
 impl ForceSpec {

@@ -14,6 +14,7 @@ use crate::config::values;
 use crate::domain::address::Address;
 use crate::domain::timeouts::Timeouts;
 use crate::formats::yaml::place::{At, Place, Report};
+use crate::formats::yaml::quantities;
 
 /// The admin listener where none is written.
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
@@ -36,7 +37,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         check::listeners(&listen, admin, spec.admin.as_ref().map(|text| &text.place), report);
     }
     let workers = match &spec.workers {
-        Some(text) => values::whole(text, 1..=MOST_WORKERS, report).map(usize::from),
+        Some(text) => quantities::whole(text, 1..=MOST_WORKERS, report).map(usize::from),
         None => Some(around.cores.clamp(1, usize::from(MOST_WORKERS))),
     };
     let access_log = spec.access_log.as_ref().map_or(Some(AccessLog::Off), |text| access_log(text, base, report));
@@ -92,7 +93,7 @@ fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
     let default = Timeouts::default();
     let some = Duration::from_millis(1)..=values::LONGEST;
     let read =
-        |text: &Option<At<String>>, default| text.as_ref().map_or(Some(default), |text| values::duration(text, some.clone(), report));
+        |text: &Option<At<String>>, default| text.as_ref().map_or(Some(default), |text| quantities::duration(text, some.clone(), report));
     let connect = read(&spec.connect, default.connect);
     let response = read(&spec.response, default.response);
     let body_idle = read(&spec.body_idle, default.body_idle);
@@ -101,7 +102,7 @@ fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
     let write_stall = read(&spec.write_stall, default.write_stall);
     let connection_age = read(&spec.connection_age, default.connection_age);
     let drain = match &spec.drain {
-        Some(text) => values::duration(text, Duration::ZERO..=values::LONGEST, report),
+        Some(text) => quantities::duration(text, Duration::ZERO..=values::LONGEST, report),
         None => Some(default.drain),
     };
     Some(Timeouts {

@@ -10,6 +10,7 @@ use crate::domain::gate::Policy;
 use crate::formats::cloudevent::{Era, UnknownEra};
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Report};
+use crate::formats::yaml::quantities;
 use crate::formats::yaml::tree::Node;
 
 /// What may stand between braces in the command of a deployment.
@@ -280,7 +281,7 @@ fn namespace(text: &At<String>, report: &Report<'_>) -> Option<String> {
 }
 
 fn within(text: Option<&At<String>>, default: Duration, report: &Report<'_>) -> Option<Duration> {
-    text.map_or(Some(default), |text| values::duration(text, Duration::from_millis(1)..=values::LONGEST, report))
+    text.map_or(Some(default), |text| quantities::duration(text, Duration::from_millis(1)..=values::LONGEST, report))
 }
 
 /// Reports every name in braces that stands for nothing.

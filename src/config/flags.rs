@@ -1,10 +1,11 @@
 //! A configuration made of flags instead of a file, or a file with some of its values replaced by flags.
 
 use crate::config::listen::ListenSpec;
-use crate::config::service_spec::{GateFilesSpec, GateSpec, PlanSpec, RampSpec, ServiceSpec, VersionSpec};
+use crate::config::service_spec::{GateFilesSpec, GateSpec, ServiceSpec, VersionSpec};
 use crate::config::spec::Spec;
 use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
+use crate::formats::plan::{PlanSpec, RampSpec};
 use crate::formats::yaml::place::{At, Place, Report};
 
 /// The flags of `run` as they were typed; a flag that was not given is empty.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::config::service_spec::{GateSpec, ServiceSpec};
+use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::overlap::{self, MOST, MOST_WIRED};
 use crate::domain::gate::{Criterion, Gate, Policy};
 use crate::domain::time;
@@ -100,11 +101,32 @@ pub(super) fn check(spec: &ServiceSpec, gates: &[Placed], policy: Option<&Policy
             "with 'sticky' users are drawn and not requests, so the bounds on false verdicts of a gate against stable may not hold";
         report.note(place, message, "write a limit without stable, or leave 'sticky' out");
     }
+    small(spec, gates, report);
     let criteria: Vec<Criterion> = gates.iter().map(|placed| placed.gate.criterion).collect();
     for (implied, by) in overlap::implied(&criteria) {
         let (Some(loose), Some(strict)) = (gates.get(implied), gates.get(by)) else { continue };
         let message = format!("the gate '{}' says nothing beyond '{}'", loose.gate.name(), strict.gate.name());
         report.note(&loose.place, message, "leave it out: each gate takes a share of alpha, so the others act later");
+    }
+}
+
+/// Reports a gate on small answers where nothing says what is small, and the other way round.
+fn small(spec: &ServiceSpec, gates: &[Placed], report: &Report<'_>) {
+    let counts = |criterion| match criterion {
+        Criterion::Errors { kinds, .. } | Criterion::RelativeErrors { kinds, .. } => kinds.meets(ErrorKinds::SMALL),
+        _ => false,
+    };
+    let gate = gates.iter().find(|placed| counts(placed.gate.criterion));
+    match (gate, &spec.min_body) {
+        (Some(Placed { gate, place }), None) => {
+            let message = format!("the gate '{}' can never fire: nothing says how long an answer has to be", gate.name());
+            report.error(place, message, "write for example min_body: 200B beside the gates");
+        }
+        (None, Some(least)) if !gates.is_empty() => {
+            let message = "no gate counts the answers that are smaller";
+            report.note(&least.place, message, "write for example the gate 'errors(small) < 1%', or leave min_body out");
+        }
+        _ => {}
     }
 }
 

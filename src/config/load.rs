@@ -19,7 +19,7 @@ pub struct Loaded {
     pub settings: Settings,
     /// What the operator should know.
     pub notes: Vec<Problem>,
-    /// The files it was read from: its own, if it has one, and the gate files it names.
+    /// The files it was read from: its own, if it has one, and the files with gates and keys it names.
     pub files: Vec<PathBuf>,
 }
 

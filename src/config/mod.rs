@@ -16,7 +16,6 @@ mod limits;
 mod listen;
 mod load;
 mod named;
-mod plan;
 mod policy;
 mod routes;
 mod service;

@@ -6,6 +6,7 @@ use crate::config::service_spec::PolicySpec;
 use crate::config::values;
 use crate::domain::gate::{Inconclusive, Policy};
 use crate::formats::yaml::place::{At, Report};
+use crate::formats::yaml::quantities;
 
 /// The shortest pause that can be tolerated, where any is.
 const SHORTEST_BURST: Duration = Duration::from_millis(10);
@@ -21,7 +22,7 @@ pub(super) fn compile(spec: &PolicySpec, report: &Report<'_>) -> Option<Policy> 
     let default = Policy::default();
     let chance = |text: &Option<At<String>>| text.as_ref().map(|text| values::chance(text, report));
     let time = |text: &Option<At<String>>, least: Duration, most: Duration, default: Duration| match text {
-        Some(text) => values::duration(text, least..=most, report),
+        Some(text) => quantities::duration(text, least..=most, report),
         None => Some(default),
     };
     let alpha = chance(&spec.alpha).unwrap_or(Some(default.alpha));
@@ -33,7 +34,7 @@ pub(super) fn compile(spec: &PolicySpec, report: &Report<'_>) -> Option<Policy> 
     let max_bake = time(&spec.max_bake, Duration::from_secs(1), LONGEST_BAKE, default.max_bake);
     let inconclusive = spec.inconclusive.as_ref().map_or(Some(default.inconclusive), |text| inconclusive(text, report));
     let watch = time(&spec.watch, Duration::ZERO, LONGEST_WATCH, default.watch);
-    let min_clients = spec.min_clients.as_ref().map_or(Some(u16::from(default.min_clients)), |text| values::whole(text, 1..=8, report));
+    let min_clients = spec.min_clients.as_ref().map_or(Some(u16::from(default.min_clients)), |text| quantities::whole(text, 1..=8, report));
     let policy = Policy {
         alpha: alpha?,
         alpha_brake: alpha_brake?,

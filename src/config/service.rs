@@ -4,18 +4,22 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::service_spec::{PlanSpec, ServiceSpec, VersionSpec};
+use crate::config::service_spec::{ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
 use crate::config::surroundings::Surroundings;
-use crate::config::{choice, gate_files, gates, plan, policy, traffic, values};
+use crate::config::{choice, gate_files, gates, policy, traffic, values};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::overlap::MOST;
 use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::Version;
+use crate::formats::plan::{self, PlanSpec};
 use crate::formats::yaml::place::Report;
 use crate::seam::choice::Choice;
+
+/// The largest `min_body`, in bytes.
+const LARGEST_LEAST: usize = 1 << 30;
 
 /// Compiles a service; `None` after reporting why there is none. `base` is the folder of the file.
 pub(super) fn compile(
@@ -41,6 +45,7 @@ pub(super) fn compile(
     let files = gate_files::read(&spec.files, base, report);
     placed.extend(files.gates);
     gates::check(spec, &placed, policy.as_ref(), timeouts, report);
+    let mutual = mutual(spec, report);
     let schedule = match (&spec.plan, files.schedule) {
         (PlanSpec::Unwritten, Some(schedule)) => Some(schedule),
         _ => plan::compile(&spec.plan, report),
@@ -63,12 +68,12 @@ pub(super) fn compile(
         policy: policy?,
         schedule: schedule?,
         expected_traffic: expected_traffic.flatten(),
-        mutual: mutual(spec, report),
+        mutual,
         names,
     })
 }
 
-/// Compiles what the versions may do for each other.
+/// Compiles what the versions may do for each other and what is expected of both.
 fn mutual(spec: &ServiceSpec, report: &Report<'_>) -> Rules {
     let default = Rules::default();
     let failover = spec.failover.as_ref().map_or(default.failover, |text| match text.value.as_str() {
@@ -80,7 +85,9 @@ fn mutual(spec: &ServiceSpec, report: &Report<'_>) -> Rules {
             default.failover
         }
     });
-    Rules { rescue: spec.rescue.as_ref().map_or(default.rescue, |flag| flag.value), failover }
+    let min_body = spec.min_body.as_ref().and_then(|text| values::bytes(text, LARGEST_LEAST, report));
+    let min_body = min_body.map_or(default.min_body, |bytes| bytes as u64);
+    Rules { rescue: spec.rescue.as_ref().map_or(default.rescue, |flag| flag.value), failover, min_body }
 }
 
 /// Compiles a version; where its names lead is added to `names`.

@@ -4,6 +4,7 @@ use crate::config::choice_spec::ChoiceSpec;
 use crate::config::routes::RouteSpec;
 use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
+use crate::formats::plan::PlanSpec;
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -29,6 +30,7 @@ pub(super) struct ServiceSpec {
     pub(super) plan: PlanSpec,
     pub(super) rescue: Option<At<bool>>,
     pub(super) failover: Option<At<String>>,
+    pub(super) min_body: Option<At<String>>,
 }
 
 /// A gate, written as a text or as a mapping.
@@ -82,36 +84,6 @@ pub(super) struct VersionSpec {
     pub(super) transport: TransportSpec,
 }
 
-/// A plan, written as a ramp or as steps.
-#[derive(Debug)]
-pub(super) enum PlanSpec {
-    /// Nothing is written.
-    Unwritten,
-    /// A ramp.
-    Ramp(Box<RampSpec>),
-    /// The steps one by one.
-    Steps(At<Vec<StepSpec>>),
-    /// Something was written that is no plan; it was reported.
-    Broken,
-}
-
-/// A ramp; what is left out has its default.
-#[derive(Debug, Default)]
-pub(super) struct RampSpec {
-    pub(super) start: Option<At<String>>,
-    pub(super) factor: Option<At<String>>,
-    pub(super) hold: Option<At<String>>,
-    pub(super) express: Option<At<bool>>,
-    pub(super) harm: Option<At<String>>,
-}
-
-/// A step of a plan.
-#[derive(Debug)]
-pub(super) struct StepSpec {
-    pub(super) weight: Option<At<String>>,
-    pub(super) hold: Option<At<String>>,
-}
-
 impl ServiceSpec {
     /// A service of which nothing is written.
     pub(super) fn unwritten(place: Place) -> Self {
@@ -131,6 +103,7 @@ impl ServiceSpec {
             plan: PlanSpec::Unwritten,
             rescue: None,
             failover: None,
+            min_body: None,
             place,
         }
     }
@@ -155,6 +128,7 @@ impl ServiceSpec {
             plan: fields.get("plan").map_or(PlanSpec::Unwritten, |(node, path)| PlanSpec::read(node, path, report)),
             rescue: fields.boolean("rescue"),
             failover: fields.text("failover"),
+            min_body: fields.text("min_body"),
         };
         fields.require("name", "give the service a name, such as carts");
         fields.require("stable", "name the version that owns the traffic, with its endpoints");
@@ -277,46 +251,5 @@ impl VersionSpec {
         fields.require("endpoints", "write where the version listens, such as [\"127.0.0.1:8081\"]");
         fields.close();
         Some(spec)
-    }
-}
-
-impl PlanSpec {
-    fn read(node: &Node, path: String, report: &Report<'_>) -> Self {
-        let Some(mut fields) = Fields::open(node, path, report) else { return Self::Broken };
-        let ramp = RampSpec {
-            start: fields.text("start"),
-            factor: fields.text("factor"),
-            hold: fields.text("hold"),
-            express: fields.boolean("express"),
-            harm: fields.text("harm"),
-        };
-        let steps = fields.list("steps");
-        let both = fields.has("steps") && ["start", "factor", "hold", "express", "harm"].into_iter().any(|key| fields.has(key));
-        if both {
-            let hint = "leave out either 'steps' or 'start', 'factor', 'hold', 'express' and 'harm'";
-            report.error(fields.place(), "a plan is either a ramp or steps, and this is both", hint);
-        }
-        let plan = match steps {
-            _ if both => Self::Broken,
-            Some(At { value, place }) => {
-                let steps = value.into_iter().map(|(node, path)| StepSpec::read(node, path, report)).collect();
-                Self::Steps(At::new(steps, place))
-            }
-            None if fields.has("steps") => Self::Broken,
-            None => Self::Ramp(Box::new(ramp)),
-        };
-        fields.close();
-        plan
-    }
-}
-
-impl StepSpec {
-    fn read(node: &Node, path: String, report: &Report<'_>) -> Self {
-        let Some(mut fields) = Fields::open(node, path, report) else { return Self { weight: None, hold: None } };
-        let step = Self { weight: fields.text("weight"), hold: fields.text("hold") };
-        fields.require("weight", "write the share of the canary in this step, such as 10%");
-        fields.require("hold", "write how long the step lasts at least, such as 10s");
-        fields.close();
-        step
     }
 }

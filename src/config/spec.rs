@@ -73,9 +73,10 @@ impl Spec {
         spec
     }
 
-    /// Returns the gate files that are named; `base` is the folder of the file.
+    /// Returns the gate files and the files with keys that are named; `base` is the folder of the file.
     pub(super) fn files(&self, base: &Path) -> Vec<PathBuf> {
-        self.services.iter().flat_map(|service| service.files.named()).map(|text| values::located(text, base)).collect()
+        let named = self.services.iter().flat_map(|service| service.files.named().chain(service.choice.key_files()));
+        named.map(|text| values::located(text, base)).collect()
     }
 
     fn read_services(fields: &mut Fields<'_>, report: &Report<'_>) -> Vec<ServiceSpec> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::config::values;
 use crate::domain::upkeep::{Health, Limits, Upkeep};
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Report};
+use crate::formats::yaml::quantities;
 use crate::formats::yaml::tree::Node;
 
 /// The keys of a version about its endpoints.
@@ -47,7 +47,7 @@ impl UpkeepSpec {
         Upkeep {
             health: self.health.as_ref().map(|health| health.compile(report)),
             limits: self.limits.as_ref().map_or_else(Limits::default, |limits| limits.compile(report)),
-            dns_refresh: self.dns_refresh.as_ref().and_then(|text| values::duration(text, refresh, report)),
+            dns_refresh: self.dns_refresh.as_ref().and_then(|text| quantities::duration(text, refresh, report)),
         }
     }
 }
@@ -70,10 +70,10 @@ impl HealthSpec {
         let default = Health::default();
         let time = |text: &Option<At<String>>, default| {
             let range = Duration::from_millis(100)..=Duration::from_secs(300);
-            text.as_ref().and_then(|text| values::duration(text, range, report)).unwrap_or(default)
+            text.as_ref().and_then(|text| quantities::duration(text, range, report)).unwrap_or(default)
         };
         let count = |text: &Option<At<String>>, default| {
-            text.as_ref().and_then(|text| values::whole(text, 1..=100, report)).map_or(default, u32::from)
+            text.as_ref().and_then(|text| quantities::whole(text, 1..=100, report)).map_or(default, u32::from)
         };
         let (interval, timeout) = (time(&self.interval, default.interval), time(&self.timeout, default.timeout));
         if let Some(text) = self.timeout.as_ref().filter(|_| timeout > interval) {
@@ -107,7 +107,7 @@ impl LimitsSpec {
     }
 
     fn compile(&self, report: &Report<'_>) -> Limits {
-        let count = |text: &Option<At<String>>| text.as_ref().and_then(|text| values::whole(text, 1..=u16::MAX, report)).map(u32::from);
+        let count = |text: &Option<At<String>>| text.as_ref().and_then(|text| quantities::whole(text, 1..=u16::MAX, report)).map(u32::from);
         Limits { requests: count(&self.requests), pending: count(&self.pending) }
     }
 }

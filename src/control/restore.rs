@@ -109,10 +109,16 @@ fn take_over(service: &Name, record: &Record, stable: &Version) -> Entry {
 /// What the sentence about a rollout says that a restart has ended; no other end is told so.
 const INTERRUPTED: &str = "was interrupted by a restart at";
 
-/// Says whether the reason of a rollout that ended is that the process was restarted, which says nothing of its version.
+/// Who ends a rollout because a new process takes over.
+pub const HAND_OVER: &str = "hand-over";
+/// Why, where the rollout begins again there.
+pub const BEGINS_AGAIN: &str = "a new process takes over, where it begins again at its first step";
+
+/// Says whether the reason of a rollout that ended is that the process was restarted or succeeded, which says nothing of its version.
 #[must_use]
 pub fn was_interrupted(reason: &str) -> bool {
-    reason.starts_with("the rollout of ") && reason.contains(INTERRUPTED)
+    let handed_over = reason.strip_prefix("aborted by ").and_then(|rest| rest.strip_prefix(HAND_OVER)?.strip_prefix(": "));
+    (reason.starts_with("the rollout of ") && reason.contains(INTERRUPTED)) || handed_over == Some(BEGINS_AGAIN)
 }
 
 /// Ends a rollout that was progressing when the process ended.
@@ -202,6 +208,8 @@ mod tests {
         assert_eq!(start.write.unwrap().actor, "restart");
         assert_eq!(start.state.owner, version("v1"));
         assert!(was_interrupted(&record.reason) && !was_interrupted("aborted by operator: it was interrupted by a restart at noon"));
+        assert!(was_interrupted(&format!("aborted by {HAND_OVER}: {BEGINS_AGAIN}")));
+        assert!(!was_interrupted("aborted by hand-over: a new process takes over; start the rollout again there"));
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::delivery::engine::{DeliveryStore, Engine, Line};
+use crate::delivery::engine::{Engine, Line};
 use crate::delivery::intake::{self, Meant, Report};
 use crate::delivery::message::{Answer, Ask, Envelope, Problem, Spotted, Told};
+use crate::delivery::opened::DeliveryStore;
 use crate::delivery::projects::{self, Target};
 use crate::delivery::replays::Replays;
 use crate::delivery::spot::{Key, Spot};
@@ -140,9 +141,7 @@ impl Engine {
     }
 
     fn take_in(&mut self, envelope: &Envelope) -> Result<Told, Problem> {
-        if !envelope.local || self.token.is_some() {
-            intake::authorise(envelope, self.token.as_deref()).map_err(Problem::Denied)?;
-        }
+        self.authorise(envelope).map_err(Problem::Denied)?;
         let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
         let (meant, mark) = intake::read(envelope, keptn).map_err(Problem::Invalid)?;
         if let Some(context) = self.replays.borrow().context(&mark) {
@@ -156,6 +155,14 @@ impl Engine {
         let taken = self.take(meant)?;
         remember(&self.replays, mark, &taken);
         Ok(Told::Now(Ok(taken)))
+    }
+
+    /// Says whether whoever sent an event may: on this machine anybody where there is no token, else who knows it.
+    fn authorise(&self, envelope: &Envelope) -> Result<(), String> {
+        match &self.token {
+            None if envelope.local => Ok(()),
+            token => intake::authorise(envelope, token.as_ref().map(|token| token.current()).as_deref()),
+        }
     }
 
     /// Takes in what somebody else says of a deployment, where it is the one whose turn it is.
@@ -190,9 +197,7 @@ impl Engine {
 
     /// Returns the artifact that an event brings, and for what, where it would be taken in.
     pub(super) fn brought(&self, envelope: &Envelope) -> Option<(Name, Name, Artifact)> {
-        if !envelope.local || self.token.is_some() {
-            intake::authorise(envelope, self.token.as_deref()).ok()?;
-        }
+        self.authorise(envelope).ok()?;
         let keptn = |project: &Name| self.projects.get(project).is_some_and(|project| projects::is_keptn(&project.shipyard));
         match intake::read(envelope, keptn).ok()? {
             (Meant::Deliver { project, service, artifact, .. }, mark) if self.replays.borrow().context(&mark).is_none() => {

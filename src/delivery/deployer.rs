@@ -54,6 +54,11 @@ pub(super) trait Deployer {
         Err("deployments are not reported here: this process deploys by itself".to_owned())
     }
 
+    /// Leaves everything as it is, for a process that succeeds this one and finds it.
+    fn let_go(&self) -> Doing<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Ends what does not outlive the process.
     fn close(&self) -> Doing<'_, ()> {
         Box::pin(async {})

@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::LocalSet;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::delivery::{Delivery as Settings, Deployer as Way};
 use crate::delivery::deployer::Deployer;
@@ -20,30 +17,28 @@ use crate::delivery::judge::{self, Case};
 use crate::delivery::kubernetes::Kubernetes;
 use crate::delivery::message::Asked;
 use crate::delivery::monitoring::Monitoring;
-use crate::delivery::past::Past;
+use crate::delivery::opened::{DeliveryStore, Opened};
 use crate::delivery::plane::Ground;
 use crate::delivery::process::Launcher;
 use crate::delivery::processes::Processes;
 use crate::delivery::projects::{Project, Projects};
-use crate::delivery::pulse::Pulse;
 use crate::delivery::registries::Registries;
 use crate::delivery::replays::Replays;
 use crate::delivery::sinks::Sinks;
 use crate::delivery::spot::{Key, Place, Spot};
+use crate::delivery::token::Token;
+use crate::delivery::wanted::Wanted;
 use crate::delivery::yard::Yard;
 use crate::domain::delivery::shipyard::Strategy;
 use crate::domain::delivery::{Delivery, Deployment, Effect, Entry, Event, Record, TestStrategy, Ticket};
 use crate::domain::version::Name;
 use crate::seam::clock::{Clock, wall};
-use crate::store::{Store, StoreError};
-
-/// What was delivered, on disk.
-pub(super) type DeliveryStore = Store<Record, Entry>;
 
 /// How often the machines are told that time passes.
-const TICK: Duration = Duration::from_millis(500);
+pub(super) const TICK: Duration = Duration::from_millis(500);
 
 /// What the engine is made of.
+#[derive(Clone)]
 pub struct Parts {
     /// The data plane.
     pub ground: Ground,
@@ -73,7 +68,7 @@ pub struct Engine {
     pub(super) store: Arc<DeliveryStore>,
     pub(super) sinks: Rc<Sinks>,
     pub(super) replays: Rc<RefCell<Replays>>,
-    pub(super) token: Option<Vec<u8>>,
+    pub(super) token: Option<Rc<Token>>,
     clock: Clock,
     tests: HashMap<(Key, Ticket), watch::Sender<bool>>,
     events: mpsc::UnboundedSender<(Key, Event)>,
@@ -83,62 +78,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine on a thread of its own; it begins nothing more when it is told to `freeze`, and ends when `stop` is dropped or
-    /// sent. `up` is told once everything that was
-    /// live is up again.
+    /// Begins with what was kept; to be called on the engine's thread.
     ///
     /// # Errors
     ///
-    /// Fails when what was kept cannot be read, or a file that the settings name.
-    pub fn start(
+    /// Says what else of it cannot be read.
+    pub(super) fn new(
         parts: Parts,
-        (asked, pulse): (mpsc::Receiver<Asked>, Pulse),
-        (freeze, mut stop): (Arc<Notify>, oneshot::Receiver<()>),
-        up: Sender<()>,
-    ) -> Result<JoinHandle<()>, String> {
-        let opened = DeliveryStore::open(&parts.state.join("delivery")).map_err(|error: StoreError| error.to_string())?;
-        opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let token = match &parts.settings.token_file {
-            None => None,
-            Some(path) => Some(secret(path)?),
-        };
-        let replays = Replays::open(parts.state.join("events"))?;
-        let registries = Registries::new(&parts.settings.registries)?;
-        let past = Past::open(&parts.state.join("evaluations"))?;
-        let run = move || {
-            let _end = pulse.guard();
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return tracing::error!(%error, "the delivery cannot begin"),
-            };
-            let set = LocalSet::new();
-            set.block_on(&runtime, async move {
-                let (events, happened) = mpsc::unbounded_channel();
-                let (again, checked) = mpsc::unbounded_channel();
-                tokio::task::spawn_local(beat(pulse, parts.clock));
-                let mut engine = match Self::new(parts, (opened.store, replays, past), token, (events, again, registries)) {
-                    Ok(engine) => engine,
-                    Err(why) => return tracing::error!("the delivery cannot begin: {why}"),
-                };
-                let is_up = tokio::select! {
-                    () = engine.restore() => true,
-                    _ = &mut stop => false,
-                };
-                if !is_up {
-                    return engine.close().await;
-                }
-                let _ = up.send(());
-                engine.run((asked, checked), happened, (freeze, stop)).await;
-            });
-        };
-        std::thread::Builder::new().name("delivery".to_owned()).spawn(run).map_err(|error| error.to_string())
-    }
-
-    fn new(
-        parts: Parts,
-        (store, replays, past): (DeliveryStore, Replays, Past),
-        token: Option<Vec<u8>>,
-        (events, again, registries): (mpsc::UnboundedSender<(Key, Event)>, mpsc::UnboundedSender<Asked>, Registries),
+        Opened { store, replays, past, registries }: Opened,
+        token: Option<Rc<Token>>,
+        (events, again): (mpsc::UnboundedSender<(Key, Event)>, mpsc::UnboundedSender<Asked>),
     ) -> Result<Self, String> {
         let Parts { ground, settings, state, program, clock } = parts;
         let folder = settings.projects.clone().unwrap_or_else(|| state.join("projects"));
@@ -170,18 +119,23 @@ impl Engine {
         })
     }
 
-    async fn run(
+    /// Works until it is to end or to let go, and says whether it was to let go.
+    pub(super) async fn run(
         mut self,
-        (mut asked, mut checked): (mpsc::Receiver<Asked>, mpsc::UnboundedReceiver<Asked>),
+        (asked, mut checked): (&mut mpsc::Receiver<Asked>, mpsc::UnboundedReceiver<Asked>),
         mut happened: mpsc::UnboundedReceiver<(Key, Event)>,
-        (freeze, mut stop): (Arc<Notify>, oneshot::Receiver<()>),
-    ) {
-        let (mut tick, mut frozen) = (tokio::time::interval(TICK), false);
-        loop {
+        wanted: &mut watch::Receiver<Wanted>,
+    ) -> bool {
+        let mut tick = tokio::time::interval(TICK);
+        let released = loop {
+            // Frozen, a failure is ours: the data plane takes no more requests, those of a test among them.
+            let frozen = match *wanted.borrow_and_update() {
+                Wanted::Release => break true,
+                Wanted::End => break false,
+                now => now == Wanted::Freeze,
+            };
             tokio::select! {
-                _ = &mut stop => break,
-                // From here on a failure is ours: the data plane takes no more requests, those of a test among them.
-                () = freeze.notified() => frozen = true,
+                changed = wanted.changed() => if changed.is_err() { break false },
                 Some((key, event)) = happened.recv(), if !frozen => drop(self.handle(&key, event)),
                 Some(asked) = asked.recv(), if !frozen => self.reply(asked),
                 Some(asked) = checked.recv(), if !frozen => self.reply(asked),
@@ -190,8 +144,9 @@ impl Engine {
                     keys.iter().for_each(|key| drop(self.handle(key, Event::Tick)));
                 }
             }
-        }
-        self.close().await;
+        };
+        self.part(released).await;
+        released
     }
 
     /// Gives an event to a service's machine and carries out what it asks for. What it decides is durable on return.
@@ -321,15 +276,6 @@ impl Engine {
     }
 }
 
-/// Shows that the thread comes round, for as long as it does.
-async fn beat(pulse: Pulse, clock: Clock) {
-    let mut tick = tokio::time::interval(TICK);
-    loop {
-        tick.tick().await;
-        pulse.beat(clock.now());
-    }
-}
-
 async fn retire(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment) -> Event {
     if !yard.drained(spot, deployment).await {
         // Nothing that serves is taken away; the machine asks again.
@@ -349,13 +295,4 @@ async fn retire(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deploymen
 pub(super) fn store_key(project: &Name, service: &Name) -> Result<Name, String> {
     let text = format!("{service}.{project}");
     text.parse().map_err(|_| format!("{text:?} is longer than 63 characters; shorten the project's or the service's name"))
-}
-
-fn secret(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let secret = bytes.trim_ascii().to_vec();
-    if secret.len() < 16 {
-        return Err(format!("{}: the token is shorter than 16 bytes; make one with: openssl rand -hex 32", path.display()));
-    }
-    Ok(secret)
 }

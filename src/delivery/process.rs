@@ -283,6 +283,11 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// Lets the process run on without us.
+    pub(super) fn leave(mut self) {
+        self.child = None;
+    }
+
     /// Says whether the process is there, and is the one that was started.
     fn is_alive(&mut self) -> bool {
         match &mut self.child {

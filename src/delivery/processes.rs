@@ -20,8 +20,16 @@ const LOG_LOOK: Duration = Duration::from_secs(10);
 /// A process that is kept up.
 struct Kept {
     address: SocketAddr,
-    /// Ends it; the answer comes when it has ended.
-    stop: oneshot::Sender<oneshot::Sender<()>>,
+    /// Ends it, or leaves it alone; the answer comes when that is done.
+    part: oneshot::Sender<Parting>,
+}
+
+/// What is to become of a process that is kept up no more.
+enum Parting {
+    /// It ends.
+    End(oneshot::Sender<()>),
+    /// It runs on, for another process to keep it up.
+    Leave(oneshot::Sender<()>),
 }
 
 /// Deploys processes.
@@ -65,22 +73,37 @@ impl Processes {
             self.launcher.stop(running).await;
             return Ok(address);
         }
-        let (stop, stopped) = oneshot::channel();
+        let (part, parting) = oneshot::channel();
         let address = running.address;
-        self.kept.borrow_mut().insert(place.clone(), Kept { address, stop });
-        tokio::task::spawn_local(keep_up(Rc::clone(&self.launcher), place, artifact.clone(), running, stopped));
+        self.kept.borrow_mut().insert(place.clone(), Kept { address, part });
+        tokio::task::spawn_local(keep_up(Rc::clone(&self.launcher), place, artifact.clone(), running, parting));
         Ok(address)
     }
 
     async fn stop(&self, place: &Place) {
         let kept = self.kept.borrow_mut().remove(place);
-        if let Some(Kept { stop, .. }) = kept {
+        if let Some(Kept { part, .. }) = kept {
             let (ended, end) = oneshot::channel();
-            if stop.send(ended).is_ok() {
+            if part.send(Parting::End(ended)).is_ok() {
                 // It has ended, or its task has with the process.
                 let _ = end.await;
             }
         }
+    }
+}
+
+impl Processes {
+    /// Parts with every process.
+    async fn part(&self, how: fn(oneshot::Sender<()>) -> Parting) {
+        let kept = std::mem::take(&mut *self.kept.borrow_mut());
+        let mut all = JoinSet::new();
+        for Kept { part, .. } in kept.into_values() {
+            let (done, end) = oneshot::channel();
+            if part.send(how(done)).is_ok() {
+                all.spawn_local(end);
+            }
+        }
+        while all.join_next().await.is_some() {}
     }
 }
 
@@ -114,38 +137,26 @@ impl Deployer for Processes {
         })
     }
 
+    fn let_go(&self) -> Doing<'_, ()> {
+        Box::pin(self.part(Parting::Leave))
+    }
+
     fn close(&self) -> Doing<'_, ()> {
-        Box::pin(async {
-            let kept = std::mem::take(&mut *self.kept.borrow_mut());
-            let mut all = JoinSet::new();
-            for Kept { stop, .. } in kept.into_values() {
-                let (ended, end) = oneshot::channel();
-                if stop.send(ended).is_ok() {
-                    all.spawn_local(end);
-                }
-            }
-            while all.join_next().await.is_some() {}
-        })
+        Box::pin(self.part(Parting::End))
     }
 }
 
-/// Keeps a process up until it is to end.
-async fn keep_up(
-    launcher: Rc<Launcher>,
-    place: Place,
-    artifact: Artifact,
-    running: Running,
-    mut stop: oneshot::Receiver<oneshot::Sender<()>>,
-) {
+/// Keeps a process up until it is to end or to be left alone.
+async fn keep_up(launcher: Rc<Launcher>, place: Place, artifact: Artifact, running: Running, mut parting: oneshot::Receiver<Parting>) {
     let (port, mut running) = (running.address.port(), running);
     // Nobody else is given the port while it is down.
     let _reserved = running.reserved.take();
     let mut look = tokio::time::interval(LOG_LOOK);
     let (mut current, mut tried) = (Some(running), 0);
-    let answer = loop {
+    let parting = loop {
         let Some(running) = &mut current else {
             tokio::select! {
-                asked = &mut stop => break asked.ok(),
+                asked = &mut parting => break asked.ok(),
                 started = launcher.again(&place, &artifact, port, tried) => match started {
                     Ok(running) => (current, tried) = (Some(running), 0),
                     Err(why) => {
@@ -157,7 +168,7 @@ async fn keep_up(
             continue;
         };
         tokio::select! {
-            asked = &mut stop => break asked.ok(),
+            asked = &mut parting => break asked.ok(),
             status = Launcher::watch(running) => {
                 let status = status.map_or_else(String::new, |status| format!(" with {status}"));
                 tracing::warn!("{place} ended{status}; it is started again");
@@ -166,10 +177,12 @@ async fn keep_up(
             _ = look.tick() => cut_log(&launcher, &place),
         }
     };
-    if let Some(running) = current {
-        launcher.stop(running).await;
+    match (current, &parting) {
+        (Some(running), Some(Parting::Leave(_))) => running.leave(),
+        (Some(running), _) => launcher.stop(running).await,
+        (None, _) => {}
     }
-    if let Some(answer) = answer {
+    if let Some(Parting::End(answer) | Parting::Leave(answer)) = parting {
         // Whoever asked may have given up waiting.
         let _ = answer.send(());
     }

@@ -21,7 +21,7 @@ struct Shown {
     beat: AtomicU64,
     /// Whether it has ended.
     ended: AtomicBool,
-    /// Whether it was told to end.
+    /// Whether it was told to end, or to let go.
     told: AtomicBool,
 }
 
@@ -34,6 +34,12 @@ impl Pulse {
     /// Notes that the engine is to end, so that its end is none that anybody must be told of.
     pub fn let_go(&self) {
         self.shown.told.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the engine works again after all.
+    pub fn take_up(&self, now: Timestamp) {
+        self.beat(now);
+        self.shown.told.store(false, Ordering::Relaxed);
     }
 
     /// Says whether the engine was told to end.
@@ -97,5 +103,10 @@ mod tests {
         assert!(pulse.failure(at(1031)).unwrap().contains("ended unexpectedly"));
         pulse.let_go();
         assert_eq!(pulse.failure(at(2000)), None);
+        let back = Pulse::default();
+        back.beat(at(1));
+        back.let_go();
+        back.take_up(at(2000));
+        assert_eq!((back.failure(at(2030)), back.failure(at(2031)).is_some()), (None, true), "it counts from when it came back");
     }
 }

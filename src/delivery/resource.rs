@@ -8,14 +8,17 @@ use crate::delivery::gate_file::{Files, GateFile, told};
 use crate::delivery::plane::Shown;
 use crate::delivery::projects::{self, INDICATORS, OBJECTIVES, Target};
 use crate::delivery::spot::Spot;
+use crate::domain::gate::perfspec::Js;
 use crate::domain::version::Version;
 use crate::formats::kind::{self, Kind};
-use crate::formats::{jmeter_conf, jmx, manifest, perfspec, shipyard, slo};
+use crate::formats::yaml::tree as yaml;
+use crate::formats::{jmeter_conf, jmx, json, manifest, perfspec, shipyard, slo};
 
 impl Engine {
     /// Checks a file as its reader does, and a gate file also for what the proxy can judge, unless a source may be asked.
     ///
-    /// A project that is delivered as the original did reads its gate files when they are needed, where a source may be asked.
+    /// Of a project that is delivered as the original did, where a source may be asked, a gate file need only be one that the original
+    /// could read: what it says is known once the source answers.
     ///
     /// # Errors
     ///
@@ -27,7 +30,7 @@ impl Engine {
         let keptn = self.projects.get(target.project).is_some_and(|project| projects::is_keptn(&project.shipyard));
         let is_gate = ["perfspec.json", "slo.yaml", "sli.yaml", OBJECTIVES, INDICATORS].contains(&name);
         if is_gate && keptn && asks {
-            return Ok(());
+            return readable(name, uri, text()?);
         }
         match name {
             "perfspec.json" if asks => perfspec::load(uri, text()?).map(|_| ()).map_err(told),
@@ -104,5 +107,21 @@ impl Engine {
         // Left behind it would take up a little room, nothing else.
         let _ = std::fs::remove_dir_all(&folder);
         checked.map(|_| ()).map_err(|why| why.replace(&folder.display().to_string(), "."))
+    }
+}
+
+/// Checks that the original's reader can make something of a gate file; what it cannot read would end no evaluation well.
+fn readable(name: &str, uri: &str, text: &str) -> Result<(), String> {
+    match name {
+        "perfspec.json" => {
+            json::parse(uri, text).map_err(|problem| problem.to_string())?;
+            match perfspec::load_keptn(text).get("indicators") {
+                Ok(Js::List(_)) => Ok(()),
+                _ => Err(format!("{uri} has no list of 'indicators', so that the original grades nothing by it")),
+            }
+        }
+        "slo.yaml" => slo::read_keptn(text).map(|_| ()).map_err(|why| format!("{uri}: {why}")),
+        "sli.yaml" => slo::read_sli_keptn(uri, text).map(|_| ()).map_err(told),
+        _ => yaml::parse(uri, text, yaml::Limits::GATES).map(|_| ()).map_err(|problem| problem.to_string()),
     }
 }

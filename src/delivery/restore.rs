@@ -17,7 +17,7 @@ use crate::store::Stored;
 const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// Takes up what was kept: everything that was live is brought up again and shown, then the machines go on.
+    /// Brings back what was kept: everything that was live is up again and shown.
     pub(super) async fn restore(&mut self) {
         let (projects, problems) = self.yard.projects.all();
         problems.iter().for_each(|problem| tracing::error!("{problem}"));
@@ -45,6 +45,10 @@ impl Engine {
         }
         while first.join_next().await.is_some() {}
         self.yard.clear(|place| self.is_known(place)).await;
+    }
+
+    /// Lets the machines go on from where they were.
+    pub(super) fn take_up(&mut self) {
         let keys: Vec<Key> = self.lines.keys().cloned().collect();
         for key in keys {
             if let Err(why) = self.handle(&key, Event::Restored) {

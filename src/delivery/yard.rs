@@ -161,6 +161,11 @@ impl Yard {
         self.deployer.clear(&is_known).await;
     }
 
+    /// Leaves everything as it is, for the process that succeeds this one.
+    pub(super) async fn let_go(&self) {
+        self.deployer.let_go().await;
+    }
+
     /// Ends what does not outlive the process.
     pub(super) async fn close(&self) {
         self.deployer.close().await;

@@ -10,7 +10,7 @@ use crate::domain::outcome::{Failure, Outcome};
 /// A set of kinds of errors; also the set of kinds that one outcome belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ErrorKinds(u8);
+pub struct ErrorKinds(u16);
 
 impl ErrorKinds {
     /// No kind; the set of an outcome that is no error.
@@ -34,11 +34,19 @@ impl ErrorKinds {
     /// names them counts them.
     pub const REDIRECT: Self = Self(1 << 7);
 
+    /// Answers with a status from 200 to 299 that may have a body, and whose body has no byte: a version that fails fast and says that
+    /// all is well. Known at the answer's end. Some answers are empty on purpose, so only a gate that names them counts them.
+    pub const EMPTY: Self = Self(1 << 8);
+
+    /// The same with fewer bytes, as sent, than the service's answers have at least; empty ones are among them, parts that a client
+    /// asked for (206) are not. Only a service knows how long its answers are, so only a gate that names them counts them.
+    pub const SMALL: Self = Self(1 << 9);
+
     /// What a gate counts where it names no kinds: everything that is the version's fault by HTTP alone.
     pub const DEFAULT: Self = Self(Self::SERVER.0 | Self::CONNECT.0 | Self::RESET.0 | Self::TIMEOUT.0 | Self::INVALID.0);
 
     /// Every kind by its name, in the order in which they are written.
-    pub const NAMED: [(&'static str, Self); 8] = [
+    pub const NAMED: [(&'static str, Self); 10] = [
         ("5xx", Self::SERVER),
         ("4xx", Self::CLIENT),
         ("connect", Self::CONNECT),
@@ -47,12 +55,20 @@ impl ErrorKinds {
         ("invalid", Self::INVALID),
         ("grpc", Self::GRPC),
         ("3xx", Self::REDIRECT),
+        ("empty", Self::EMPTY),
+        ("small", Self::SMALL),
     ];
 
     /// Returns the kinds of both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Returns the kinds that are in both sets.
+    #[must_use]
+    pub const fn among(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Says whether the sets have a kind in common: whether a gate that counts `self` counts an outcome of kinds `other`.
@@ -116,7 +132,7 @@ impl fmt::Display for ErrorKinds {
 
 /// The reason why a text names no kind of error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid, grpc and 3xx")]
+#[error("'{0}' is no kind of error; there are 5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx, empty and small")]
 pub struct UnknownErrorKind(String);
 
 impl FromStr for ErrorKinds {
@@ -138,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_it_writes_it_reads() {
-        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx"] {
+        for text in ["5xx", "5xx, grpc", "5xx, 4xx, connect, reset, timeout, invalid, grpc, 3xx, empty, small"] {
             assert_eq!(text.parse::<ErrorKinds>().unwrap().to_string(), text);
         }
         assert_eq!("grpc,5xx".parse(), Ok(ErrorKinds::SERVER.and(ErrorKinds::GRPC)));

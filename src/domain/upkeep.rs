@@ -69,18 +69,20 @@ pub struct Limits {
     pub pending: Option<u32>,
 }
 
-/// What the versions of a service may do for each other.
+/// What the versions of a service may do for each other, and what is expected of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Stable answers what the canary fails, where that may be repeated.
     pub rescue: bool,
     /// The canary answers for a stable version without a usable endpoint.
     pub failover: bool,
+    /// A good answer with fewer bytes of a body than this is [small](crate::domain::error_kinds::ErrorKinds::SMALL); 0 where none is.
+    pub min_body: u64,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { rescue: true, failover: false }
+        Self { rescue: true, failover: false, min_body: 0 }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod kind;
 pub mod manifest;
 pub mod metric_values;
 pub mod perfspec;
+pub mod plan;
 pub mod problem;
 pub mod revocation;
 pub mod rigour;

@@ -115,6 +115,10 @@ pub fn client(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, Box<Problem
             builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(named.certified)))
         }
     };
+    if !tls.crl.is_empty() {
+        // A session that goes on is not verified again, and would outlive the list, or the certificate, that it began with.
+        client.resumption = rustls::client::Resumption::disabled();
+    }
     client.alpn_protocols = match protocol {
         Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::Http1 => vec![b"http/1.1".to_vec()],

@@ -35,10 +35,12 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
             let door = Rc::new(Door { port: listener.port(), setup });
             accepting.push(tokio::task::spawn_local(accept(listener, door, Rc::clone(&worker), parts.drain.clone())));
         }
+        parts.counters.accepting.fetch_add(1, Ordering::AcqRel);
         for task in accepting {
             // A panic there is a bug that the process reports by itself; the others drain all the same.
             let _ = task.await;
         }
+        parts.counters.accepting.fetch_sub(1, Ordering::AcqRel);
         drained(&worker, worker.rules().settings.timeouts.drain).await;
         ticking.abort();
         worker.flush();

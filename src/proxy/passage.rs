@@ -19,8 +19,13 @@ pub struct Passage {
     sample: Option<Sample>,
     access: Option<Box<Access>>,
     sent: u64,
+    /// What it is if it ends without the body that such an answer has.
+    bodiless: ErrorKinds,
     call: Call,
 }
+
+/// What an answer with a body may lack of it.
+const LACKING: ErrorKinds = ErrorKinds::EMPTY.and(ErrorKinds::SMALL);
 
 /// What is known of how a gRPC call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +50,16 @@ impl Passage {
             access.line.role = Some(sample.role());
             access.line.generation = epoch.generation;
         }
-        Self { sample: Some(sample), access, sent: 0, call: Call::None }
+        Self { sample: Some(sample), access, sent: 0, bodiless: if clean.bodyless { ErrorKinds::NONE } else { LACKING }, call: Call::None }
     }
 
     /// Notes the version's response head.
     pub fn head(&mut self, status: u16) {
+        self.bodiless = match status {
+            200..=203 | 207..=299 => self.bodiless,
+            206 if !self.bodiless.is_empty() => ErrorKinds::EMPTY,
+            _ => ErrorKinds::NONE,
+        };
         self.head_since(status, None);
     }
 
@@ -117,7 +127,7 @@ impl Passage {
     /// Ends it: the answer went through in full. To a gRPC call an answer without a status is none.
     pub fn complete(&mut self) {
         let errors = match self.call {
-            Call::None => ErrorKinds::NONE,
+            Call::None => self.lacking(),
             Call::Due => return self.fail(Failure::ResponseInvalid),
             Call::Told(errors) => errors,
         };
@@ -127,6 +137,14 @@ impl Passage {
                 access.finish(self.sent, duration, None);
             }
         }
+    }
+
+    /// Says what an answer is that went through in full, for want of a body.
+    fn lacking(&self) -> ErrorKinds {
+        let least = self.sample.as_ref().map_or(0, |sample| sample.epoch().rules.min_body);
+        let empty = if self.sent == 0 { ErrorKinds::EMPTY } else { ErrorKinds::NONE };
+        let small = if self.sent < least { ErrorKinds::SMALL } else { ErrorKinds::NONE };
+        self.bodiless.among(empty.and(small))
     }
 
     /// Ends it with a failure.

@@ -206,6 +206,7 @@ impl Serve {
             response_time: None,
             duration: std::time::Duration::ZERO,
             bytes: 0,
+            uploaded: 0,
             failure: None,
             rescued: None,
             refusal: None,

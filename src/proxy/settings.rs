@@ -81,6 +81,9 @@ pub mod upstream_http2 {
     pub const NARROW_WINDOW: u32 = 16 * 1024;
     /// How many answers may each bring [`STREAM_WINDOW`] unasked.
     pub const FEW: usize = 4;
+    /// How many answers over all connections of a worker may each bring [`STREAM_WINDOW`] unasked: those of one client may come from
+    /// many endpoints.
+    pub const FEW_IN_ALL: usize = 16;
     /// For how many seconds there must be few before they may again: each change costs a round trip, and some take many for an attack.
     pub const CALM: u32 = 10;
     /// The same for all answers of a connection: none waits because a client does not take others.

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -67,6 +68,15 @@ pub enum Ended {
     Cut,
 }
 
+/// How many bytes have passed through a tunnel; written by the one who carries, read at its end.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// From the client.
+    pub up: AtomicU64,
+    /// To the client.
+    pub down: AtomicU64,
+}
+
 /// How long a tunnel may be silent.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -82,8 +92,8 @@ impl Default for Patience {
     }
 }
 
-/// Copies both ways until both sides have ended, nothing has passed for too long, or `cut` is ready. `early` was read from the client
-/// before.
+/// Copies both ways until both sides have ended, nothing has passed for too long, or `cut` is ready, and counts in `passed`. `early` was
+/// read from the client before.
 ///
 /// Where one side ends sending the other is told and may go on. The client of a WebSocket that is cut gets a Close frame between two
 /// frames of its version, if that comes to the end of one in time.
@@ -96,14 +106,14 @@ pub async fn carry<C, V>(
     early: Bytes,
     version: &mut V,
     kind: Kind,
-    patience: Patience,
+    (patience, passed): (Patience, &Passed),
     cut: impl Future<Output = ()>,
 ) -> io::Result<Ended>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     V: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut up, mut down) = (Way::new(early), Way::new(Bytes::new()));
+    let (mut up, mut down) = (Way::new(early, &passed.up), Way::new(Bytes::new(), &passed.down));
     down.walk = (kind == Kind::WebSocket).then(FrameWalk::default);
     let mut cut = pin!(cut);
     let mut last = Instant::now();
@@ -141,7 +151,7 @@ where
 }
 
 /// One direction.
-struct Way {
+struct Way<'a> {
     /// What was read and not yet taken by the other side.
     held: Bytes,
     stage: Stage,
@@ -149,6 +159,7 @@ struct Way {
     moved: bool,
     /// Where frames end, when that matters.
     walk: Option<FrameWalk>,
+    passed: &'a AtomicU64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,14 +170,15 @@ enum Stage {
     Ended,
 }
 
-impl Way {
-    const fn new(held: Bytes) -> Self {
-        Self { held, stage: Stage::Open, moved: false, walk: None }
+impl<'a> Way<'a> {
+    const fn new(held: Bytes, passed: &'a AtomicU64) -> Self {
+        Self { held, stage: Stage::Open, moved: false, walk: None, passed }
     }
 
     /// Notes what the receiver took.
     fn passed(&mut self, bytes: &[u8]) {
         self.moved = true;
+        self.passed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if let Some(walk) = &mut self.walk {
             walk.pass(bytes);
         }

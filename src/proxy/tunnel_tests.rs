@@ -24,7 +24,7 @@ fn bench(kind: Kind, early: &'static [u8], room: usize) -> Bench {
                 pending::<()>().await;
             }
         };
-        carry(&mut near, Bytes::from_static(early), &mut far, kind, Patience::default(), cutting).await
+        carry(&mut near, Bytes::from_static(early), &mut far, kind, (Patience::default(), &Passed::default()), cutting).await
     });
     Bench { client, version, cut, carrying }
 }

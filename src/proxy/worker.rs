@@ -36,6 +36,8 @@ use crate::seam::table::{Epoch, Table};
 pub struct Counters {
     /// Requests refused before a version was picked.
     pub refused: AtomicU64,
+    /// Workers that accept connections.
+    pub accepting: AtomicU64,
     /// Connections accepted.
     pub accepted: AtomicU64,
     /// Connections open.

@@ -10,11 +10,11 @@ use crate::domain::outcome::{Failure, Role};
 use crate::domain::version::Name;
 
 /// What one line of the access log says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Line {
     /// The client's address; `None` where it came over a Unix socket.
     pub client: Option<IpAddr>,
-    /// The method.
+    /// The method; empty for a connection without HTTP.
     pub method: String,
     /// The path without query.
     pub path: String,
@@ -30,12 +30,14 @@ pub struct Line {
     pub generation: u64,
     /// The status of the answer.
     pub status: u16,
-    /// From head read to response head.
+    /// From head read to response head, or to a version's connection.
     pub response_time: Option<Duration>,
     /// From head read to the end.
     pub duration: Duration,
-    /// Body bytes sent to the client.
+    /// Body bytes sent to the client; of a connection without HTTP all of them.
     pub bytes: u64,
+    /// Bytes from the client, where its connection is without HTTP.
+    pub uploaded: u64,
     /// Why the request failed.
     pub failure: Option<Failure>,
     /// Why the canary failed the request before stable took it over.

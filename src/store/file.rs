@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::domain::version::Name;
 use crate::store::envelope::{self, Stored};
 use crate::store::error::{StoreError, Warning};
-use crate::store::folder::Folder;
+use crate::store::folder::{Folder, patiently};
 use crate::store::journal::{Excerpt, JOURNAL, Limits, select};
 
 /// How many journal entries are kept; older ones are dropped.
@@ -87,8 +87,8 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
 
     /// Opens the state with another way to make a database of a file.
     pub(super) fn open_with(folder: &Path, open: OpenDatabase) -> Result<Opened<R, E>, StoreError> {
-        let (folder, mut warnings) = Folder::claim(folder)?;
-        let (database, warning) = prepare(&folder, &open)?;
+        let (folder, mut warnings) = patiently(|| Folder::claim(folder))?;
+        let (database, warning) = patiently(|| prepare(&folder, &open))?;
         warnings.extend(warning);
         Ok(Opened {
             store: Self {

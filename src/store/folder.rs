@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::store::error::{StoreError, Warning};
 
@@ -13,6 +15,26 @@ pub(super) const STATE: &str = "state.redb";
 const FRESH: &str = "state.redb.new";
 /// The file whose lock says that the folder is in use.
 pub(super) const LOCK: &str = "lock";
+
+/// How often is looked whether what somebody else has is free, and after what pause: two seconds in all.
+const LOOKS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Asks again for a moment for what somebody else has. After a kill that may be a process which the killed one was just starting: it
+/// has copies of its descriptors, and so of its locks, until it begins its own program and they are closed.
+///
+/// # Errors
+///
+/// Fails as the last attempt does.
+pub(super) fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 0..LOOKS {
+        match attempt() {
+            Err(StoreError::InUse { .. }) => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    attempt()
+}
 
 /// A state folder that belongs to this process for as long as the value lives.
 #[derive(Debug)]

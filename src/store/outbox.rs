@@ -1,10 +1,11 @@
 //! What others are still to be told: a queue for each of them, durable and bounded, in which nothing stands twice.
 //!
 //! A letter may be put in before it is known whether what it tells of has come about; it is held then, and released or dropped when
-//! that is known. A kill at any moment loses no letter that was put in, and brings one that was taken at most once more.
+//! that is known. A kill at any moment loses no letter that was put in, and brings one that was taken at most once more. A letter that
+//! its receiver never takes can be put aside, so that those behind it get their turn.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
 use serde::{Deserialize, Serialize};
 
 use crate::store::error::StoreError;
+use crate::store::folder::patiently;
 
 /// Receiver and number → the JSON of the letter; a receiver's letters in the order in which they were put in.
 const QUEUE: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("queue");
@@ -20,6 +22,8 @@ const QUEUE: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("queue")
 const KNOWN: TableDefinition<(&str, &str), u64> = TableDefinition::new("known");
 /// Number → receiver and id of the letters that were taken, of the last of them.
 const TAKEN: TableDefinition<u64, (&str, &str)> = TableDefinition::new("taken");
+/// Receiver and number → the JSON of the letter and why it was put aside; of the last of them.
+const ASIDE: TableDefinition<(&str, u64), (&[u8], &str)> = TableDefinition::new("aside");
 /// The file of the letters.
 const FILE: &str = "outbox.redb";
 
@@ -45,8 +49,42 @@ pub struct Outbox {
     /// The most letters that wait for one receiver, and the most that were taken and are remembered.
     most: u64,
     next: Cell<u64>,
+    tally: RefCell<Tally>,
+}
+
+/// What is known of the queues without reading them; replaced after each transaction.
+#[derive(Clone, Default)]
+struct Tally {
     /// How many letters wait for each receiver.
-    waiting: RefCell<HashMap<String, u64>>,
+    waiting: HashMap<String, u64>,
+    /// The letters that each holder holds, by receiver and number.
+    held: HashMap<String, BTreeSet<(String, u64)>>,
+}
+
+impl Tally {
+    fn add(&mut self, receiver: &str, number: u64, letter: &Letter) -> u64 {
+        if let Some(holder) = letter.holder() {
+            self.held.entry(holder.to_owned()).or_default().insert((receiver.to_owned(), number));
+        }
+        let count = self.waiting.entry(receiver.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn remove(&mut self, receiver: &str, number: u64, letter: Option<&Letter>) {
+        if let Some(count) = self.waiting.get_mut(receiver) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(held) = letter.and_then(Letter::holder).and_then(|holder| self.held.get_mut(holder)) {
+            held.remove(&(receiver.to_owned(), number));
+        }
+    }
+}
+
+impl Letter {
+    fn holder(&self) -> Option<&str> {
+        self.hold.as_deref()?.split_once(' ').map(|(holder, _)| holder)
+    }
 }
 
 impl Outbox {
@@ -58,7 +96,12 @@ impl Outbox {
     pub fn open(folder: &Path, most: u64) -> Result<(Self, Option<String>), StoreError> {
         let path = folder.join(FILE);
         let failed = |error: DatabaseError| StoreError::failed(folder, "open the outbox", error);
-        let (database, warning) = match Database::create(&path) {
+        let in_use = || StoreError::InUse { folder: folder.to_owned() };
+        let create = || match Database::create(&path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) => Err(in_use()),
+            created => Ok(created),
+        };
+        let (database, warning) = match patiently(create)? {
             Ok(database) => (database, None),
             Err(error) if is_unreadable(&error) => {
                 let aside = path.with_extension("redb.unreadable");
@@ -69,7 +112,7 @@ impl Outbox {
             }
             Err(error) => return Err(failed(error)),
         };
-        let outbox = Self { database, folder: folder.to_owned(), most, next: Cell::new(1), waiting: RefCell::default() };
+        let outbox = Self { database, folder: folder.to_owned(), most, next: Cell::new(1), tally: RefCell::default() };
         outbox.begin().map_err(|error| outbox.failed("open the outbox", error))?;
         Ok((outbox, warning))
     }
@@ -79,10 +122,15 @@ impl Outbox {
         {
             let (queue, known) = (write.open_table(QUEUE)?, write.open_table(KNOWN)?);
             write.open_table(TAKEN)?;
-            let mut waiting = self.waiting.borrow_mut();
+            write.open_table(ASIDE)?;
+            let mut tally = self.tally.borrow_mut();
             for found in queue.iter()? {
-                let receiver = found?.0.value().0.to_owned();
-                *waiting.entry(receiver).or_default() += 1;
+                let (key, bytes) = found?;
+                let (receiver, number) = key.value();
+                match read(bytes.value()) {
+                    Some(letter) => drop(tally.add(receiver, number, &letter)),
+                    None => *tally.waiting.entry(receiver.to_owned()).or_default() += 1,
+                }
             }
             for found in known.iter()? {
                 self.next.set(self.next.get().max(found?.1.value().saturating_add(1)));
@@ -103,19 +151,18 @@ impl Outbox {
     /// Fails when the disk does; then none was put in.
     pub fn put(&self, receivers: &[&str], letters: &[Letter]) -> Result<u64, StoreError> {
         let written = self.put_into(receivers, letters);
-        let (dropped, waiting, next) = written.map_err(|error| self.failed("put a letter into the outbox", error))?;
-        *self.waiting.borrow_mut() = waiting;
+        let (dropped, tally, next) = written.map_err(|error| self.failed("put a letter into the outbox", error))?;
+        *self.tally.borrow_mut() = tally;
         self.next.set(next);
         Ok(dropped)
     }
 
-    fn put_into(&self, receivers: &[&str], letters: &[Letter]) -> Result<(u64, HashMap<String, u64>, u64), redb::Error> {
-        let (mut dropped, mut waiting, mut next) = (0, self.waiting.borrow().clone(), self.next.get());
+    fn put_into(&self, receivers: &[&str], letters: &[Letter]) -> Result<(u64, Tally, u64), redb::Error> {
+        let (mut dropped, mut tally, mut next) = (0, self.tally.borrow().clone(), self.next.get());
         let write = self.database.begin_write()?;
         {
             let (mut queue, mut known) = (write.open_table(QUEUE)?, write.open_table(KNOWN)?);
             for receiver in receivers {
-                let count = waiting.entry((*receiver).to_owned()).or_default();
                 for letter in letters {
                     if known.get((*receiver, letter.id.as_str()))?.is_some() {
                         continue;
@@ -124,21 +171,23 @@ impl Outbox {
                     let bytes = serde_json::to_vec(letter).unwrap_or_default();
                     queue.insert((*receiver, next), bytes.as_slice())?;
                     known.insert((*receiver, letter.id.as_str()), next)?;
-                    (*count, next) = (*count + 1, next + 1);
-                    if *count > self.most {
+                    let count = tally.add(receiver, next, letter);
+                    next += 1;
+                    if count > self.most {
                         let oldest = queue.range((*receiver, 0)..=(*receiver, u64::MAX))?.next().transpose()?;
                         let oldest = oldest.map(|(key, bytes)| (key.value().1, read(bytes.value())));
                         if let Some((number, letter)) = oldest {
                             queue.remove((*receiver, number))?;
+                            tally.remove(receiver, number, letter.as_ref());
                             known.remove((*receiver, letter.map_or_else(String::new, |letter| letter.id).as_str()))?;
-                            (*count, dropped) = (*count - 1, dropped + 1);
+                            dropped += 1;
                         }
                     }
                 }
             }
         }
         write.commit()?;
-        Ok((dropped, waiting, next))
+        Ok((dropped, tally, next))
     }
 
     /// Returns the first letter of a receiver that is not held, with its number.
@@ -185,10 +234,57 @@ impl Outbox {
             Ok(removed)
         };
         let removed = note().map_err(|error| self.failed("take a letter out of the outbox", error))?;
-        if let Some(count) = self.waiting.borrow_mut().get_mut(receiver).filter(|_| removed) {
-            *count = count.saturating_sub(1);
+        if removed {
+            self.tally.borrow_mut().remove(receiver, number, None);
         }
         Ok(())
+    }
+
+    /// Puts a letter aside that its receiver does not take, durably and with the reason; it does not come again.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does; then it comes again.
+    pub fn put_aside(&self, receiver: &str, number: u64, why: &str) -> Result<(), StoreError> {
+        let put = || -> Result<bool, redb::Error> {
+            let write = self.database.begin_write()?;
+            let found = {
+                let (mut queue, mut aside) = (write.open_table(QUEUE)?, write.open_table(ASIDE)?);
+                let letter = queue.remove((receiver, number))?.map(|bytes| bytes.value().to_vec());
+                if let Some(letter) = &letter {
+                    aside.insert((receiver, number), (letter.as_slice(), why))?;
+                }
+                while aside.len()? > self.most {
+                    aside.pop_first()?;
+                }
+                letter.is_some()
+            };
+            write.commit()?;
+            Ok(found)
+        };
+        if put().map_err(|error| self.failed("put a letter of the outbox aside", error))? {
+            self.tally.borrow_mut().remove(receiver, number, None);
+        }
+        Ok(())
+    }
+
+    /// Returns the letters that a receiver did not take, and why, in the order in which they were put in.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn aside(&self, receiver: &str) -> Result<Vec<(Letter, String)>, StoreError> {
+        let find = || -> Result<Vec<(Letter, String)>, redb::Error> {
+            let aside = self.database.begin_read()?.open_table(ASIDE)?;
+            let mut found = Vec::new();
+            for one in aside.range((receiver, 0)..=(receiver, u64::MAX))? {
+                let value = one?.1;
+                let (bytes, why) = value.value();
+                found.extend(read(bytes).map(|letter| (letter, why.to_owned())));
+            }
+            Ok(found)
+        };
+        find().map_err(|error| self.failed("read the outbox", error))
     }
 
     /// Decides about the letters of a holder: those that are held by just this come about and are released, durably; the others
@@ -198,40 +294,45 @@ impl Outbox {
     ///
     /// Fails when the disk does; then they are held still.
     pub fn settle(&self, holder: &str, come_about: &str) -> Result<(), StoreError> {
-        let waiting = self.settled(holder, come_about).map_err(|error| self.failed("release a letter of the outbox", error))?;
-        *self.waiting.borrow_mut() = waiting;
-        Ok(())
+        let held = self.tally.borrow_mut().held.remove(holder).unwrap_or_default();
+        if held.is_empty() {
+            return Ok(());
+        }
+        match self.settled(&held, (holder, come_about)) {
+            Ok(dropped) => {
+                let mut tally = self.tally.borrow_mut();
+                dropped.iter().for_each(|(receiver, number)| tally.remove(receiver, *number, None));
+                Ok(())
+            }
+            Err(error) => {
+                self.tally.borrow_mut().held.insert(holder.to_owned(), held);
+                Err(self.failed("release a letter of the outbox", error))
+            }
+        }
     }
 
-    fn settled(&self, holder: &str, come_about: &str) -> Result<HashMap<String, u64>, redb::Error> {
-        let mut waiting = self.waiting.borrow().clone();
+    /// Releases or drops these letters; returns those that were dropped.
+    fn settled(&self, held: &BTreeSet<(String, u64)>, (holder, come_about): (&str, &str)) -> Result<Vec<(String, u64)>, redb::Error> {
+        let mut dropped = Vec::new();
         let write = self.database.begin_write()?;
         {
             let (mut queue, mut known) = (write.open_table(QUEUE)?, write.open_table(KNOWN)?);
-            let mut held = Vec::new();
-            for found in queue.iter()? {
-                let (key, bytes) = found?;
-                let Some(letter) = read(bytes.value()) else { continue };
-                let for_what = letter.hold.as_deref().and_then(|hold| hold.strip_prefix(holder)?.strip_prefix(' ')).map(str::to_owned);
-                if let Some(for_what) = for_what {
-                    held.push(((key.value().0.to_owned(), key.value().1), letter, for_what == come_about));
-                }
-            }
-            for ((receiver, number), letter, released) in held {
-                if released {
+            for (receiver, number) in held {
+                let place = (receiver.as_str(), *number);
+                let Some(letter) = queue.get(place)?.and_then(|bytes| read(bytes.value())) else { continue };
+                let for_what = letter.hold.as_deref().and_then(|hold| hold.strip_prefix(holder)?.strip_prefix(' '));
+                if for_what == Some(come_about) {
                     let bytes = serde_json::to_vec(&Letter { hold: None, ..letter }).unwrap_or_default();
-                    queue.insert((receiver.as_str(), number), bytes.as_slice())?;
+                    queue.insert(place, bytes.as_slice())?;
                 } else {
-                    queue.remove((receiver.as_str(), number))?;
+                    queue.remove(place)?;
                     known.remove((receiver.as_str(), letter.id.as_str()))?;
-                    if let Some(count) = waiting.get_mut(&receiver) {
-                        *count = count.saturating_sub(1);
-                    }
+                    dropped.push((receiver.clone(), *number));
                 }
             }
         }
         write.commit()?;
-        Ok(waiting)
+        Ok(dropped)
     }
 }
 
@@ -249,80 +350,5 @@ fn read(bytes: &[u8]) -> Option<Letter> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn letter(id: &str, hold: Option<&str>) -> Letter {
-        Letter { id: id.to_owned(), kind: "text/plain".to_owned(), body: format!("body of {id}"), hold: hold.map(str::to_owned) }
-    }
-
-    fn ids(outbox: &Outbox, receiver: &str) -> Vec<String> {
-        let mut ids = Vec::new();
-        while let Some((number, letter)) = outbox.first(receiver).unwrap() {
-            outbox.taken(receiver, number, &letter.id).unwrap();
-            ids.push(letter.id);
-        }
-        ids
-    }
-
-    #[test]
-    fn each_receiver_has_its_own_queue_in_which_nothing_stands_twice_also_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
-        outbox.put(&["a", "b"], &[letter("1", None), letter("2", None)]).unwrap();
-        outbox.put(&["a", "b"], &[letter("1", None), letter("3", None)]).unwrap();
-        let (number, first) = outbox.first("a").unwrap().unwrap();
-        assert_eq!(first, letter("1", None));
-        outbox.taken("a", number, "1").unwrap();
-        outbox.put(&["a"], &[letter("1", None)]).unwrap();
-        drop(outbox);
-        let (outbox, warning) = Outbox::open(folder.path(), 100).unwrap();
-        assert_eq!(warning, None);
-        outbox.put(&["a", "b"], &[letter("1", None), letter("4", None)]).unwrap();
-        assert_eq!(
-            (ids(&outbox, "a"), ids(&outbox, "b")),
-            (vec!["2".into(), "3".into(), "4".into()], ["1", "2", "3", "4"].map(String::from).to_vec())
-        );
-    }
-
-    #[test]
-    fn of_too_many_letters_the_oldest_are_dropped_and_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let (outbox, _) = Outbox::open(folder.path(), 3).unwrap();
-        let dropped: u64 = (1..=5).map(|id: u32| outbox.put(&["a"], &[letter(&id.to_string(), None)]).unwrap()).sum();
-        assert_eq!((dropped, ids(&outbox, "a")), (2, ["3", "4", "5"].map(String::from).to_vec()));
-        assert_eq!(outbox.put(&["a"], &[letter("6", None)]).unwrap(), 0, "what was taken does not count");
-        // What was taken long ago is forgotten, so that the file does not grow.
-        assert_eq!((outbox.put(&["a"], &[letter("5", None)]).unwrap(), ids(&outbox, "a")), (0, vec!["6".to_owned()]));
-    }
-
-    #[test]
-    fn what_is_held_is_told_only_when_it_has_come_about() {
-        let folder = tempfile::tempdir().unwrap();
-        let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
-        outbox.put(&["a"], &[letter("1", Some("carts one")), letter("2", Some("carts two")), letter("3", Some("other one"))]).unwrap();
-        assert_eq!(outbox.first("a").unwrap(), None);
-        drop(outbox);
-        let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
-        outbox.settle("carts", "two").unwrap();
-        assert_eq!(ids(&outbox, "a"), ["2"]);
-        outbox.put(&["a"], &[letter("1", None), letter("3", None)]).unwrap();
-        assert_eq!(ids(&outbox, "a"), ["1"], "what was dropped may come about later; what is held stands there already");
-        outbox.settle("other", "one").unwrap();
-        assert_eq!(ids(&outbox, "a"), ["3"]);
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_kept_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FILE), vec![7; 10_000]).unwrap();
-        match Outbox::open(folder.path(), 3) {
-            Ok((outbox, warning)) => {
-                assert!(warning.unwrap().contains("kept as"));
-                outbox.put(&["a"], &[letter("1", None)]).unwrap();
-                assert_eq!(fs::read(folder.path().join("outbox.redb.unreadable")).unwrap(), vec![7; 10_000]);
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
+#[path = "outbox_tests.rs"]
+mod tests;

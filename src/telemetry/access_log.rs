@@ -1,4 +1,4 @@
-//! Writes the access log: one JSON object per request and line, to the standard output or a file, on a thread of its own.
+//! Writes the access log: one JSON object per request, or connection without HTTP, and line, to the standard output or a file, on a thread of its own.
 //!
 //! A request never waits for it. What cannot be written (a full disk, a closed pipe) is dropped and counted; what a slow
 //! reader does not take in time fills the channel, and its sender drops and counts.
@@ -151,13 +151,23 @@ pub fn render(line: &Line, at: &str, out: &mut String) {
     let mut object = Object { out, separator: '{' };
     object.text("@timestamp", at);
     object.text("client.address", &line.client.map_or_else(|| "unix".to_owned(), |client| client.to_canonical().to_string()));
-    object.text("http.request.method", &line.method);
-    object.text("server.address", &line.host);
-    object.text("url.path", &line.path);
+    let is_http = !line.method.is_empty();
+    if is_http {
+        object.text("http.request.method", &line.method);
+        object.text("server.address", &line.host);
+        object.text("url.path", &line.path);
+    } else {
+        object.text("network.transport", "tcp");
+    }
     if line.status != 0 {
         object.number("http.response.status_code", line.status);
     }
-    object.number("http.response.body.bytes", line.bytes);
+    if is_http {
+        object.number("http.response.body.bytes", line.bytes);
+    } else {
+        object.number("client.bytes", line.uploaded);
+        object.number("server.bytes", line.bytes);
+    }
     object.number("event.duration", line.duration.as_nanos());
     if let Some(time) = line.response_time {
         object.number("response_time_ms", time.as_secs_f64() * 1e3);

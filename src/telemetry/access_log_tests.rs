@@ -30,6 +30,7 @@ fn line(path: &str) -> Line {
         duration: Duration::from_nanos(2_000_001),
         bytes: 42,
         failure: None,
+        uploaded: 0,
         rescued: None,
         refusal: None,
     }
@@ -214,4 +215,23 @@ fn after_a_torn_line_the_next_one_stands_on_its_own() {
         text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).map(|l| l["url.path"].clone()).collect();
     assert_eq!(whole, [json!("/1"), json!("/5"), json!("/6")], "{text}");
     assert_eq!(text.lines().count(), 4, "{text}");
+}
+
+#[test]
+fn a_connection_without_http_has_bytes_both_ways_and_nothing_of_a_request() {
+    let tcp = Line {
+        client: Some("10.0.0.7".parse().unwrap()),
+        service: Some("mail".parse().unwrap()),
+        version: Some("v1".parse().unwrap()),
+        role: Some(Role::Stable),
+        generation: 7,
+        bytes: 42,
+        uploaded: 6,
+        ..Line::default()
+    };
+    let expected = json!({
+        "@timestamp": "2026-11-23T10:00:00.000Z", "client.address": "10.0.0.7", "network.transport": "tcp", "client.bytes": 6,
+        "server.bytes": 42, "event.duration": 0, "service": "mail", "upstream.version": "v1", "role": "stable", "decision.epoch": 7,
+    });
+    assert_eq!(parsed(&tcp), expected);
 }

@@ -225,3 +225,51 @@ fn f38_redirects_are_charged_where_a_gate_names_them_and_nowhere_else() {
         assert_eq!(proxy.breaches(), breaches, "{status}");
     }
 }
+
+#[test]
+fn f36_good_answers_without_a_body_are_charged_where_a_gate_names_them() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (line, answer, breaches) in [
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), [1, 0]),
+        ("POST", format!("{chunked}0\r\n\r\n"), [1, 0]),
+        ("GET", format!("{chunked}1\r\nx\r\n0\r\n\r\n"), [0, 0]),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".to_owned(), [0, 0]),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx".to_owned(), [0, 1]),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), [0, 0]),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), [0, 0]),
+    ] {
+        let upstream = Upstream::answering(&*answer);
+        let watches = [ErrorKinds::EMPTY, ErrorKinds::DEFAULT].map(Watch::Errors);
+        let proxy = proxy::to([]).canary([upstream.address], &watches, &[0]).start();
+        exchange(proxy.address, format!("{line} /t HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").as_bytes(), PATIENCE);
+        proxy.canary_ended(1);
+        assert_eq!(proxy.breaches(), breaches, "{line}: {answer}");
+    }
+}
+
+#[test]
+fn f36_answers_that_are_too_small_are_charged_where_a_gate_names_them() {
+    let sized = |status: &str, bytes: usize| format!("HTTP/1.1 {status}\r\nContent-Length: {bytes}\r\n\r\n{}", "x".repeat(bytes));
+    let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "2\r\nxx\r\n".repeat(4));
+    for (answer, breaches) in [
+        (sized("200 OK", 0), [1, 1]),
+        (sized("200 OK", 7), [1, 0]),
+        (sized("200 OK", 8), [0, 0]),
+        (chunked, [0, 0]),
+        (sized("206 Partial Content", 7), [0, 0]),
+        (sized("206 Partial Content", 0), [0, 1]),
+        (sized("404 Not Found", 7), [0, 0]),
+    ] {
+        let upstream = Upstream::answering(&*answer);
+        let watches = [ErrorKinds::SMALL, ErrorKinds::EMPTY].map(Watch::Errors);
+        let least = Rules { min_body: 8, ..Rules::default() };
+        let proxy = proxy::to([]).canary([upstream.address], &watches, &[0]).mutual(least).start();
+        exchange(proxy.address, &closing(), PATIENCE);
+        proxy.canary_ended(1);
+        assert_eq!(proxy.breaches(), breaches, "{answer}");
+    }
+}

@@ -3,21 +3,17 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use portcullis::formats::tls::{CertificateFiles, TlsFiles};
+use portcullis::formats::tls::TlsFiles;
 use portcullis::proxy::certificates::Certificates;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod, KeyPair,
-    RevokedCertParams, SerialNumber, date_time_ymd,
-};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use tempfile::TempDir;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use crate::authority::Authority;
 use crate::oracle::telling;
 use crate::process::{self, Running};
 use crate::support::client::{Client, End};
@@ -25,93 +21,6 @@ use crate::support::frames::{self, Event, block, frame, headers};
 use crate::support::proxy::{self, Proxy};
 use crate::support::upstream::Upstream;
 use crate::support::{PATIENCE, eventually};
-
-/// An authority made for one test, and what it has signed.
-pub struct Authority {
-    folder: TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let folder = TempDir::new().unwrap();
-        // No two have the same name: one whose name is known but whose key is another would be taken for a broken signature.
-        params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let authority = Self { folder, issuer };
-        fs::write(authority.file("ca.pem"), authority.issuer.pem()).unwrap();
-        authority
-    }
-
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Signs a certificate for this name and writes it, over an older one if there is one.
-    pub fn sign(&self, stem: &str, name: &str) -> CertificateFiles {
-        let key = KeyPair::generate().unwrap();
-        let signed = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let files = CertificateFiles { chain: self.file(&format!("{stem}.pem")), key: self.file(&format!("{stem}.key")) };
-        fs::write(&files.chain, signed.pem()).unwrap();
-        fs::write(&files.key, key.serialize_pem()).unwrap();
-        files
-    }
-
-    /// Signs a certificate with this number.
-    pub fn sign_numbered(&self, stem: &str, name: &str, number: u64) -> CertificateFiles {
-        let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::new(vec![name.to_owned()]).unwrap());
-        params.serial_number = Some(SerialNumber::from(number));
-        let files = CertificateFiles { chain: self.file(&format!("{stem}.pem")), key: self.file(&format!("{stem}.key")) };
-        fs::write(&files.chain, self.certify(params, &key)).unwrap();
-        fs::write(&files.key, key.serialize_pem()).unwrap();
-        files
-    }
-
-    /// Writes a list of the certificates it has revoked, which is good until a year begins; returns its file.
-    pub fn revoke(&self, numbers: &[u64], year: i32) -> PathBuf {
-        let revoked = |number: &u64| RevokedCertParams {
-            serial_number: SerialNumber::from(*number),
-            revocation_time: date_time_ymd(2020, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        };
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(year, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: numbers.iter().map(revoked).collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        fs::write(self.file("crl.pem"), params.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
-        self.file("crl.pem")
-    }
-
-    /// Signs a certificate of its own making; returns it as PEM.
-    pub fn certify(&self, params: CertificateParams, key: &KeyPair) -> String {
-        params.signed_by(key, &self.issuer).unwrap().pem()
-    }
-
-    /// A client that trusts this authority, speaks these protocols and shows this certificate.
-    pub fn client(&self, protocols: &[&str], shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-        let mut config = match shows {
-            None => builder.with_no_client_auth(),
-            Some(files) => {
-                let chain = CertificateDer::pem_file_iter(&files.chain).unwrap().map(Result::unwrap).collect();
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&files.key).unwrap()).unwrap()
-            }
-        };
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Arc::new(config)
-    }
-}
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -162,6 +71,31 @@ fn http1_and_http2_are_spoken_as_agreed_and_the_upstream_learns_of_https() {
     let requests = upstream.requests();
     assert_eq!(requests.len(), 3);
     assert!(requests.iter().all(|request| request.one("x-forwarded-proto") == "https"));
+}
+
+#[test]
+fn a_client_that_agreed_on_http2_and_says_nothing_does_not_hold_up_the_drain() {
+    let authority = Authority::new();
+    let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
+    let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
+    let patient = |settings: &mut portcullis::proxy::settings::Settings| {
+        settings.timeouts.drain = PATIENCE * 3;
+        settings.timeouts.header = PATIENCE * 3;
+    };
+    let mut proxy = proxy::to([upstream.address]).tls(certificates.slot()).with(patient).start();
+    let mut silent = connect(proxy.address, &authority.client(&["h2"], None), "a.test");
+    while silent.conn.is_handshaking() {
+        silent.conn.complete_io(&mut silent.sock).unwrap();
+    }
+    // Its server speaks first, so that it is known to have come that far.
+    let mut greeting = [0; 9];
+    silent.read_exact(&mut greeting).unwrap();
+    let mut halfway = connect(proxy.address, &authority.client(&["h2"], None), "a.test");
+    halfway.write_all(&frames::PREFACE[..18]).unwrap();
+    halfway.read_exact(&mut greeting).unwrap();
+    proxy.drain();
+    eventually("the worker ends", || proxy.is_finished().then_some(()));
+    proxy.join();
 }
 
 #[test]
@@ -340,7 +274,7 @@ fn what_is_no_tls_is_closed_and_so_is_who_says_nothing() {
     let authority = Authority::new();
     let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
     let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
-    let brief = |s: &mut portcullis::proxy::settings::Settings| s.timeouts.header = std::time::Duration::from_millis(300);
+    let brief = |s: &mut portcullis::proxy::settings::Settings| s.timeouts.header = Duration::from_millis(300);
     let proxy = proxy::to([upstream.address]).tls(certificates.slot()).with(brief).start();
     for bytes in [&b"GET /t HTTP/1.1\r\nHost: a.test\r\n\r\n"[..], b"", b"\x16\x03\x01\x02\x00", frames::PREFACE] {
         let mut client = Client::connect(proxy.address);
@@ -356,12 +290,12 @@ fn a_large_answer_that_was_taken_leaves_no_stall_behind() {
     const LARGE: usize = 16 << 20;
     let authority = Authority::new();
     let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
-    let stall = std::time::Duration::from_millis(400);
+    let stall = Duration::from_millis(400);
     let upstream = Upstream::start(move |peer| {
         while let Some(request) = peer.request() {
             let body = if request.target() == "/large" { vec![b'x'; LARGE] } else { b"GET /t".to_vec() };
             // The second answer takes longer than a stalled write may.
-            std::thread::park_timeout(if request.target() == "/large" { std::time::Duration::ZERO } else { stall * 3 });
+            std::thread::park_timeout(if request.target() == "/large" { Duration::ZERO } else { stall * 3 });
             if !peer.send(&[format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()) {
                 return;
             }

@@ -141,6 +141,34 @@ fn b18_a_stream_without_window_is_reset_and_pins_little() {
 }
 
 #[test]
+fn b18_the_end_of_an_answer_that_its_client_does_not_take_is_given_up_too() {
+    let bytes = 16_000;
+    let answer = [format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes(), &vec![b'x'; bytes]].concat();
+    let upstream = Upstream::answering(answer);
+    let brief = |s: &mut portcullis::proxy::settings::Settings| s.timeouts.write_stall = Duration::from_millis(500);
+    let proxy = proxy::to([upstream.address]).with(brief).start();
+    let mut client = Client::connect(proxy.address);
+    // A window of 100 bytes: the whole answer is at hand, and most of it cannot go.
+    client.send([frames::PREFACE, &frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 100])].concat());
+    client.send(headers(1, &block(&GET), true));
+    let (_, events) = frames::read_until(&mut client, |events| events.iter().any(|e| matches!(e, Event::Reset(1, _))));
+    let taken = |events: &[Event], stream: u32| {
+        let of_it =
+            events.iter().filter_map(|event| if let Event::Data(of, count, _) = event { (*of == stream).then_some(*count) } else { None });
+        of_it.sum::<usize>()
+    };
+    assert_eq!(taken(&events, 1), 100, "{events:?}");
+    // Whoever takes it in time gets all of it, the end included.
+    client.send(headers(3, &block(&GET), true));
+    let enough = |events: &[Event]| events.iter().any(|e| matches!(e, Event::Data(3, ..)));
+    frames::read_until(&mut client, enough);
+    client.send([frame(WINDOW_UPDATE, 0, 0, [0, 1, 0, 0]), frame(WINDOW_UPDATE, 0, 3, [0, 1, 0, 0])].concat());
+    let (_, events) = frames::read_until(&mut client, |events| events.iter().any(|e| matches!(e, Event::Data(3, _, true))));
+    assert_eq!(taken(&events, 3), bytes, "{events:?}");
+    assert_eq!(proxy.ended(2).answered, 2, "both answers were the version's in full");
+}
+
+#[test]
 fn a_connection_that_is_old_ends_after_the_requests_it_is_at() {
     let bench = Bench::with(|setup| setup.with(|s| s.timeouts.connection_age = Duration::from_millis(500)));
     let mut client = frames::connect(bench.proxy.address);

@@ -10,6 +10,7 @@ mod support;
 #[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
 mod process;
 
+mod authority;
 mod charges;
 mod choices_http2;
 mod chunked;

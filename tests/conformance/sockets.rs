@@ -13,7 +13,7 @@ use portcullis::formats::tls::TlsFiles;
 use portcullis::proxy::certificates::Certificates;
 use tempfile::TempDir;
 
-use crate::encrypted::Authority;
+use crate::authority::Authority;
 use crate::oracle::{get, telling};
 use crate::process::{self, Running, finish};
 use crate::support::frames::{self, Event, block, headers};

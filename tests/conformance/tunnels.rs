@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use portcullis::domain::error_kinds::ErrorKinds;
+use portcullis::domain::outcome::{Failure, Role};
 use portcullis::domain::upkeep::Rules;
 use portcullis::domain::weight::Weight;
 use portcullis::seam::table::Watch;
@@ -39,6 +40,28 @@ fn a_server_may_speak_first_and_either_side_may_end_first() {
     assert_eq!((window.answered, window.classes[0]), (1, 1));
     eventually("the tunnel is over", || (count(&proxy.counters.tunnels.open) == 0).then_some(()));
     assert_eq!((count(&proxy.counters.tunnels.begun[1]), proxy.refused()), (1, 0));
+}
+
+#[test]
+fn each_connection_is_a_line_of_the_access_log() {
+    let upstream = greeting("220 mail\r\n");
+    let proxy = proxy::to([upstream.address]).opaque().start();
+    let mut client = Client::connect(proxy.address);
+    client.read_until(|bytes| bytes == b"220 mail\r\n");
+    client.send("hello").half_close().read_to_end(PATIENCE);
+    let line = proxy.line();
+    assert_eq!((line.method.as_str(), line.status, line.uploaded, line.bytes), ("", 0, 5, 15));
+    let version = line.version.as_ref().map(portcullis::domain::version::Name::as_str);
+    assert_eq!((version, line.role, line.generation), (Some("v1"), Some(Role::Stable), proxy::GENERATION));
+    assert!(line.response_time.is_some_and(|connected| connected <= line.duration) && line.failure.is_none());
+    let proxy = proxy::to([upstream.address]).canary([closed_port()], &[], &[]).opaque().start();
+    Client::connect(proxy.address).read_until(|bytes| !bytes.is_empty());
+    let line = proxy.line();
+    assert_eq!((line.role, line.rescued, line.failure), (Some(Role::Stable), Some(Failure::ConnectionRefused), None));
+    let proxy = proxy::to([closed_port()]).opaque().start();
+    Client::connect(proxy.address).read_to_end(PATIENCE);
+    let line = proxy.line();
+    assert_eq!((line.role, line.failure, line.bytes), (Some(Role::Stable), Some(Failure::ConnectionRefused), 0));
 }
 
 #[test]
@@ -94,7 +117,7 @@ fn a_dead_canary_is_charged_and_stable_takes_over_unless_that_is_forbidden() {
         assert_eq!((client.received.as_slice(), end == End::Open), (seen, rescue));
         let canary = proxy.canary_ended(1);
         assert_eq!((canary.decided, canary.failed, proxy.breaches()), (1, 1, vec![1]));
-        assert_eq!(proxy.window(portcullis::domain::outcome::Role::Stable).decided, u64::from(rescue));
+        assert_eq!(proxy.window(Role::Stable).decided, u64::from(rescue));
     }
 }
 

@@ -15,7 +15,7 @@ use portcullis::seam::table::Watch;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::encrypted::Authority;
+use crate::authority::Authority;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::multiplexed::{Multiplexed, answer};
@@ -204,6 +204,31 @@ fn t01_a_revoked_certificate_is_the_versions_failure_until_the_list_says_otherwi
     // An old list changes nothing.
     authority.revoke(&[7], 2021);
     assert_eq!(ask(proxy.address).status(), 200);
+}
+
+#[test]
+fn t01_a_list_that_goes_out_of_date_lets_nobody_in_and_is_not_the_versions_failure() {
+    let authority = Authority::new();
+    let upstream = Encrypted::start(server(authority.sign("a", "a.test")), |stream| {
+        if request(stream) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngood");
+        }
+    });
+    let mut transport = trusting(&authority, "a.test");
+    transport.tls.as_mut().unwrap().crl = vec![authority.revoke_for(&[7], Duration::from_secs(3))];
+    let watch = [Watch::Errors(ErrorKinds::DEFAULT)];
+    let proxy = proxy::to([]).canary([upstream.address], &watch, &[0]).speaking(&transport).start();
+    assert_eq!(ask(proxy.address).status(), 200, "while it is good");
+    let refused = eventually("it goes out of date", || Some(ask(proxy.address)).filter(|answer| answer.status() != 200));
+    assert_eq!((refused.status(), refused.one("proxy-status")), (503, "gate-1; error=connection_limit_reached"));
+    let reached = upstream.connections.load(Ordering::Acquire) as u64;
+    proxy.canary_ended(reached);
+    assert_eq!(proxy.breaches(), [0]);
+    // Whoever starts with such a list is told so.
+    let problem = tls::client(transport.tls.as_ref().unwrap(), Protocol::Auto).unwrap_err().to_string();
+    assert!(problem.contains("crl.pem") && problem.contains("out of date since"), "{problem}");
+    authority.revoke(&[7], 2090);
+    eventually("the current list counts", || (ask(proxy.address).status() == 200).then_some(()));
 }
 
 #[test]

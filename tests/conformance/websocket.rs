@@ -338,15 +338,22 @@ async fn b31_what_does_not_become_a_websocket_is_no_tunnel() {
 }
 
 #[tokio::test]
-async fn b31_a_websocket_over_http2_ends_with_the_drain() {
-    let upstream = echoing("v1");
+async fn b31_a_websocket_over_http2_ends_with_the_drain_and_its_client_is_told() {
+    let upstream = echoing("");
     let mut proxy = proxy::to([upstream.address]).with(|settings| settings.timeouts.drain = Duration::from_millis(300)).start();
-    let (answer, _sender) = connect(&proxy, Some("websocket")).await;
+    let (answer, mut sender) = connect(&proxy, Some("websocket")).await;
     let mut body = answer.into_body();
-    assert_eq!(body.data().await.unwrap().unwrap().as_ref(), b"v1");
+    sender.send_data(b"\x81\x02hi"[..].into(), false).unwrap();
+    assert_eq!(body.data().await.unwrap().unwrap().as_ref(), b"\x81\x02hi");
     proxy.drain();
-    let ended = async { while let Some(Ok(_)) = body.data().await {} };
+    let mut seen = Vec::new();
+    let ended = async {
+        while let Some(Ok(data)) = body.data().await {
+            seen.extend_from_slice(&data);
+        }
+    };
     tokio::time::timeout(PATIENCE, ended).await.expect("the stream ends");
+    assert_eq!(seen, b"\x88\x02\x03\xf4", "its client is told that the server restarts");
     tokio::task::spawn_blocking(move || {
         proxy.join();
         assert_eq!(count(&proxy.counters.tunnels.open), 0);

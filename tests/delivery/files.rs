@@ -121,3 +121,37 @@ fn the_tests_of_a_service_in_a_stage_come_before_those_of_the_service() {
     assert_eq!(pipeline.live(), ["0.8.1"; 3]);
     pipeline.end();
 }
+
+#[test]
+fn a_gate_file_of_the_original_that_a_source_answers_must_be_one_that_it_could_read() {
+    let site = Site::new(&["sources: [127.0.0.1]"]);
+    let pipeline = site.start();
+    site.furnish(&pipeline, SHIPYARD, "keptn", &[]);
+    let good = [
+        // What is no key of it was ignored.
+        ("perfspec/perfspec.json", data("perfspec_dynatrace.json").replacen('{', "{\"comment\": 1,", 1)),
+        ("slo.yaml", data("slo-quality-gates.yaml")),
+        ("sli.yaml", data("sli-prometheus.yaml")),
+        ("service-indicators.yaml", data("service-indicators.yaml")),
+        ("service-objectives.yaml", data("service-objectives.yaml")),
+    ];
+    for (uri, content) in &good {
+        let added = add(&pipeline, &site, None, uri, content);
+        assert_eq!(added.code, Some(0), "{uri}: {}", added.stderr);
+    }
+    let before = all(&site);
+    for (uri, content, wanted) in [
+        ("perfspec/perfspec.json", "{\"indicators\": [", "perfspec/perfspec.json:1:"),
+        ("perfspec.json", "{\"indicator\": []}", "no list of 'indicators'"),
+        ("slo.yaml", "objectives: {sli: x}\n", "slo.yaml: yaml:"),
+        ("sli.yaml", "indicators: [a\n", "sli.yaml:"),
+        ("service-indicators.yaml", "a: [b\n", "service-indicators.yaml:"),
+        ("service-objectives.yaml", "a: [b\n", "service-objectives.yaml:"),
+    ] {
+        let refused = add(&pipeline, &site, None, uri, content);
+        assert_ne!(refused.code, Some(0), "{uri} {content}");
+        assert!(refused.stderr.contains(wanted), "{uri}: {wanted} is missing in {}", refused.stderr);
+    }
+    assert_eq!(all(&site), before);
+    pipeline.end();
+}

@@ -17,3 +17,4 @@ mod restart;
 mod site;
 mod sources;
 mod story;
+mod succession;

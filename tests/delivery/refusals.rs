@@ -12,6 +12,7 @@ use crate::site::{IMAGE, PROJECT, Pipeline, SERVICE, SHIPYARD, Site};
 /// One stage that takes everything at once.
 const PLAIN: &str = "stages:\n  - {name: dev, deployment_strategy: direct, gate: none}\n";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const OTHER: &str = "fedcba9876543210fedcba9876543210";
 const EVENT: (&str, &str) = ("content-type", "application/cloudevents+json");
 
 /// What must be as before: the projects as they stand, their files, and the deployments.
@@ -165,6 +166,31 @@ fn with_a_token_only_those_who_know_it_are_heard() {
         pipeline.idle();
     }
     assert_eq!(pipeline.live()[0].split('-').next(), Some("0.8.3"));
+    // The command line signs what it sends with the token, and is nobody without it.
+    let (file, wrong) = (site.write("event.json", new_artifact("6", None, "0.8.1")), site.write("wrong", OTHER));
+    let token = site.path("token").to_str().unwrap().to_owned();
+    let send = |more: &[&str]| pipeline.ask(&[&["send", "event", "--file", &file], more].concat());
+    for more in [&[][..], &["--token-file", &wrong]] {
+        let refused = send(more);
+        assert_ne!(refused.code, Some(0), "{more:?}");
+        contains(&refused.stderr, &["neither signed with the token"]);
+    }
+    let absent = send(&["--token-file", "/no/such/token"]);
+    assert_ne!(absent.code, Some(0));
+    contains(&absent.stderr, &["/no/such/token"]);
+    let sent = send(&["--token-file", &token]);
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    contains(&sent.stdout, &["ID of keptn context: "]);
+    pipeline.idle();
+    assert_eq!(pipeline.live()[0].split('-').next(), Some("0.8.1"));
+    contains(&send(&["--token-file", &token]).stdout, &["note: an event with this source and id was taken in before"]);
+    // The token is replaced while it runs: the old one counts no more.
+    site.write("token", OTHER);
+    for (id, token, status) in [("4", TOKEN, 401), ("5", OTHER, 202)] {
+        let answer = post(Some(("x-token", token)), &new_artifact(id, None, "0.8.1"));
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    pipeline.idle();
     pipeline.end();
 }
 

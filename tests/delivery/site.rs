@@ -248,6 +248,11 @@ impl Pipeline {
         page(self.listen, stage)
     }
 
+    /// Returns the number of the process that was started.
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Ends the process as a power cut would.
     pub fn kill(self) {
         drop(self.running);

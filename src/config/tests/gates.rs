@@ -89,6 +89,16 @@ fn margins_and_policies_are_in_range_and_do_not_contradict() {
 }
 
 #[test]
+fn a_gate_on_small_answers_needs_to_be_told_what_is_small() {
+    let line = "gates: [errors(small) <= stable + 1pp]";
+    refuses(&with(line), "services[0].gates[0]", "can never fire", "min_body: 200B");
+    assert_eq!(loaded(&with(&format!("{line}\n    min_body: 200B"))).notes, []);
+    refuses(&gated("min_body: 200"), "services[0].min_body", "not a size in range", "64KiB");
+    let idle = loaded(&gated("min_body: 200B")).notes;
+    assert!(idle.len() == 1 && idle[0].path == "services[0].min_body" && idle[0].message.contains("no gate"), "{}", shown(&idle));
+}
+
+#[test]
 fn a_gate_that_says_nothing_beyond_another_is_noted() {
     let notes = |gates: &str| loaded(&with(&format!("gates: [{gates}]"))).notes;
     for fine in ["p95 < 1s, p99 < 2s", "p50 < 500ms, p95 < 1s", "errors < 1%, errors(grpc) < 0.1%", "p95 < 1s, mean < 2s"] {

@@ -57,8 +57,9 @@ fn how_endpoints_are_kept_up_is_read_with_its_defaults() {
     assert_eq!((all.limits.requests, all.limits.pending, all.dns_refresh().as_secs()), (Some(100), Some(9), 30));
     let rules = |rest: &str| loaded(&format!("{SMALL}{rest}")).settings.services.remove(0).mutual;
     assert_eq!((rules("").rescue, rules("").failover), (true, false));
-    let other = rules("    rescue: false\n    failover: allow\n");
-    assert_eq!((other.rescue, other.failover), (false, true));
+    let other = rules("    rescue: false\n    failover: allow\n    min_body: 2KiB\n");
+    assert_eq!((other.rescue, other.failover, other.min_body), (false, true, 2048));
+    assert_eq!(rules("").min_body, 0);
 }
 
 #[test]

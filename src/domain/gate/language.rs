@@ -158,7 +158,7 @@ fn kinds(scanner: &mut Scanner<'_>) -> Result<ErrorKinds, InvalidCriterion> {
                 Some(first @ (b'3' | b'4' | b'5')) if status => format!("statuses are counted together: {}xx", char::from(first)),
                 _ => match nearest(word, &names) {
                     Some(known) => format!("did you mean '{known}'?"),
-                    None => format!("there are {}; without brackets all but 4xx, grpc and 3xx count", names.join(", ")),
+                    None => format!("there are {}; without brackets all but 4xx, grpc, 3xx, empty and small count", names.join(", ")),
                 },
             };
             return Err(scanner.wrong(column, reason, hint));

@@ -2,7 +2,6 @@
 //! original.
 
 mod checks;
-mod plan;
 mod reader;
 mod sequences;
 mod stages;

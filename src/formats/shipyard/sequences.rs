@@ -5,7 +5,7 @@
 
 use crate::domain::delivery::shipyard::{Gate, OnWarning, Stage, Strategy};
 use crate::formats::perfspec::reader::nearest;
-use crate::formats::shipyard::plan;
+use crate::formats::plan::{self, PlanSpec};
 use crate::formats::shipyard::words::{self, Manner};
 use crate::formats::yaml::fields::{Fields, place_of};
 use crate::formats::yaml::place::{At, Place, Report};
@@ -187,7 +187,9 @@ fn compile_task(task: &Task<'_>, stage: &mut Stage, manner: &Manner<'_>, report:
     let mut fields = Fields::open(node, path, report)?;
     match task.name.value.as_str() {
         "deployment" => {
-            let plan = fields.get("plan").map(|(node, path)| (place_of(node, path.clone()), plan::read(node, path, report)));
+            let plan = fields
+                .get("plan")
+                .map(|(node, path)| (place_of(node, path.clone()), plan::compile(&PlanSpec::read(node, path, report), report)));
             let found = fields.text("deploymentstrategy");
             stage.strategy = found.map_or(Some(Strategy::Direct), |found| words::strategy(&found, plan, manner, report))?;
         }

@@ -2,7 +2,7 @@
 
 use crate::domain::delivery::shipyard::{Gate, OnWarning, Stage, Strategy};
 use crate::domain::rollout::Schedule;
-use crate::formats::shipyard::plan;
+use crate::formats::plan::{self, PlanSpec};
 use crate::formats::shipyard::words::{self, Manner, one_of};
 use crate::formats::yaml::fields::{Fields, place_of};
 use crate::formats::yaml::place::{At, Place, Report};
@@ -85,7 +85,9 @@ impl Default for Ours {
 
 impl Ours {
     fn read(fields: &mut Fields<'_>, report: &Report<'_>) -> Self {
-        let plan = fields.get("plan").map(|(node, path)| (place_of(node, path.clone()), plan::read(node, path, report)));
+        let plan = fields
+            .get("plan")
+            .map(|(node, path)| (place_of(node, path.clone()), plan::compile(&PlanSpec::read(node, path, report), report)));
         let gate = fields.text("gate").map(|found| one_of(&found, "gate", &[("file", Gate::File), ("none", Gate::None)], report));
         let warnings = [("pass", OnWarning::Pass), ("hold", OnWarning::Hold)];
         let on_warning = fields.text("on_warning").map(|found| one_of(&found, "on_warning", &warnings, report));

@@ -214,7 +214,7 @@ fn every_problem_is_shown_at_once_with_path_place_and_the_nearest_key() {
             "4 stages[1].name: name is missing",
             "5 stages[1].gate: unknown gate \"non\" … none",
             "8 stages[2].plan: a plan has no effect",
-            "8 stages[2].plan.start: a share of 0%",
+            "8 stages[2].plan.start: a ramp that starts at 0%",
             "8 stages[2].plan.factr: unknown key … did you mean \"factor\"?",
             "9 stages[2].approval_strategy.pass: unknown pass \"manually\" … did you mean \"manual\"?",
             "10 stages[2].rollback: rollback must be true or false",

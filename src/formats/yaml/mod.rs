@@ -2,4 +2,5 @@
 
 pub mod fields;
 pub mod place;
+pub mod quantities;
 pub mod tree;

@@ -39,10 +39,13 @@ pub fn begin<B>(request: &mut Request<B>) -> Option<OnUpgrade> {
     Some(stream)
 }
 
-/// Makes the answer to such a request, and carries the tunnel where there is one, in a task that keeps the connection busy.
+/// What a tunnel keeps for as long as it is open: its connection busy, and the knowledge that there is one over it.
+pub type Kept = (Busy, Rc<()>);
+
+/// Makes the answer to such a request, and carries the tunnel where there is one, in a task of its own.
 ///
 /// Any other answer is passed on, unless it were taken for a tunnel because it says that all is well.
-pub fn answer(mut response: Response<Answer>, stream: OnUpgrade, busy: Busy, worker: &Rc<Worker>) -> Response<Answer> {
+pub fn answer(mut response: Response<Answer>, stream: OnUpgrade, kept: Kept, worker: &Rc<Worker>) -> Response<Answer> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         if response.status().is_success() {
             let form = Form { json: false, http1: false, bodyless: false, grpc: false };
@@ -57,18 +60,18 @@ pub fn answer(mut response: Response<Answer>, stream: OnUpgrade, busy: Busy, wor
     let crossing = Cell::new(None);
     let response = response.map(|answer| answer.leaving(&crossing));
     if let Some(crossing) = crossing.take() {
-        tokio::task::spawn_local(carry(*crossing, stream, busy, Rc::clone(worker)));
+        tokio::task::spawn_local(carry(*crossing, stream, kept, Rc::clone(worker)));
     }
     response
 }
 
-async fn carry(crossing: Crossing, stream: OnUpgrade, busy: Busy, worker: Rc<Worker>) {
+async fn carry(crossing: Crossing, stream: OnUpgrade, kept: Kept, worker: Rc<Worker>) {
     let Crossing { far, ticket } = crossing;
     // It fails when the client has reset the stream before it was told.
     if let Ok(stream) = stream.await {
         tunnelled::carry_stream(TokioIo::new(stream), far, &worker).await;
     }
-    drop((ticket, busy));
+    drop((ticket, kept));
 }
 
 #[cfg(test)]

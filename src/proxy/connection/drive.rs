@@ -4,10 +4,14 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::proxy::patrol::ConnectionGuard;
 use crate::proxy::rules::Rules;
 use crate::proxy::worker::{Ending, Worker};
+
+/// How long a connection that is cut goes on for the tunnels over its streams, whose clients are told why they end.
+const LEAVE: Duration = Duration::from_millis(800);
 
 /// A connection that hyper drives.
 pub trait Driven: Future<Output = hyper::Result<()>> {
@@ -24,9 +28,21 @@ pub struct Pace<'a> {
     pub rules: &'a Rc<Rules>,
     /// Whether it carries many requests at once: it is then told to end in time, and its client knows which requests were taken.
     pub ages: bool,
+    /// Held by each tunnel over its streams; `None` where there can be none.
+    pub tunnels: Option<&'a Rc<()>>,
 }
 
 impl Pace<'_> {
+    /// Says whether the connection is to end at once although its client has not said yet that it is there: hyper waits for that, and
+    /// nothing can have been asked.
+    fn is_in_vain(&self, worker: &Worker) -> bool {
+        self.ages && !self.guard.multiplexes() && matches!(worker.ending(self.rules), Ending::Now)
+    }
+
+    fn has_tunnels(&self) -> bool {
+        self.tunnels.is_some_and(|tunnels| Rc::strong_count(tunnels) > 1)
+    }
+
     fn is_over(&self, worker: &Worker) -> bool {
         match worker.ending(self.rules) {
             Ending::No => self.ages && self.guard.is_retired(),
@@ -54,13 +70,18 @@ pub async fn drive(mut connection: Pin<&mut impl Driven>, pace: Pace<'_>, worker
         }
     }
     connection.as_mut().begin_farewell();
-    if worker.is_cutting() {
-        // Whoever is woken by the cut has missed the word.
-        return Ok(());
+    // Whoever is woken by the cut has missed the word.
+    if !worker.is_cutting() {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = poll_fn(|_| if pace.is_in_vain(worker) { Poll::Ready(()) } else { Poll::Pending }) => return Ok(()),
+            () = worker.cut.notified() => {}
+        }
     }
-    tokio::select! {
-        ended = connection => ended,
-        // Dropping it ends its requests, so that the books say how.
-        () = worker.cut.notified() => Ok(()),
+    if pace.has_tunnels() {
+        return tokio::time::timeout(LEAVE, connection).await.unwrap_or(Ok(()));
     }
+    // Dropping it ends its requests, so that the books say how.
+    Ok(())
 }

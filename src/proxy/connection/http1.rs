@@ -18,7 +18,7 @@ use crate::proxy::connection::tunnelled;
 use crate::proxy::patrol::ConnectionGuard;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
-use crate::proxy::tunnel::Kind;
+use crate::proxy::tunnel::{Kind, Passed};
 use crate::proxy::wire::Wire;
 use crate::proxy::worker::Worker;
 
@@ -40,7 +40,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
     // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
     builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
     let mut connection = builder.serve_connection(TokioIo::new(wire), service);
-    let ended = drive(Pin::new(&mut connection), Pace { guard: &guard, rules: &rules, ages: false }, worker).await;
+    let ended = drive(Pin::new(&mut connection), Pace { guard: &guard, rules: &rules, ages: false, tunnels: None }, worker).await;
     if ended.is_ok()
         && let Some(tunnel) = crossing.take()
     {
@@ -53,7 +53,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
 
 async fn carry(wire: Wire, early: Bytes, crossing: Crossing, worker: &Worker) {
     let Crossing { far, ticket } = crossing;
-    tunnelled::carry(wire, early, far, Kind::WebSocket, worker).await;
+    tunnelled::carry(wire, early, far, (Kind::WebSocket, &Passed::default()), worker).await;
     drop(ticket);
 }
 

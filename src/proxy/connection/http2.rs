@@ -25,11 +25,12 @@ use crate::proxy::worker::Worker;
 /// Serves requests to the connection's end.
 pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Rc<Worker>) -> hyper::Result<()> {
     let streams = Streams::default();
-    let rules = serve.rules();
+    let (rules, tunnels) = (serve.rules(), Rc::new(()));
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         let serve = serve.clone();
         let busy = Busy::new(&guard);
-        let websocket = bootstrap::begin(&mut request).map(|stream| (stream, Busy::answered(&guard), Rc::clone(worker)));
+        let kept = || (Busy::answered(&guard), Rc::clone(&tunnels));
+        let websocket = bootstrap::begin(&mut request).map(|stream| (stream, kept(), Rc::clone(worker)));
         let (stream, ticket) = worker.patrol.stream();
         *streams.next.borrow_mut() = Some((Rc::clone(&stream), ticket));
         async move {
@@ -38,7 +39,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
                 None => serve.handle(request.map(Into::into)).await,
             };
             let response = match websocket {
-                Some((stream, busy, worker)) => bootstrap::answer(response, stream, busy, &worker),
+                Some((stream, kept, worker)) => bootstrap::answer(response, stream, kept, &worker),
                 None => response,
             };
             Ok::<_, Infallible>(response.map(|answer| Held::new(answer, Some(stream), busy)))
@@ -60,7 +61,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         .keep_alive_interval(http2::PING_INTERVAL)
         .keep_alive_timeout(http2::PING_TIMEOUT);
     let connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
-    drive(connection, Pace { guard: &guard, rules: &rules, ages: true }, worker).await
+    drive(connection, Pace { guard: &guard, rules: &rules, ages: true, tunnels: Some(&tunnels) }, worker).await
 }
 
 /// Runs each stream as a task of its own, under patrol.

@@ -10,23 +10,26 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::domain::outcome::{Failure, Role};
+use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::proxy::client;
 use crate::proxy::sanitise::Peer;
-use crate::proxy::tunnel::{self, Ended, Kind, Patience};
+use crate::proxy::tunnel::{self, Ended, Kind, Passed, Patience};
 use crate::proxy::upstream::{self, Tunnel};
 use crate::proxy::wire::Wire;
 use crate::proxy::worker::{Counters, Found, Worker};
+use crate::seam::access::{Access, Line};
+use crate::seam::clock::Clock;
 use crate::seam::sample::Sample;
 
 /// Carries bytes both ways to the end of either; `early` is what the client has sent already.
-pub async fn carry(mut wire: Wire, early: Bytes, mut far: Tunnel, kind: Kind, worker: &Worker) {
+pub async fn carry(mut wire: Wire, early: Bytes, mut far: Tunnel, (kind, passed): (Kind, &Passed), worker: &Worker) {
     if !wire.begin_tunnel() || worker.is_cutting() {
         // The client has not taken all of what came before the tunnel.
         return;
     }
     let _open = Open::new(&worker.counters, kind);
-    let ended = tunnel::carry(&mut wire, early, &mut far, kind, Patience::default(), cut(worker)).await;
+    let ended = tunnel::carry(&mut wire, early, &mut far, kind, (Patience::default(), passed), cut(worker)).await;
     drop(far);
     if matches!(ended, Ok(Ended::Cut | Ended::Idle)) {
         wire.end_tunnel();
@@ -38,7 +41,8 @@ pub async fn carry(mut wire: Wire, early: Bytes, mut far: Tunnel, kind: Kind, wo
 /// Carries WebSocket frames both ways over one of a client's streams.
 pub async fn carry_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, mut far: Tunnel, worker: &Worker) {
     let _open = Open::new(&worker.counters, Kind::WebSocket);
-    let ended = tunnel::carry(&mut stream, Bytes::new(), &mut far, Kind::WebSocket, Patience::default(), cut(worker)).await;
+    let (patience, passed) = (Patience::default(), Passed::default());
+    let ended = tunnel::carry(&mut stream, Bytes::new(), &mut far, Kind::WebSocket, (patience, &passed), cut(worker)).await;
     tracing::debug!(?ended, "a tunnel over a stream ended");
 }
 
@@ -59,14 +63,18 @@ pub async fn serve(wire: Wire, service: &Name, peer: &Peer, worker: &Worker) {
         worker.refused();
         return tracing::warn!(%service, "a connection for a service that is not there");
     };
-    match open(&found, peer, worker).await {
-        Ok(far) => carry(wire, Bytes::new(), far, Kind::Tcp, worker).await,
-        Err(failure) => tracing::debug!(%service, ?failure, "a connection could not be passed on"),
+    let mut record = Record::begin(&found, peer, worker);
+    match open(&found, peer, worker, &mut record).await {
+        Ok(far) => carry(wire, Bytes::new(), far, (Kind::Tcp, &record.passed), worker).await,
+        Err(failure) => {
+            record.failure = Some(failure);
+            tracing::debug!(%service, ?failure, "a connection could not be passed on");
+        }
     }
 }
 
 /// Draws a version, connects to it and measures that; a canary that cannot be connected to leaves the connection to stable.
-async fn open(found: &Found, peer: &Peer, worker: &Worker) -> Result<Tunnel, Failure> {
+async fn open(found: &Found, peer: &Peer, worker: &Worker, record: &mut Record) -> Result<Tunnel, Failure> {
     let (books, now) = (&found.books, worker.clock.now());
     let epoch = books.epoch();
     let picked = epoch.pick(worker.draw(found), now);
@@ -74,9 +82,10 @@ async fn open(found: &Found, peer: &Peer, worker: &Worker) -> Result<Tunnel, Fai
     let rules = worker.rules();
     let number = if role == Role::Canary { client::of(&HeaderMap::new(), peer, &rules.settings.trusted) } else { 0 };
     let sample = Sample::begin(books, worker.clock, role, now, number);
+    record.given(&sample);
     let limit = rules.settings.timeouts.connect;
     let failure = match upstream::open(&pool, limit).await {
-        Ok(far) => return Ok(measured(sample, far)),
+        Ok(far) => return Ok(record.connected(sample, far)),
         Err(failure) => failure,
     };
     sample.fail(failure);
@@ -86,8 +95,10 @@ async fn open(found: &Found, peer: &Peer, worker: &Worker) -> Result<Tunnel, Fai
     }
     pool.reach().deeds.rescues.fetch_add(1, Ordering::Relaxed);
     let sample = Sample::begin(books, worker.clock, Role::Stable, worker.clock.now(), 0);
+    record.given(&sample);
+    record.rescued(failure);
     match upstream::open(&stable, limit).await {
-        Ok(far) => Ok(measured(sample, far)),
+        Ok(far) => Ok(record.connected(sample, far)),
         Err(failure) => {
             sample.fail(failure);
             Err(failure)
@@ -95,11 +106,58 @@ async fn open(found: &Found, peer: &Peer, worker: &Worker) -> Result<Tunnel, Fai
     }
 }
 
-/// Ends the measurement: a version that can be connected to has answered.
-fn measured(mut sample: Sample, far: Tunnel) -> Tunnel {
-    sample.head(101);
-    sample.complete();
-    far
+/// A connection's line of the access log, which is written when this is dropped.
+struct Record {
+    /// Absent where there is no such log.
+    access: Option<Access>,
+    begun: Timestamp,
+    clock: Clock,
+    passed: Passed,
+    failure: Option<Failure>,
+}
+
+impl Record {
+    fn begin(found: &Found, peer: &Peer, worker: &Worker) -> Self {
+        let access = worker.access.clone().map(|sender| {
+            let epoch = found.books.epoch();
+            let (client, service) = (peer.address, Some(epoch.service.clone()));
+            Access { line: Box::new(Line { client, service, generation: epoch.generation, ..Line::default() }), sender }
+        });
+        Self { access, begun: worker.clock.now(), clock: worker.clock, passed: Passed::default(), failure: None }
+    }
+
+    /// Notes which version gets the connection.
+    fn given(&mut self, sample: &Sample) {
+        if let Some(access) = &mut self.access {
+            (access.line.version, access.line.role) = (Some(sample.version().name.clone()), Some(sample.role()));
+        }
+    }
+
+    /// Notes why the canary did not.
+    fn rescued(&mut self, failure: Failure) {
+        if let Some(access) = &mut self.access {
+            access.line.rescued = Some(failure);
+        }
+    }
+
+    /// Ends the measurement: a version that can be connected to has answered.
+    fn connected(&mut self, mut sample: Sample, far: Tunnel) -> Tunnel {
+        sample.head(101);
+        if let Some(access) = &mut self.access {
+            access.line.response_time = sample.response_time();
+        }
+        sample.complete();
+        far
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Some(mut access) = self.access.take() {
+            access.line.uploaded = self.passed.up.load(Ordering::Relaxed);
+            access.finish(self.passed.down.load(Ordering::Relaxed), self.clock.now().since(self.begun), self.failure);
+        }
+    }
 }
 
 /// Counts a tunnel, and that it is open for as long as this is kept.

@@ -125,6 +125,12 @@ impl ConnectionGuard {
         self.awaits.set(Awaits::Request);
     }
 
+    /// Says whether it has shown that.
+    #[must_use]
+    pub const fn multiplexes(&self) -> bool {
+        self.multiplexes.get()
+    }
+
     /// Notes whether a head has begun that has not ended, beside whatever else goes on.
     pub fn head_open(&self, open: bool) {
         match (open, self.head_since.get()) {

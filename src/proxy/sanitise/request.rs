@@ -37,6 +37,8 @@ pub struct Clean {
     pub upgrade: bool,
     /// The client understands trailers.
     pub trailers: bool,
+    /// Its answer has no body, whatever it says: it is HEAD.
+    pub bodyless: bool,
 }
 
 /// Refuses a request or cleans its head in place, so that [`Outgoing`](super::Outgoing) can write what stands.
@@ -76,7 +78,7 @@ pub fn request(head: &mut Parts, notes: WireNotes, peer: &Peer, policy: &Policy)
         let host = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         forward::complete(&mut head.headers, peer, &host);
     }
-    Ok(Clean { host, framing, token, upgrade, trailers })
+    Ok(Clean { host, framing, token, upgrade, trailers, bodyless: head.method == Method::HEAD })
 }
 
 /// Checks the method, the version and what only the bytes showed.

@@ -9,7 +9,7 @@ use crate::domain::outcome::Failure;
 use crate::domain::transport::{Protocol, Transport};
 use crate::proxy::plain::Plain;
 use crate::proxy::upstream::connect::{Link, Scratch, connect};
-use crate::proxy::upstream::http2::lane::{Berth, Lane};
+use crate::proxy::upstream::http2::lane::{Berth, Crowd, Lane};
 use crate::proxy::upstream::secure::Secure;
 use crate::proxy::upstream::socket::Socket;
 
@@ -37,14 +37,16 @@ pub struct Dialer {
     alone: Option<Secure>,
     multiplexes: bool,
     scratch: Scratch,
+    crowd: Crowd,
 }
 
 impl Dialer {
-    /// Prepares for a version's transport; connections read into `scratch`.
-    pub fn new(transport: &Transport, scratch: &Scratch) -> Self {
+    /// Prepares for a version's transport; connections read into `scratch`, and count their requests in `crowd` where they carry many.
+    pub fn new(transport: &Transport, scratch: &Scratch, crowd: &Crowd) -> Self {
         let secure = transport.tls.clone().map(|tls| Secure::new(tls, transport.protocol));
         let alone = transport.tls.clone().filter(|_| transport.may_multiplex()).map(|tls| Secure::new(tls, Protocol::Http1));
-        Self { protocol: transport.protocol, secure, alone, multiplexes: transport.may_multiplex(), scratch: Rc::clone(scratch) }
+        let (scratch, crowd) = (Rc::clone(scratch), Rc::clone(crowd));
+        Self { protocol: transport.protocol, secure, alone, multiplexes: transport.may_multiplex(), scratch, crowd }
     }
 
     /// Says whether a connection may turn out to carry many requests at once.
@@ -113,6 +115,6 @@ impl Dialer {
                 (Socket::Tls(stream), http2)
             }
         };
-        if http2 { Lane::begin(socket).await.map(Dialed::Http2) } else { Ok(Dialed::Http1(Link::new(socket, &self.scratch))) }
+        if http2 { Lane::begin(socket, &self.crowd).await.map(Dialed::Http2) } else { Ok(Dialed::Http1(Link::new(socket, &self.scratch))) }
     }
 }

@@ -19,6 +19,7 @@ use crate::proxy::settings::{PENDING, Settings};
 use crate::proxy::upstream::balance;
 use crate::proxy::upstream::connect::{Link, Scratch};
 use crate::proxy::upstream::dial::{Conduit, Dialed, Dialer};
+use crate::proxy::upstream::http2::lane::Crowd;
 use crate::proxy::upstream::http2::lanes::Undialed;
 use crate::proxy::upstream::slot::{Load, Opening, Seat, Slot};
 use crate::seam::clock::Clock;
@@ -230,6 +231,7 @@ impl Pool {
 /// All pools of one worker.
 pub struct Pools {
     scratch: Scratch,
+    crowd: Crowd,
     endpoints: Endpoints,
     clock: Clock,
     workers: u32,
@@ -244,6 +246,7 @@ impl Pools {
     pub fn new(endpoints: Endpoints, clock: Clock, settings: &Settings, seed: u64) -> Self {
         Self {
             scratch: Scratch::default(),
+            crowd: Crowd::default(),
             endpoints,
             clock,
             workers: u32::try_from(settings.workers).unwrap_or(u32::MAX).max(1),
@@ -311,7 +314,7 @@ impl Pools {
             budget: RefCell::new(RetryBudget::new(self.clock.now())),
             random: Rc::clone(&self.random),
             clock: self.clock,
-            dialer: Dialer::new(&version.transport, &self.scratch),
+            dialer: Dialer::new(&version.transport, &self.scratch, &self.crowd),
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Secure {
     current: RefCell<Option<Current>>,
     /// How many more sweeps `current` counts.
     fresh: Cell<u32>,
+    /// It was said that the lists in use are out of date.
+    told: Cell<bool>,
 }
 
 #[derive(Clone)]
@@ -41,7 +43,7 @@ struct Current {
 impl Secure {
     /// Reads nothing yet.
     pub const fn new(tls: Tls, protocol: Protocol) -> Self {
-        Self { tls, protocol, current: RefCell::new(None), fresh: Cell::new(0) }
+        Self { tls, protocol, current: RefCell::new(None), fresh: Cell::new(0), told: Cell::new(false) }
     }
 
     /// Counts a sweep, one of which comes with every round of the patrol.
@@ -53,17 +55,31 @@ impl Secure {
     ///
     /// # Errors
     ///
-    /// Fails as the version's fault, or as the proxy's where files could be used when the configuration was read and now cannot.
+    /// Fails as the version's fault, or as the proxy's where files could be used when the configuration was read and now cannot, such
+    /// as a list of revoked certificates that has gone out of date since.
     pub async fn shake_hands(&self, socket: Plain, address: Option<IpAddr>) -> Result<(Box<TlsStream<Plain>>, bool), Failure> {
         let pinned = self.tls.name.as_deref().and_then(tls::server_name);
         let name = pinned.or_else(|| address.map(ServerName::from)).ok_or(Failure::TlsCertificate)?;
         let connector = TlsConnector::from(self.config().await?);
-        let stream = connector.connect(name, socket).await.map_err(|error| failure_of(&error))?;
+        let stream = connector.connect(name, socket).await.map_err(|error| self.failed(&error))?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if self.protocol == Protocol::Http2 && !http2 {
             return Err(Failure::TlsHandshake);
         }
         Ok((Box::new(stream), http2))
+    }
+
+    /// Says what a failed handshake means, and once of lists in use that they are why.
+    fn failed(&self, error: &io::Error) -> Failure {
+        if is_outdated(error) && !self.told.replace(true) {
+            let lists: Vec<_> = self.tls.crl.iter().map(|path| path.display().to_string()).collect();
+            let lists = lists.join(", ");
+            tracing::error!(
+                lists,
+                "a version cannot be reached: a list of revoked certificates is out of date; put a current one in its place"
+            );
+        }
+        failure_of(error)
     }
 
     /// Returns the configuration, after a look at the files where the last one was long ago.
@@ -84,7 +100,10 @@ impl Secure {
         self.fresh.set((PERIOD.as_millis() / ROUND.as_millis()) as u32);
         let current = match (read, known) {
             (None, Some(known)) => known,
-            (Some((Ok(config), tried)), _) => Current { config: Arc::new(config), tried },
+            (Some((Ok(config), tried)), _) => {
+                self.told.set(false);
+                Current { config: Arc::new(config), tried }
+            }
             (Some((Err(problem), tried)), Some(known)) => {
                 tracing::warn!(%problem, "the certificates for a version cannot be used; the last good ones stay in use");
                 Current { tried, ..known }
@@ -115,10 +134,7 @@ pub fn failure_of(error: &io::Error) -> Failure {
 /// Says what an error of TLS means; `None` for any other.
 pub fn tls_failure(error: &io::Error) -> Option<Failure> {
     let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    if let rustls::Error::InvalidCertificate(
-        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. },
-    ) = tls
-    {
+    if is_outdated(error) {
         // Our list is too old to say anything of the version.
         return Some(Failure::ProxyExhausted);
     }
@@ -139,6 +155,16 @@ pub fn tls_failure(error: &io::Error) -> Option<Failure> {
         _ => false,
     };
     Some(if of_certificate { Failure::TlsCertificate } else { Failure::TlsHandshake })
+}
+
+/// Says whether a list of revoked certificates is out of date.
+fn is_outdated(error: &io::Error) -> bool {
+    use rustls::Error::InvalidCertificate as Invalid;
+    let tls = error.get_ref().and_then(|error| error.downcast_ref());
+    let outdated = |error: &CertificateError| {
+        matches!(error, CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. })
+    };
+    matches!(tls, Some(Invalid(error)) if outdated(error))
 }
 
 /// Sums up what is in the files, whether they can be read or not.

@@ -57,6 +57,24 @@ fn a_second_process_is_refused_while_the_first_lives() {
     assert_eq!(open_quietly(folder.path()).record(&carts()).unwrap(), Some(Stored::Known(record(1))));
 }
 
+/// Starts a process that has the lock of a file for a moment, as a copy of the descriptor that this process has locked it by.
+fn heir(file: &Path) -> std::process::Child {
+    let locked = fs::File::options().read(true).write(true).open(file).unwrap();
+    locked.try_lock().unwrap();
+    std::process::Command::new("sleep").arg("0.3").stdin(locked).spawn().unwrap()
+}
+
+#[test]
+fn what_a_child_of_a_killed_process_has_for_a_moment_is_waited_for() {
+    for name in ["lock", "state.redb"] {
+        let folder = tempfile::tempdir().unwrap();
+        open_quietly(folder.path()).put(&carts(), &record(1), &entry(1)).unwrap();
+        let mut child = heir(&folder.path().join(name));
+        assert_eq!(open_quietly(folder.path()).record(&carts()).unwrap(), Some(Stored::Known(record(1))), "{name}");
+        child.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_a_clear_error() {
     let parent = tempfile::tempdir().unwrap();

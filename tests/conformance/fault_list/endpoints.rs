@@ -215,7 +215,7 @@ fn of_one_in_four() -> Vec<Fault> {
 }
 
 fn without_endpoints() -> Vec<Fault> {
-    let alone = Rules { rescue: false, failover: false };
+    let alone = Rules { rescue: false, ..Rules::default() };
     let failover = Rules { failover: true, ..alone };
     let untouched = |version: &Culprit, _: &Reach| equal("requests that reached it", version.tries("") as u64, 0);
     vec![

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::world::{MANUAL, Script, World, artifact, begun, seed, seed_with, stage};
+use crate::domain::delivery::shipyard::default_schedule;
 use crate::domain::delivery::{
     Concurrency, Deadlines, Delivery, Effect, Event, Gate, InvalidShipyard, Mode, OnWarning, Outcome, Phase, Shipyard, Strategy,
-    TestStrategy, Ticket,
+    TestReport, TestStrategy, Ticket,
 };
 use crate::domain::gate::Verdict;
 use crate::domain::time::Timestamp;
@@ -184,6 +185,54 @@ fn whatever_hangs_ends_as_inconclusive_and_the_live_version_keeps_serving() {
 }
 
 #[test]
+fn a_rollout_that_is_held_for_good_is_aborted_at_its_deadline_and_the_live_version_keeps_the_stage() {
+    let shipyard = seed_with(|stages| stages[0].strategy = Strategy::Canary(default_schedule()));
+    let mut world = World::new(shipyard, Script::default());
+    world.send("0.8.1");
+    let mut machine = world.machine;
+    let now = Timestamp::ZERO + Duration::from_secs(10);
+    let limit = Deadlines::default().rollout;
+    let mut first = arrival("0.8.2");
+    // Its test goes well; then the rollout begins, and is paused by its gates or by an operator: nothing more is heard of it.
+    let ticket = loop {
+        let ticket = until(&mut machine, now, first, |effect| {
+            matches!(effect, Effect::Test { .. } | Effect::Evaluate { .. } | Effect::Rollout { .. })
+        });
+        first = match machine.record().lanes[0].run.as_ref().unwrap().phase {
+            Phase::Testing => {
+                let reason = "fine".to_owned();
+                Event::TestEnded(ticket, TestReport { passed: true, stopped_early: false, requests: 1, errors: 0, reason })
+            }
+            Phase::Evaluating => Event::Evaluated { ticket, verdict: Verdict::Pass, reason: "fine".to_owned() },
+            _ => break ticket,
+        };
+    };
+    let early = machine.handle(now + (limit - Duration::from_secs(1)), Event::Tick);
+    assert!(!early.iter().any(|effect| matches!(effect, Effect::AbortRollout { .. })), "{early:?}");
+    let late = now + limit;
+    let effects = machine.handle(late, Event::Tick);
+    let aborted =
+        |effect: &Effect| matches!(effect, Effect::AbortRollout { ticket: of, reason, .. } if *of == ticket && reason.contains("604800 s"));
+    assert!(effects.iter().any(aborted), "{effects:?}");
+    for effect in effects {
+        if let Effect::Switch { ticket, to, .. } = effect {
+            assert_eq!(to.unwrap().name.as_str(), "0.8.1");
+            let _writes = machine.handle(late, Event::Switched(ticket));
+        }
+    }
+    let lane = &machine.record().lanes[0];
+    assert_eq!(
+        (lane.last.as_ref().unwrap().outcome, lane.live.as_ref().unwrap().deployment.name.as_str()),
+        (Outcome::Inconclusive, "0.8.1")
+    );
+    // That it was promoted after all comes too late.
+    let before = machine.record().clone();
+    let end = crate::domain::delivery::RolloutEnd::Promoted;
+    assert_eq!(machine.handle(late, Event::RolloutEnded { ticket, end, reason: "promoted".to_owned() }), []);
+    assert_eq!(*machine.record(), before);
+}
+
+#[test]
 fn traffic_that_does_not_come_back_is_sent_back_again_and_then_left_to_people() {
     let mut machine = begun(seed(Mode::Strict));
     let mut now = Timestamp::ZERO;
@@ -323,7 +372,7 @@ fn a_shipyard_is_valid_by_construction() {
     assert_eq!(problems(&[]), [InvalidShipyard::Empty]);
     let twice = problems(&[direct("a"), direct("b"), direct("a")]);
     assert_eq!(twice[0].to_string(), "stage 3 is named a like stage 1");
-    let mut canary = stage("a", Strategy::Canary(crate::domain::delivery::shipyard::default_schedule()), None);
+    let mut canary = stage("a", Strategy::Canary(default_schedule()), None);
     canary.gate = Gate::None;
     assert!(matches!(problems(&[canary])[..], [InvalidShipyard::Unjudged { index: 0, .. }]));
     for bad in ["", "Dev", "1dev", "dev-", "d_v", "a/b", "ü"] {

@@ -37,9 +37,13 @@ pub struct Lane {
     _released: oneshot::Sender<()>,
 }
 
+/// How many requests are under way over all HTTP/2 connections of a worker.
+pub type Crowd = Rc<Cell<usize>>;
+
 /// What the task, the socket and the requests of a connection know of it.
 #[derive(Default)]
 struct Vitals {
+    crowd: Crowd,
     streams: Cell<usize>,
     /// For how many seconds there have been few of them.
     calm: Cell<u32>,
@@ -61,8 +65,8 @@ impl Lane {
     /// # Errors
     ///
     /// Fails as the connection does, and when the endpoint does not speak HTTP/2.
-    pub async fn begin(socket: Socket) -> Result<Rc<Self>, Failure> {
-        let vitals = Rc::new(Vitals::default());
+    pub async fn begin(socket: Socket, crowd: &Crowd) -> Result<Rc<Self>, Failure> {
+        let vitals = Rc::new(Vitals { crowd: Rc::clone(crowd), ..Vitals::default() });
         let encrypted = matches!(socket, Socket::Tls(_));
         let mut builder = Builder::new();
         builder
@@ -105,6 +109,7 @@ impl Lane {
             return None;
         }
         vitals.streams.set(vitals.streams.get() + 1);
+        vitals.crowd.set(vitals.crowd.get() + 1);
         self.idle.set(0);
         Some(Berth { sender, heard: vitals.heard.get(), answered: false, lane: Rc::clone(self) })
     }
@@ -154,6 +159,7 @@ impl Drop for Berth {
     fn drop(&mut self) {
         let vitals = &self.lane.vitals;
         vitals.streams.set(vitals.streams.get().saturating_sub(1));
+        vitals.crowd.set(vitals.crowd.get().saturating_sub(1));
         if !self.answered && vitals.heard.get() == self.heard && vitals.silent.get() >= limits::DOUBT_AFTER {
             vitals.doubted.set(Some(self.heard));
         }
@@ -190,14 +196,15 @@ async fn drive(mut connection: Connection<Heard, Bytes>, mut lone: oneshot::Rece
     vitals.ended.set(true);
 }
 
-/// Lets each answer bring less unasked while many share the connection. Those that are begun with it then obey too: SETTINGS go out
+/// Lets each answer bring less unasked while many share the connection, or the worker has many over all of them. Those that are begun with it then obey too: SETTINGS go out
 /// before their requests.
 fn suit(connection: &mut Connection<Heard, Bytes>, window: &mut u32, vitals: &Vitals) {
-    if vitals.streams.get() > limits::FEW {
+    let few = vitals.streams.get() <= limits::FEW && vitals.crowd.get() <= limits::FEW_IN_ALL;
+    if !few {
         vitals.calm.set(0);
     }
     let wide = match *window {
-        limits::STREAM_WINDOW => vitals.streams.get() <= limits::FEW,
+        limits::STREAM_WINDOW => few,
         _ => vitals.streams.get() > 0 && vitals.calm.get() >= limits::CALM,
     };
     let wanted = if wide { limits::STREAM_WINDOW } else { limits::NARROW_WINDOW };
@@ -287,108 +294,5 @@ impl AsyncWrite for Heard {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-
-    use http::Request;
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::domain::endpoint::Endpoint;
-    use crate::proxy::upstream::connect::connect;
-
-    /// A connection to a peer in the hands of the test.
-    async fn begun() -> (Rc<Lane>, std::net::TcpStream) {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let socket = connect(&Endpoint::Address(listener.local_addr().unwrap())).await.unwrap();
-        let mut peer = listener.accept().unwrap().0;
-        // Empty SETTINGS.
-        peer.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
-        (Lane::begin(Socket::Plain(socket)).await.unwrap(), peer)
-    }
-
-    fn block_on<T>(paused: bool, test: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, test)
-    }
-
-    #[test]
-    fn a_connection_that_answers_no_ping_fails_its_requests_and_takes_no_more() {
-        block_on(true, async {
-            let (lane, mut peer) = begun().await;
-            let mut berth = lane.take().unwrap();
-            let (response, _) = berth.sender.send_request(Request::get("http://a.test/").body(()).unwrap(), true).unwrap();
-            let since = Instant::now();
-            assert!(response.await.unwrap_err().is_io());
-            let (silence, took) = (limits::PING_AFTER + limits::PING_TIMEOUT, since.elapsed().as_secs());
-            assert!((u64::from(silence)..=u64::from(silence) + 2).contains(&took), "{took} s");
-            drop(berth);
-            assert!(lane.take().is_none() && lane.take_anyway().is_none());
-            let mut seen = Vec::new();
-            peer.read_to_end(&mut seen).unwrap();
-            assert!(seen.windows(5).any(|frame| frame == [0, 0, 8, 6, 0]), "a PING was sent: {seen:?}");
-        });
-    }
-
-    /// Reads until the peer has been told this initial window, and confirms it.
-    async fn told(peer: &mut std::net::TcpStream, window: u32) {
-        let (mut seen, wanted) = (Vec::new(), [&[0, 4][..], &window.to_be_bytes()].concat());
-        peer.set_nonblocking(true).unwrap();
-        while !seen.windows(6).any(|setting| setting == wanted) {
-            let mut bytes = [0; 256];
-            match peer.read(&mut bytes) {
-                Ok(count) => seen.extend_from_slice(&bytes[..count]),
-                // Time passes by itself while everybody waits.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-        peer.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).unwrap();
-    }
-
-    #[test]
-    fn many_answers_may_bring_little_unasked_and_few_bring_more_once_there_were_few_for_a_while() {
-        block_on(true, async {
-            let (lane, mut peer) = begun().await;
-            told(&mut peer, limits::NARROW_WINDOW).await;
-            let mut berths = vec![lane.take().unwrap()];
-            told(&mut peer, limits::STREAM_WINDOW).await;
-            berths.extend((0..limits::FEW).map(|_| lane.take().unwrap()));
-            told(&mut peer, limits::NARROW_WINDOW).await;
-            berths.truncate(1);
-            let since = Instant::now();
-            told(&mut peer, limits::STREAM_WINDOW).await;
-            assert!(since.elapsed() >= PULSE * (limits::CALM - 1), "{:?}", since.elapsed());
-        });
-    }
-
-    #[test]
-    fn a_request_that_gives_up_in_silence_casts_doubt_on_its_connection_and_one_that_just_leaves_does_not() {
-        block_on(true, async {
-            let (lane, _peer) = begun().await;
-            drop(lane.take().unwrap());
-            let berth = lane.take().unwrap();
-            tokio::time::sleep(PULSE * (limits::DOUBT_AFTER + 2)).await;
-            drop(berth);
-            assert!(lane.take().is_none());
-        });
-    }
-
-    #[test]
-    fn an_idle_connection_is_not_worth_keeping_for_ever_and_says_goodbye() {
-        block_on(false, async {
-            let (lane, mut peer) = begun().await;
-            let berth = lane.take().unwrap();
-            assert!((0..=limits::IDLE_SWEEPS).all(|_| lane.is_worth_keeping()), "it is in use");
-            drop(berth);
-            let kept = (0..limits::IDLE_SWEEPS * 2).take_while(|_| lane.is_worth_keeping()).count();
-            assert_eq!(kept, limits::IDLE_SWEEPS as usize);
-            drop(lane);
-            let read = tokio::task::spawn_blocking(move || {
-                let mut seen = Vec::new();
-                peer.read_to_end(&mut seen).map(|_| seen)
-            });
-            let seen = read.await.unwrap().unwrap();
-            assert!(seen.windows(5).any(|frame| frame == [0, 0, 8, 7, 0]), "GOAWAY was sent: {seen:?}");
-        });
-    }
-}
+#[path = "lane_tests.rs"]
+mod tests;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::service_spec::{PlanSpec, RampSpec, StepSpec};
-use crate::config::values;
 use crate::domain::rollout::plan::{InvalidPlan, LONGEST_HOLD};
 use crate::domain::rollout::{Plan, Ramp, Schedule, Start, Step};
 use crate::domain::weight::Weight;
+use crate::formats::plan::spec::{PlanSpec, RampSpec, StepSpec};
 use crate::formats::yaml::place::{At, Place, Report};
+use crate::formats::yaml::quantities;
 
 /// The factor of a ramp where none is written.
 const DEFAULT_FACTOR: u16 = 3;
@@ -18,7 +18,7 @@ const DEFAULT_HOLD: Duration = Duration::from_secs(10);
 const MOST_HARM: f64 = 1e6;
 
 /// Compiles a plan; `None` after reporting why there is none.
-pub(super) fn compile(spec: &PlanSpec, report: &Report<'_>) -> Option<Schedule> {
+pub fn compile(spec: &PlanSpec, report: &Report<'_>) -> Option<Schedule> {
     match spec {
         PlanSpec::Broken => None,
         PlanSpec::Unwritten => ramp(&RampSpec::default(), report),
@@ -29,8 +29,8 @@ pub(super) fn compile(spec: &PlanSpec, report: &Report<'_>) -> Option<Schedule> 
 
 fn ramp(spec: &RampSpec, report: &Report<'_>) -> Option<Schedule> {
     let start = spec.start.as_ref().map_or(Some(Start::Auto), |text| start(text, report));
-    let factor = spec.factor.as_ref().map_or(Some(DEFAULT_FACTOR), |text| values::whole(text, 2..=10_000, report));
-    let hold = spec.hold.as_ref().map(|text| values::duration(text, Duration::ZERO..=LONGEST_HOLD, report));
+    let factor = spec.factor.as_ref().map_or(Some(DEFAULT_FACTOR), |text| quantities::whole(text, 2..=10_000, report));
+    let hold = spec.hold.as_ref().map(|text| quantities::duration(text, Duration::ZERO..=LONGEST_HOLD, report));
     let express = spec.express.as_ref().is_some_and(|flag| flag.value);
     if let (true, Some(text)) = (express, &spec.hold) {
         let message = "an express rollout holds no step, and this one holds each";
@@ -53,7 +53,7 @@ fn start(text: &At<String>, report: &Report<'_>) -> Option<Start> {
         report.error(&text.place, format!("{:?} is no start of a ramp", text.value), "write auto, or a share such as 10%");
         return None;
     }
-    let weight = values::weight(text, report)?;
+    let weight = quantities::weight(text, report)?;
     if weight == Weight::ZERO {
         report.error(&text.place, "a ramp that starts at 0% never gathers evidence", "write a share above 0%, such as 10%");
         return None;
@@ -78,8 +78,8 @@ fn from_steps(steps: &At<Vec<StepSpec>>, report: &Report<'_>) -> Option<Plan> {
         .value
         .iter()
         .map(|step| {
-            let weight = step.weight.as_ref().and_then(|text| values::weight(text, report));
-            let hold = step.hold.as_ref().and_then(|text| values::duration(text, Duration::ZERO..=LONGEST_HOLD, report));
+            let weight = step.weight.as_ref().and_then(|text| quantities::weight(text, report));
+            let hold = step.hold.as_ref().and_then(|text| quantities::duration(text, Duration::ZERO..=LONGEST_HOLD, report));
             Some(Step { weight: weight?, hold: hold? })
         })
         .collect();

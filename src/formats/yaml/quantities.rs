@@ -1,0 +1,55 @@
+//! Reads quantities that a text has: shares, durations and whole numbers; each refusal says how to write it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::domain::time;
+use crate::domain::weight::{InvalidWeight, Weight};
+use crate::formats::yaml::place::{At, Report};
+
+/// Reads a share such as `10%`.
+pub fn weight(text: &At<String>, report: &Report<'_>) -> Option<Weight> {
+    let hint = match text.value.parse::<f64>() {
+        Ok(number) if (0.0..=100.0).contains(&number) => format!("write {number}%"),
+        _ => "write for example 10%".to_owned(),
+    };
+    text.value.parse().map_err(|error: InvalidWeight| report.error(&text.place, error.to_string(), hint)).ok()
+}
+
+/// Reads a duration with its unit, such as `300ms`, `10s` or `1m 30s`.
+pub fn duration(text: &At<String>, range: RangeInclusive<Duration>, report: &Report<'_>) -> Option<Duration> {
+    let spelled = &text.value;
+    let Ok(parsed) = spelled.parse::<jiff::SignedDuration>() else {
+        let hint = match spelled.trim().parse::<f64>() {
+            Ok(_) => format!("add the unit: {0}s are seconds, {0}ms are milliseconds", spelled.trim()),
+            Err(_) => "write a number with a unit (ms, s, m or h), such as 300ms, 10s or 1m 30s".to_owned(),
+        };
+        report.error(&text.place, format!("{spelled:?} is not a duration"), hint);
+        return None;
+    };
+    match Duration::try_from(parsed) {
+        Ok(duration) if range.contains(&duration) => Some(duration),
+        _ => {
+            let least =
+                if range.start().is_zero() { "at least 0 s".to_owned() } else { format!("at least {}", time::human(*range.start())) };
+            let most = match range.end().as_secs() / 3600 {
+                0 => time::human(*range.end()),
+                hours => format!("{hours} h"),
+            };
+            report.error(&text.place, format!("the duration {spelled:?} is out of range"), format!("write {least} and at most {most}"));
+            None
+        }
+    }
+}
+
+/// Reads a whole number.
+pub fn whole(text: &At<String>, range: RangeInclusive<u16>, report: &Report<'_>) -> Option<u16> {
+    match text.value.parse::<u16>() {
+        Ok(number) if range.contains(&number) => Some(number),
+        _ => {
+            let hint = format!("write a whole number from {} to {}", range.start(), range.end());
+            report.error(&text.place, format!("{:?} is not a number in range", text.value), hint);
+            None
+        }
+    }
+}

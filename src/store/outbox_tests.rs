@@ -1,0 +1,109 @@
+//! Queues that outlive a restart: order, bounds, what is held and what is put aside.
+#![cfg(test)]
+
+use super::*;
+
+fn letter(id: &str, hold: Option<&str>) -> Letter {
+    Letter { id: id.to_owned(), kind: "text/plain".to_owned(), body: format!("body of {id}"), hold: hold.map(str::to_owned) }
+}
+
+fn ids(outbox: &Outbox, receiver: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    while let Some((number, letter)) = outbox.first(receiver).unwrap() {
+        outbox.taken(receiver, number, &letter.id).unwrap();
+        ids.push(letter.id);
+    }
+    ids
+}
+
+#[test]
+fn each_receiver_has_its_own_queue_in_which_nothing_stands_twice_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
+    outbox.put(&["a", "b"], &[letter("1", None), letter("2", None)]).unwrap();
+    outbox.put(&["a", "b"], &[letter("1", None), letter("3", None)]).unwrap();
+    let (number, first) = outbox.first("a").unwrap().unwrap();
+    assert_eq!(first, letter("1", None));
+    outbox.taken("a", number, "1").unwrap();
+    outbox.put(&["a"], &[letter("1", None)]).unwrap();
+    drop(outbox);
+    let (outbox, warning) = Outbox::open(folder.path(), 100).unwrap();
+    assert_eq!(warning, None);
+    outbox.put(&["a", "b"], &[letter("1", None), letter("4", None)]).unwrap();
+    assert_eq!(
+        (ids(&outbox, "a"), ids(&outbox, "b")),
+        (vec!["2".into(), "3".into(), "4".into()], ["1", "2", "3", "4"].map(String::from).to_vec())
+    );
+}
+
+#[test]
+fn of_too_many_letters_the_oldest_are_dropped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outbox, _) = Outbox::open(folder.path(), 3).unwrap();
+    let dropped: u64 = (1..=5).map(|id: u32| outbox.put(&["a"], &[letter(&id.to_string(), None)]).unwrap()).sum();
+    assert_eq!((dropped, ids(&outbox, "a")), (2, ["3", "4", "5"].map(String::from).to_vec()));
+    assert_eq!(outbox.put(&["a"], &[letter("6", None)]).unwrap(), 0, "what was taken does not count");
+    // What was taken long ago is forgotten, so that the file does not grow.
+    assert_eq!((outbox.put(&["a"], &[letter("5", None)]).unwrap(), ids(&outbox, "a")), (0, vec!["6".to_owned()]));
+}
+
+#[test]
+fn what_is_held_is_told_only_when_it_has_come_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
+    outbox.put(&["a"], &[letter("1", Some("carts one")), letter("2", Some("carts two")), letter("3", Some("other one"))]).unwrap();
+    assert_eq!(outbox.first("a").unwrap(), None);
+    drop(outbox);
+    let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
+    outbox.settle("carts", "two").unwrap();
+    assert_eq!(ids(&outbox, "a"), ["2"]);
+    outbox.put(&["a"], &[letter("1", None), letter("3", None)]).unwrap();
+    assert_eq!(ids(&outbox, "a"), ["1"], "what was dropped may come about later; what is held stands there already");
+    outbox.settle("other", "one").unwrap();
+    assert_eq!(ids(&outbox, "a"), ["3"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_kept_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(FILE), vec![7; 10_000]).unwrap();
+    match Outbox::open(folder.path(), 3) {
+        Ok((outbox, warning)) => {
+            assert!(warning.unwrap().contains("kept as"));
+            outbox.put(&["a"], &[letter("1", None)]).unwrap();
+            assert_eq!(fs::read(folder.path().join("outbox.redb.unreadable")).unwrap(), vec![7; 10_000]);
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_letter_that_is_put_aside_makes_way_and_is_kept_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
+    outbox.put(&["a", "b"], &[letter("1", None), letter("2", None)]).unwrap();
+    let (number, _) = outbox.first("a").unwrap().unwrap();
+    outbox.put_aside("a", number, "it answered with 500").unwrap();
+    outbox.put(&["a"], &[letter("1", None)]).unwrap();
+    drop(outbox);
+    let (outbox, _) = Outbox::open(folder.path(), 100).unwrap();
+    assert_eq!(outbox.aside("a").unwrap(), [(letter("1", None), "it answered with 500".to_owned())]);
+    assert_eq!(
+        (outbox.aside("b").unwrap(), ids(&outbox, "a"), ids(&outbox, "b")),
+        (vec![], vec!["2".into()], ["1", "2"].map(String::from).to_vec())
+    );
+}
+
+#[test]
+fn of_what_is_held_only_the_holders_own_is_touched_and_what_is_dropped_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outbox, _) = Outbox::open(folder.path(), 3).unwrap();
+    outbox.put(&["a"], &[letter("1", Some("carts one")), letter("2", Some("other one")), letter("3", None)]).unwrap();
+    outbox.settle("nobody", "one").unwrap();
+    outbox.settle("carts", "").unwrap();
+    assert_eq!(outbox.put(&["a"], &[letter("4", Some("carts two"))]).unwrap(), 0, "there are three again");
+    assert_eq!(outbox.put(&["a"], &[letter("5", None)]).unwrap(), 1, "the oldest of four, which was held, goes");
+    outbox.settle("other", "one").unwrap();
+    outbox.settle("carts", "two").unwrap();
+    assert_eq!(ids(&outbox, "a"), ["3", "4", "5"]);
+}
