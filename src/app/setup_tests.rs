@@ -37,7 +37,7 @@ fn service(graded: Vec<Graded>) -> config::Service {
         perfspec: None,
         graded,
         policy: crate::domain::gate::Policy::default(),
-        schedule: Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: None }),
+        schedule: Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: None, approval: None }),
         expected_traffic: None,
         mutual: crate::domain::upkeep::Rules::default(),
         names: Vec::new(),

@@ -3,6 +3,7 @@
 //! A YAML file or a handful of flags becomes a spec whose every value knows its place; compiling and
 //! checking it reports every problem at once, and only a configuration without errors becomes [`Settings`].
 
+mod approval;
 mod check;
 mod choice;
 mod choice_spec;

@@ -50,7 +50,8 @@ pub(super) fn compile(spec: &PolicySpec, report: &Report<'_>) -> Option<Policy> 
     Some(policy)
 }
 
-fn inconclusive(text: &At<String>, report: &Report<'_>) -> Option<Inconclusive> {
+/// Reads what is done in doubt.
+pub(super) fn inconclusive(text: &At<String>, report: &Report<'_>) -> Option<Inconclusive> {
     match text.value.as_str() {
         "hold" => Some(Inconclusive::Hold),
         "roll_back" => Some(Inconclusive::RollBack),
@@ -60,7 +61,7 @@ fn inconclusive(text: &At<String>, report: &Report<'_>) -> Option<Inconclusive> 
                 "promote" | "pass" | "continue" => "write hold or roll_back; nothing is promoted without evidence",
                 _ => "write hold, to wait for an operator, or roll_back",
             };
-            report.error(&text.place, format!("{other:?} is not what can be done with an inconclusive step"), hint);
+            report.error(&text.place, format!("{other:?} is not what can be done in doubt"), hint);
             None
         }
     }

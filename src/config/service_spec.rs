@@ -1,5 +1,6 @@
 //! A service as written: its keys, their kinds and places, before any value is understood.
 
+use crate::config::approval::ApprovalSpec;
 use crate::config::choice_spec::ChoiceSpec;
 use crate::config::routes::RouteSpec;
 use crate::config::transport::TransportSpec;
@@ -103,6 +104,7 @@ pub(super) struct RampSpec {
     pub(super) hold: Option<At<String>>,
     pub(super) express: Option<At<bool>>,
     pub(super) harm: Option<At<String>>,
+    pub(super) approval: Option<ApprovalSpec>,
 }
 
 /// A step of a plan.
@@ -110,6 +112,7 @@ pub(super) struct RampSpec {
 pub(super) struct StepSpec {
     pub(super) weight: Option<At<String>>,
     pub(super) hold: Option<At<String>>,
+    pub(super) approval: Option<ApprovalSpec>,
 }
 
 impl ServiceSpec {
@@ -289,11 +292,12 @@ impl PlanSpec {
             hold: fields.text("hold"),
             express: fields.boolean("express"),
             harm: fields.text("harm"),
+            approval: fields.get("approval").and_then(|(node, path)| ApprovalSpec::read(node, path, report)),
         };
         let steps = fields.list("steps");
-        let both = fields.has("steps") && ["start", "factor", "hold", "express", "harm"].into_iter().any(|key| fields.has(key));
+        let both = fields.has("steps") && ["start", "factor", "hold", "express", "harm", "approval"].into_iter().any(|key| fields.has(key));
         if both {
-            let hint = "leave out either 'steps' or 'start', 'factor', 'hold', 'express' and 'harm'";
+            let hint = "leave out either 'steps' or 'start', 'factor', 'hold', 'express', 'harm' and 'approval'";
             report.error(fields.place(), "a plan is either a ramp or steps, and this is both", hint);
         }
         let plan = match steps {
@@ -312,8 +316,9 @@ impl PlanSpec {
 
 impl StepSpec {
     fn read(node: &Node, path: String, report: &Report<'_>) -> Self {
-        let Some(mut fields) = Fields::open(node, path, report) else { return Self { weight: None, hold: None } };
-        let step = Self { weight: fields.text("weight"), hold: fields.text("hold") };
+        let Some(mut fields) = Fields::open(node, path, report) else { return Self { weight: None, hold: None, approval: None } };
+        let approval = fields.get("approval").and_then(|(node, path)| ApprovalSpec::read(node, path, report));
+        let step = Self { weight: fields.text("weight"), hold: fields.text("hold"), approval };
         fields.require("weight", "write the share of the canary in this step, such as 10%");
         fields.require("hold", "write how long the step lasts at least, such as 10s");
         fields.close();

@@ -51,6 +51,24 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Let a rollout go on that waits for approval.
+    Approve {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Give everything back of a rollout that waits for approval.
+    Deny {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// Hold a rollout where it is; its gates stay armed.
     Pause {
         /// The service.
@@ -97,6 +115,8 @@ impl Command {
             Self::Start { service, .. }
             | Self::Abort { service, .. }
             | Self::Resume { service, .. }
+            | Self::Approve { service, .. }
+            | Self::Deny { service, .. }
             | Self::Pause { service, .. }
             | Self::SetWeight { service, .. }
             | Self::Retry { service, .. }

@@ -285,8 +285,33 @@ impl Controller {
                 if service.progressing().is_none_or(|record| record.phase != Phase::Paused) {
                     return Err(CommandError::Conflict(format!("no rollout of {name} is paused, so there is nothing to resume")));
                 }
+                if service.is_unsaved() {
+                    let why = "what was decided last is not durable yet; see that the disk works and try again";
+                    return Err(CommandError::Conflict(why.to_owned()));
+                }
                 service.drive(Event::Resume { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!("the rollout of {name} goes on with fresh evidence")))
+            }
+            Command::Approve { actor, reason, .. } => {
+                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "approve")) };
+                rollout.cannot_approve().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+                service.drive(Event::Approve { actor, reason }, now, &mut self.world);
+                // What could not be written is not approved, and a trip may have come in between.
+                match service.progressing() {
+                    Some(record) if record.phase == Phase::Progressing => {
+                        Ok(Accepted::Done(format!("the rollout of {name} is approved and goes on as soon as its gates pass")))
+                    }
+                    _ => Err(CommandError::Conflict(format!("the rollout of {name} was not approved; GET /v1/notices tells why"))),
+                }
+            }
+            Command::Deny { actor, reason, .. } => {
+                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "deny")) };
+                if rollout.record().phase != Phase::AwaitingApproval {
+                    let why = rollout.cannot_approve().unwrap_or_default();
+                    return Err(CommandError::Conflict(format!("{why}; abort it instead")));
+                }
+                service.drive(Event::Deny { actor, reason }, now, &mut self.world);
+                Ok(Accepted::Done(format!("the rollout of {name} is denied; the canary gets nothing")))
             }
             Command::Pause { actor, reason, .. } => {
                 let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "hold")) };

@@ -38,6 +38,7 @@ pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[E
     i7_the_weight_is_monotone_until_it_is_zero(before.record, event, after.record)?;
     i8_a_breach_latches(before, event, after.record)?;
     i9_abort_dominates(before.record, event, after.record)?;
+    i5_an_approval_is_somebodys_word(before, event, effects, after)?;
     i24_every_wait_ends(before, now, event, after)?;
     i26_changes_explain_themselves(effects)?;
     safe_order_of_effects(before.record, effects)
@@ -136,6 +137,28 @@ pub fn i5_a_raise_needs_evidence(before: &View<'_>, now: Timestamp, event: &Even
     Ok(())
 }
 
+/// I5 of an approval: nothing but somebody's word lets a rollout go on that waits for one, and that is durable first.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i5_an_approval_is_somebodys_word(before: &View<'_>, event: &Event, effects: &[Effect], after: &View<'_>) -> Result<(), Broken> {
+    let waited = before.record.phase == Phase::AwaitingApproval;
+    for effect in effects {
+        let Effect::Persist { record, .. } = effect else { continue };
+        let goes_on = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
+        let said = matches!(event, Event::Approve { .. });
+        hold("I5", !(waited && goes_on) || said, || format!("{} on {event:?} without an approval", record.phase.as_str()))?;
+    }
+    let durable = waited && before.pending && matches!(event, Event::Persisted);
+    hold("I5", !after.approved || before.approved || durable, || format!("approved on {event:?}"))
+}
+
+/// Says whether nobody need be asked before the rollout goes on from its step, or somebody was.
+fn is_approved(rollout: &View<'_>) -> bool {
+    rollout.approved || rollout.plan.step(rollout.record.step).is_none_or(|step| step.approval.is_none())
+}
+
 fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) -> bool {
     let from_the_start = before.record.weight == Weight::ZERO && record.step == 0;
     match (before.record.phase, event) {
@@ -146,7 +169,12 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
             let enough = judgement.passes() || (harmless && before_last_step(before));
             let reachable = before.canary.is_usable() && before.stable.is_usable();
             from_the_start
-                || (enough && reachable && !breached && !before.warming && (hold_is_over(before, now) || before_last_step(before)))
+                || (is_approved(before)
+                    && enough
+                    && reachable
+                    && !breached
+                    && !before.warming
+                    && (hold_is_over(before, now) || before_last_step(before)))
         }
         (Phase::Braked, Event::Judged { judgement, .. }) => {
             let in_time = now.since(before.since) < before.policy.confirm_within();
@@ -164,7 +192,7 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
 }
 
 fn hold_is_over(rollout: &View<'_>, now: Timestamp) -> bool {
-    rollout.plan.step(rollout.record.step).is_some_and(|step| now.since(rollout.since) >= step.hold)
+    rollout.served || rollout.plan.step(rollout.record.step).is_some_and(|step| now.since(rollout.since) >= step.hold)
 }
 
 /// Only holds before the last step may be waived.
@@ -192,7 +220,7 @@ pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp,
         let watched = before.record.phase == Phase::Watching
             && matches!(event, Event::Judged { judgement, .. } if judgement.brake.is_none() && judgement.confirmed.is_none())
             && now.since(before.since) >= before.policy.watch;
-        let passed = passed && before.canary.is_usable() && before.stable.is_usable();
+        let passed = passed && is_approved(before) && before.canary.is_usable() && before.stable.is_usable();
         let watched = watched && before.canary.is_usable();
         let earned = if phase == Phase::Promoted { watched || (passed && before.policy.watch.is_zero()) } else { passed };
         hold("I6", earned && last, || {
@@ -251,6 +279,9 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     let longest = match before.record.phase {
         Phase::Braked => before.policy.confirm_within(),
         Phase::Paused => Policy::HOLD_LIMIT,
+        Phase::AwaitingApproval => {
+            before.plan.step(before.record.step).and_then(|step| step.approval).map_or(Duration::ZERO, |approval| approval.deadline)
+        }
         Phase::Progressing => before.plan.step(before.record.step).map_or(Duration::MAX, |s| s.hold.saturating_add(before.policy.max_bake)),
         Phase::Watching => before.policy.watch,
         Phase::Promoted | Phase::RolledBack | Phase::Aborted => return Ok(()),

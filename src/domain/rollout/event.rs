@@ -53,6 +53,20 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Somebody approves that a rollout that waits for it goes on from its step; evidence is still required.
+    Approve {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody does not approve it: everything is given back.
+    Deny {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// The operator holds the rollout where it is; its gates stay armed.
     Pause {
         /// Who.
@@ -144,6 +158,10 @@ pub struct View<'a> {
     pub stable: Standing,
     /// Whether it is still warming up.
     pub warming: bool,
+    /// Whether somebody has approved that it goes on from its step.
+    pub approved: bool,
+    /// Whether the hold of its step is over, whatever `since` says.
+    pub served: bool,
     /// Whether a raise waits to become durable.
     pub pending: bool,
     /// Whether something that was published is not durable yet.

@@ -56,7 +56,7 @@ fn read_ramp(fields: &mut Fields<'_>, report: &Report<'_>) -> Option<Ramp> {
     let default = if express { Duration::ZERO } else { DEFAULT_HOLD };
     let hold = hold.map_or(Some(default), |text| duration(&text, report));
     let harm = harm.map_or(Some(None), |text| number(&text, 1.0..=1e6, report).map(Some));
-    Some(Ramp { start: start?, factor: factor?, hold: hold?, harm: harm? })
+    Some(Ramp { start: start?, factor: factor?, hold: hold?, harm: harm?, approval: None })
 }
 
 fn read_step(node: &Node, path: String, report: &Report<'_>) -> Option<Step> {
@@ -66,7 +66,7 @@ fn read_step(node: &Node, path: String, report: &Report<'_>) -> Option<Step> {
     fields.require("hold", "write how long the step lasts at least, such as 10s");
     fields.close();
     let (share, hold) = (share.and_then(|text| weight(&text, report)), hold.and_then(|text| duration(&text, report)));
-    Some(Step { weight: share?, hold: hold? })
+    Some(Step { weight: share?, hold: hold?, approval: None })
 }
 
 /// Reads a share above nothing.

@@ -31,6 +31,10 @@ pub enum Command {
     Resume,
     /// Hold it where it is.
     Pause,
+    /// Approve it.
+    Approve,
+    /// Deny it.
+    Deny,
     /// Hold it at this step of its plan.
     SetWeight(usize),
 }
@@ -182,6 +186,14 @@ impl Control {
                 let (actor, reason) = said();
                 self.service.drive(Event::Resume { actor, reason }, now, &mut self.desk);
             }
+            Command::Approve if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Approve { actor, reason }, now, &mut self.desk);
+            }
+            Command::Deny if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Deny { actor, reason }, now, &mut self.desk);
+            }
             Command::Pause if self.service.progressing().is_some() => {
                 let (actor, reason) = said();
                 self.service.drive(Event::Pause { actor, reason }, now, &mut self.desk);
@@ -193,7 +205,7 @@ impl Control {
                     self.service.drive(Event::SetWeight { weight, actor, reason }, now, &mut self.desk);
                 }
             }
-            Command::Abort | Command::Promote | Command::Resume | Command::Pause => {}
+            Command::Abort | Command::Promote | Command::Resume | Command::Approve | Command::Deny | Command::Pause => {}
         }
     }
 

@@ -25,6 +25,10 @@ impl Rollout {
         (reason, shown): (String, &[GateStatus]),
         change: impl FnOnce(&mut Record),
     ) -> Vec<Effect> {
+        // The answer of the disk would be taken for that about what was published before.
+        if self.unsaved.is_some() {
+            return Vec::new();
+        }
         let mut record = Record { generation: self.record.generation + 1, reason, evidence: None, ..self.record.clone() };
         change(&mut record);
         let owner = if pending == Pending::Promote { Role::Canary } else { Role::Stable };
@@ -61,6 +65,10 @@ impl Rollout {
                 self.record.phase = Phase::Progressing;
                 (Arming::NextStep, format!("{name} goes on with {} of {service}", self.record.weight))
             }
+            Pending::Approved => {
+                self.record.phase = Phase::Progressing;
+                (Arming::Held, format!("{name} is approved and goes on from {} of {service}", self.record.weight))
+            }
             Pending::Held { step } => {
                 let Some(target) = self.plan.step(step).copied() else { return Vec::new() };
                 (self.record.phase, self.record.step, self.record.weight) = (Phase::Paused, step, target.weight);
@@ -77,6 +85,8 @@ impl Rollout {
             }
         };
         self.since = now;
+        self.approved = pending == Pending::Approved;
+        self.served &= self.approved;
         self.record.reason.clone_from(&sentence);
         vec![self.publish(self.record.weight, arming), notice(sentence, false)]
     }
@@ -97,6 +107,7 @@ impl Rollout {
     ) -> Vec<Effect> {
         let from = self.record.weight;
         self.pending = None;
+        (self.approved, self.served) = (false, false);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
         self.since = now;
         self.record.phase = phase;
