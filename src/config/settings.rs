@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::config::delivery::Delivery;
+use crate::config::notifications::Notifications;
 use crate::domain::address::Address;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What the process and a source of connections may use.
     pub limits: Limits,
+    /// Who is told of each change of a rollout.
+    pub notifications: Option<Notifications>,
     /// How artifacts are delivered through stages.
     pub delivery: Option<Delivery>,
     /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.

@@ -6,4 +6,5 @@
 mod process;
 
 mod approval;
+mod notifications;
 mod stand;
