@@ -24,6 +24,7 @@ use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
 use crate::delivery::Desk;
+use crate::notify::webhooks;
 use crate::proxy::certificates::Expiry;
 use crate::proxy::listener;
 use crate::proxy::listening::Listening;
@@ -62,6 +63,8 @@ impl Plane {
         routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
         let (sender, reports) = report::channel();
         let (commands, requests) = Commands::channel(sender.clone());
+        let (inquiries, asked) = std::sync::mpsc::channel();
+        webhooks::start(asked, commands.clone())?;
         let setups = settings.services.iter().map(setup::service).collect();
         let controller = Controller::start(
             setups,
@@ -69,7 +72,7 @@ impl Plane {
             clock,
             routes.clone(),
             board.clone(),
-            Inputs { workers: settings.workers.max(1), reports, requests },
+            Inputs { workers: settings.workers.max(1), reports, requests, inquiries },
         );
         let keeper = Keeper::start(routes.clone(), clock, own, endpoints::resolve::system)?;
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;

@@ -33,6 +33,7 @@ mod traffic;
 mod transport;
 mod upkeep;
 mod values;
+mod webhooks;
 
 pub use file::read_text;
 pub use flags::Flags;

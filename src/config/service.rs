@@ -51,6 +51,7 @@ pub(super) fn compile(
     {
         traffic::check(&placed, policy, schedule, rate, report);
     }
+    let (webhooks, webhook_failure) = spec.webhooks.compile(report)?;
     Some(Service {
         name: name?,
         rules,
@@ -64,6 +65,8 @@ pub(super) fn compile(
         schedule: schedule?,
         expected_traffic: expected_traffic.flatten(),
         mutual: mutual(spec, report),
+        webhooks,
+        webhook_failure,
         names,
     })
 }

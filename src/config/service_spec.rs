@@ -5,6 +5,7 @@ use crate::config::choice_spec::ChoiceSpec;
 use crate::config::routes::RouteSpec;
 use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
+use crate::config::webhooks::WebhooksSpec;
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -30,6 +31,7 @@ pub(super) struct ServiceSpec {
     pub(super) plan: PlanSpec,
     pub(super) rescue: Option<At<bool>>,
     pub(super) failover: Option<At<String>>,
+    pub(super) webhooks: WebhooksSpec,
 }
 
 /// A gate, written as a text or as a mapping.
@@ -134,6 +136,7 @@ impl ServiceSpec {
             plan: PlanSpec::Unwritten,
             rescue: None,
             failover: None,
+            webhooks: WebhooksSpec::default(),
             place,
         }
     }
@@ -158,6 +161,7 @@ impl ServiceSpec {
             plan: fields.get("plan").map_or(PlanSpec::Unwritten, |(node, path)| PlanSpec::read(node, path, report)),
             rescue: fields.boolean("rescue"),
             failover: fields.text("failover"),
+            webhooks: WebhooksSpec::read(&mut fields, report),
         };
         fields.require("name", "give the service a name, such as carts");
         fields.require("stable", "name the version that owns the traffic, with its endpoints");

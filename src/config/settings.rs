@@ -12,12 +12,13 @@ use crate::domain::address::Address;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
-use crate::domain::gate::{Gate, Policy};
+use crate::domain::gate::{Gate, Inconclusive, Policy};
 use crate::domain::rollout::Schedule;
 use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
+use crate::domain::webhook::Webhook;
 use crate::formats::tls::TlsFiles;
 use crate::seam::choice::Choice;
 
@@ -136,6 +137,10 @@ pub struct Service {
     pub expected_traffic: Option<f64>,
     /// What its versions may do for each other.
     pub mutual: Rules,
+    /// Who is asked before its rollouts go on.
+    pub webhooks: Vec<Webhook>,
+    /// What happens after a refusal.
+    pub webhook_failure: Inconclusive,
     /// Where the names among its endpoints led when it was read.
     pub names: Vec<(Endpoint, Vec<SocketAddr>)>,
 }

@@ -1,10 +1,11 @@
 //! The controller's loop: take in reports and commands, tick, show.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
+use crate::control::inquiry::Inquiry;
 use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
 use crate::control::restore::Known;
@@ -38,6 +39,7 @@ struct World {
     snapshot: Snapshot,
     quiet: Quiet,
     board: Board,
+    inquiries: Sender<Inquiry>,
 }
 
 impl World {
@@ -77,6 +79,11 @@ impl Shell for World {
         self.routes.endpoints().of(version).standing()
     }
 
+    fn consult(&mut self, inquiry: Inquiry) {
+        // Where nobody listens nobody answers, which counts as a refusal in time.
+        let _ = self.inquiries.send(inquiry);
+    }
+
     fn rolled_back(&mut self, service: &Name) {
         *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
     }
@@ -105,6 +112,8 @@ pub struct Inputs {
     pub reports: Receiver<Report>,
     /// What operators ask.
     pub requests: Receiver<Request>,
+    /// Whom it asks.
+    pub inquiries: Sender<Inquiry>,
 }
 
 /// The controller.
@@ -120,8 +129,16 @@ impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
     pub fn start(setups: Vec<ServiceSetup>, store: Arc<ServiceStore>, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
-        let mut world =
-            World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
+        let mut world = World {
+            clock,
+            routes,
+            table: Table::default(),
+            store,
+            snapshot: Snapshot::default(),
+            quiet: Quiet::default(),
+            board,
+            inquiries: inputs.inquiries.clone(),
+        };
         let begun = setups.into_iter().map(|setup| {
             let known = world.known(&setup.name);
             let (setup, start) = reconfigure::begin(setup, known, &mut world);
@@ -252,6 +269,9 @@ impl Controller {
         while let Ok(request) = self.inputs.requests.try_recv() {
             let answer = match request.order {
                 Order::Command(command) => self.carry_out(command),
+                Order::Consulted { service, rollout, number, refusal } => {
+                    self.take_answer(&service, rollout, Event::Consulted { number, refusal })
+                }
                 Order::Reconfigure { origin, services, actor } => self.reconfigure(origin, services, &actor, self.world.clock.now()),
             };
             obeyed = true;
@@ -261,6 +281,16 @@ impl Controller {
         if obeyed {
             self.show(self.world.clock.now());
         }
+    }
+
+    fn take_answer(&mut self, name: &Name, rollout: u64, answer: Event) -> Result<Accepted, CommandError> {
+        let now = self.world.clock.now();
+        let asked =
+            |service: &&mut Service| service.setup().name == *name && service.progressing().is_some_and(|record| record.id == rollout);
+        if let Some(service) = self.services.iter_mut().find(asked) {
+            service.drive(answer, now, &mut self.world);
+        }
+        Ok(Accepted::Done("the answer was taken in".to_owned()))
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Accepted, CommandError> {

@@ -8,6 +8,7 @@ mod arming;
 pub mod command;
 pub mod controller;
 pub mod endpoints;
+pub mod inquiry;
 pub mod quiet;
 mod reconfigure;
 pub mod restore;

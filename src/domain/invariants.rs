@@ -8,6 +8,7 @@ use crate::domain::rollout::event::{Arming, Effect, Event, View};
 use crate::domain::rollout::record::{ENDPOINTS, Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
+use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
 
 /// An invariant that did not hold.
@@ -154,6 +155,11 @@ pub fn i5_an_approval_is_somebodys_word(before: &View<'_>, event: &Event, effect
     hold("I5", !after.approved || before.approved || durable, || format!("approved on {event:?}"))
 }
 
+/// Says whether no webhook need be asked on an occasion, or all of them let the rollout go on.
+fn is_cleared(rollout: &View<'_>, occasion: Occasion) -> bool {
+    rollout.cleared || rollout.consulting.is_none_or(|consulting| !consulting.asks(occasion))
+}
+
 /// Says whether nobody need be asked before the rollout goes on from its step, or somebody was.
 fn is_approved(rollout: &View<'_>) -> bool {
     rollout.approved || rollout.plan.step(rollout.record.step).is_none_or(|step| step.approval.is_none())
@@ -162,14 +168,15 @@ fn is_approved(rollout: &View<'_>) -> bool {
 fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) -> bool {
     let from_the_start = before.record.weight == Weight::ZERO && record.step == 0;
     match (before.record.phase, event) {
-        (Phase::Progressing, Event::Begin) => from_the_start,
+        (Phase::Progressing, Event::Begin) => from_the_start && is_cleared(before, Occasion::Start),
         (Phase::Progressing, Event::Judged { judgement, .. }) => {
             let harmless = before.plan.harm().is_some() && judgement.harm_cap.is_some_and(|cap| cap >= record.weight);
             let breached = judgement.brake.is_some() || judgement.confirmed.is_some();
             let enough = judgement.passes() || (harmless && before_last_step(before));
             let reachable = before.canary.is_usable() && before.stable.is_usable();
-            from_the_start
+            (from_the_start && is_cleared(before, Occasion::Start))
                 || (is_approved(before)
+                    && is_cleared(before, Occasion::Raise)
                     && enough
                     && reachable
                     && !breached
@@ -222,7 +229,9 @@ pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp,
             && now.since(before.since) >= before.policy.watch;
         let passed = passed && is_approved(before) && before.canary.is_usable() && before.stable.is_usable();
         let watched = watched && before.canary.is_usable();
+        let cleared = phase != Phase::Promoted || is_cleared(before, Occasion::Promotion);
         let earned = if phase == Phase::Promoted { watched || (passed && before.policy.watch.is_zero()) } else { passed };
+        let earned = earned && cleared;
         hold("I6", earned && last, || {
             format!("{} on {event:?} at step {} with {}", phase.as_str(), before.record.step, before.record.weight)
         })?;
@@ -289,7 +298,7 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     let waited = now.since(before.since);
     let judged = matches!(event, Event::Judged { .. });
     let waits = before.record.weight == Weight::ZERO && before.record.phase == Phase::Progressing;
-    let excused = !judged || before.pending || before.warming || before.unsaved || waits || waited <= longest;
+    let excused = !judged || before.pending || before.warming || before.unsaved || after.asking || waits || waited <= longest;
     hold("I24", excused || after.pending || after.record.phase != before.record.phase, || {
         format!("{} for {} seconds", before.record.phase.as_str(), waited.as_secs())
     })

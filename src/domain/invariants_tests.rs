@@ -12,6 +12,7 @@ use crate::domain::judge::{GateStatus, Judgement};
 use crate::domain::rollout::machine::Rollout;
 use crate::domain::rollout::plan::{Approval, Plan};
 use crate::domain::version::Version;
+use crate::domain::webhook::Consulting;
 
 fn with_policy(policy: Policy) -> Rollout {
     let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
@@ -75,6 +76,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Resume { actor: "ann".to_owned(), reason: "fixed".to_owned() }),
         1 => Just(Event::Pause { actor: "ann".to_owned(), reason: "lunch".to_owned() }),
         2 => Just(Event::Approve { actor: "ann".to_owned(), reason: "fine".to_owned() }),
+        2 => (0_u64..4, prop::option::of(Just("no".to_owned()))).prop_map(|(number, refusal)| Event::Consulted { number, refusal }),
         1 => Just(Event::Deny { actor: "ann".to_owned(), reason: "no".to_owned() }),
         1 => prop_oneof![Just("0%"), Just("10%"), Just("30%"), Just("100%"), Just("33%")].prop_map(set_weight),
         1 => Just(confirmed()),
@@ -101,6 +103,18 @@ fn any_endpoints() -> impl Strategy<Value = Event> {
     (standing(), standing()).prop_map(|(canary, stable)| Event::Endpoints { canary, stable })
 }
 
+fn any_consulting() -> impl Strategy<Value = Consulting> {
+    let exits = prop_oneof![Just(Inconclusive::Hold), Just(Inconclusive::RollBack)];
+    (any::<[bool; 4]>(), 1_u64..60, exits).prop_map(|([start, raise, promotion, end], seconds, then)| Consulting {
+        start,
+        raise,
+        promotion,
+        end,
+        patience: Duration::from_secs(seconds),
+        then,
+    })
+}
+
 fn any_approval() -> impl Strategy<Value = Approval> {
     let exits = prop_oneof![Just(Inconclusive::Hold), Just(Inconclusive::RollBack)];
     (1_u64..60, exits).prop_map(|(seconds, then)| Approval { deadline: Duration::from_secs(seconds), then })
@@ -124,9 +138,9 @@ proptest! {
     #[test]
     fn no_sequence_of_events_breaks_an_invariant(
         events in prop::collection::vec((any_event(), 0_u64..15_000), 1..60), policy in any_policy(), harm in prop::option::of(1.0..20.0),
-        approvals in prop::collection::vec(prop::option::of(any_approval()), 3)
+        approvals in prop::collection::vec(prop::option::of(any_approval()), 3), consulting in prop::option::of(any_consulting())
     ) {
-        let mut rollout = with_policy(policy).approved_at(&approvals).within_harm(harm);
+        let mut rollout = with_policy(policy).approved_at(&approvals).within_harm(harm).consulting(consulting);
         let mut now = Timestamp::ZERO;
         for (event, wait_ms) in events {
             now = now + Duration::from_millis(wait_ms);

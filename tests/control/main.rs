@@ -6,5 +6,7 @@
 mod process;
 
 mod approval;
+mod listener;
 mod notifications;
 mod stand;
+mod webhooks;

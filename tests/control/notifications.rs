@@ -1,46 +1,12 @@
 //! The program tells others of its rollouts as it is configured to, and keeps their secrets.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{Receiver, channel};
-
-use serde_json::Value;
-
+use crate::listener::listen;
 use crate::process::{PATIENCE, finish};
 use crate::stand::Stand;
 
-/// A server that takes every message and passes on its path and body.
-fn server() -> (SocketAddr, Receiver<(String, Value)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut text = String::new();
-            let body = loop {
-                let mut part = [0; 4096];
-                let count = stream.read(&mut part).unwrap();
-                assert!(count > 0, "the request broke off");
-                text.push_str(std::str::from_utf8(&part[..count]).unwrap());
-                let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
-                if let Ok(body) = serde_json::from_str(body) {
-                    break body;
-                }
-            };
-            stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
-            let path = text.split(' ').nth(1).unwrap().to_owned();
-            if sender.send((path, body)).is_err() {
-                return;
-            }
-        }
-    });
-    (address, receiver)
-}
-
 #[test]
 fn every_change_of_a_rollout_is_told_as_it_is_configured() {
-    let (address, told) = server();
+    let (address, told) = listen(|_, _| Some("204 No Content"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("slack.url");
     std::fs::write(&file, format!("http://{address}/services/T0/s3cr3t\n")).unwrap();

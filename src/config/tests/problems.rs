@@ -178,6 +178,13 @@ fn gates_bounds_and_plans_can_fire_and_end() {
         (gated("plan: {harm: .nan}"), ("services[0].plan.harm", 7, "no number of requests in range", "from 1")),
         (gated("plan: {harm: 10, steps: []}"), ("services[0].plan", 7, "either a ramp or steps", "leave out")),
         (gated("plan: {hold: 25h}"), ("services[0].plan.hold", 7, "out of range", "at most 24 h")),
+        (gated("webhooks: [{name: a, type: rollback, url: \"http://a\"}]"), ("services[0].webhooks[0].type", 7, "no type", "post-rollout")),
+        (gated("webhooks: [{name: a, type: post-rollout, url: a}]"), ("services[0].webhooks[0].url", 7, "no URL", "http://")),
+        (
+            gated("webhooks: [{name: a, type: post-rollout, url: \"http://a\", metadata: x}]"),
+            ("services[0].webhooks[0].metadata", 7, "mapping", "key: value"),
+        ),
+        (gated("webhook_failure: ignore"), ("services[0].webhook_failure", 7, "in doubt", "hold")),
         (gated("plan: {approval: {then: hold}}"), ("services[0].plan.approval.deadline", 7, "deadline is missing", "such as 30m")),
         (gated("plan: {approval: {deadline: 200h}}"), ("services[0].plan.approval.deadline", 7, "out of range", "at most 168 h")),
         (

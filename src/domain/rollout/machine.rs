@@ -15,12 +15,16 @@ use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
+use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
 
 mod changes;
+mod consult;
 mod orders;
 mod standings;
 mod waits;
+
+use consult::Asked;
 
 /// A change that waits to become durable before it may be published.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +61,10 @@ pub struct Rollout {
     approved: bool,
     /// Whether the hold of this step is over, whatever `since` says: it was before somebody was asked to approve.
     served: bool,
+    consulting: Option<Consulting>,
+    /// What was asked of others for this step, and how often somebody was asked at all.
+    asked: Asked,
+    question: u64,
     pending: Option<Pending>,
     /// What was published and is not durable yet.
     unsaved: Option<Entry>,
@@ -94,6 +102,9 @@ impl Rollout {
             express: None,
             approved: false,
             served: false,
+            consulting: None,
+            asked: Asked::Nothing,
+            question: 0,
             pending: None,
             unsaved: None,
             canary: Standing::Usable,
@@ -166,6 +177,9 @@ impl Rollout {
             warming: self.warming.is_some(),
             approved: self.approved,
             served: self.served,
+            consulting: self.consulting,
+            cleared: matches!(self.asked, Asked::Cleared),
+            asking: matches!(self.asked, Asked::Since(_)),
             pending: self.pending.is_some(),
             unsaved: self.unsaved.is_some(),
         }
@@ -205,7 +219,8 @@ impl Rollout {
             return Vec::new();
         }
         match event {
-            Event::Begin => self.begin(),
+            Event::Begin => self.begin(now),
+            Event::Consulted { number, refusal } => self.answered(now, *number, refusal.as_deref()),
             Event::Abort { actor, reason } => {
                 self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("aborted by {actor}: {reason}"), None)
             }
@@ -226,9 +241,12 @@ impl Rollout {
         }
     }
 
-    fn begin(&mut self) -> Vec<Effect> {
+    fn begin(&mut self, now: Timestamp) -> Vec<Effect> {
         if self.record.phase != Phase::Progressing || self.record.weight > Weight::ZERO || self.pending.is_some() {
             return Vec::new();
+        }
+        if let Err(meanwhile) = self.consult(now, Occasion::Start) {
+            return meanwhile;
         }
         self.raise_to(0, "plan", "the rollout begins".to_owned(), &[])
     }
@@ -258,7 +276,7 @@ impl Rollout {
             return Vec::new();
         }
         match self.record.phase {
-            Phase::Progressing if self.record.weight == Weight::ZERO => self.begin(),
+            Phase::Progressing if self.record.weight == Weight::ZERO => self.begin(now),
             Phase::Progressing => self.progress(now, judgement, file),
             Phase::Braked => self.wait_for_confirmation(now, file),
             Phase::Paused => self.wait_for_operator(now),
@@ -291,6 +309,12 @@ impl Rollout {
         let reason = self.why_passed(judgement, step.weight);
         if let Some(approval) = step.approval.filter(|_| !self.approved) {
             return self.ask_for_approval(now, approval, &reason, judgement);
+        }
+        let occasion = if last { Occasion::Promotion } else { Occasion::Raise };
+        if (!last || self.policy.watch.is_zero())
+            && let Err(meanwhile) = self.consult(now, occasion)
+        {
+            return meanwhile;
         }
         if !last {
             return self.raise_to(self.record.step + 1, &actor, reason, &judgement.gates);

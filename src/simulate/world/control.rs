@@ -103,6 +103,8 @@ impl Control {
             policy: scenario.policy.policy().expect("the scenario was checked"),
             grader: None,
             mutual: crate::domain::upkeep::Rules::default(),
+            webhooks: Arc::default(),
+            webhook_failure: crate::domain::gate::Inconclusive::Hold,
         };
         let state = ServiceState { owner: version("v1"), configured: name("v1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
         Self { desk, service: Service::new(setup.clone(), state), setup, known: vec![Timestamp::ZERO; workers] }

@@ -4,6 +4,7 @@ use crate::domain::gate::Evidence;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect};
+use crate::domain::rollout::machine::consult::Asked;
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::time::{self, Timestamp};
@@ -87,8 +88,10 @@ impl Rollout {
         self.since = now;
         self.approved = pending == Pending::Approved;
         self.served &= self.approved;
+        self.asked = Asked::Nothing;
         self.record.reason.clone_from(&sentence);
-        vec![self.publish(self.record.weight, arming), notice(sentence, false)]
+        let done = [self.publish(self.record.weight, arming), notice(sentence, false)];
+        done.into_iter().chain(self.told_of_end()).collect()
     }
 
     pub(super) fn persist_failed(&mut self, why: &str) -> Vec<Effect> {
@@ -107,7 +110,7 @@ impl Rollout {
     ) -> Vec<Effect> {
         let from = self.record.weight;
         self.pending = None;
-        (self.approved, self.served) = (false, false);
+        (self.approved, self.served, self.asked) = (false, false, Asked::Nothing);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
         self.since = now;
         self.record.phase = phase;
@@ -125,7 +128,7 @@ impl Rollout {
             _ => Arming::Nothing,
         };
         let done = [self.publish(weight, arming), self.persist(entry), notice(reason, phase != Phase::Aborted)];
-        done.into_iter().chain(self.dead_end(Role::Stable, weight)).collect()
+        done.into_iter().chain(self.dead_end(Role::Stable, weight)).chain(self.told_of_end()).collect()
     }
 
     pub(super) fn publish(&self, weight: Weight, arming: Arming) -> Effect {

@@ -8,6 +8,7 @@ use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::plan::Approval;
 use crate::domain::rollout::record::Phase;
 use crate::domain::time::{self, Timestamp};
+use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
 
 impl Rollout {
@@ -50,6 +51,9 @@ impl Rollout {
         }
         if let Some(effects) = self.unreachable_after_watch(now) {
             return effects;
+        }
+        if let Err(meanwhile) = self.consult(now, Occasion::Promotion) {
+            return meanwhile;
         }
         let reason = format!("nothing was breached in {} at {}", time::human(watch), self.record.weight);
         self.ask(Pending::Promote, "plan", (reason, &judgement.gates), |record| record.phase = Phase::Promoted)

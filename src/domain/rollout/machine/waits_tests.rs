@@ -87,6 +87,7 @@ impl Desk {
                 Effect::Persist { .. } => {
                     effects.extend(self.rollout.handle(at(seconds), Event::PersistFailed("the disk is full".to_owned())));
                 }
+                Effect::Consult { .. } => panic!("nobody is to be asked"),
                 Effect::Notify { sentence, alarm } => self.told.push((sentence, alarm)),
             }
         }
