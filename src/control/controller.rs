@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
+use crate::control::begin::{begin, nothing_progresses};
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
 use crate::control::inquiry::Inquiry;
@@ -379,28 +380,4 @@ impl Controller {
             }
         }
     }
-}
-
-fn nothing_progresses(name: &Name, what: &str) -> CommandError {
-    CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to {what}"))
-}
-
-fn begin(
-    service: &mut Service,
-    canary: Version,
-    retry: bool,
-    actor: &str,
-    now: Timestamp,
-    world: &mut World,
-) -> Result<Accepted, CommandError> {
-    let name = service.setup().name.clone();
-    // Whoever asks names a version and where it listens; it is spoken to as the configured one is.
-    let canary = Version { transport: service.setup().stable.transport.clone(), ..canary };
-    if let Some(why) = service.refusal(&canary, retry) {
-        return Err(CommandError::Conflict(why));
-    }
-    world.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
-    let version = canary.name.clone();
-    service.begin(canary, now, world);
-    Ok(Accepted::Done(format!("the rollout of {version} begins")))
 }

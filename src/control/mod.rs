@@ -5,6 +5,7 @@
 
 mod active;
 mod arming;
+mod begin;
 pub mod command;
 pub mod controller;
 pub mod endpoints;
