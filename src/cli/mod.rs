@@ -48,7 +48,7 @@ enum Command {
     /// Waives the holds that remain before the last step; evidence is still required.
     Promote(verbs::VerbArgs),
     /// Ends a rollout: the canary gets nothing.
-    Abort(verbs::VerbArgs),
+    Abort(delivery::DecideArgs),
     /// Tries the last canary again, though it was rolled back or aborted.
     Retry(verbs::VerbArgs),
     /// Makes a token that forces a version for whoever sends it.
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => verbs::run(verbs::Verb::Resume, &args),
         Command::SetWeight(args) => verbs::set_weight(&args),
         Command::Promote(args) => verbs::run(verbs::Verb::Promote, &args),
-        Command::Abort(args) => verbs::run(verbs::Verb::Abort, &args),
+        Command::Abort(args) => delivery::decide(&args, verbs::Verb::Abort),
         Command::Retry(args) => verbs::run(verbs::Verb::Retry, &args),
         Command::Token(args) => token::run(&args),
         Command::Create(what) => delivery::create(&what),

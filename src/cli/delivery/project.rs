@@ -59,12 +59,12 @@ pub struct OnboardServiceArgs {
     admin: Remote,
 }
 
-/// Approves or denies what waits for it: the rollout of a service, or an artifact that waits for a stage.
+/// Decides about the rollout of a service, or with a project about an artifact in a stage.
 ///
 /// Exit code: 0 when it was done, 2 when the proxy did not answer or refused, or it was not confirmed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DecideArgs {
-    /// The service whose rollout waits; absent: `default`.
+    /// The service whose rollout is meant; absent: `default`.
     #[arg(value_name = "SERVICE", conflicts_with_all = ["project", "service", "stage", "context"])]
     rollout: Option<Name>,
     /// The project of an artifact.
@@ -73,7 +73,7 @@ pub struct DecideArgs {
     /// The service it is of.
     #[arg(long, value_name = "NAME", requires = "project")]
     service: Option<Name>,
-    /// The stage it waits for.
+    /// The stage it waits for, or is on trial in.
     #[arg(long, value_name = "NAME", requires = "project")]
     stage: Option<StageName>,
     /// The context of the artifact, as `send event` has printed it; absent: whatever waits.
@@ -123,14 +123,18 @@ fn onboard_service(args: &OnboardServiceArgs) -> Result<String, Undone> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// Approves or denies and returns the exit code.
+/// Approves, denies or aborts and returns the exit code.
 #[must_use]
 pub fn decide(args: &DecideArgs, verb: Verb) -> ExitCode {
     let DecideArgs { rollout, project, service, stage, context, say } = args;
     let (Some(project), Some(service), Some(stage)) = (project, service, stage) else {
         return verbs::run(verb, &VerbArgs { service: rollout.clone().unwrap_or_else(verbs::usual), say: say.clone() });
     };
-    let what = if verb == Verb::Approve { "approve" } else { "deny" };
+    let what = match verb {
+        Verb::Approve => "approve",
+        Verb::Abort => "abort",
+        _ => "deny",
+    };
     let path = format!("/v1/projects/{project}/services/{service}/stages/{stage}/{what}");
     let actor = say.actor.as_deref().unwrap_or("operator");
     let reason = say.reason.as_deref().unwrap_or("no reason given");
