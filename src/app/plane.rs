@@ -24,7 +24,7 @@ use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
 use crate::delivery::Desk;
-use crate::notify::webhooks;
+use crate::notify::webhooks::Webhooks;
 use crate::proxy::certificates::Expiry;
 use crate::proxy::listener;
 use crate::proxy::listening::Listening;
@@ -52,6 +52,8 @@ pub(super) struct Plane {
     controller: JoinHandle<()>,
     /// Looks after the versions' endpoints until it is dropped.
     keeper: Keeper,
+    /// Asks others before a rollout goes on.
+    webhooks: Webhooks,
 }
 
 impl Plane {
@@ -64,7 +66,7 @@ impl Plane {
         let (sender, reports) = report::channel();
         let (commands, requests) = Commands::channel(sender.clone());
         let (inquiries, asked) = std::sync::mpsc::channel();
-        webhooks::start(asked, commands.clone())?;
+        let webhooks = Webhooks::start(asked, commands.clone())?;
         let setups = settings.services.iter().map(setup::service).collect();
         let controller = Controller::start(
             setups,
@@ -107,7 +109,7 @@ impl Plane {
         }
         let reloads = Arc::default();
         let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads, certificates: expiries, clock };
-        Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller, keeper })
+        Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller, keeper, webhooks })
     }
 
     /// Starts the admin listener; operators may change things only over loopback.
@@ -154,6 +156,7 @@ impl Plane {
             admin.stop();
         }
         drop(self.keeper);
+        self.webhooks.end();
         drop(self.commands);
         let _ = self.controller.join();
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::config::policy;
 use crate::config::values;
 use crate::domain::gate::Inconclusive;
 use crate::domain::rollout::Approval;
@@ -33,7 +32,7 @@ impl ApprovalSpec {
     /// Compiles it; `None` after reporting why there is none.
     pub(super) fn compile(&self, report: &Report<'_>) -> Option<Approval> {
         let deadline = self.deadline.as_ref().and_then(|text| values::duration(text, SHORTEST..=LONGEST_APPROVAL, report));
-        let then = self.then.as_ref().map_or(Some(Inconclusive::RollBack), |text| policy::inconclusive(text, report));
+        let then = self.then.as_ref().map_or(Some(Inconclusive::RollBack), |text| values::inconclusive(text, report));
         Some(Approval { deadline: deadline?, then: then? })
     }
 }

@@ -13,6 +13,7 @@ use crate::config::surroundings::Surroundings;
 use crate::domain::address::{Address, InvalidAddress};
 use crate::domain::destination;
 use crate::domain::endpoint::{Endpoint, InvalidEndpoint, is_host};
+use crate::domain::gate::Inconclusive;
 use crate::domain::route::HostPattern;
 use crate::domain::time;
 use crate::domain::weight::Weight;
@@ -56,6 +57,23 @@ pub(super) fn duration(text: &At<String>, range: RangeInclusive<Duration>, repor
                 hours => format!("{hours} h"),
             };
             report.error(&text.place, format!("the duration {spelled:?} is out of range"), format!("write {least} and at most {most}"));
+            None
+        }
+    }
+}
+
+/// Reads what is done in doubt.
+pub(super) fn inconclusive(text: &At<String>, report: &Report<'_>) -> Option<Inconclusive> {
+    match text.value.as_str() {
+        "hold" => Some(Inconclusive::Hold),
+        "roll_back" => Some(Inconclusive::RollBack),
+        other => {
+            let hint = match other.to_ascii_lowercase().replace(['-', ' '], "_").as_str() {
+                "rollback" | "roll_back" | "abort" | "fail" => "did you mean roll_back?",
+                "promote" | "pass" | "continue" => "write hold or roll_back; nothing is promoted without evidence",
+                _ => "write hold, to wait for an operator, or roll_back",
+            };
+            report.error(&text.place, format!("{other:?} is not what can be done in doubt"), hint);
             None
         }
     }

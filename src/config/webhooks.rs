@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::policy;
 use crate::config::values;
 use crate::domain::gate::Inconclusive;
 use crate::domain::webhook::{Occasion, Webhook};
@@ -46,7 +45,7 @@ impl WebhooksSpec {
     /// Compiles them, and what happens after a refusal.
     pub(super) fn compile(&self, report: &Report<'_>) -> Option<(Vec<Webhook>, Inconclusive)> {
         let hooks: Vec<_> = self.hooks.iter().map(|hook| hook.compile(report)).collect();
-        let failure = self.failure.as_ref().map_or(Some(Inconclusive::Hold), |text| policy::inconclusive(text, report));
+        let failure = self.failure.as_ref().map_or(Some(Inconclusive::Hold), |text| values::inconclusive(text, report));
         Some((hooks.into_iter().collect::<Option<_>>()?, failure?))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,35 +15,61 @@ use crate::domain::rollout::Phase;
 use crate::domain::webhook::{Occasion, Webhook};
 use crate::sources::mailbox::Mailbox;
 
-/// Asks until nobody has questions any more.
-///
-/// # Errors
-///
-/// Fails when the thread cannot be made.
-pub fn start(inquiries: Receiver<Inquiry>, commands: Commands) -> io::Result<()> {
-    let run = move || {
+/// The way back to the controller, which ends only when nobody can reach it any more: it is shut before that is waited for.
+#[derive(Clone)]
+pub struct Webhooks {
+    /// Guards the way back; shut once, at the end. Never held across I/O.
+    commands: Arc<Mutex<Option<Commands>>>,
+}
+
+impl Webhooks {
+    /// Asks until nobody has questions any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the thread cannot be made.
+    pub fn start(inquiries: Receiver<Inquiry>, commands: Commands) -> io::Result<Self> {
+        let webhooks = Self { commands: Arc::new(Mutex::new(Some(commands))) };
+        let asking = webhooks.clone();
+        std::thread::Builder::new().name("webhooks".to_owned()).spawn(move || asking.run(inquiries))?;
+        Ok(webhooks)
+    }
+
+    /// Brings no answer any more.
+    pub fn end(&self) {
+        self.way_back().take();
+    }
+
+    fn way_back(&self) -> MutexGuard<'_, Option<Commands>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, inquiries: Receiver<Inquiry>) {
         for inquiry in inquiries {
-            let commands = commands.clone();
-            let asked = std::thread::Builder::new().name("webhook".to_owned()).spawn(move || ask(&inquiry, &commands));
+            let webhooks = self.clone();
+            let asked = std::thread::Builder::new().name("webhook".to_owned()).spawn(move || webhooks.ask(&inquiry));
             if let Err(error) = asked {
                 // Nobody answers, which counts as a refusal in time.
                 tracing::error!("a webhook cannot be asked: {error}");
             }
         }
-    };
-    std::thread::Builder::new().name("webhooks".to_owned()).spawn(run).map(drop)
-}
+    }
 
-/// Asks all webhooks of an occasion and passes the answer on.
-fn ask(inquiry: &Inquiry, commands: &Commands) {
-    let refusal = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(consult(inquiry)).err(),
-        Err(error) => Some(error.to_string()),
-    };
-    match (inquiry.occasion, refusal) {
-        (Occasion::End, Some(why)) => tracing::warn!(service = %inquiry.service, "a webhook was not told of the end: {why}"),
-        (Occasion::End, None) => {}
-        (_, refusal) => commands.consulted(inquiry.service.clone(), inquiry.record.id, inquiry.number, refusal),
+    /// Asks all webhooks of an occasion and passes the answer on.
+    fn ask(&self, inquiry: &Inquiry) {
+        let refusal = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(consult(inquiry)).err(),
+            Err(error) => Some(error.to_string()),
+        };
+        match (inquiry.occasion, refusal) {
+            (Occasion::End, Some(why)) => tracing::warn!(service = %inquiry.service, "a webhook was not told of the end: {why}"),
+            (Occasion::End, None) => {}
+            (_, refusal) => {
+                if let Some(commands) = &*self.way_back() {
+                    commands.consulted(inquiry.service.clone(), inquiry.record.id, inquiry.number, refusal);
+                }
+            }
+        }
     }
 }
 

@@ -55,7 +55,7 @@ fn the_process_cannot_be_misconfigured_silently() {
         ),
         (with("notifications: {receivers: [{name: a, kind: slack}]}"), ("notifications.receivers[0]", 1, "not said where", "url_file")),
         (
-            with("notifications: {receivers: [{name: a, kind: slack, url: \"http://u:p@a\"}]}"),
+            with("notifications: {receivers: [{name: a, kind: cloudevents, url: \"http://u:p@a\"}]}"),
             ("notifications.receivers[0].url", 1, "no URL", "token_file"),
         ),
         (with("timeouts: 10s"), ("timeouts", 1, "must be a mapping, not a text", "key: value")),

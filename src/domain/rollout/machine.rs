@@ -24,8 +24,6 @@ mod orders;
 mod standings;
 mod waits;
 
-use consult::Asked;
-
 /// A change that waits to become durable before it may be published.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Pending {
@@ -43,6 +41,17 @@ enum Pending {
     },
     Watch,
     Promote,
+}
+
+/// What was asked of others for the present step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Nothing yet.
+    Nothing,
+    /// This question, and it is not answered.
+    Since(Timestamp),
+    /// Everybody lets it go on.
+    Cleared,
 }
 
 /// One rollout.
@@ -117,14 +126,6 @@ impl Rollout {
     #[must_use]
     pub fn within_harm(mut self, harm: Option<f64>) -> Self {
         self.plan = self.plan.within_harm(harm);
-        self
-    }
-
-    /// Returns the rollout with these approvals at the steps of its plan.
-    #[cfg(test)]
-    #[must_use]
-    pub fn approved_at(mut self, approvals: &[Option<crate::domain::rollout::plan::Approval>]) -> Self {
-        self.plan = self.plan.approved_at(approvals);
         self
     }
 

@@ -5,7 +5,7 @@
 
 use crate::domain::gate::Inconclusive;
 use crate::domain::rollout::event::Effect;
-use crate::domain::rollout::machine::Rollout;
+use crate::domain::rollout::machine::{Asked, Rollout};
 use crate::domain::rollout::record::Phase;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::webhook::{Consulting, Occasion};
@@ -13,17 +13,6 @@ use crate::domain::weight::Weight;
 
 /// Who decided where it was a webhook.
 const WEBHOOK: &str = "webhook";
-
-/// What was asked of others for the present step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// Nothing yet.
-    Nothing,
-    /// This question, and it is not answered.
-    Since(Timestamp),
-    /// Everybody lets it go on.
-    Cleared,
-}
 
 impl Rollout {
     /// Returns the rollout with others to be asked.

@@ -197,6 +197,18 @@ fn what_goes_back_waits_for_nobody_and_forgets_the_question() {
 }
 
 #[test]
+fn what_was_held_before_it_began_begins_with_its_warm_up() {
+    let mut desk = Desk::asking(Inconclusive::Hold);
+    desk.rollout = Rollout { warming: Some(Timestamp::NEVER), ..desk.rollout };
+    desk.answer(1, Some("no"));
+    assert_eq!(desk.stands(), (Phase::Paused, "0%".to_owned()));
+    desk.handle(2, Event::SetWeight { weight: "50%".parse().unwrap(), actor: "ann".to_owned(), reason: "go".to_owned() });
+    assert_eq!(desk.stands(), (Phase::Paused, "0%".to_owned()));
+    desk.handle(3, Event::Resume { actor: "ann".to_owned(), reason: "go".to_owned() });
+    assert_eq!((desk.stands(), desk.published.1), (progressing("50%"), Arming::WarmUp));
+}
+
+#[test]
 fn after_a_pause_others_are_asked_again() {
     let mut desk = Desk::asking(Inconclusive::Hold);
     desk.answer(0, None);

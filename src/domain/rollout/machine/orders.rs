@@ -46,6 +46,9 @@ impl Rollout {
         if weight <= share {
             return None;
         }
+        if self.warming.is_some() {
+            return Some(format!("{name} has not begun, and begins with its warm-up; resume it, or abort it"));
+        }
         if share == Weight::ZERO && self.step_of(weight) != Some(0) {
             let first = self.plan.step(0).map_or(Weight::ZERO, |step| step.weight);
             return Some(format!("{name} has nothing, and begins again with its first share, {first}"));

@@ -5,6 +5,7 @@ use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect};
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
+use crate::domain::rollout::outlook;
 use crate::domain::rollout::plan::Approval;
 use crate::domain::rollout::record::Phase;
 use crate::domain::time::{self, Timestamp};
@@ -12,6 +13,14 @@ use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
 
 impl Rollout {
+    /// Returns the rollout with these approvals at the steps of its plan.
+    #[cfg(test)]
+    #[must_use]
+    pub fn approved_at(mut self, approvals: &[Option<Approval>]) -> Self {
+        self.plan = self.plan.approved_at(approvals);
+        self
+    }
+
     pub(super) fn wait_for_confirmation(&mut self, now: Timestamp, file: Option<&(Verdict, String)>) -> Vec<Effect> {
         if now.since(self.since) < self.policy.confirm_within() {
             return Vec::new();
@@ -66,7 +75,7 @@ impl Rollout {
             Inconclusive::RollBack => "everything is given back",
             Inconclusive::Hold => "it is held",
         };
-        let within = time::human(approval.deadline);
+        let within = outlook::spoken(approval.deadline);
         let reason = format!("{passed}; now somebody must approve within {within}, else {then}");
         (self.since, self.served) = (now, true);
         (self.record.phase, self.record.evidence) = (Phase::AwaitingApproval, None);
@@ -84,7 +93,7 @@ impl Rollout {
         if now.since(self.since) < approval.deadline {
             return Vec::new();
         }
-        let nobody = format!("nobody approved within {}", time::human(approval.deadline));
+        let nobody = format!("nobody approved within {}", outlook::spoken(approval.deadline));
         match approval.then {
             Inconclusive::RollBack if !self.lacks_way_back() => {
                 self.lower(now, (Phase::Aborted, Weight::ZERO), "plan", format!("{nobody}, so everything is given back"), None)

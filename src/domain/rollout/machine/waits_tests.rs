@@ -56,7 +56,7 @@ fn judged(verdict: Verdict) -> Event {
 }
 
 impl Desk {
-    /// Begins a rollout of 10%, 50% and 100%, each held for 10 s, the second and third with an approval within 60 s, and lets it come
+    /// Begins a rollout of 10%, 50% and 100%, each held for 10 s, the second and third with an approval within 1 min, and lets it come
     /// to the first of them at 20 s.
     fn waiting(then: Inconclusive) -> Self {
         let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
@@ -124,7 +124,7 @@ fn waits() -> (Phase, String) {
 fn a_step_with_an_approval_keeps_its_share_under_its_gates_until_somebody_approves() {
     let mut desk = Desk::waiting(Inconclusive::RollBack);
     assert_eq!((desk.stands(), desk.published.1), (waits(), Arming::Held));
-    assert!(desk.reason().contains("somebody must approve within 60 s, else everything is given back"), "{}", desk.reason());
+    assert!(desk.reason().contains("somebody must approve within 1 min, else everything is given back"), "{}", desk.reason());
     assert!(desk.told.iter().any(|(sentence, alarm)| *alarm && sentence == desk.reason()), "{:?}", desk.told);
     assert_eq!(desk.written.as_ref().unwrap().gates.len(), 1, "whoever decides sees what the gates have shown");
     desk.pass(79);
@@ -161,7 +161,7 @@ fn at_the_deadline_the_exit_of_the_plan_is_taken() {
         assert_eq!(desk.stands(), waits());
         desk.pass(80);
         assert_eq!(desk.stands(), (phase, weight.to_owned()));
-        assert!(desk.reason().starts_with("nobody approved within 60 s"), "{}", desk.reason());
+        assert!(desk.reason().starts_with("nobody approved within 1 min"), "{}", desk.reason());
     }
     let mut desk = Desk::waiting(Inconclusive::RollBack);
     desk.handle(70, Event::Endpoints { canary: Standing::Usable, stable: Standing::Failed });
