@@ -82,6 +82,22 @@ pub async fn pause(State(state): State<AdminState>, named: Named, request: Reque
     Ok(told(&service, accepted))
 }
 
+/// Lets a rollout go on that waits for approval.
+pub async fn approve(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Approve { service: service.clone(), actor, reason }).await?;
+    Ok((StatusCode::ACCEPTED, told(&service, accepted)).into_response())
+}
+
+/// Gives everything back of a rollout that waits for approval.
+pub async fn deny(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    let service = name(named)?;
+    let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
+    let accepted = run(&state, Command::Deny { service: service.clone(), actor, reason }).await?;
+    Ok(told(&service, accepted))
+}
+
 /// Gives the canary another share of the plan and holds it there.
 pub async fn set_weight(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
     let service = name(named)?;
@@ -124,7 +140,7 @@ fn verdict_of(rollout: &RolloutStatus) -> Verdict {
     match rollout.phase {
         Phase::Promoted => Verdict::Pass,
         Phase::RolledBack => Verdict::Fail,
-        Phase::Aborted | Phase::Braked | Phase::Paused => Verdict::Inconclusive,
+        Phase::Aborted | Phase::Braked | Phase::Paused | Phase::AwaitingApproval => Verdict::Inconclusive,
         Phase::Progressing | Phase::Watching
             if rollout.trip.is_some() || rollout.gates.iter().any(|gate| gate.verdict == Verdict::Fail) =>
         {

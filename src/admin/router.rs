@@ -34,6 +34,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/rollouts/{name}/abort", post(rollouts::abort))
         .route("/v1/rollouts/{name}/promote", post(rollouts::promote))
         .route("/v1/rollouts/{name}/resume", post(rollouts::resume))
+        .route("/v1/rollouts/{name}/approve", post(rollouts::approve))
+        .route("/v1/rollouts/{name}/deny", post(rollouts::deny))
         .route("/v1/rollouts/{name}/pause", post(rollouts::pause))
         .route("/v1/rollouts/{name}/weight", put(rollouts::set_weight))
         .route("/v1/rollouts/{name}/retry", post(rollouts::retry))

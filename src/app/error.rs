@@ -34,6 +34,9 @@ pub enum AppError {
     /// The delivery of artifacts cannot begin.
     #[error("the delivery cannot begin: {0}")]
     Delivery(String),
+    /// Somebody cannot be told of what happens to rollouts.
+    #[error("notifications: {0}")]
+    Notifications(String),
     /// A thread or runtime could not be made, or a worker stopped.
     #[error("cannot run: {0}")]
     Run(#[from] io::Error),
@@ -58,7 +61,7 @@ impl AppError {
                 _ => "check the path".to_owned(),
             }),
             Self::AccessLog { .. } => Some("choose a writable file, 'stdout' or 'off'".to_owned()),
-            Self::State(_) | Self::Certificates(_) | Self::Delivery(_) | Self::Run(_) => None,
+            Self::State(_) | Self::Certificates(_) | Self::Delivery(_) | Self::Notifications(_) | Self::Run(_) => None,
         }
     }
 }

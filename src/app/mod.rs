@@ -6,6 +6,7 @@ mod error;
 mod handover;
 mod listeners;
 mod memory;
+mod notify;
 mod overload;
 mod plane;
 mod reload;

@@ -25,6 +25,7 @@ use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
 use crate::delivery::Desk;
+use crate::notify::webhooks::Webhooks;
 use crate::proxy::certificates::Expiry;
 use crate::proxy::listener;
 use crate::proxy::listening::Listening;
@@ -57,6 +58,8 @@ pub(super) struct Plane {
     controller: JoinHandle<()>,
     /// Looks after the versions' endpoints until it is dropped.
     keeper: Keeper,
+    /// Asks others before a rollout goes on.
+    webhooks: Webhooks,
 }
 
 impl Plane {
@@ -68,6 +71,8 @@ impl Plane {
         routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
         let (sender, reports) = report::channel();
         let (commands, requests) = Commands::channel(sender.clone());
+        let (inquiries, asked) = std::sync::mpsc::channel();
+        let webhooks = Webhooks::start(asked, commands.clone())?;
         let setups = settings.services.iter().map(setup::service).collect();
         let controller = Controller::start(
             setups,
@@ -75,7 +80,7 @@ impl Plane {
             clock,
             routes.clone(),
             board.clone(),
-            Inputs { workers: settings.workers.max(1), reports, requests },
+            Inputs { workers: settings.workers.max(1), reports, requests, inquiries },
         );
         let keeper = Keeper::start(routes.clone(), clock, own, endpoints::resolve::system)?;
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
@@ -112,6 +117,7 @@ impl Plane {
             workers: Vec::new(),
             controller,
             keeper,
+            webhooks,
         })
     }
 
@@ -177,6 +183,7 @@ impl Plane {
             admin.stop();
         }
         drop(self.keeper);
+        self.webhooks.end();
         drop(self.commands);
         let _ = self.controller.join();
     }

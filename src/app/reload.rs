@@ -103,6 +103,7 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("state", old.state != new.state),
         ("workers", old.workers != new.workers),
         ("access_log", old.access_log != new.access_log),
+        ("notifications", old.notifications != new.notifications),
         ("delivery", old.delivery != new.delivery),
     ]
     .into_iter()

@@ -11,6 +11,7 @@ use crate::app::delivery::{Delivering, Grip};
 use crate::app::error::AppError;
 use crate::app::handover::{self, Predecessor, Program, Successor};
 use crate::app::listeners::{Inherited, Sockets, doors};
+use crate::app::notify;
 use crate::app::plane::{Given, Plane};
 use crate::app::reload::{self, Reload, Source};
 use crate::app::signals::{self, Wish};
@@ -58,10 +59,12 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     }
     let (access, log) = access_log::start(&settings.access_log)?;
     let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
+    let store = Arc::new(opened.store);
+    let notifier = notify::start(settings, &store, addresses.admin)?;
     let given = Given {
         doors,
         expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
-        store: Arc::new(opened.store),
+        store,
         shares: sockets.for_workers(settings.workers)?,
         own: addresses.listen.iter().filter_map(Address::ip).chain([addresses.admin]).collect(),
         access,
@@ -111,6 +114,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         Err(error) => (None, Err(error)),
     };
     plane.drain(admin, delivering, successor.as_ref());
+    drop(notifier);
     if let Some(log) = log
         && !log.finish(LOG_PATIENCE)
     {

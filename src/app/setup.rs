@@ -26,6 +26,8 @@ pub(super) fn service(service: &config::Service) -> ServiceSetup {
         policy: service.policy,
         grader: grader(service),
         mutual: service.mutual,
+        webhooks: service.webhooks.clone().into(),
+        webhook_failure: service.webhook_failure,
     }
 }
 

@@ -37,9 +37,11 @@ fn service(graded: Vec<Graded>) -> config::Service {
         perfspec: None,
         graded,
         policy: crate::domain::gate::Policy::default(),
-        schedule: Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: None }),
+        schedule: Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: None, approval: None }),
         expected_traffic: None,
         mutual: crate::domain::upkeep::Rules::default(),
+        webhooks: Vec::new(),
+        webhook_failure: crate::domain::gate::Inconclusive::Hold,
         names: Vec::new(),
     }
 }

@@ -48,7 +48,7 @@ enum Command {
     /// Waives the holds that remain before the last step; evidence is still required.
     Promote(verbs::VerbArgs),
     /// Ends a rollout: the canary gets nothing.
-    Abort(verbs::VerbArgs),
+    Abort(delivery::DecideArgs),
     /// Tries the last canary again, though it was rolled back or aborted.
     Retry(verbs::VerbArgs),
     /// Makes a token that forces a version for whoever sends it.
@@ -70,9 +70,9 @@ enum Command {
     /// Shows projects, or what became of a context.
     #[command(subcommand)]
     Get(delivery::Get),
-    /// Lets an artifact into a stage.
+    /// Approves a rollout that waits for it, or an artifact that waits for a stage.
     Approve(delivery::DecideArgs),
-    /// Does not let an artifact into a stage.
+    /// Denies it: the canary gets nothing, the artifact does not enter the stage.
     Deny(delivery::DecideArgs),
     /// Runs rollouts in virtual time through the code that judges real ones.
     Simulate(simulate::SimulateArgs),
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => verbs::run(verbs::Verb::Resume, &args),
         Command::SetWeight(args) => verbs::set_weight(&args),
         Command::Promote(args) => verbs::run(verbs::Verb::Promote, &args),
-        Command::Abort(args) => verbs::run(verbs::Verb::Abort, &args),
+        Command::Abort(args) => delivery::decide(&args, verbs::Verb::Abort),
         Command::Retry(args) => verbs::run(verbs::Verb::Retry, &args),
         Command::Token(args) => token::run(&args),
         Command::Create(what) => delivery::create(&what),
@@ -106,8 +106,8 @@ pub fn main() -> ExitCode {
         Command::Configure(what) => delivery::configure(&what),
         Command::Send(what) => delivery::send(&what),
         Command::Get(what) => delivery::get(&what),
-        Command::Approve(args) => delivery::decide(&args, "approve"),
-        Command::Deny(args) => delivery::decide(&args, "deny"),
+        Command::Approve(args) => delivery::decide(&args, verbs::Verb::Approve),
+        Command::Deny(args) => delivery::decide(&args, verbs::Verb::Deny),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Load(args) => load::run(&args),

@@ -121,6 +121,9 @@ fn waits(rollout: &RolloutStatus) -> Option<String> {
     let left = |what: &str| rollout.held_seconds.filter(|s| *s > 0.0).map(|s| format!("{what} {}", span(s)));
     match rollout.phase {
         Phase::Promoted | Phase::RolledBack | Phase::Aborted => None,
+        Phase::AwaitingApproval => {
+            Some(left("for somebody to approve or deny it within").unwrap_or_else(|| "for the end of its deadline".to_owned()))
+        }
         Phase::Paused => Some("until an operator resumes or aborts it".to_owned()),
         Phase::Braked => {
             let then = match rollout.brakes > Policy::RESUMES {

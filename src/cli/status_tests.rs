@@ -127,6 +127,7 @@ fn every_phase_says_what_it_waits_for() {
         (with(Phase::Braked, |r| r.brakes = 2), "for the breach to be confirmed within 12 s; else it begins again (resume 2 of 3)"),
         (with(Phase::Braked, |r| r.brakes = 4), "for the breach to be confirmed within 12 s; else it is held with nothing"),
         (with(Phase::Watching, |_| ()), "for the watch, another 12 s"),
+        (with(Phase::AwaitingApproval, |_| ()), "for somebody to approve or deny it within 12 s"),
         (with(Phase::Paused, |_| ()), "until an operator resumes or aborts it"),
     ];
     for (said, expected) in cases {

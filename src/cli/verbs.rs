@@ -1,4 +1,4 @@
-//! `portcullis pause | resume | set-weight | promote | abort | retry`: what operators ask of a rollout.
+//! `portcullis pause | resume | approve | deny | set-weight | promote | abort | retry`: what operators ask of a rollout.
 //!
 //! Each asks the admin listener of a running proxy and prints what it answered. What gives the canary more, or waives a hold, is confirmed at
 //! a terminal first; what takes its share away never is.
@@ -71,6 +71,10 @@ pub enum Verb {
     Pause,
     /// Let it go on.
     Resume,
+    /// Approve it.
+    Approve,
+    /// Deny it.
+    Deny,
     /// Hold it with this share.
     SetWeight(Weight),
     /// Waive the holds.
@@ -87,6 +91,8 @@ impl Verb {
         match self {
             Self::Pause => (Method::POST, "pause"),
             Self::Resume => (Method::POST, "resume"),
+            Self::Approve => (Method::POST, "approve"),
+            Self::Deny => (Method::POST, "deny"),
             Self::SetWeight(_) => (Method::PUT, "weight"),
             Self::Promote => (Method::POST, "promote"),
             Self::Abort => (Method::POST, "abort"),
@@ -97,13 +103,20 @@ impl Verb {
     /// What it would do, where somebody should think twice.
     fn question(self, service: &Name) -> Option<String> {
         match self {
-            Self::Pause | Self::Abort | Self::SetWeight(Weight::ZERO) => None,
+            Self::Pause | Self::Deny | Self::Abort | Self::SetWeight(Weight::ZERO) => None,
             Self::Resume => Some(format!("let the rollout of {service} go on")),
+            Self::Approve => Some(format!("approve that the rollout of {service} goes on")),
             Self::SetWeight(weight) => Some(format!("hold the canary of {service} with {weight}, without the evidence for it")),
             Self::Promote => Some(format!("waive the remaining holds of {service}")),
             Self::Retry => Some(format!("try the last canary of {service} again")),
         }
     }
+}
+
+/// Returns the service that is meant where none is named.
+#[must_use]
+pub fn usual() -> Name {
+    "default".parse().expect("it is a name")
 }
 
 /// Asks for a share and returns the exit code.
@@ -187,10 +200,10 @@ mod tests {
     #[test]
     fn only_what_gives_more_is_asked_about() {
         let service = "carts".parse().unwrap();
-        for verb in [Verb::Pause, Verb::Abort, Verb::SetWeight(Weight::ZERO)] {
+        for verb in [Verb::Pause, Verb::Deny, Verb::Abort, Verb::SetWeight(Weight::ZERO)] {
             assert_eq!(verb.question(&service), None, "{verb:?}");
         }
-        for verb in [Verb::Resume, Verb::Promote, Verb::Retry, Verb::SetWeight(Weight::FULL)] {
+        for verb in [Verb::Resume, Verb::Approve, Verb::Promote, Verb::Retry, Verb::SetWeight(Weight::FULL)] {
             assert!(verb.question(&service).is_some(), "{verb:?}");
         }
     }

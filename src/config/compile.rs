@@ -59,6 +59,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
     }
     let listen: Vec<Listen> = listeners.iter().map(|(one, (address, _))| one.compile(address, &spec.services, base, report)).collect();
     let state = state(spec, base, &listen.first()?.address, around, report);
+    let notifications = spec.notifications.as_ref().map(|notifications| notifications.compile(base, report));
     let delivery = spec.delivery.as_ref().map(|delivery| delivery.compile(base, report));
     Some(Settings {
         listen,
@@ -71,6 +72,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         strict_http: spec.strict_http.as_ref().is_some_and(|flag| flag.value),
         timeouts: timeouts?,
         limits: limits?,
+        notifications: notifications.map_or(Some(None), |notifications| notifications.map(Some))?,
         delivery: delivery.map_or(Some(None), |delivery| delivery.map(Some))?,
         services,
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::service_spec::PolicySpec;
 use crate::config::values;
-use crate::domain::gate::{Inconclusive, Policy};
+use crate::domain::gate::Policy;
 use crate::formats::yaml::place::{At, Report};
 use crate::formats::yaml::quantities;
 
@@ -32,7 +32,7 @@ pub(super) fn compile(spec: &PolicySpec, report: &Report<'_>) -> Option<Policy> 
     let warm_up = time(&spec.warm_up, Duration::ZERO, values::LONGEST, default.warm_up);
     let outcome_deadline = time(&spec.outcome_deadline, Duration::from_millis(1), values::LONGEST, default.outcome_deadline);
     let max_bake = time(&spec.max_bake, Duration::from_secs(1), LONGEST_BAKE, default.max_bake);
-    let inconclusive = spec.inconclusive.as_ref().map_or(Some(default.inconclusive), |text| inconclusive(text, report));
+    let inconclusive = spec.inconclusive.as_ref().map_or(Some(default.inconclusive), |text| quantities::inconclusive(text, report));
     let watch = time(&spec.watch, Duration::ZERO, LONGEST_WATCH, default.watch);
     let min_clients = spec.min_clients.as_ref().map_or(Some(u16::from(default.min_clients)), |text| quantities::whole(text, 1..=8, report));
     let policy = Policy {
@@ -49,22 +49,6 @@ pub(super) fn compile(spec: &PolicySpec, report: &Report<'_>) -> Option<Policy> 
     };
     contradictions(spec, &policy, report);
     Some(policy)
-}
-
-fn inconclusive(text: &At<String>, report: &Report<'_>) -> Option<Inconclusive> {
-    match text.value.as_str() {
-        "hold" => Some(Inconclusive::Hold),
-        "roll_back" => Some(Inconclusive::RollBack),
-        other => {
-            let hint = match other.to_ascii_lowercase().replace(['-', ' '], "_").as_str() {
-                "rollback" | "roll_back" | "abort" | "fail" => "did you mean roll_back?",
-                "promote" | "pass" | "continue" => "write hold or roll_back; nothing is promoted without evidence",
-                _ => "write hold, to wait for an operator, or roll_back",
-            };
-            report.error(&text.place, format!("{other:?} is not what can be done with an inconclusive step"), hint);
-            None
-        }
-    }
 }
 
 /// Reports values that are good by themselves and contradict each other.

@@ -56,6 +56,7 @@ pub(super) fn compile(
     {
         traffic::check(&placed, policy, schedule, rate, report);
     }
+    let (webhooks, webhook_failure) = spec.webhooks.compile(report)?;
     Some(Service {
         name: name?,
         rules,
@@ -69,6 +70,8 @@ pub(super) fn compile(
         schedule: schedule?,
         expected_traffic: expected_traffic.flatten(),
         mutual,
+        webhooks,
+        webhook_failure,
         names,
     })
 }

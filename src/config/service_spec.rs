@@ -4,6 +4,7 @@ use crate::config::choice_spec::ChoiceSpec;
 use crate::config::routes::RouteSpec;
 use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
+use crate::config::webhooks::WebhooksSpec;
 use crate::formats::plan::PlanSpec;
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
@@ -31,6 +32,7 @@ pub(super) struct ServiceSpec {
     pub(super) rescue: Option<At<bool>>,
     pub(super) failover: Option<At<String>>,
     pub(super) min_body: Option<At<String>>,
+    pub(super) webhooks: WebhooksSpec,
 }
 
 /// A gate, written as a text or as a mapping.
@@ -104,6 +106,7 @@ impl ServiceSpec {
             rescue: None,
             failover: None,
             min_body: None,
+            webhooks: WebhooksSpec::default(),
             place,
         }
     }
@@ -129,6 +132,7 @@ impl ServiceSpec {
             rescue: fields.boolean("rescue"),
             failover: fields.text("failover"),
             min_body: fields.text("min_body"),
+            webhooks: WebhooksSpec::read(&mut fields, report),
         };
         fields.require("name", "give the service a name, such as carts");
         fields.require("stable", "name the version that owns the traffic, with its endpoints");

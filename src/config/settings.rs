@@ -7,16 +7,18 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::config::delivery::Delivery;
+use crate::config::notifications::Notifications;
 use crate::domain::address::Address;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
 use crate::domain::gate::perfspec::spec::Spec;
-use crate::domain::gate::{Gate, Policy};
+use crate::domain::gate::{Gate, Inconclusive, Policy};
 use crate::domain::rollout::Schedule;
 use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
+use crate::domain::webhook::Webhook;
 use crate::formats::tls::TlsFiles;
 use crate::seam::choice::Choice;
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What the process and a source of connections may use.
     pub limits: Limits,
+    /// Who is told of each change of a rollout.
+    pub notifications: Option<Notifications>,
     /// How artifacts are delivered through stages.
     pub delivery: Option<Delivery>,
     /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.
@@ -133,6 +137,10 @@ pub struct Service {
     pub expected_traffic: Option<f64>,
     /// What its versions may do for each other.
     pub mutual: Rules,
+    /// Who is asked before its rollouts go on.
+    pub webhooks: Vec<Webhook>,
+    /// What happens after a refusal.
+    pub webhook_failure: Inconclusive,
     /// Where the names among its endpoints led when it was read.
     pub names: Vec<(Endpoint, Vec<SocketAddr>)>,
 }

@@ -323,6 +323,7 @@ impl Active {
         let record = self.machine.record();
         let whole = match record.phase {
             Phase::Progressing => self.machine.plan().step(record.step)?.hold,
+            Phase::AwaitingApproval => self.machine.plan().step(record.step)?.approval?.deadline,
             Phase::Watching => self.machine.policy().watch,
             Phase::Braked => self.machine.policy().confirm_within(),
             _ => return None,

@@ -51,6 +51,24 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Let a rollout go on that waits for approval.
+    Approve {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Give everything back of a rollout that waits for approval.
+    Deny {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// Hold a rollout where it is; its gates stay armed.
     Pause {
         /// The service.
@@ -97,6 +115,8 @@ impl Command {
             Self::Start { service, .. }
             | Self::Abort { service, .. }
             | Self::Resume { service, .. }
+            | Self::Approve { service, .. }
+            | Self::Deny { service, .. }
             | Self::Pause { service, .. }
             | Self::SetWeight { service, .. }
             | Self::Retry { service, .. }
@@ -109,6 +129,17 @@ impl Command {
 pub enum Order {
     /// Carry out an operator's command.
     Command(Command),
+    /// Take in what others have answered.
+    Consulted {
+        /// The service.
+        service: Name,
+        /// The rollout.
+        rollout: u64,
+        /// The number of the question.
+        number: u64,
+        /// Why they do not let it go on; `None` where they do.
+        refusal: Option<String>,
+    },
     /// Take these services in the place of the present ones of the same origin.
     Reconfigure {
         /// Whose services these are.
@@ -204,6 +235,14 @@ impl Commands {
             return Err(CommandError::Succeeded);
         }
         self.give(Order::Reconfigure { origin, services, actor }, None)
+    }
+
+    /// Brings what others have answered to a question; waits for nobody.
+    pub fn consulted(&self, service: Name, rollout: u64, number: u64, refusal: Option<String>) {
+        let (answer, _) = std::sync::mpsc::sync_channel(1);
+        // Whoever no longer listens has no rollout either.
+        let _ = self.requests.send(Request { order: Order::Consulted { service, rollout, number, refusal }, answer });
+        let _ = self.wake.try_send(Report::Wake);
     }
 
     fn give(&self, order: Order, patience: Option<Duration>) -> Result<Accepted, CommandError> {

@@ -1,10 +1,12 @@
 //! The controller's loop: take in reports and commands, tick, show.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
+use crate::control::begin::{begin, nothing_progresses};
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
+use crate::control::inquiry::Inquiry;
 use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
 use crate::control::restore::Known;
@@ -38,6 +40,7 @@ struct World {
     snapshot: Snapshot,
     quiet: Quiet,
     board: Board,
+    inquiries: Sender<Inquiry>,
 }
 
 impl World {
@@ -77,6 +80,11 @@ impl Shell for World {
         self.routes.endpoints().of(version).standing()
     }
 
+    fn consult(&mut self, inquiry: Inquiry) {
+        // Where nobody listens nobody answers, which counts as a refusal in time.
+        let _ = self.inquiries.send(inquiry);
+    }
+
     fn rolled_back(&mut self, service: &Name) {
         *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
     }
@@ -105,6 +113,8 @@ pub struct Inputs {
     pub reports: Receiver<Report>,
     /// What operators ask.
     pub requests: Receiver<Request>,
+    /// Whom it asks.
+    pub inquiries: Sender<Inquiry>,
 }
 
 /// The controller.
@@ -120,8 +130,16 @@ impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
     pub fn start(setups: Vec<ServiceSetup>, store: Arc<ServiceStore>, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
-        let mut world =
-            World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
+        let mut world = World {
+            clock,
+            routes,
+            table: Table::default(),
+            store,
+            snapshot: Snapshot::default(),
+            quiet: Quiet::default(),
+            board,
+            inquiries: inputs.inquiries.clone(),
+        };
         let begun = setups.into_iter().map(|setup| {
             let known = world.known(&setup.name);
             let (setup, start) = reconfigure::begin(setup, known, &mut world);
@@ -252,6 +270,9 @@ impl Controller {
         while let Ok(request) = self.inputs.requests.try_recv() {
             let answer = match request.order {
                 Order::Command(command) => self.carry_out(command),
+                Order::Consulted { service, rollout, number, refusal } => {
+                    self.take_answer(&service, rollout, Event::Consulted { number, refusal })
+                }
                 Order::Reconfigure { origin, services, actor } => self.reconfigure(origin, services, &actor, self.world.clock.now()),
             };
             obeyed = true;
@@ -261,6 +282,16 @@ impl Controller {
         if obeyed {
             self.show(self.world.clock.now());
         }
+    }
+
+    fn take_answer(&mut self, name: &Name, rollout: u64, answer: Event) -> Result<Accepted, CommandError> {
+        let now = self.world.clock.now();
+        let asked =
+            |service: &&mut Service| service.setup().name == *name && service.progressing().is_some_and(|record| record.id == rollout);
+        if let Some(service) = self.services.iter_mut().find(asked) {
+            service.drive(answer, now, &mut self.world);
+        }
+        Ok(Accepted::Done("the answer was taken in".to_owned()))
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Accepted, CommandError> {
@@ -285,8 +316,33 @@ impl Controller {
                 if service.progressing().is_none_or(|record| record.phase != Phase::Paused) {
                     return Err(CommandError::Conflict(format!("no rollout of {name} is paused, so there is nothing to resume")));
                 }
+                if service.is_unsaved() {
+                    let why = "what was decided last is not durable yet; see that the disk works and try again";
+                    return Err(CommandError::Conflict(why.to_owned()));
+                }
                 service.drive(Event::Resume { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!("the rollout of {name} goes on with fresh evidence")))
+            }
+            Command::Approve { actor, reason, .. } => {
+                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "approve")) };
+                rollout.cannot_approve().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+                service.drive(Event::Approve { actor, reason }, now, &mut self.world);
+                // What could not be written is not approved, and a trip may have come in between.
+                match service.progressing() {
+                    Some(record) if record.phase == Phase::Progressing => {
+                        Ok(Accepted::Done(format!("the rollout of {name} is approved and goes on as soon as its gates pass")))
+                    }
+                    _ => Err(CommandError::Conflict(format!("the rollout of {name} was not approved; GET /v1/notices tells why"))),
+                }
+            }
+            Command::Deny { actor, reason, .. } => {
+                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "deny")) };
+                if rollout.record().phase != Phase::AwaitingApproval {
+                    let why = rollout.cannot_approve().unwrap_or_default();
+                    return Err(CommandError::Conflict(format!("{why}; abort it instead")));
+                }
+                service.drive(Event::Deny { actor, reason }, now, &mut self.world);
+                Ok(Accepted::Done(format!("the rollout of {name} is denied; the canary gets nothing")))
             }
             Command::Pause { actor, reason, .. } => {
                 let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "hold")) };
@@ -324,28 +380,4 @@ impl Controller {
             }
         }
     }
-}
-
-fn nothing_progresses(name: &Name, what: &str) -> CommandError {
-    CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to {what}"))
-}
-
-fn begin(
-    service: &mut Service,
-    canary: Version,
-    retry: bool,
-    actor: &str,
-    now: Timestamp,
-    world: &mut World,
-) -> Result<Accepted, CommandError> {
-    let name = service.setup().name.clone();
-    // Whoever asks names a version and where it listens; it is spoken to as the configured one is.
-    let canary = Version { transport: service.setup().stable.transport.clone(), ..canary };
-    if let Some(why) = service.refusal(&canary, retry) {
-        return Err(CommandError::Conflict(why));
-    }
-    world.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
-    let version = canary.name.clone();
-    service.begin(canary, now, world);
-    Ok(Accepted::Done(format!("the rollout of {version} begins")))
 }

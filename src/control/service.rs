@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::control::active::{Active, bare_status};
+use crate::control::inquiry::Inquiry;
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::shell::Shell;
 use crate::control::status::{RolloutStatus, ServiceStatus};
@@ -18,6 +19,7 @@ use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollou
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
+use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
 use crate::seam::table::{Epoch, Route};
@@ -181,7 +183,8 @@ impl Service {
         self.state.has_tried(&canary.name);
         let versions = (self.state.owner.clone(), canary);
         let machine = Rollout::new(id, self.setup.name.clone(), versions, plan, self.setup.policy, generation);
-        self.active = Some(Active::new(machine, &self.setup));
+        let consulting = Consulting::of(&self.setup.webhooks, self.setup.webhook_failure);
+        self.active = Some(Active::new(machine.consulting(consulting), &self.setup));
         self.drive(Event::Begin, now, shell);
     }
 
@@ -214,10 +217,17 @@ impl Service {
                         // The disk may have taken long; what follows happens now.
                         now = shell.now();
                     }
+                    Effect::Consult { number, occasion } => self.consult(number, occasion, shell),
                     Effect::Notify { sentence, alarm } => shell.notify(&self.setup.name, sentence, alarm),
                 }
             }
         }
+    }
+
+    fn consult(&self, number: u64, occasion: Occasion, shell: &mut dyn Shell) {
+        let Some(record) = self.active.as_ref().map(|active| active.machine.record().clone()) else { return };
+        let webhooks = Arc::clone(&self.setup.webhooks);
+        shell.consult(Inquiry { service: self.setup.name.clone(), number, occasion, record, webhooks });
     }
 
     fn publish(&mut self, change: Change, now: Timestamp, shell: &mut dyn Shell) {

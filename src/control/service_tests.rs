@@ -105,6 +105,8 @@ impl Desk {
                 (grade, format!("{} requests{stable}", measured.count))
             })),
             mutual: crate::domain::upkeep::Rules::default(),
+            webhooks: Arc::default(),
+            webhook_failure: crate::domain::gate::Inconclusive::Hold,
         };
         let state = ServiceState {
             owner: version("v1"),

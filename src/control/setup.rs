@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::gate::live::Measured;
-use crate::domain::gate::{Gate, Policy, Verdict};
+use crate::domain::gate::{Gate, Inconclusive, Policy, Verdict};
 use crate::domain::rollout::Schedule;
 use crate::domain::route::Rule;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
+use crate::domain::webhook::Webhook;
 use crate::seam::choice::Choice;
 
 /// How long an epoch with a canary is valid unless the controller renews it: twenty of its ticks.
@@ -56,4 +57,8 @@ pub struct ServiceSetup {
     pub grader: Option<Grader>,
     /// What its versions may do for each other.
     pub mutual: Rules,
+    /// Who is asked before its rollouts go on.
+    pub webhooks: Arc<[Webhook]>,
+    /// What happens after a refusal.
+    pub webhook_failure: Inconclusive,
 }

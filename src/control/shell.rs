@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::control::inquiry::Inquiry;
 use crate::domain::rollout::{Effect, Entry, Event, Rollout, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
@@ -26,6 +27,8 @@ pub trait Shell {
     fn standing(&self, _version: &Arc<Version>) -> Standing {
         Standing::Usable
     }
+    /// Asks others; the answer may never come.
+    fn consult(&mut self, _inquiry: Inquiry) {}
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
     /// Lets the machine take in one event; a shell that watches checks the step on the way.

@@ -75,7 +75,7 @@ pub struct RolloutStatus {
     pub needs: Option<u64>,
     /// How long that takes at the present traffic, in seconds; absent when unknown or without traffic.
     pub needs_seconds: Option<f64>,
-    /// How much of the step's hold, the watch or the time to confirm is left, in seconds.
+    /// How much of the step's hold, the watch, or the time to confirm or to approve is left, in seconds.
     pub held_seconds: Option<f64>,
     /// How much of the warm-up is left, in seconds; absent when it is over.
     pub warm_up_seconds: Option<f64>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::gate::{Inconclusive, Policy};
-use crate::domain::rollout::Plan;
+use crate::domain::rollout::{Approval, Plan, Step};
 use crate::domain::weight::Weight;
 
 /// One step of a plan.
@@ -13,6 +13,24 @@ pub struct StepStatus {
     pub weight: Weight,
     /// How long it lasts at least, in seconds.
     pub hold_seconds: f64,
+    /// Who is asked before it goes on from here; absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStatus>,
+}
+
+/// What a step waits for after it has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalStatus {
+    /// How long somebody has for it, in seconds.
+    pub deadline_seconds: f64,
+    /// What happens when nobody has said anything by then.
+    pub then: Inconclusive,
+}
+
+impl From<Approval> for ApprovalStatus {
+    fn from(approval: Approval) -> Self {
+        Self { deadline_seconds: approval.deadline.as_secs_f64(), then: approval.then }
+    }
 }
 
 /// A plan.
@@ -26,7 +44,12 @@ pub struct PlanStatus {
 
 impl From<&Plan> for PlanStatus {
     fn from(plan: &Plan) -> Self {
-        let steps = plan.steps().iter().map(|step| StepStatus { weight: step.weight, hold_seconds: step.hold.as_secs_f64() }).collect();
+        let status = |step: &Step| StepStatus {
+            weight: step.weight,
+            hold_seconds: step.hold.as_secs_f64(),
+            approval: step.approval.map(ApprovalStatus::from),
+        };
+        let steps = plan.steps().iter().map(status).collect();
         Self { steps, harm: plan.harm() }
     }
 }

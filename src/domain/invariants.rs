@@ -8,6 +8,7 @@ use crate::domain::rollout::event::{Arming, Effect, Event, View};
 use crate::domain::rollout::record::{ENDPOINTS, Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
+use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
 
 /// An invariant that did not hold.
@@ -38,6 +39,7 @@ pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[E
     i7_the_weight_is_monotone_until_it_is_zero(before.record, event, after.record)?;
     i8_a_breach_latches(before, event, after.record)?;
     i9_abort_dominates(before.record, event, after.record)?;
+    i5_an_approval_is_somebodys_word(before, event, effects, after)?;
     i24_every_wait_ends(before, now, event, after)?;
     i26_changes_explain_themselves(effects)?;
     safe_order_of_effects(before.record, effects)
@@ -136,17 +138,50 @@ pub fn i5_a_raise_needs_evidence(before: &View<'_>, now: Timestamp, event: &Even
     Ok(())
 }
 
+/// I5 of an approval: nothing but somebody's word lets a rollout go on that waits for one, and that is durable first.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i5_an_approval_is_somebodys_word(before: &View<'_>, event: &Event, effects: &[Effect], after: &View<'_>) -> Result<(), Broken> {
+    let waited = before.record.phase == Phase::AwaitingApproval;
+    for effect in effects {
+        let Effect::Persist { record, .. } = effect else { continue };
+        let goes_on = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
+        let said = matches!(event, Event::Approve { .. });
+        hold("I5", !(waited && goes_on) || said, || format!("{} on {event:?} without an approval", record.phase.as_str()))?;
+    }
+    let durable = waited && before.pending && matches!(event, Event::Persisted);
+    hold("I5", !after.approved || before.approved || durable, || format!("approved on {event:?}"))
+}
+
+/// Says whether no webhook need be asked on an occasion, or all of them let the rollout go on.
+fn is_cleared(rollout: &View<'_>, occasion: Occasion) -> bool {
+    rollout.cleared || rollout.consulting.is_none_or(|consulting| !consulting.asks(occasion))
+}
+
+/// Says whether nobody need be asked before the rollout goes on from its step, or somebody was.
+fn is_approved(rollout: &View<'_>) -> bool {
+    rollout.approved || rollout.plan.step(rollout.record.step).is_none_or(|step| step.approval.is_none())
+}
+
 fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) -> bool {
     let from_the_start = before.record.weight == Weight::ZERO && record.step == 0;
     match (before.record.phase, event) {
-        (Phase::Progressing, Event::Begin) => from_the_start,
+        (Phase::Progressing, Event::Begin) => from_the_start && is_cleared(before, Occasion::Start),
         (Phase::Progressing, Event::Judged { judgement, .. }) => {
             let harmless = before.plan.harm().is_some() && judgement.harm_cap.is_some_and(|cap| cap >= record.weight);
             let breached = judgement.brake.is_some() || judgement.confirmed.is_some();
             let enough = judgement.passes() || (harmless && before_last_step(before));
             let reachable = before.canary.is_usable() && before.stable.is_usable();
-            from_the_start
-                || (enough && reachable && !breached && !before.warming && (hold_is_over(before, now) || before_last_step(before)))
+            (from_the_start && is_cleared(before, Occasion::Start))
+                || (is_approved(before)
+                    && is_cleared(before, Occasion::Raise)
+                    && enough
+                    && reachable
+                    && !breached
+                    && !before.warming
+                    && (hold_is_over(before, now) || before_last_step(before)))
         }
         (Phase::Braked, Event::Judged { judgement, .. }) => {
             let in_time = now.since(before.since) < before.policy.confirm_within();
@@ -164,7 +199,7 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
 }
 
 fn hold_is_over(rollout: &View<'_>, now: Timestamp) -> bool {
-    rollout.plan.step(rollout.record.step).is_some_and(|step| now.since(rollout.since) >= step.hold)
+    rollout.served || rollout.plan.step(rollout.record.step).is_some_and(|step| now.since(rollout.since) >= step.hold)
 }
 
 /// Only holds before the last step may be waived.
@@ -192,9 +227,11 @@ pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp,
         let watched = before.record.phase == Phase::Watching
             && matches!(event, Event::Judged { judgement, .. } if judgement.brake.is_none() && judgement.confirmed.is_none())
             && now.since(before.since) >= before.policy.watch;
-        let passed = passed && before.canary.is_usable() && before.stable.is_usable();
+        let passed = passed && is_approved(before) && before.canary.is_usable() && before.stable.is_usable();
         let watched = watched && before.canary.is_usable();
+        let cleared = phase != Phase::Promoted || is_cleared(before, Occasion::Promotion);
         let earned = if phase == Phase::Promoted { watched || (passed && before.policy.watch.is_zero()) } else { passed };
+        let earned = earned && cleared;
         hold("I6", earned && last, || {
             format!("{} on {event:?} at step {} with {}", phase.as_str(), before.record.step, before.record.weight)
         })?;
@@ -251,6 +288,9 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     let longest = match before.record.phase {
         Phase::Braked => before.policy.confirm_within(),
         Phase::Paused => Policy::HOLD_LIMIT,
+        Phase::AwaitingApproval => {
+            before.plan.step(before.record.step).and_then(|step| step.approval).map_or(Duration::ZERO, |approval| approval.deadline)
+        }
         Phase::Progressing => before.plan.step(before.record.step).map_or(Duration::MAX, |s| s.hold.saturating_add(before.policy.max_bake)),
         Phase::Watching => before.policy.watch,
         Phase::Promoted | Phase::RolledBack | Phase::Aborted => return Ok(()),
@@ -258,7 +298,7 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     let waited = now.since(before.since);
     let judged = matches!(event, Event::Judged { .. });
     let waits = before.record.weight == Weight::ZERO && before.record.phase == Phase::Progressing;
-    let excused = !judged || before.pending || before.warming || before.unsaved || waits || waited <= longest;
+    let excused = !judged || before.pending || before.warming || before.unsaved || after.asking || waits || waited <= longest;
     hold("I24", excused || after.pending || after.record.phase != before.record.phase, || {
         format!("{} for {} seconds", before.record.phase.as_str(), waited.as_secs())
     })

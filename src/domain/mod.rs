@@ -24,4 +24,5 @@ pub mod transport;
 pub mod tripwire;
 pub mod upkeep;
 pub mod version;
+pub mod webhook;
 pub mod weight;

@@ -39,6 +39,7 @@ pub fn check(expect: &Expect, runs: &[Outcome], full: usize) -> Vec<Checked> {
         ("promoted", expect.promoted, in_phase(Phase::Promoted)),
         ("aborted", expect.aborted, in_phase(Phase::Aborted)),
         ("paused", expect.paused, in_phase(Phase::Paused)),
+        ("awaiting_approval", expect.awaiting_approval, in_phase(Phase::AwaitingApproval)),
         ("progressing", expect.progressing, [Phase::Progressing, Phase::Braked, Phase::Watching].into_iter().map(in_phase).sum()),
     ];
     let of_brake = |get: fn(&crate::simulate::outcome::Brake) -> u64| -> Vec<f64> {

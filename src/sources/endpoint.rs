@@ -227,7 +227,7 @@ impl std::fmt::Debug for Endpoint {
 }
 
 /// Makes ready to speak TLS; `None` where no certificate can be for the host.
-fn speak_tls(host: &str, ca: Option<&Path>) -> Result<Option<Secure>, Box<Problem>> {
+pub(super) fn speak_tls(host: &str, ca: Option<&Path>) -> Result<Option<Secure>, Box<Problem>> {
     let Ok(name) = ServerName::try_from(host.to_owned()) else { return Ok(None) };
     let config = tls::client(&Tls { ca: ca.map(Path::to_owned), ..Tls::default() }, Protocol::Http1)?;
     Ok(Some(Secure { connector: TlsConnector::from(Arc::new(config)), name }))

@@ -15,6 +15,7 @@ mod exchange;
 #[cfg(test)]
 mod fake;
 pub mod judgement;
+pub mod mailbox;
 mod metric;
 pub mod perfspec;
 #[cfg(test)]

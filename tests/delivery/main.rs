@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod cluster;
+mod decide;
 mod events;
 mod external;
 mod files;

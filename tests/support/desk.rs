@@ -80,6 +80,8 @@ fn setup(stable: SocketAddr) -> ServiceSetup {
         policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
         grader: None,
         mutual: portcullis::domain::upkeep::Rules::default(),
+        webhooks: Arc::default(),
+        webhook_failure: portcullis::domain::gate::Inconclusive::Hold,
     }
 }
 
@@ -101,7 +103,7 @@ impl Desk {
             clock,
             routes.clone(),
             board.clone(),
-            Inputs { workers: 0, reports: inbox, requests },
+            Inputs { workers: 0, reports: inbox, requests, inquiries: std::sync::mpsc::channel().0 },
         );
         let controller = std::thread::spawn(move || controller.run());
         let counters = Arc::<Counters>::default();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::delivery::files::{self, Target};
 use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::remote::{Remote, USUAL};
+use crate::cli::verbs::{self, Say, Verb, VerbArgs};
 use crate::config::read_text;
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
@@ -58,30 +59,29 @@ pub struct OnboardServiceArgs {
     admin: Remote,
 }
 
-/// Lets an artifact into a stage, or not.
+/// Decides about the rollout of a service, or with a project about an artifact in a stage.
+///
+/// Exit code: 0 when it was done, 2 when the proxy did not answer or refused, or it was not confirmed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DecideArgs {
-    /// The project.
-    #[arg(long, value_name = "NAME")]
-    project: Name,
-    /// The service.
-    #[arg(long, value_name = "NAME")]
-    service: Name,
-    /// The stage it waits for.
-    #[arg(long, value_name = "NAME")]
-    stage: StageName,
+    /// The service whose rollout is meant; absent: `default`.
+    #[arg(value_name = "SERVICE", conflicts_with_all = ["project", "service", "stage", "context"])]
+    rollout: Option<Name>,
+    /// The project of an artifact.
+    #[arg(long, value_name = "NAME", requires_all = ["service", "stage"])]
+    project: Option<Name>,
+    /// The service it is of.
+    #[arg(long, value_name = "NAME", requires = "project")]
+    service: Option<Name>,
+    /// The stage it waits for, or is on trial in.
+    #[arg(long, value_name = "NAME", requires = "project")]
+    stage: Option<StageName>,
     /// The context of the artifact, as `send event` has printed it; absent: whatever waits.
-    #[arg(long = "keptn-context", value_name = "ID")]
+    #[arg(long = "keptn-context", value_name = "ID", requires = "project")]
     context: Option<String>,
-    /// Who decides.
-    #[arg(long, value_name = "WHO", default_value = "operator")]
-    actor: String,
-    /// Why.
-    #[arg(long, value_name = "TEXT", default_value = "no reason given")]
-    reason: String,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask, and what to say.
+    #[command(flatten)]
+    say: Say,
 }
 
 /// Runs the command and returns its exit code.
@@ -123,11 +123,21 @@ fn onboard_service(args: &OnboardServiceArgs) -> Result<String, Undone> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// Runs the command and returns its exit code.
+/// Approves, denies or aborts and returns the exit code.
 #[must_use]
-pub fn decide(args: &DecideArgs, what: &str) -> ExitCode {
-    let DecideArgs { project, service, stage, context, actor, reason, admin } = args;
+pub fn decide(args: &DecideArgs, verb: Verb) -> ExitCode {
+    let DecideArgs { rollout, project, service, stage, context, say } = args;
+    let (Some(project), Some(service), Some(stage)) = (project, service, stage) else {
+        return verbs::run(verb, &VerbArgs { service: rollout.clone().unwrap_or_else(verbs::usual), say: say.clone() });
+    };
+    let what = match verb {
+        Verb::Approve => "approve",
+        Verb::Abort => "abort",
+        _ => "deny",
+    };
     let path = format!("/v1/projects/{project}/services/{service}/stages/{stage}/{what}");
-    let done = admin.post(&path, &json!({"context": context, "actor": actor, "reason": reason}));
+    let actor = say.actor.as_deref().unwrap_or("operator");
+    let reason = say.reason.as_deref().unwrap_or("no reason given");
+    let done = say.admin.post(&path, &json!({"context": context, "actor": actor, "reason": reason}));
     end(done.map_err(Undone::from).map(|_| format!("{what}: {service} in {stage} of {project}\n")))
 }

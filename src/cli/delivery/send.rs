@@ -65,7 +65,7 @@ struct NewArtifactArgs {
     /// The stage it is sent to; absent: the first one.
     #[arg(long, value_name = "NAME")]
     stage: Option<StageName>,
-    /// Tries it again in a stage where it failed.
+    /// Tries it again where it failed, in the stage it is sent to and those after it.
     #[arg(long)]
     retry: bool,
     /// Asks no registry whether the image is there.

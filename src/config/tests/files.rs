@@ -67,7 +67,7 @@ fn the_example_knows_every_key() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/example.yaml")).unwrap();
     let broken =
         format!("zzz: 1\n{text}").replace("timeouts:\n", "timeouts:\n  zzz: 1\n").replace("- name: carts\n", "- name: carts\n    zzz: 1\n");
-    let broken = broken.replace("plan: {start", "plan: {zzz: 1, start").replace("stable: {", "stable: {zzz: 1, ");
+    let broken = broken.replace("plan: {start", "plan: {zzz: 1, approval: {zzz: 1}, start").replace("stable: {", "stable: {zzz: 1, ");
     let broken = broken.replace("gates: [", "gates: [{zzz: 1, gate: p95 < 2s}, ").replace("# slo: {", "slo: {zzz: 1, ");
     let broken = broken.replace("# routes:\n    #   - {", "routes:\n      - {zzz: 1, ").replace("# force: {", "force: {zzz: 1, ");
     let broken = broken.replacen("# sticky: {", "sticky: {zzz: 1, ", 1).replace("# mirror: {", "mirror: {zzz: 1, ");
@@ -78,11 +78,12 @@ fn the_example_knows_every_key() {
         .replace("  process: ", "  zzz: 1\n  process: ")
         .replace("    ready:", "    zzz: 1\n    ready:")
         .replace("{watch", "{zzz: 1, watch");
-    let broken = format!("{broken}\ndelivery:\n{section}");
+    let broken = broken.replace("# webhooks:\n    #   - {", "webhooks:\n      - {zzz: 1, ");
+    let broken = format!("{broken}\nnotifications: {{zzz: 1, receivers: [{{zzz: 1}}]}}\ndelivery:\n{section}");
     let problems = refused(&broken);
     let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
     let lists: Vec<&str> = hints.filter_map(|hint| hint.strip_prefix("the keys here are ")).collect();
-    assert_eq!(lists.len(), 14, "{lists:?}");
+    assert_eq!(lists.len(), 18, "{lists:?}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(text.contains(&format!("{key}:")), "config/example.yaml does not show {key}");
     }
@@ -225,7 +226,7 @@ fn every_key_of_the_policy_and_the_plan_is_understood() {
     };
     assert_eq!(service.policy, wanted);
     assert_eq!(service.expected_traffic, Some(2.0));
-    let ramp = Ramp { start: Start::At("5%".parse().unwrap()), factor: 2, hold: Duration::ZERO, harm: Some(12.5) };
+    let ramp = Ramp { start: Start::At("5%".parse().unwrap()), factor: 2, hold: Duration::ZERO, harm: Some(12.5), approval: None };
     assert_eq!(service.schedule, Schedule::Ramp(ramp));
 }
 

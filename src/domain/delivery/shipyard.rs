@@ -102,7 +102,7 @@ impl Strategy {
 /// after at least ten seconds each.
 #[must_use]
 pub const fn default_schedule() -> Schedule {
-    Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::from_secs(10), harm: None })
+    Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::from_secs(10), harm: None, approval: None })
 }
 
 /// Which tests a stage runs.

@@ -7,6 +7,7 @@ use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
+use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
 
 /// What can happen to a rollout.
@@ -53,6 +54,20 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Somebody approves that a rollout that waits for it goes on from its step; evidence is still required.
+    Approve {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody does not approve it: everything is given back.
+    Deny {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// The operator holds the rollout where it is; its gates stay armed.
     Pause {
         /// Who.
@@ -68,6 +83,13 @@ pub enum Event {
         actor: String,
         /// Why.
         reason: String,
+    },
+    /// Others have answered a question; one that is not the last says nothing.
+    Consulted {
+        /// The number of the question.
+        number: u64,
+        /// Why they do not let it go on; `None` where they do.
+        refusal: Option<String>,
     },
     /// The last [`Effect::Persist`] is durable.
     Persisted,
@@ -118,6 +140,13 @@ pub enum Effect {
         /// What the journal says.
         entry: Box<Entry>,
     },
+    /// Ask others, or tell them of the end; the answer is [`Event::Consulted`] and may never come.
+    Consult {
+        /// The number of the question, growing.
+        number: u64,
+        /// What is about to happen.
+        occasion: Occasion,
+    },
     /// Tell people.
     Notify {
         /// One plain sentence.
@@ -144,6 +173,16 @@ pub struct View<'a> {
     pub stable: Standing,
     /// Whether it is still warming up.
     pub warming: bool,
+    /// Whether somebody has approved that it goes on from its step.
+    pub approved: bool,
+    /// Whether the hold of its step is over, whatever `since` says.
+    pub served: bool,
+    /// Whom it asks before it goes on.
+    pub consulting: Option<Consulting>,
+    /// Whether others let it go on from its step.
+    pub cleared: bool,
+    /// Whether it waits for their answer.
+    pub asking: bool,
     /// Whether a raise waits to become durable.
     pub pending: bool,
     /// Whether something that was published is not durable yet.

@@ -15,11 +15,14 @@ use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
+use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
 
 mod changes;
+mod consult;
 mod orders;
 mod standings;
+mod waits;
 
 /// A change that waits to become durable before it may be published.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,12 +33,25 @@ enum Pending {
     },
     /// The same step again, after a pause.
     Again,
+    /// The same step, which somebody has approved.
+    Approved,
     /// The step an operator chose, held there.
     Held {
         step: usize,
     },
     Watch,
     Promote,
+}
+
+/// What was asked of others for the present step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Nothing yet.
+    Nothing,
+    /// This question, and it is not answered.
+    Since(Timestamp),
+    /// Everybody lets it go on.
+    Cleared,
 }
 
 /// One rollout.
@@ -50,6 +66,14 @@ pub struct Rollout {
     /// Until when it warms up; `None` when that is over.
     warming: Option<Timestamp>,
     express: Option<String>,
+    /// Whether somebody has approved that it goes on from this step.
+    approved: bool,
+    /// Whether the hold of this step is over, whatever `since` says: it was before somebody was asked to approve.
+    served: bool,
+    consulting: Option<Consulting>,
+    /// What was asked of others for this step, and how often somebody was asked at all.
+    asked: Asked,
+    question: u64,
     pending: Option<Pending>,
     /// What was published and is not durable yet.
     unsaved: Option<Entry>,
@@ -85,6 +109,11 @@ impl Rollout {
             since: Timestamp::ZERO,
             warming,
             express: None,
+            approved: false,
+            served: false,
+            consulting: None,
+            asked: Asked::Nothing,
+            question: 0,
             pending: None,
             unsaved: None,
             canary: Standing::Usable,
@@ -147,6 +176,11 @@ impl Rollout {
             canary: self.canary,
             stable: self.stable,
             warming: self.warming.is_some(),
+            approved: self.approved,
+            served: self.served,
+            consulting: self.consulting,
+            cleared: matches!(self.asked, Asked::Cleared),
+            asking: matches!(self.asked, Asked::Since(_)),
             pending: self.pending.is_some(),
             unsaved: self.unsaved.is_some(),
         }
@@ -186,7 +220,8 @@ impl Rollout {
             return Vec::new();
         }
         match event {
-            Event::Begin => self.begin(),
+            Event::Begin => self.begin(now),
+            Event::Consulted { number, refusal } => self.answered(now, *number, refusal.as_deref()),
             Event::Abort { actor, reason } => {
                 self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("aborted by {actor}: {reason}"), None)
             }
@@ -196,6 +231,8 @@ impl Rollout {
                 vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
             }
             Event::Resume { actor, reason } => self.resume(actor, reason),
+            Event::Approve { actor, reason } => self.approve(actor, reason),
+            Event::Deny { actor, reason } => self.deny(now, actor, reason),
             Event::Pause { actor, reason } => self.pause(now, actor, reason),
             Event::SetWeight { weight, actor, reason } => self.set_weight(now, *weight, actor, reason),
             Event::Endpoints { canary, stable } => self.stand(now, *canary, *stable),
@@ -205,16 +242,26 @@ impl Rollout {
         }
     }
 
-    fn begin(&mut self) -> Vec<Effect> {
+    fn begin(&mut self, now: Timestamp) -> Vec<Effect> {
         if self.record.phase != Phase::Progressing || self.record.weight > Weight::ZERO || self.pending.is_some() {
             return Vec::new();
+        }
+        if let Err(meanwhile) = self.consult(now, Occasion::Start) {
+            return meanwhile;
         }
         self.raise_to(0, "plan", "the rollout begins".to_owned(), &[])
     }
 
-    /// A hold is time under judgement; what passed without it does not count.
+    /// A hold is time under judgement; what passed without it does not count. The deadline of an approval stays where it is.
+    fn begin_step_again(&mut self, now: Timestamp) {
+        self.served = false;
+        if self.record.phase != Phase::AwaitingApproval {
+            self.since = now;
+        }
+    }
+
     fn lapsed(&mut self, now: Timestamp) -> Vec<Effect> {
-        self.since = now;
+        self.begin_step_again(now);
         let name = &self.record.canary.name;
         vec![notice(format!("{name} got nothing for a while, because nothing could be judged; its step begins again"), true)]
     }
@@ -230,10 +277,11 @@ impl Rollout {
             return Vec::new();
         }
         match self.record.phase {
-            Phase::Progressing if self.record.weight == Weight::ZERO => self.begin(),
+            Phase::Progressing if self.record.weight == Weight::ZERO => self.begin(now),
             Phase::Progressing => self.progress(now, judgement, file),
             Phase::Braked => self.wait_for_confirmation(now, file),
             Phase::Paused => self.wait_for_operator(now),
+            Phase::AwaitingApproval => self.wait_for_approval(now),
             Phase::Watching => self.keep_watching(now, judgement),
             Phase::Promoted | Phase::RolledBack | Phase::Aborted => Vec::new(),
         }
@@ -246,7 +294,7 @@ impl Rollout {
         let Some(step) = self.plan.step(self.record.step).copied() else { return Vec::new() };
         let last = self.record.step == self.plan.last_index();
         let baked = now.since(self.since);
-        let held = baked >= step.hold || (self.express.is_some() && !last);
+        let held = self.served || baked >= step.hold || (self.express.is_some() && !last);
         let enough = judgement.passes() || (!last && self.is_harmless_to_raise(judgement));
         let graded = match file {
             Some((Verdict::Fail, sentence)) if held && enough => {
@@ -260,6 +308,15 @@ impl Rollout {
         }
         let actor = self.express.clone().unwrap_or_else(|| "plan".to_owned());
         let reason = self.why_passed(judgement, step.weight);
+        if let Some(approval) = step.approval.filter(|_| !self.approved) {
+            return self.ask_for_approval(now, approval, &reason, judgement);
+        }
+        let occasion = if last { Occasion::Promotion } else { Occasion::Raise };
+        if (!last || self.policy.watch.is_zero())
+            && let Err(meanwhile) = self.consult(now, occasion)
+        {
+            return meanwhile;
+        }
         if !last {
             return self.raise_to(self.record.step + 1, &actor, reason, &judgement.gates);
         }
@@ -329,50 +386,6 @@ impl Rollout {
         let within = time::human(self.policy.confirm_within());
         let sentence = format!("{}; it gets nothing but probes until that is confirmed, or for {within}", evidence.braked());
         self.lower(now, (Phase::Braked, Weight::ZERO), "gate", sentence, Some(evidence.clone()))
-    }
-
-    fn wait_for_confirmation(&mut self, now: Timestamp, file: Option<&(Verdict, String)>) -> Vec<Effect> {
-        if now.since(self.since) < self.policy.confirm_within() {
-            return Vec::new();
-        }
-        if let Some((Verdict::Fail, sentence)) = file {
-            return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", sentence.clone(), self.record.evidence.clone());
-        }
-        if let Some(effects) = self.still_unreachable(now) {
-            return effects;
-        }
-        let within = time::human(self.policy.confirm_within());
-        if self.record.brakes <= Policy::RESUMES {
-            let count = self.record.brakes;
-            let reason = format!(
-                "the breach was not confirmed within {within}, so it begins again with its first share (resume {count} of {})",
-                Policy::RESUMES
-            );
-            return self.raise_to(0, "gate", reason, &[]);
-        }
-        let sentence =
-            format!("braked {} times and never confirmed, so it is held with nothing until an operator decides", self.record.brakes);
-        self.lower(now, (Phase::Paused, Weight::ZERO), "gate", sentence, self.record.evidence.clone())
-    }
-
-    fn wait_for_operator(&mut self, now: Timestamp) -> Vec<Effect> {
-        if now.since(self.since) < Policy::HOLD_LIMIT {
-            return Vec::new();
-        }
-        let reason = format!("held for {} and nobody decided, so everything is given back", time::human(Policy::HOLD_LIMIT));
-        self.lower(now, (Phase::Aborted, Weight::ZERO), "plan", reason, None)
-    }
-
-    fn keep_watching(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
-        let watch = self.policy.watch;
-        if now.since(self.since) < watch {
-            return Vec::new();
-        }
-        if let Some(effects) = self.unreachable_after_watch(now) {
-            return effects;
-        }
-        let reason = format!("nothing was breached in {} at {}", time::human(watch), self.record.weight);
-        self.ask(Pending::Promote, "plan", (reason, &judgement.gates), |record| record.phase = Phase::Promoted)
     }
 }
 

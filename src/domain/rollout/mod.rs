@@ -11,6 +11,6 @@ pub mod schedule;
 
 pub use event::{Arming, Effect, Event, View};
 pub use machine::Rollout;
-pub use plan::{Plan, Step};
+pub use plan::{Approval, Plan, Step};
 pub use record::{Entry, Phase, Record, ServiceState};
 pub use schedule::{Ramp, Schedule, Start};

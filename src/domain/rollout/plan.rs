@@ -4,11 +4,27 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::gate::Inconclusive;
 use crate::domain::time;
 use crate::domain::weight::Weight;
 
 /// The longest time a step may be held.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest time an approval may be waited for: seven days.
+pub const LONGEST_APPROVAL: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What a step waits for after it has passed: somebody must say that the rollout may go on.
+///
+/// Meanwhile the canary keeps its share and its gates stay armed, so that a breach takes the share as ever. A restart ends the wait
+/// as it ends every rollout that is not over: everything is with stable again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Approval {
+    /// How long somebody has for it, 1 s to 7 days.
+    pub deadline: Duration,
+    /// What happens when nobody has said anything by then; a rollout is never promoted by that.
+    pub then: Inconclusive,
+}
 
 /// One step of a plan: a share of the traffic and how long it is held at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +33,9 @@ pub struct Step {
     pub weight: Weight,
     /// How long the step lasts at least, 0 to 24 hours; it lasts longer while evidence is missing.
     pub hold: Duration,
+    /// Who must be asked before the rollout goes on from here; absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
 }
 
 /// The steps of a rollout: at least one, weights strictly increasing from above 0 to exactly 100 %.
@@ -134,7 +153,7 @@ impl Plan {
             return Err(InvalidPlan::Nothing { index: 0 });
         }
         let weights = std::iter::successors(Some(start), |weight| (*weight < Weight::FULL).then(|| next(*weight, factor)));
-        Self::new(weights.map(|weight| Step { weight, hold }).collect())
+        Self::new(weights.map(|weight| Step { weight, hold, approval: None }).collect())
     }
 
     /// Returns the plan with the rule that the share may grow as soon as no more than `harm` bad requests are to be expected
@@ -142,6 +161,24 @@ impl Plan {
     #[must_use]
     pub fn within_harm(self, harm: Option<f64>) -> Self {
         Self { harm, ..self }
+    }
+
+    /// Returns the plan with an approval before the canary gets everything, or before the end where it does so from the start.
+    #[must_use]
+    pub fn approved_before_everything(mut self, approval: Option<Approval>) -> Self {
+        let index = self.steps.len().saturating_sub(2);
+        if let Some(step) = self.steps.get_mut(index) {
+            step.approval = approval;
+        }
+        self
+    }
+
+    /// Returns the plan with these approvals at its steps.
+    #[cfg(test)]
+    #[must_use]
+    pub fn approved_at(mut self, approvals: &[Option<Approval>]) -> Self {
+        self.steps.iter_mut().zip(approvals).for_each(|(step, approval)| step.approval = *approval);
+        self
     }
 
     /// Returns how many bad requests may be expected in flight while the share grows; `None` where each step needs pass evidence.
@@ -194,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn step(percent: &str, seconds: u64) -> Step {
-        Step { weight: percent.parse().unwrap(), hold: Duration::from_secs(seconds) }
+        Step { weight: percent.parse().unwrap(), hold: Duration::from_secs(seconds), approval: None }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Phase {
     Braked,
     /// It waits for an operator: the evidence was inconclusive, or it was braked too often.
     Paused,
+    /// Its step has passed and the plan wants somebody to approve before it goes on; it keeps its share under its gates.
+    AwaitingApproval,
     /// Every step has passed: the canary has everything and is watched, with the way back open.
     Watching,
     /// The canary passed and owns the traffic. Terminal.
@@ -29,8 +31,16 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of a rollout's life.
-    pub const ALL: [Self; 7] =
-        [Self::Progressing, Self::Braked, Self::Paused, Self::Watching, Self::Promoted, Self::RolledBack, Self::Aborted];
+    pub const ALL: [Self; 8] = [
+        Self::Progressing,
+        Self::Braked,
+        Self::Paused,
+        Self::AwaitingApproval,
+        Self::Watching,
+        Self::Promoted,
+        Self::RolledBack,
+        Self::Aborted,
+    ];
 
     /// Says whether the rollout is over.
     #[must_use]
@@ -45,6 +55,7 @@ impl Phase {
             Self::Progressing => "progressing",
             Self::Braked => "braked",
             Self::Paused => "paused",
+            Self::AwaitingApproval => "awaiting_approval",
             Self::Watching => "watching",
             Self::Promoted => "promoted",
             Self::RolledBack => "rolled_back",

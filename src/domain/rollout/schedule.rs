@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::rollout::plan::{InvalidPlan, Plan};
+use crate::domain::rollout::plan::{Approval, InvalidPlan, Plan};
 use crate::domain::stats::planning::start_weight_for_rate;
 use crate::domain::weight::Weight;
 
@@ -26,6 +26,8 @@ pub struct Ramp {
     pub hold: Duration,
     /// With a number, the share may grow as soon as no more than so many bad requests are to be expected in flight; above 0.
     pub harm: Option<f64>,
+    /// Who must be asked before the canary gets everything; absent: nobody.
+    pub approval: Option<Approval>,
 }
 
 /// How the canary's share is to grow.
@@ -53,12 +55,12 @@ impl Schedule {
     pub fn plan(&self, rate: f64, reveal: Duration) -> Result<Plan, InvalidPlan> {
         match self {
             Self::Steps(plan) => Ok(plan.clone()),
-            Self::Ramp(Ramp { start, factor, hold, harm }) => {
+            Self::Ramp(Ramp { start, factor, hold, harm, approval }) => {
                 let start = match start {
                     Start::At(weight) => *weight,
                     Start::Auto => start_weight(rate, reveal),
                 };
-                Ok(Plan::ramp(start, *factor, *hold)?.within_harm(*harm))
+                Ok(Plan::ramp(start, *factor, *hold)?.within_harm(*harm).approved_before_everything(*approval))
             }
         }
     }
@@ -81,7 +83,7 @@ mod tests {
         for (rate, percent) in [(0.0, "10%"), (1.0, "10%"), (100.0, "5%"), (1_000.0, "0.5%"), (1e6, "0.1%"), (f64::NAN, "0.1%")] {
             assert_eq!(start_weight(rate, Duration::from_secs(1)), percent.parse().unwrap(), "{rate}");
         }
-        let ramp = Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: Some(10.0) });
+        let ramp = Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: Some(10.0), approval: None });
         let plan = ramp.plan(1_000.0, Duration::from_secs(1)).unwrap();
         let weights: Vec<String> = plan.steps().iter().map(|step| step.weight.to_string()).collect();
         assert_eq!(weights, ["0.5%", "1.5%", "4.5%", "13.5%", "40.5%", "100%"]);

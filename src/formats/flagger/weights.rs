@@ -38,8 +38,9 @@ pub(super) fn plan(written: &Written, place: &Place, report: &Report<'_>) -> Opt
     let (weights, hold) = (weights?, interval?);
     let last = weights.last().is_some_and(|weight| *weight == 100);
     let weights = weights.into_iter().chain((!last).then_some(100));
-    let steps: Option<Vec<Step>> =
-        weights.map(|percent| Some(Step { weight: Weight::from_basis_points(percent.checked_mul(100)?).ok()?, hold })).collect();
+    let steps: Option<Vec<Step>> = weights
+        .map(|percent| Some(Step { weight: Weight::from_basis_points(percent.checked_mul(100)?).ok()?, hold, approval: None }))
+        .collect();
     let steps = steps?;
     let at = written.steps.as_ref().map_or(place, |list| &list.place);
     for problem in Plan::problems(&steps) {

@@ -40,7 +40,9 @@ fn ramp(spec: &RampSpec, report: &Report<'_>) -> Option<Schedule> {
     let hold = hold.unwrap_or(Some(if express { Duration::ZERO } else { DEFAULT_HOLD }));
     let harm = spec.harm.as_ref().map(|text| harm(text, report));
     let harm = harm.map_or(Some(None), |harm| harm.map(Some));
-    Some(Schedule::Ramp(Ramp { start: start?, factor: factor?, hold: hold?, harm: harm? }))
+    let approval = spec.approval.as_ref().map(|approval| approval.compile(report));
+    let approval = approval.map_or(Some(None), |approval| approval.map(Some));
+    Some(Schedule::Ramp(Ramp { start: start?, factor: factor?, hold: hold?, harm: harm?, approval: approval? }))
 }
 
 /// Reads where a ramp starts: `auto` or a share above 0 %.
@@ -80,7 +82,9 @@ fn from_steps(steps: &At<Vec<StepSpec>>, report: &Report<'_>) -> Option<Plan> {
         .map(|step| {
             let weight = step.weight.as_ref().and_then(|text| quantities::weight(text, report));
             let hold = step.hold.as_ref().and_then(|text| quantities::duration(text, Duration::ZERO..=LONGEST_HOLD, report));
-            Some(Step { weight: weight?, hold: hold? })
+            let approval = step.approval.as_ref().map(|approval| approval.compile(report));
+            let approval = approval.map_or(Some(None), |approval| approval.map(Some));
+            Some(Step { weight: weight?, hold: hold?, approval: approval? })
         })
         .collect();
     let compiled: Vec<Step> = compiled.into_iter().collect::<Option<_>>()?;

@@ -1,5 +1,6 @@
 //! A plan as written: its keys and their kinds, before any value is understood.
 
+use crate::formats::plan::approval::ApprovalSpec;
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Report};
 use crate::formats::yaml::tree::Node;
@@ -30,6 +31,8 @@ pub struct RampSpec {
     pub express: Option<At<bool>>,
     /// How many bad requests may be in flight.
     pub harm: Option<At<String>>,
+    /// Who must say that it gives everything.
+    pub approval: Option<ApprovalSpec>,
 }
 
 /// A step of a plan.
@@ -39,6 +42,8 @@ pub struct StepSpec {
     pub weight: Option<At<String>>,
     /// How long a step lasts at least.
     pub hold: Option<At<String>>,
+    /// Who must say that it goes on from there.
+    pub approval: Option<ApprovalSpec>,
 }
 
 impl PlanSpec {
@@ -51,11 +56,12 @@ impl PlanSpec {
             hold: fields.text("hold"),
             express: fields.boolean("express"),
             harm: fields.text("harm"),
+            approval: fields.get("approval").and_then(|(node, path)| ApprovalSpec::read(node, path, report)),
         };
         let steps = fields.list("steps");
-        let both = fields.has("steps") && ["start", "factor", "hold", "express", "harm"].into_iter().any(|key| fields.has(key));
+        let both = fields.has("steps") && ["start", "factor", "hold", "express", "harm", "approval"].into_iter().any(|key| fields.has(key));
         if both {
-            let hint = "leave out either 'steps' or 'start', 'factor', 'hold', 'express' and 'harm'";
+            let hint = "leave out either 'steps' or 'start', 'factor', 'hold', 'express', 'harm' and 'approval'";
             report.error(fields.place(), "a plan is either a ramp or steps, and this is both", hint);
         }
         let plan = match steps {
@@ -74,8 +80,9 @@ impl PlanSpec {
 
 impl StepSpec {
     fn read(node: &Node, path: String, report: &Report<'_>) -> Self {
-        let Some(mut fields) = Fields::open(node, path, report) else { return Self { weight: None, hold: None } };
-        let step = Self { weight: fields.text("weight"), hold: fields.text("hold") };
+        let Some(mut fields) = Fields::open(node, path, report) else { return Self { weight: None, hold: None, approval: None } };
+        let approval = fields.get("approval").and_then(|(node, path)| ApprovalSpec::read(node, path, report));
+        let step = Self { weight: fields.text("weight"), hold: fields.text("hold"), approval };
         fields.require("weight", "write the share of the canary in this step, such as 10%");
         fields.require("hold", "write how long the step lasts at least, such as 10s");
         fields.close();

@@ -138,7 +138,7 @@ stages:
     let [dev, staging, production] = shipyard.stages() else { panic!() };
     assert_eq!(shipyard.concurrency(), Concurrency::Queue);
     assert!(!dev.rollback && dev.remediation && dev.test.is_none());
-    let ramp = Ramp { start: Start::At("5%".parse().unwrap()), factor: 2, hold: Duration::from_secs(30), harm: None };
+    let ramp = Ramp { start: Start::At("5%".parse().unwrap()), factor: 2, hold: Duration::from_secs(30), harm: None, approval: None };
     assert_eq!(staging.strategy, Strategy::Canary(Schedule::Ramp(ramp)));
     assert_eq!(staging.test.as_ref().unwrap().as_str(), "performance_light");
     assert_eq!(staging.on_warning, OnWarning::Hold);

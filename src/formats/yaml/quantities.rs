@@ -1,8 +1,10 @@
-//! Reads quantities that a text has: shares, durations and whole numbers; each refusal says how to write it.
+//! Reads what a text has a quantity or a word for: shares, durations, whole numbers, what is done in doubt; each refusal says how to
+//! write it.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::domain::gate::Inconclusive;
 use crate::domain::time;
 use crate::domain::weight::{InvalidWeight, Weight};
 use crate::formats::yaml::place::{At, Report};
@@ -37,6 +39,23 @@ pub fn duration(text: &At<String>, range: RangeInclusive<Duration>, report: &Rep
                 hours => format!("{hours} h"),
             };
             report.error(&text.place, format!("the duration {spelled:?} is out of range"), format!("write {least} and at most {most}"));
+            None
+        }
+    }
+}
+
+/// Reads what is done in doubt.
+pub fn inconclusive(text: &At<String>, report: &Report<'_>) -> Option<Inconclusive> {
+    match text.value.as_str() {
+        "hold" => Some(Inconclusive::Hold),
+        "roll_back" => Some(Inconclusive::RollBack),
+        other => {
+            let hint = match other.to_ascii_lowercase().replace(['-', ' '], "_").as_str() {
+                "rollback" | "roll_back" | "abort" | "fail" => "did you mean roll_back?",
+                "promote" | "pass" | "continue" => "write hold or roll_back; nothing is promoted without evidence",
+                _ => "write hold, to wait for an operator, or roll_back",
+            };
+            report.error(&text.place, format!("{other:?} is not what can be done in doubt"), hint);
             None
         }
     }

@@ -128,6 +128,8 @@ pub struct Expect {
     pub aborted: Option<Tally>,
     /// Runs that wait for an operator.
     pub paused: Option<Tally>,
+    /// Runs that wait for somebody to approve.
+    pub awaiting_approval: Option<Tally>,
     /// Runs that go on.
     pub progressing: Option<Tally>,
     /// From the moment the canary went bad until its share was taken back.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::gate::policy::{Inconclusive, Policy};
-use crate::domain::rollout::{Plan, Ramp, Schedule, Start, Step};
+use crate::domain::rollout::{Approval, Plan, Ramp, Schedule, Start, Step};
 use crate::domain::weight::Weight;
 use crate::simulate::scenario::values::{Above, Ratio, Span, Text};
 
@@ -72,6 +72,25 @@ pub struct StepSpec {
     pub weight: Text<Weight>,
     /// How long it is held at least.
     pub hold: Span,
+    /// Who is asked before it goes on from here; absent: nobody.
+    pub approval: Option<ApprovalSpec>,
+}
+
+/// An approval as written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalSpec {
+    /// How long somebody has for it.
+    pub deadline: Span,
+    /// What happens when nobody has said anything by then.
+    pub then: Inconclusive,
+}
+
+impl StepSpec {
+    fn step(&self) -> Step {
+        let approval = self.approval.as_ref().map(|written| Approval { deadline: written.deadline.0, then: written.then });
+        Step { weight: self.weight.0, hold: self.hold.0, approval }
+    }
 }
 
 /// A ramp as written.
@@ -110,15 +129,13 @@ impl Ramping {
         /// No run lasts as long; a step may not be held for longer.
         const FOREVER: Duration = Duration::from_secs(24 * 3600);
         let steps = match self {
-            Self::Fixed(Text(Weight::FULL)) => vec![Step { weight: Weight::FULL, hold: FOREVER }],
-            Self::Fixed(Text(weight)) => {
-                vec![Step { weight: *weight, hold: FOREVER }, Step { weight: Weight::FULL, hold: FOREVER }]
-            }
-            Self::Steps(steps) => steps.iter().map(|step| Step { weight: step.weight.0, hold: step.hold.0 }).collect(),
+            Self::Fixed(Text(Weight::FULL)) => vec![Step { weight: Weight::FULL, hold: FOREVER, approval: None }],
+            Self::Fixed(Text(weight)) => [*weight, Weight::FULL].map(|weight| Step { weight, hold: FOREVER, approval: None }).to_vec(),
+            Self::Steps(steps) => steps.iter().map(StepSpec::step).collect(),
             Self::Ramp(ramp) => {
                 let start = ramp.start.as_ref().map_or(Start::Auto, |Text(weight)| Start::At(*weight));
                 let hold = ramp.hold.map_or(Duration::from_secs(10), |span| span.0);
-                let ramp = Ramp { start, factor: ramp.factor.unwrap_or(3), hold, harm: ramp.harm.map(|Above(harm)| harm) };
+                let ramp = Ramp { start, factor: ramp.factor.unwrap_or(3), hold, harm: ramp.harm.map(|Above(harm)| harm), approval: None };
                 let schedule = Schedule::Ramp(ramp);
                 // A plan is made when the traffic is known; what is wrong with this one is wrong with every one.
                 schedule.plan(0.0, Duration::from_secs(1)).map_err(|why| why.to_string())?;

@@ -184,6 +184,12 @@ pub struct Chaos {
     /// Operators that choose one of the first four steps and hold it there.
     #[serde(default)]
     pub weights: f64,
+    /// People that approve what waits for it.
+    #[serde(default)]
+    pub approvals: f64,
+    /// People that deny it.
+    #[serde(default)]
+    pub denials: f64,
     /// A controller that stands still for up to 4 s.
     #[serde(default)]
     pub stalls: f64,

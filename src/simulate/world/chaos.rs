@@ -103,6 +103,8 @@ impl Disturbances {
             (chaos.resumes, Kind::Command(Command::Resume)),
             (chaos.pauses, Kind::Command(Command::Pause)),
             (chaos.weights, Kind::Weight),
+            (chaos.approvals, Kind::Command(Command::Approve)),
+            (chaos.denials, Kind::Command(Command::Deny)),
             (chaos.stalls, Kind::Stall),
             (chaos.silences, Kind::Silence),
             (chaos.kills, Kind::Kill),

@@ -31,6 +31,10 @@ pub enum Command {
     Resume,
     /// Hold it where it is.
     Pause,
+    /// Approve it.
+    Approve,
+    /// Deny it.
+    Deny,
     /// Hold it at this step of its plan.
     SetWeight(usize),
 }
@@ -99,6 +103,8 @@ impl Control {
             policy: scenario.policy.policy().expect("the scenario was checked"),
             grader: None,
             mutual: crate::domain::upkeep::Rules::default(),
+            webhooks: Arc::default(),
+            webhook_failure: crate::domain::gate::Inconclusive::Hold,
         };
         let state = ServiceState { owner: version("v1"), configured: name("v1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
         Self { desk, service: Service::new(setup.clone(), state), setup, known: vec![Timestamp::ZERO; workers] }
@@ -182,6 +188,14 @@ impl Control {
                 let (actor, reason) = said();
                 self.service.drive(Event::Resume { actor, reason }, now, &mut self.desk);
             }
+            Command::Approve if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Approve { actor, reason }, now, &mut self.desk);
+            }
+            Command::Deny if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Deny { actor, reason }, now, &mut self.desk);
+            }
             Command::Pause if self.service.progressing().is_some() => {
                 let (actor, reason) = said();
                 self.service.drive(Event::Pause { actor, reason }, now, &mut self.desk);
@@ -193,7 +207,7 @@ impl Control {
                     self.service.drive(Event::SetWeight { weight, actor, reason }, now, &mut self.desk);
                 }
             }
-            Command::Abort | Command::Promote | Command::Resume | Command::Pause => {}
+            Command::Abort | Command::Promote | Command::Resume | Command::Approve | Command::Deny | Command::Pause => {}
         }
     }
 

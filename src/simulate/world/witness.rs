@@ -107,7 +107,7 @@ impl Witness {
                     let said = matches!(event, Event::SetWeight { .. });
                     self.gives((*generation, *weight, said), *owner, *arming, plan)?;
                 }
-                Effect::Notify { .. } => {}
+                Effect::Consult { .. } | Effect::Notify { .. } => {}
             }
         }
         Ok(())

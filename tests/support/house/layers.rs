@@ -10,7 +10,7 @@ pub const LAYERS: [&[&str]; 7] = [
     &["domain"],
     &["seam", "formats", "store"],
     &["proxy", "control", "config", "load", "carts", "sources"],
-    &["delivery", "fleet", "kube", "simulate", "telemetry"],
+    &["delivery", "fleet", "kube", "notify", "simulate", "telemetry"],
     &["admin"],
     &["app"],
     &["cli"],

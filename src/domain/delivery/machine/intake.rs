@@ -25,14 +25,12 @@ impl Delivery {
             return vec![notice(sentence, true)];
         };
         let Some(lane) = self.lane_of(&stage) else { return Vec::new() };
-        let Some(found) = self.record.lanes.get_mut(lane) else { return Vec::new() };
+        let Some(found) = self.record.lanes.get(lane) else { return Vec::new() };
         if is_known(found, &context, &artifact, retry) {
             return Vec::new();
         }
-        if retry {
-            found.rejected.retain(|rejected| *rejected != artifact);
-        }
         let full = found.queue.len() >= MOST_WAITING;
+        let forgiven = if retry { self.forgive(&artifact, &stage) } else { Vec::new() };
         let id = self.record.next;
         self.record.next += 1;
         let waiting = Waiting { id, delivery: id, context, artifact, from: None, held: false };
@@ -41,11 +39,30 @@ impl Delivery {
         if let Some(why) = refused {
             return self.drop_waiting(Displaced::new(waiting, &stage, Outcome::Refused, actor, why));
         }
-        let reason = format!("{} was sent to {stage}", waiting.artifact.version());
+        let mut reason = format!("{} was sent to {stage}", waiting.artifact.version());
+        if !forgiven.is_empty() {
+            reason.push_str(&format!(", to be tried again where it has failed: in {}", forgiven.join(", ")));
+        }
         let arrival = Displaced::new(waiting.clone(), &stage, Outcome::Refused, actor, reason).entry(&self.record);
         self.unsaved.push(Entry { outcome: None, ..arrival });
         let displaced = queue::push(&mut self.record, &stage, waiting, self.shipyard.concurrency());
         displaced.into_iter().flat_map(|gone| self.drop_waiting(gone)).collect()
+    }
+
+    /// Forgets that an artifact has failed in a stage or in one after it, because somebody says that it is to be tried again on this
+    /// way; returns the stages. What has failed in an earlier stage has to begin there.
+    fn forgive(&mut self, artifact: &Artifact, from: &StageName) -> Vec<String> {
+        let names = self.shipyard.stages().iter().map(|stage| stage.name.clone());
+        let way: Vec<StageName> = names.skip_while(|name| name != from).collect();
+        let mut forgiven = Vec::new();
+        for name in &way {
+            let Some(lane) = self.record.lanes.iter_mut().find(|lane| lane.stage == *name) else { continue };
+            if lane.rejected.contains(artifact) {
+                lane.rejected.retain(|rejected| rejected != artifact);
+                forgiven.push(name.to_string());
+            }
+        }
+        forgiven
     }
 
     /// Journals and tells that something no longer waits.

@@ -83,6 +83,28 @@ fn a_version_that_failed_is_refused_until_a_retry_is_asked_for() {
 }
 
 #[test]
+fn a_retry_holds_for_every_stage_from_where_it_is_sent() {
+    let script = Script { verdicts: [(("staging", "0.8.2"), Verdict::Fail)].into(), ..Script::default() };
+    let mut world = World::new(seed(Mode::Strict), script);
+    world.send("0.8.1");
+    world.send("0.8.2");
+    assert_eq!(world.serving(), [Some("0.8.2"), Some("0.8.1"), Some("0.8.1")]);
+    world.script.verdicts.clear();
+    world.send_as("0.8.2", "again", false);
+    assert_eq!(world.serving()[1], Some("0.8.1"), "nobody has said that it may be tried again");
+    world.send_as("0.8.2", "with retry", true);
+    assert_eq!(world.serving(), [Some("0.8.2"); 3]);
+    let said = "to be tried again where it has failed: in staging";
+    assert_eq!(world.journal.iter().filter(|entry| entry.reason.contains(said)).count(), 1);
+    // It holds once: what fails again is refused again.
+    world.script.verdicts = [(("staging", "0.8.3"), Verdict::Fail)].into();
+    world.send("0.8.3");
+    world.send_as("0.8.3", "retry", true);
+    world.send_as("0.8.3", "no retry", false);
+    assert_eq!(world.serving()[1..], [Some("0.8.2"); 2]);
+}
+
+#[test]
 fn production_never_sees_what_failed_earlier_not_even_by_retry() {
     let script = Script { verdicts: [(("staging", "0.8.2"), Verdict::Fail)].into(), ..Script::default() };
     let mut world = World::new(seed(Mode::Strict), script);

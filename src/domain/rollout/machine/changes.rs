@@ -4,7 +4,7 @@ use crate::domain::gate::Evidence;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect};
-use crate::domain::rollout::machine::{Pending, Rollout, notice};
+use crate::domain::rollout::machine::{Asked, Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::time::{self, Timestamp};
 use crate::domain::weight::Weight;
@@ -25,6 +25,10 @@ impl Rollout {
         (reason, shown): (String, &[GateStatus]),
         change: impl FnOnce(&mut Record),
     ) -> Vec<Effect> {
+        // The answer of the disk would be taken for that about what was published before.
+        if self.unsaved.is_some() {
+            return Vec::new();
+        }
         let mut record = Record { generation: self.record.generation + 1, reason, evidence: None, ..self.record.clone() };
         change(&mut record);
         let owner = if pending == Pending::Promote { Role::Canary } else { Role::Stable };
@@ -61,6 +65,10 @@ impl Rollout {
                 self.record.phase = Phase::Progressing;
                 (Arming::NextStep, format!("{name} goes on with {} of {service}", self.record.weight))
             }
+            Pending::Approved => {
+                self.record.phase = Phase::Progressing;
+                (Arming::Held, format!("{name} is approved and goes on from {} of {service}", self.record.weight))
+            }
             Pending::Held { step } => {
                 let Some(target) = self.plan.step(step).copied() else { return Vec::new() };
                 (self.record.phase, self.record.step, self.record.weight) = (Phase::Paused, step, target.weight);
@@ -77,8 +85,12 @@ impl Rollout {
             }
         };
         self.since = now;
+        self.approved = pending == Pending::Approved;
+        self.served &= self.approved;
+        self.asked = Asked::Nothing;
         self.record.reason.clone_from(&sentence);
-        vec![self.publish(self.record.weight, arming), notice(sentence, false)]
+        let done = [self.publish(self.record.weight, arming), notice(sentence, false)];
+        done.into_iter().chain(self.told_of_end()).collect()
     }
 
     pub(super) fn persist_failed(&mut self, why: &str) -> Vec<Effect> {
@@ -97,6 +109,7 @@ impl Rollout {
     ) -> Vec<Effect> {
         let from = self.record.weight;
         self.pending = None;
+        (self.approved, self.served, self.asked) = (false, false, Asked::Nothing);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
         self.since = now;
         self.record.phase = phase;
@@ -114,7 +127,7 @@ impl Rollout {
             _ => Arming::Nothing,
         };
         let done = [self.publish(weight, arming), self.persist(entry), notice(reason, phase != Phase::Aborted)];
-        done.into_iter().chain(self.dead_end(Role::Stable, weight)).collect()
+        done.into_iter().chain(self.dead_end(Role::Stable, weight)).chain(self.told_of_end()).collect()
     }
 
     pub(super) fn publish(&self, weight: Weight, arming: Arming) -> Effect {

@@ -1,4 +1,4 @@
-//! What operators may ask of a rollout, and when: to hold it, to give it another share of its plan, to let it go on.
+//! What operators may ask of a rollout, and when: to hold it, to give it another share of its plan, to let it go on, to approve it.
 
 use crate::domain::rollout::event::Effect;
 use crate::domain::rollout::machine::{Pending, Rollout};
@@ -15,6 +15,7 @@ impl Rollout {
             Phase::Progressing if self.warming.is_some() => Some(format!("{name} is warming up; abort it, or wait until that is over")),
             Phase::Progressing | Phase::Watching => None,
             Phase::Paused => Some(format!("{name} is held already")),
+            Phase::AwaitingApproval => Some(format!("{name} is held already, until somebody approves or denies it")),
             Phase::Braked => {
                 Some(format!("{name} gets nothing but probes until its breach is confirmed or not; abort it, or wait for that"))
             }
@@ -31,7 +32,8 @@ impl Rollout {
         let (name, share) = (&self.record.canary.name, self.record.weight);
         match self.record.phase {
             Phase::Progressing if self.warming.is_some() => return self.cannot_pause(),
-            Phase::Progressing | Phase::Watching | Phase::Paused => {}
+            Phase::AwaitingApproval if weight >= share => return self.cannot_pause(),
+            Phase::Progressing | Phase::Watching | Phase::Paused | Phase::AwaitingApproval => {}
             Phase::Braked | Phase::Promoted | Phase::RolledBack | Phase::Aborted => return self.cannot_pause(),
         }
         if weight != Weight::ZERO && self.step_of(weight).is_none() {
@@ -44,11 +46,46 @@ impl Rollout {
         if weight <= share {
             return None;
         }
+        if self.warming.is_some() {
+            return Some(format!("{name} has not begun, and begins with its warm-up; resume it, or abort it"));
+        }
         if share == Weight::ZERO && self.step_of(weight) != Some(0) {
             let first = self.plan.step(0).map_or(Weight::ZERO, |step| step.weight);
             return Some(format!("{name} has nothing, and begins again with its first share, {first}"));
         }
         self.held_by().map(|why| format!("{why}, so {name} cannot be given more"))
+    }
+
+    /// Says why nobody can approve or deny the rollout now, `None` when somebody can.
+    #[must_use]
+    pub fn cannot_approve(&self) -> Option<String> {
+        let name = &self.record.canary.name;
+        match self.record.phase {
+            Phase::AwaitingApproval if self.pending.is_some() => Some(format!("{name} is approved already")),
+            Phase::AwaitingApproval if self.unsaved.is_some() => {
+                Some(format!("that {name} waits for approval is not durable yet; see that the disk works"))
+            }
+            Phase::AwaitingApproval => None,
+            Phase::Promoted | Phase::RolledBack | Phase::Aborted => Some(format!("the rollout of {name} is over")),
+            Phase::Progressing | Phase::Braked | Phase::Paused | Phase::Watching => Some(format!("{name} does not wait for approval")),
+        }
+    }
+
+    /// Lets it go on from its step; the raise itself needs the evidence at that moment.
+    pub(super) fn approve(&mut self, actor: &str, reason: &str) -> Vec<Effect> {
+        if self.cannot_approve().is_some() {
+            return Vec::new();
+        }
+        let reason = format!("approved by {actor}: {reason}");
+        self.ask(Pending::Approved, actor, (reason, &[]), |record| record.phase = Phase::Progressing)
+    }
+
+    /// Gives everything back; whatever else is going on, this takes a share away and is not refused for the disk's sake.
+    pub(super) fn deny(&mut self, now: Timestamp, actor: &str, reason: &str) -> Vec<Effect> {
+        if self.record.phase != Phase::AwaitingApproval {
+            return Vec::new();
+        }
+        self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("denied by {actor}: {reason}"), None)
     }
 
     pub(super) fn pause(&mut self, now: Timestamp, actor: &str, reason: &str) -> Vec<Effect> {

@@ -44,6 +44,7 @@ impl Desk {
             match effect {
                 Effect::Publish { weight, arming, .. } => self.published = (weight, arming),
                 Effect::Persist { .. } => effects.extend(self.rollout.handle(at(seconds), Event::Persisted)),
+                Effect::Consult { .. } => panic!("nobody is to be asked"),
                 Effect::Notify { .. } => {}
             }
         }

@@ -20,8 +20,8 @@ impl Rollout {
     pub(super) fn stand(&mut self, now: Timestamp, canary: Standing, stable: Standing) -> Vec<Effect> {
         self.stable = stable;
         let before = std::mem::replace(&mut self.canary, canary);
-        let has_share =
-            matches!(self.record.phase, Phase::Progressing | Phase::Paused | Phase::Watching) && self.record.weight > Weight::ZERO;
+        let has_share = matches!(self.record.phase, Phase::Progressing | Phase::Paused | Phase::AwaitingApproval | Phase::Watching)
+            && self.record.weight > Weight::ZERO;
         if !has_share || before == canary {
             return Vec::new();
         }
@@ -34,7 +34,7 @@ impl Rollout {
             (false, Standing::Usable) => {
                 // A hold is time under trial; what passed without requests does not count.
                 let sentence = format!("{name} {canary} again and gets its share; its step begins again");
-                self.since = now;
+                self.begin_step_again(now);
                 vec![notice(sentence, false)]
             }
             _ => Vec::new(),

@@ -65,6 +65,7 @@ impl Desk {
             match effect {
                 Effect::Publish { weight, .. } => self.weight = weight,
                 Effect::Persist { .. } => effects.extend(self.rollout.handle(at(seconds), Event::Persisted)),
+                Effect::Consult { .. } => panic!("nobody is to be asked"),
                 Effect::Notify { sentence, alarm } => self.told.push((sentence, alarm)),
             }
         }

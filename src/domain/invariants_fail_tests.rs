@@ -1,0 +1,71 @@
+//! Sees each check of an invariant fail.
+#![cfg(test)]
+
+use super::*;
+use crate::domain::rollout::record::Entry;
+
+#[test]
+fn every_check_can_fail() {
+    let good = rollout().record().clone();
+    let with = |change: fn(&mut Record)| {
+        let mut record = good.clone();
+        change(&mut record);
+        record
+    };
+    let publish = |generation, owner, weight| Effect::Publish { generation, owner, weight, arming: Arming::Nothing };
+    let share = publish(8, Role::Stable, Weight::FULL);
+    let ended = with(|r| r.phase = Phase::RolledBack);
+    assert!(i1_weights_are_valid(&with(|r| (r.phase, r.weight) = (Phase::Aborted, Weight::FULL))).is_err());
+    assert!(i2_nothing_is_published_for_the_canary_after_its_end(&good, std::slice::from_ref(&share), &ended).is_err());
+    assert!(i2_i12_a_canary_pick_is_allowed(true, Timestamp::NEVER, Timestamp::ZERO, Role::Canary).is_err());
+    assert!(i2_i12_a_canary_pick_is_allowed(false, Timestamp::ZERO, Timestamp::from_nanos(1), Role::Canary).is_err());
+    assert!(i3_one_request_one_decision((1, Role::Canary), (1, Role::Stable)).is_err());
+    let probes = Effect::Publish { generation: 8, owner: Role::Stable, weight: Weight::ZERO, arming: Arming::Probes(Weight::FULL) };
+    assert!(i2_nothing_is_published_for_the_canary_after_its_end(&good, &[probes], &with(|r| r.phase = Phase::Braked)).is_err());
+    let stale = publish(7, Role::Stable, Weight::ZERO);
+    assert!(i4_generations_strictly_increase(&good, &[stale], &good).is_err());
+    assert!(i5_a_raise_needs_evidence(&rollout().view(), Timestamp::ZERO, &Event::Persisted, std::slice::from_ref(&share)).is_err());
+    let promoted = publish(8, Role::Canary, Weight::FULL);
+    assert!(i6_promotion_needs_the_whole_last_step(&rollout().view(), Timestamp::ZERO, &Event::Begin, &[promoted]).is_err());
+    let half = with(|r| r.weight = "50%".parse().unwrap());
+    assert!(i7_the_weight_is_monotone_until_it_is_zero(&half, &Event::Begin, &with(|r| r.weight = "10%".parse().unwrap())).is_err());
+    assert!(i7_the_weight_is_monotone_until_it_is_zero(&ended, &Event::Begin, &half).is_err());
+    assert!(i8_a_breach_latches(&View { record: &ended, ..rollout().view() }, &Event::Begin, &good).is_err());
+    assert!(i8_a_breach_latches(&rollout().view(), &Event::Tripped(Box::new(evidence())), &good).is_err());
+    assert!(i9_abort_dominates(&half, &Event::Abort { actor: "a".into(), reason: "b".into() }, &half).is_err());
+    assert!(i9_abort_dominates(&with(|r| r.phase = Phase::Aborted), &Event::Begin, &good).is_err());
+    assert!(i11_unknown_is_safe(None, "1%".parse().unwrap()).is_err());
+    assert!(i11_unknown_is_safe(Some(&half), Weight::FULL).is_err());
+    let (fresh, record) = (rollout(), with(|r| r.phase = Phase::Braked));
+    let braked = View { record: &record, ..fresh.view() };
+    assert!(i24_every_wait_ends(&braked, second(99), &undecided(), &braked).is_err());
+    let waiting = with(|r| r.phase = Phase::AwaitingApproval);
+    let waits = View { record: &waiting, ..fresh.view() };
+    let goes_on = Effect::Persist { record: Box::new(with(|r| r.phase = Phase::Watching)), entry: Box::new(silent()) };
+    assert!(i5_an_approval_is_somebodys_word(&waits, &undecided(), &[goes_on], &waits).is_err());
+    assert!(i5_an_approval_is_somebodys_word(&waits, &Event::Begin, &[], &View { approved: true, ..waits }).is_err());
+    assert!(i24_every_wait_ends(&waits, second(1), &undecided(), &waits).is_err());
+    let persist = Effect::Persist { record: Box::new(good.clone()), entry: Box::new(silent()) };
+    assert!(i26_changes_explain_themselves(&[persist]).is_err());
+    assert!(i14_requests_are_conserved(3, 1, 0, 0, 1).is_err());
+}
+
+/// A brake that explains nothing.
+fn silent() -> Entry {
+    Entry {
+        service: "carts".parse().unwrap(),
+        rollout: 1,
+        at: None,
+        stable: None,
+        canary: None,
+        actor: "gate".to_owned(),
+        phase: Phase::Braked,
+        owner: Role::Stable,
+        from: Weight::FULL,
+        to: Weight::ZERO,
+        generation: 8,
+        reason: "because".to_owned(),
+        evidence: None,
+        gates: Vec::new(),
+    }
+}

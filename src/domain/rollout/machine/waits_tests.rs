@@ -1,0 +1,246 @@
+//! How a rollout waits for an approval; every step is checked against the invariants on the way.
+#![cfg(test)]
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::gate::criterion::Unit;
+use crate::domain::gate::{Evidence, Gate, Origin};
+use crate::domain::judge::GateStatus;
+use crate::domain::rollout::event::Event;
+use crate::domain::rollout::plan::{Plan, Step};
+use crate::domain::standing::Standing;
+use crate::domain::version::Version;
+
+/// A rollout with a shell whose disk may fail, what was published last, and what was written last.
+struct Desk {
+    rollout: Rollout,
+    published: (Weight, Arming),
+    written: Option<crate::domain::rollout::record::Entry>,
+    told: Vec<(String, bool)>,
+    disk: bool,
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(seconds)
+}
+
+fn share(text: &str) -> Weight {
+    text.parse().unwrap()
+}
+
+fn judged(verdict: Verdict) -> Event {
+    let gate = GateStatus {
+        gate: "p95 < 1 s".to_owned(),
+        origin: Origin::Written,
+        verdict,
+        requests: 80,
+        breaches: 0,
+        log_e: 3.1,
+        log_threshold: 3.0,
+        basis: None,
+        unit: Unit::Share,
+        value: None,
+        limit: None,
+        lower: None,
+        upper: None,
+        brake_log_e: 0.0,
+        brake_log_threshold: 7.0,
+        confirm_log_e: 0.0,
+        confirm_log_threshold: None,
+        needs: Some(0),
+        awaits_stable: None,
+    };
+    Event::Judged { judgement: Box::new(Judgement { gates: vec![gate], ..Judgement::default() }), file: None }
+}
+
+impl Desk {
+    /// Begins a rollout of 10%, 50% and 100%, each held for 10 s, the second and third with an approval within 1 min, and lets it come
+    /// to the first of them at 20 s.
+    fn waiting(then: Inconclusive) -> Self {
+        let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
+        let approval = Some(Approval { deadline: Duration::from_secs(60), then });
+        let step = |weight, approval| Step { weight: share(weight), hold: Duration::from_secs(10), approval };
+        let plan = Plan::new(vec![step("10%", None), step("50%", approval), step("100%", approval)]).unwrap();
+        let policy = Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() };
+        let rollout = Rollout::new(3, "carts".parse().unwrap(), (version("v1"), version("v2")), plan, policy, 7);
+        let mut desk = Self { rollout, published: (Weight::ZERO, Arming::Nothing), written: None, told: Vec::new(), disk: true };
+        desk.handle(0, Event::Begin);
+        desk.pass(10);
+        assert_eq!(desk.stands(), (Phase::Progressing, "50%".to_owned()));
+        desk.pass(19);
+        assert_eq!(desk.stands().0, Phase::Progressing, "the hold comes first");
+        desk.pass(20);
+        desk
+    }
+
+    fn handle(&mut self, seconds: u64, event: Event) {
+        let mut effects: VecDeque<_> = self.rollout.handle(at(seconds), event).into();
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Publish { weight, arming, .. } => self.published = (weight, arming),
+                Effect::Persist { entry, .. } if self.disk => {
+                    self.written = Some(*entry);
+                    effects.extend(self.rollout.handle(at(seconds), Event::Persisted));
+                }
+                Effect::Persist { .. } => {
+                    effects.extend(self.rollout.handle(at(seconds), Event::PersistFailed("the disk is full".to_owned())));
+                }
+                Effect::Consult { .. } => panic!("nobody is to be asked"),
+                Effect::Notify { sentence, alarm } => self.told.push((sentence, alarm)),
+            }
+        }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.handle(seconds, judged(Verdict::Pass));
+    }
+
+    fn approve(&mut self, seconds: u64) {
+        self.handle(seconds, Event::Approve { actor: "ann".to_owned(), reason: "fine".to_owned() });
+    }
+
+    fn deny(&mut self, seconds: u64) {
+        self.handle(seconds, Event::Deny { actor: "bob".to_owned(), reason: "not today".to_owned() });
+    }
+
+    fn stands(&self) -> (Phase, String) {
+        let record = self.rollout.record();
+        assert_eq!(record.weight, self.published.0);
+        (record.phase, record.weight.to_string())
+    }
+
+    fn reason(&self) -> &str {
+        &self.rollout.record().reason
+    }
+}
+
+fn waits() -> (Phase, String) {
+    (Phase::AwaitingApproval, "50%".to_owned())
+}
+
+#[test]
+fn a_step_with_an_approval_keeps_its_share_under_its_gates_until_somebody_approves() {
+    let mut desk = Desk::waiting(Inconclusive::RollBack);
+    assert_eq!((desk.stands(), desk.published.1), (waits(), Arming::Held));
+    assert!(desk.reason().contains("somebody must approve within 1 min, else everything is given back"), "{}", desk.reason());
+    assert!(desk.told.iter().any(|(sentence, alarm)| *alarm && sentence == desk.reason()), "{:?}", desk.told);
+    assert_eq!(desk.written.as_ref().unwrap().gates.len(), 1, "whoever decides sees what the gates have shown");
+    desk.pass(79);
+    assert_eq!(desk.stands(), waits(), "evidence alone does not end it");
+    desk.approve(79);
+    assert_eq!((desk.stands(), desk.published.1), ((Phase::Progressing, "50%".to_owned()), Arming::Held));
+    assert_eq!(desk.written.as_ref().map(|entry| (entry.actor.as_str(), entry.reason.as_str())), Some(("ann", "approved by ann: fine")));
+    desk.handle(80, judged(Verdict::Inconclusive));
+    assert_eq!(desk.stands().1, "50%", "a raise needs evidence all the same");
+    desk.pass(81);
+    assert_eq!(desk.stands(), (Phase::Progressing, "100%".to_owned()));
+    desk.pass(91);
+    assert_eq!(desk.stands(), (Phase::AwaitingApproval, "100%".to_owned()), "the approval of one step is not that of the next");
+    desk.approve(92);
+    desk.pass(93);
+    assert_eq!(desk.stands(), (Phase::Promoted, "100%".to_owned()));
+}
+
+#[test]
+fn whoever_denies_gives_everything_back() {
+    let mut desk = Desk::waiting(Inconclusive::Hold);
+    desk.deny(30);
+    assert_eq!((desk.stands(), desk.reason()), ((Phase::Aborted, "0%".to_owned()), "denied by bob: not today"));
+    desk.approve(31);
+    assert_eq!(desk.stands().0, Phase::Aborted);
+    assert!(desk.rollout.cannot_approve().unwrap().contains("is over"));
+}
+
+#[test]
+fn at_the_deadline_the_exit_of_the_plan_is_taken() {
+    for (then, phase, weight) in [(Inconclusive::RollBack, Phase::Aborted, "0%"), (Inconclusive::Hold, Phase::Paused, "50%")] {
+        let mut desk = Desk::waiting(then);
+        desk.pass(79);
+        assert_eq!(desk.stands(), waits());
+        desk.pass(80);
+        assert_eq!(desk.stands(), (phase, weight.to_owned()));
+        assert!(desk.reason().starts_with("nobody approved within 1 min"), "{}", desk.reason());
+    }
+    let mut desk = Desk::waiting(Inconclusive::RollBack);
+    desk.handle(70, Event::Endpoints { canary: Standing::Usable, stable: Standing::Failed });
+    desk.pass(80);
+    assert_eq!(desk.stands(), (Phase::Paused, "50%".to_owned()), "giving back to a dead version would help nobody");
+}
+
+#[test]
+fn gates_stay_armed_while_it_waits() {
+    let gate = Gate::written("p95 < 1s".parse().unwrap());
+    let evidence = Evidence::of_trip(&gate, &"v2".parse().unwrap(), 0.001, 3, 3, 0);
+    let mut desk = Desk::waiting(Inconclusive::Hold);
+    desk.handle(21, Event::Tripped(Box::new(evidence)));
+    assert_eq!(desk.stands(), (Phase::RolledBack, "0%".to_owned()));
+    let mut lost = Desk::waiting(Inconclusive::Hold);
+    lost.handle(21, Event::Endpoints { canary: Standing::Failed, stable: Standing::Usable });
+    assert_eq!(lost.stands(), (Phase::RolledBack, "0%".to_owned()));
+}
+
+#[test]
+fn no_other_order_stands_for_an_approval() {
+    let mut desk = Desk::waiting(Inconclusive::RollBack);
+    let said = || ("ann".to_owned(), "so it is".to_owned());
+    for order in [
+        |(actor, reason)| Event::Promote { actor, reason },
+        |(actor, reason)| Event::Resume { actor, reason },
+        |(actor, reason)| Event::Pause { actor, reason },
+        |(actor, reason)| Event::SetWeight { weight: Weight::FULL, actor, reason },
+        |(actor, reason)| Event::SetWeight { weight: "50%".parse().unwrap(), actor, reason },
+    ] {
+        desk.handle(30, order(said()));
+        desk.pass(31);
+        assert_eq!(desk.stands(), waits());
+    }
+    desk.handle(40, Event::SetWeight { weight: share("10%"), actor: "ann".to_owned(), reason: "less".to_owned() });
+    assert_eq!(desk.stands(), (Phase::Paused, "10%".to_owned()), "less can be given at any time");
+    assert!(desk.rollout.cannot_approve().unwrap().contains("does not wait"));
+}
+
+#[test]
+fn what_was_not_judged_moves_no_deadline_and_counts_for_no_hold() {
+    let mut desk = Desk::waiting(Inconclusive::RollBack);
+    desk.handle(70, Event::Lapsed);
+    desk.approve(71);
+    desk.pass(80);
+    assert_eq!(desk.stands(), (Phase::Progressing, "50%".to_owned()), "the hold begins again with the approval");
+    desk.pass(81);
+    assert_eq!(desk.stands().1, "100%");
+    let mut late = Desk::waiting(Inconclusive::RollBack);
+    late.handle(70, Event::Lapsed);
+    late.pass(80);
+    assert_eq!(late.stands().0, Phase::Aborted);
+}
+
+#[test]
+fn an_approval_that_cannot_be_written_is_none_and_a_denial_counts_at_once() {
+    let mut desk = Desk::waiting(Inconclusive::RollBack);
+    desk.disk = false;
+    desk.approve(30);
+    desk.pass(31);
+    assert_eq!(desk.stands(), waits());
+    desk.deny(32);
+    assert_eq!((desk.stands(), desk.rollout.is_unsaved()), ((Phase::Aborted, "0%".to_owned()), true));
+    // It came to wait, and that is not durable yet.
+    let mut early = Desk::waiting(Inconclusive::RollBack);
+    early.approve(21);
+    early.disk = false;
+    early.pass(22);
+    early.disk = true;
+    early.pass(23);
+    assert_eq!(early.stands().1, "100%", "a raise that was not written is asked for again");
+    early.disk = false;
+    early.pass(33);
+    assert!(early.rollout.cannot_approve().unwrap().contains("not durable yet"));
+    early.disk = true;
+    early.approve(34);
+    assert_eq!(early.stands().0, Phase::AwaitingApproval);
+    early.pass(35);
+    early.approve(36);
+    early.pass(37);
+    assert_eq!(early.stands().0, Phase::Promoted);
+}

@@ -1,0 +1,201 @@
+//! Follows the journal and puts what is new into the outbox, on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+
+use crate::control::controller::ServiceStore;
+use crate::domain::rollout::Entry;
+use crate::domain::version::Name;
+use crate::notify::courier::{Courier, Pace, Receiver};
+use crate::notify::message::{Change, is_trouble};
+use crate::store::{Letter, Limits, Outbox, Stored};
+
+/// How often the journal is looked at.
+const EVERY: Duration = Duration::from_millis(100);
+/// The most messages that wait for one receiver; of more the oldest are dropped, and that is told.
+const MOST: u64 = 1_000;
+/// The most entries that are told at once; of more the newest.
+const AT_ONCE: usize = 1_000;
+/// How long until the outbox is opened again where another process still has it.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Tells everybody; ends when it is dropped.
+pub struct Notifier {
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Notifier {
+    /// Begins with what the journal has since it was told last, or with what comes from now on. `state` is the folder of the state.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder or the thread cannot be made.
+    pub fn start(store: Arc<ServiceStore>, state: &Path, receivers: Vec<Receiver>, link: String, pace: Pace) -> io::Result<Self> {
+        let folder = state.join("notifications");
+        fs::create_dir_all(&folder)?;
+        let tail = Tail::begin(store, &folder, receivers.clone(), link);
+        let (stop, mut stopped) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = move || {
+            let told = LocalSet::new();
+            told.block_on(&runtime, async {
+                tokio::select! {
+                    () = follow(tail, &folder, receivers, pace) => {}
+                    _ = stopped.changed() => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("notifications".to_owned()).spawn(run)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn follow(mut tail: Tail, folder: &Path, receivers: Vec<Receiver>, pace: Pace) {
+    let outbox = loop {
+        match Outbox::open(folder, MOST) {
+            Ok((outbox, warning)) => {
+                warning.into_iter().for_each(|warning| tracing::error!("{warning}"));
+                break Rc::new(outbox);
+            }
+            Err(error) => {
+                tracing::warn!("notifications wait: {error}");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    let bells: Vec<Rc<Notify>> = receivers
+        .into_iter()
+        .map(|receiver| {
+            let more = Rc::new(Notify::new());
+            let courier = Courier { receiver, outbox: Rc::clone(&outbox), more: Rc::clone(&more), pace };
+            tokio::task::spawn_local(courier.run());
+            more
+        })
+        .collect();
+    loop {
+        if tail.catch_up(&outbox) {
+            bells.iter().for_each(|bell| bell.notify_one());
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// What was told of the journal.
+struct Tail {
+    store: Arc<ServiceStore>,
+    receivers: Vec<Receiver>,
+    link: String,
+    /// The file that says up to which entry everything was put into the outbox.
+    file: PathBuf,
+    told: u64,
+    /// Of each service with trouble, since when.
+    trouble: BTreeMap<Name, String>,
+}
+
+impl Tail {
+    fn begin(store: Arc<ServiceStore>, folder: &Path, receivers: Vec<Receiver>, link: String) -> Self {
+        let file = folder.join("told");
+        let newest = newest(&store).unwrap_or(0);
+        let told = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(newest);
+        let mut tail = Self { store, receivers, link, file, told, trouble: BTreeMap::new() };
+        for (_, entry) in tail.entries(AT_ONCE).into_iter().filter(|(number, _)| *number <= told) {
+            tail.note(&entry);
+        }
+        // Else a start that is killed before the first change would begin anew with what came meanwhile.
+        tail.remember();
+        tail
+    }
+
+    /// Returns the newest entries that can be read, oldest first.
+    fn entries(&self, most: usize) -> Vec<(u64, Entry)> {
+        let limits = Limits { entries: most, bytes: usize::MAX };
+        match self.store.excerpt(limits, |_| true) {
+            Ok(excerpt) => excerpt.entries.into_iter().filter_map(|(number, entry)| Some((number, entry.known()?))).collect(),
+            Err(error) => {
+                tracing::debug!("the journal cannot be read: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Puts what is new into the outbox; says whether something was.
+    fn catch_up(&mut self, outbox: &Outbox) -> bool {
+        let Some(newest) = newest(&self.store).filter(|newest| *newest > self.told) else { return false };
+        let missing = usize::try_from(newest - self.told).unwrap_or(usize::MAX).min(AT_ONCE);
+        let new: Vec<_> = self.entries(missing).into_iter().filter(|(number, _)| *number > self.told).collect();
+        for (number, entry) in new {
+            let trouble = self.trouble.get(&entry.service).map(String::as_str);
+            let change = Change { entry: &entry, trouble, link: &self.link };
+            for receiver in &self.receivers {
+                let Some(letter) = change.letter(receiver.kind) else { continue };
+                if !put(outbox, &receiver.name, letter) {
+                    return true;
+                }
+            }
+            self.note(&entry);
+            self.told = number;
+        }
+        self.remember();
+        true
+    }
+
+    /// Notes where the service stands now.
+    fn note(&mut self, entry: &Entry) {
+        if !is_trouble(entry.phase) {
+            self.trouble.remove(&entry.service);
+        } else if let Some(at) = &entry.at {
+            self.trouble.entry(entry.service.clone()).or_insert_with(|| at.clone());
+        }
+    }
+
+    /// What is put in once more after a kill stands in the outbox already.
+    fn remember(&self) {
+        let aside = self.file.with_extension("new");
+        let written = fs::write(&aside, self.told.to_string()).and_then(|()| fs::rename(&aside, &self.file));
+        if let Err(error) = written {
+            tracing::debug!("{} cannot be written: {error}", self.file.display());
+        }
+    }
+}
+
+/// Returns the number of the newest entry.
+fn newest(store: &ServiceStore) -> Option<u64> {
+    let last: Vec<(u64, Stored<Entry>)> = store.journal(1).ok()?;
+    last.last().map(|(number, _)| *number)
+}
+
+/// Puts a message into a queue; says whether the disk let it.
+fn put(outbox: &Outbox, receiver: &str, letter: Letter) -> bool {
+    match outbox.put(&[receiver], &[letter]) {
+        Ok(dropped) => {
+            if dropped > 0 {
+                tracing::warn!(receiver, "{dropped} notifications were dropped, the oldest of more than {MOST} that it has not taken");
+            }
+            true
+        }
+        Err(error) => {
+            tracing::warn!("a notification waits: {error}");
+            false
+        }
+    }
+}
