@@ -103,7 +103,16 @@ impl Plane {
             workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
         let reloads = Arc::default();
-        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads, certificates: expiries, clock };
+        let figures = Figures {
+            board,
+            counters,
+            access_log_dropped: dropped,
+            pressure,
+            reloads,
+            certificates: expiries,
+            clock,
+            compat: (&settings.metrics).into(),
+        };
         Ok(Self { figures, store, commands, settings: slot, pseudonym, routes, drain, succeeded, workers, controller, keeper })
     }
 

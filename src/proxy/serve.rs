@@ -22,7 +22,7 @@ use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
 use crate::proxy::pressure::Level;
 use crate::proxy::rescue;
-use crate::proxy::respond::Form;
+use crate::proxy::respond::{self, Form};
 use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::{self, Clean, Outgoing, Peer, Refusal, WireNotes};
 use crate::proxy::upgrade;
@@ -141,6 +141,7 @@ impl Serve {
             passage.head(head.status.as_u16())
         }
         guard.answered();
+        respond::tell(rules.settings.tells, &mut head.headers, &passage);
         if let Some(cookie) = keep {
             head.headers.append(header::SET_COOKIE, cookie);
         }
@@ -198,6 +199,7 @@ impl Serve {
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             host: String::new(),
+            protocol: head.version,
             service: None,
             version: None,
             role: None,

@@ -53,7 +53,7 @@ fn a_page_shows_the_sentence_the_shares_the_percentiles_and_the_evidence() {
         "p99 of the last ten seconds",
         "evidence towards its threshold",
         "<td>10% → 0%</td>",
-        "1 in 2,697, decides at 1 in 992",
+        "1 in 2,600, decides at 1 in 992",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }

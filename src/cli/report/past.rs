@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(thinned(&all, 200), all);
         assert_eq!(thinned(&all, 4), [24, 49, 74, 99]);
         assert_eq!(thinned(&all, 30).len(), 25);
-        assert_eq!(thinned::<u32>(&[], 4), []);
+        assert!(thinned::<u32>(&[], 4).is_empty());
         assert_eq!(thinned(&all, 0), [99]);
     }
 }
