@@ -27,10 +27,7 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let worker = Worker::new(index, parts);
-        // A panic of another worker leaves the list whole.
-        let mut runtimes = worker.counters.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-        runtimes.push(tokio::runtime::Handle::current().metrics());
-        drop(runtimes);
+        show_runtime(&worker);
         tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
         let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
         let mut accepting = Vec::new();
@@ -49,6 +46,13 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
         worker.flush();
         Ok(())
     })
+}
+
+/// Lets the exposition measure this worker's runtime.
+fn show_runtime(worker: &Worker) {
+    // A panic of another worker leaves the list whole.
+    let mut runtimes = worker.counters.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+    runtimes.push(tokio::runtime::Handle::current().metrics());
 }
 
 async fn ticks(worker: Rc<Worker>) {

@@ -15,6 +15,9 @@ use crate::telemetry::stretch::{Bounded, Figures};
 const ROWS: usize = 60;
 /// The most values of a line; more could not be told apart.
 const DOTS: usize = 700;
+/// Which percentile of a moment.
+type Percentile = fn(&Figures) -> Option<Bounded>;
+
 /// How it looks, in the light and in the dark, and on paper.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1f24;--faint:#59636e;--paper:#fff;--rule:#d1d9e0;--stable:#0969da;--canary:#bc4c00}
@@ -92,7 +95,7 @@ fn plots(points: &[&Point], stable: &str, canary: &str) -> String {
         Series { name: canary, class: "canary", dots: share(|point| point.weight.ratio() * 100.0) },
     ];
     let mut text = plot("Shares of the traffic", span, &shares, |value| format!("{value}%"));
-    let percentiles: [(&str, fn(&Figures) -> Option<Bounded>); 3] = [("p50", |f| f.p50_us), ("p95", |f| f.p95_us), ("p99", |f| f.p99_us)];
+    let percentiles: [(&str, Percentile); 3] = [("p50", |f| f.p50_us), ("p95", |f| f.p95_us), ("p99", |f| f.p99_us)];
     for (name, of) in percentiles {
         let arm = |pick: fn(&Point) -> Option<&Figures>| -> Vec<Dot> {
             let dot = |point: &&Point| Some((point.at_ms, of(pick(point)?)?.map(|us| us as f64)));
