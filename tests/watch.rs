@@ -158,7 +158,7 @@ fn a_schema_completions_and_a_manual_are_printed() {
         if shell == "bash" {
             let path = folder.path().join("portcullis.bash");
             std::fs::write(&path, &script.stdout).unwrap();
-            let read = std::process::Command::new("bash").arg("-n").arg(&path).output().unwrap();
+            let read = Command::new("bash").arg("-n").arg(&path).output().unwrap();
             assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
         }
     }
