@@ -12,7 +12,7 @@ use crate::telemetry::access_log::{AccessLog, Destination};
 pub(super) const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts the writer of the access log, when there is to be one.
-pub(super) fn start(wanted: &config::AccessLog) -> Result<(Option<AccessSender>, Option<AccessLog>), AppError> {
+pub(super) fn start(wanted: &config::AccessLog, format: config::LogFormat) -> Result<(Option<AccessSender>, Option<AccessLog>), AppError> {
     let destination = match wanted {
         config::AccessLog::Off => return Ok((None, None)),
         config::AccessLog::Stdout => Destination::Stdout,
@@ -23,6 +23,6 @@ pub(super) fn start(wanted: &config::AccessLog) -> Result<(Option<AccessSender>,
         Destination::Stdout => PathBuf::from("stdout"),
         Destination::File(path) => path.clone(),
     };
-    let log = AccessLog::start(receiver, &destination).map_err(|source| AppError::AccessLog { path, source })?;
+    let log = AccessLog::start(receiver, &destination, format).map_err(|source| AppError::AccessLog { path, source })?;
     Ok((Some(sender), Some(log)))
 }

@@ -103,7 +103,16 @@ impl Plane {
         };
         let idle = Some((parts, shares));
         let reloads = Arc::default();
-        let figures = Figures { board, counters, access_log_dropped: dropped, pressure, reloads, certificates: expiries, clock };
+        let figures = Figures {
+            board,
+            counters,
+            access_log_dropped: dropped,
+            pressure,
+            reloads,
+            certificates: expiries,
+            clock,
+            compat: (&settings.metrics).into(),
+        };
         Ok(Self {
             figures,
             store,

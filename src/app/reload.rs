@@ -102,7 +102,8 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("admin", old.admin != new.admin),
         ("state", old.state != new.state),
         ("workers", old.workers != new.workers),
-        ("access_log", old.access_log != new.access_log),
+        ("access_log", old.access_log != new.access_log || old.access_log_format != new.access_log_format),
+        ("metrics", old.metrics != new.metrics),
         ("notifications", old.notifications != new.notifications),
         ("delivery", old.delivery != new.delivery),
     ]
@@ -181,7 +182,9 @@ services:
     #[test]
     fn what_a_process_is_made_of_is_told_apart() {
         assert!(fixed(&settings(TEXT), &settings(&TEXT.replace("p95", "p99"))).is_empty());
-        let other = TEXT.replace("8080", "8081").replace("state: s", "state: t\nadmin: 127.0.0.1:1\nworkers: 99\naccess_log: stdout");
-        assert_eq!(fixed(&settings(TEXT), &settings(&other)), ["listen", "admin", "state", "workers", "access_log"]);
+        let other = TEXT
+            .replace("8080", "8081")
+            .replace("state: s", "state: t\nadmin: 127.0.0.1:1\nworkers: 99\naccess_log: stdout\nmetrics: {compat: istio}");
+        assert_eq!(fixed(&settings(TEXT), &settings(&other)), ["listen", "admin", "state", "workers", "access_log", "metrics"]);
     }
 }

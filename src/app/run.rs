@@ -57,7 +57,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     for warning in &opened.warnings {
         tracing::warn!("{warning}");
     }
-    let (access, log) = access_log::start(&settings.access_log)?;
+    let (access, log) = access_log::start(&settings.access_log, settings.access_log_format)?;
     let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
     let store = Arc::new(opened.store);
     let notifier = notify::start(settings, &store, addresses.admin)?;

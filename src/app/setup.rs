@@ -65,6 +65,7 @@ pub(super) fn data_plane(settings: &Settings, pseudonym: &str) -> data_plane::Se
             Memory::Bytes(bytes) => Some(bytes),
             Memory::Unlimited => None,
         },
+        tells: data_plane::Tells { version: settings.answers.version, timing: settings.answers.server_timing },
         pseudonym: pseudonym.to_owned(),
     }
 }

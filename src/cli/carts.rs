@@ -8,10 +8,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::carts::{self, Settings, Tag};
+use crate::cli::exit;
 use crate::cli::leash;
-
-/// The exit code when the service cannot be offered (`EX_UNAVAILABLE` of sysexits.h).
-const UNAVAILABLE: u8 = 69;
 
 /// The arguments of `portcullis carts`.
 #[derive(clap::Args, Clone, Debug)]
@@ -43,7 +41,7 @@ pub fn run(args: &CartsArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(UNAVAILABLE)
+            exit::UNAVAILABLE.end()
         }
     }
 }

@@ -5,17 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::cli::exit;
 use crate::cli::outlook;
 use crate::config::{self, Flags, Surroundings};
 use crate::formats::kind::{self, Kind};
 use crate::formats::problem::Problem;
 use crate::formats::slo::Slis;
 use crate::formats::{analysis, argo, flagger, perfspec, shipyard, slo};
-
-/// The exit code when a file has errors (`EX_CONFIG` of sysexits).
-const BAD_FILE: u8 = 78;
-/// The exit code when the findings cannot be written.
-const UNWRITABLE: u8 = 1;
 
 /// Checks configurations and gate files and shows every problem at once.
 ///
@@ -39,10 +35,10 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let (findings, good) = check(&args.files, &Surroundings::real());
     match std::io::stdout().lock().write_all(findings.as_bytes()) {
         Ok(()) if good => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(BAD_FILE),
+        Ok(()) => exit::BAD_FILE.end(),
         Err(error) => {
             eprintln!("error: cannot write the findings: {error}\n  hint: send the output to a file or a reader that stays");
-            ExitCode::from(UNWRITABLE)
+            exit::FAILED.end()
         }
     }
 }

@@ -65,6 +65,17 @@ pub fn columns(indent: &str, rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// Writes a latency of so many microseconds with two or three digits: `840 µs`, `4.2 ms`, `45 ms`, `1.23 s`.
+#[must_use]
+pub fn latency(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..9_950 => format!("{:.1} ms", us as f64 / 1e3),
+        9_950..999_500 => format!("{:.0} ms", us as f64 / 1e3),
+        _ => format!("{:.2} s", us as f64 / 1e6),
+    }
+}
+
 /// Replaces what could steer a terminal; what is shown comes from files and from the network.
 #[must_use]
 pub fn harmless(text: &str) -> String {
@@ -128,6 +139,21 @@ mod tests {
         }
         assert_eq!(span(f64::INFINITY), "inf days");
         assert_eq!(span(f64::NAN), "0 s");
+    }
+
+    #[test]
+    fn latencies_have_two_or_three_digits() {
+        for (us, text) in [
+            (0, "0 µs"),
+            (840, "840 µs"),
+            (4_249, "4.2 ms"),
+            (9_949, "9.9 ms"),
+            (9_951, "10 ms"),
+            (999_499, "999 ms"),
+            (1_234_567, "1.23 s"),
+        ] {
+            assert_eq!(latency(us), text);
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -114,4 +114,58 @@ async fn exchange(to: SocketAddr, method: Method, (host, path): (&str, &str), bo
         // The connection ends when the answer is complete or never will be; the answer knows which.
         _ = connection => answer.await,
     }
+}
+
+/// How long a stream of events may be silent; there is a snapshot each second.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How following a stream of events ended.
+#[derive(Debug)]
+pub enum Followed<T> {
+    /// Somebody had heard enough.
+    Enough(T),
+    /// The stream ended, or was silent for 10 s.
+    Ended,
+    /// It was answered with something else.
+    Refused(Answer),
+}
+
+/// Gets server-sent events and gives their bytes to `take` as they come, until that has heard enough.
+///
+/// # Errors
+///
+/// There was no connection, or no head of an answer within 5 s.
+pub async fn follow<T>(to: SocketAddr, path: &str, mut take: impl FnMut(&[u8]) -> Option<T>) -> Result<Followed<T>, Unanswered> {
+    let unanswered = |reason: String| Unanswered { method: Method::GET, to, path: path.to_owned(), reason };
+    let begun = tokio::time::timeout(PATIENCE, async {
+        let stream = TcpStream::connect(to).await.map_err(|problem| format!("no connection: {problem}"))?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|problem| problem.to_string())?;
+        let request = Request::get(path).header(HOST, to.to_string()).header(ACCEPT, "text/event-stream");
+        Ok((sender, connection, request.body(Empty::<Bytes>::new()).map_err(|problem| problem.to_string())?))
+    });
+    let late = || Err(format!("it took more than {} s", PATIENCE.as_secs()));
+    let (mut sender, connection, request) = begun.await.unwrap_or_else(|_| late()).map_err(unanswered)?;
+    let told = async {
+        let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+        let response = response.map_err(|_| "it took more than 5 s".to_owned())?.map_err(|problem| problem.to_string())?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let body = Limited::new(response.into_body(), MOST).collect().await.map_err(|problem| problem.to_string())?;
+            return Ok(Followed::Refused(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() }));
+        }
+        let mut body = response.into_body();
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
+            if let Some(enough) = frame.data_ref().and_then(|bytes| take(bytes)) {
+                return Ok(Followed::Enough(enough));
+            }
+        }
+        Ok(Followed::Ended)
+    };
+    tokio::pin!(told);
+    let told = tokio::select! {
+        told = &mut told => told,
+        // What has arrived is still read.
+        _ = connection => told.await,
+    };
+    told.map_err(unanswered)
 }

@@ -5,39 +5,43 @@ pub mod check;
 pub mod delivery;
 pub mod demo;
 pub mod evaluate;
+mod exit;
 mod figures;
 mod http;
 mod leash;
 pub mod load;
 mod outlook;
+mod output;
 mod reach;
 mod remote;
 mod replay;
+pub mod report;
 mod results;
 pub mod run;
+pub mod schema;
+pub mod shell;
 pub mod simulate;
 pub mod status;
 pub mod token;
 pub mod verbs;
+pub mod watch;
 pub mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 /// A proxy that gives a new version a share of the traffic, judges it, and takes the share back.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version)]
 enum Command {
-    /// Runs the proxy.
     Run(Box<run::RunArgs>),
-    /// Checks configurations and gate files, and shows every problem at once.
     Check(check::CheckArgs),
-    /// Grades measured values by a gate file.
     Evaluate(Box<evaluate::EvaluateArgs>),
-    /// Shows where the rollouts of a running proxy stand.
     Status(status::StatusArgs),
-    /// Tells what became of a rollout and why, and verifies the evidence.
+    Watch(watch::WatchArgs),
+    History(report::HistoryArgs),
+    Report(report::ReportArgs),
     Why(why::WhyArgs),
     /// Holds a rollout where it is; its gates stay armed.
     Pause(verbs::VerbArgs),
@@ -51,7 +55,6 @@ enum Command {
     Abort(delivery::DecideArgs),
     /// Tries the last canary again, though it was rolled back or aborted.
     Retry(verbs::VerbArgs),
-    /// Makes a token that forces a version for whoever sends it.
     Token(token::TokenArgs),
     /// Makes a project with its stages.
     #[command(subcommand)]
@@ -74,24 +77,33 @@ enum Command {
     Approve(delivery::DecideArgs),
     /// Denies it: the canary gets nothing, the artifact does not enter the stage.
     Deny(delivery::DecideArgs),
-    /// Runs rollouts in virtual time through the code that judges real ones.
     Simulate(simulate::SimulateArgs),
-    /// Shows the main job with real processes on this machine.
     Demo(demo::DemoArgs),
-    /// Sends requests to a server and says how it answered.
     Load(Box<load::LoadArgs>),
-    /// Serves carts, the demo service.
     Carts(carts::CartsArgs),
+    Schema(schema::SchemaArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+}
+
+/// Returns the whole command line, with the exit codes at the end of its help.
+#[must_use]
+fn command() -> clap::Command {
+    Command::command().after_long_help(exit::told())
 }
 
 /// Runs the command line and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Command::parse() {
+    let parsed = Command::from_arg_matches(&command().get_matches());
+    match parsed.unwrap_or_else(|error| error.exit()) {
         Command::Run(args) => run::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::History(args) => report::history(&args),
+        Command::Report(args) => report::report(&args),
         Command::Why(args) => why::run(&args),
         Command::Pause(args) => verbs::run(verbs::Verb::Pause, &args),
         Command::Resume(args) => verbs::run(verbs::Verb::Resume, &args),
@@ -112,5 +124,11 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Carts(args) => carts::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => shell::completions(&args, command()),
+        Command::Man(args) => shell::man(&args, &command()),
     }
 }
+
+#[cfg(test)]
+mod tests;

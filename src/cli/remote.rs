@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::http::{self as exchange, Body, Unanswered};
+use crate::cli::http::{self as exchange, Answer, Body, Followed, Unanswered};
 
 /// Where the admin listener is unless the proxy is told otherwise.
 pub const USUAL: &str = "http://127.0.0.1:9090";
@@ -37,7 +37,7 @@ impl FromStr for Remote {
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// Its name is not known.
-    #[error("{0} has no address")]
+    #[error("{0} has no address; is the name right, and can it be resolved here (--admin)?")]
     NoAddress(String),
     /// It did not answer.
     #[error("{0}; is the proxy running, and is this its admin listener (--admin)?")]
@@ -75,10 +75,7 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let answer = runtime.block_on(exchange::get(to, path))?;
         if answer.status != StatusCode::OK {
-            let told = serde_json::from_str::<Detail>(&answer.body).map(|problem| problem.detail);
-            return Err(RemoteError::Refused(
-                told.unwrap_or_else(|_| format!("GET http://{to}{path} was answered with {}", answer.status)),
-            ));
+            return Err(refused(&Method::GET, to, path, &answer));
         }
         serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
     }
@@ -102,9 +99,7 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let answer = runtime.block_on(exchange::send(to, method.clone(), path, Some(body)))?;
         if !answer.status.is_success() {
-            let told = serde_json::from_str::<Detail>(&answer.body).map(|problem| problem.detail);
-            let other = || format!("{method} http://{to}{path} was answered with {}", answer.status);
-            return Err(RemoteError::Refused(told.unwrap_or_else(|_| other())));
+            return Err(refused(&method, to, path, &answer));
         }
         serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
     }
@@ -118,10 +113,32 @@ impl Remote {
         self.send(Method::POST, path, exchange::JSON, body.to_string().into())
     }
 
+    /// Follows what happens: gives the bytes of `GET /v1/events` to `take` until that has heard enough; `None` when the stream ends before.
+    ///
+    /// # Errors
+    ///
+    /// Says why nothing is told.
+    pub async fn follow<T>(&self, path: &str, take: impl FnMut(&[u8]) -> Option<T>) -> Result<Option<T>, RemoteError> {
+        let to = self.address()?;
+        match exchange::follow(to, path, take).await? {
+            Followed::Enough(enough) => Ok(Some(enough)),
+            Followed::Ended => Ok(None),
+            Followed::Refused(answer) => Err(refused(&Method::GET, to, path, &answer)),
+        }
+    }
+
     fn address(&self) -> Result<SocketAddr, RemoteError> {
         let found = self.0.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
         found.ok_or_else(|| RemoteError::NoAddress(self.0.clone()))
     }
+}
+
+/// Tells what the proxy says of its refusal (RFC 9457), or what it was asked and how it answered.
+fn refused(method: &Method, to: SocketAddr, path: &str, answer: &Answer) -> RemoteError {
+    let told = serde_json::from_str::<Detail>(&answer.body).map(|problem| problem.detail);
+    RemoteError::Refused(told.unwrap_or_else(|_| {
+        format!("{method} http://{to}{path} was answered with {}; is that the admin listener of this release (--admin)?", answer.status)
+    }))
 }
 
 #[cfg(test)]

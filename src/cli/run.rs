@@ -4,14 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::app::{self, AppError};
+use crate::cli::exit;
 use crate::cli::leash;
 use crate::config::{self, Flags, Surroundings};
 use crate::telemetry::logs;
-
-/// The exit code when the configuration has errors (`EX_CONFIG` of sysexits).
-const BAD_CONFIGURATION: u8 = 78;
-/// The exit code when an address cannot be bound (`EX_UNAVAILABLE` of sysexits).
-const CANNOT_LISTEN: u8 = 69;
 
 /// Runs the proxy, from a configuration file or from flags alone.
 ///
@@ -81,7 +77,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         && let Err(error) = leash::follow_stdin()
     {
         eprintln!("error: cannot follow standard input: {error}");
-        return ExitCode::FAILURE;
+        return exit::FAILED.end();
     }
     let named = args.file.or(args.config);
     let from_environment = || if args.stable.is_none() { std::env::var_os("PORTCULLIS_CONFIG").map(PathBuf::from) } else { None };
@@ -106,7 +102,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}\n"));
-            return ExitCode::from(BAD_CONFIGURATION);
+            return exit::BAD_FILE.end();
         }
     };
     for note in &loaded.notes {
@@ -114,7 +110,7 @@ pub fn run(args: RunArgs) -> ExitCode {
     }
     if let Err(error) = logs::start() {
         eprintln!("error: {error}");
-        return ExitCode::from(BAD_CONFIGURATION);
+        return exit::BAD_FILE.end();
     }
     let told = app::run(loaded, Box::new(source), !args.exit_with_stdin, |at| {
         for address in &at.listen {
@@ -129,7 +125,7 @@ pub fn run(args: RunArgs) -> ExitCode {
             if let Some(hint) = error.hint() {
                 eprintln!("  hint: {hint}");
             }
-            ExitCode::from(if matches!(error, AppError::Bind { .. }) { CANNOT_LISTEN } else { 1 })
+            if matches!(error, AppError::Bind { .. }) { exit::UNAVAILABLE.end() } else { exit::FAILED.end() }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::exit;
 use crate::cli::replay;
 use crate::cli::results::{Stop, open, print, write_json};
 use crate::domain::gate::Criterion;
@@ -15,11 +16,6 @@ use crate::simulate::report::Report;
 use crate::simulate::run;
 use crate::simulate::scenario::{self, Scenario};
 use crate::simulate::world;
-
-/// The exit code when a file has errors (`EX_CONFIG` of sysexits).
-const BAD_FILE: u8 = 78;
-/// The exit code when an expectation did not hold, an invariant was broken, or a file could not be read or written.
-const FAILED: u8 = 1;
 
 /// Runs rollouts in virtual time through the code that judges real ones.
 ///
@@ -64,16 +60,16 @@ const AA_ALPHA: f64 = 0.05;
 pub fn run(args: &SimulateArgs) -> ExitCode {
     match simulate(args) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(FAILED),
+        Ok(false) => exit::FAILED.end(),
         Err(Stop::BadFile(problems)) => {
             for problem in problems {
                 say(&problem.to_string());
             }
-            ExitCode::from(BAD_FILE)
+            exit::BAD_FILE.end()
         }
         Err(Stop::Failed(message)) => {
             say(&message);
-            ExitCode::from(FAILED)
+            exit::FAILED.end()
         }
     }
 }

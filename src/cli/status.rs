@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::exit;
 use crate::cli::figures::{UNKNOWN, bounds, columns, harmless, quantity, span};
+use crate::cli::output::Output;
 use crate::cli::reach;
 use crate::cli::remote::{Remote, RemoteError, USUAL};
 use crate::control::status::{RolloutStatus, ServiceStatus};
@@ -15,9 +17,6 @@ use crate::domain::gate::{Policy, Verdict};
 use crate::domain::judge::GateStatus;
 use crate::domain::rollout::Phase;
 use crate::domain::version::Name;
-
-/// The exit code when there is no answer to show.
-const FAILED: u8 = 2;
 
 /// Shows where the rollouts of a running proxy stand, what they wait for, and how far each gate is.
 ///
@@ -30,9 +29,9 @@ pub struct StatusArgs {
     /// The admin listener of the proxy.
     #[arg(long, value_name = "URL", default_value = USUAL)]
     pub admin: Remote,
-    /// Prints the proxy's own answer as JSON.
-    #[arg(long)]
-    pub json: bool,
+    /// How the answer is written.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Deserialize)]
@@ -47,21 +46,21 @@ pub fn run(args: &StatusArgs) -> ExitCode {
         Ok(text) => text,
         Err(error) => {
             eprintln!("error: {}", harmless(&error.to_string()));
-            return ExitCode::from(FAILED);
+            return exit::REFUSED.end();
         }
     };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: cannot write the answer: {error}");
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }
 
 fn answer(args: &StatusArgs) -> Result<String, RemoteError> {
     let path = args.service.as_ref().map_or_else(|| "/v1/rollouts".to_owned(), |service| format!("/v1/rollouts/{service}"));
-    if args.json {
+    if args.output.is_json() {
         return Ok(format!("{:#}\n", args.admin.get::<Value>(&path)?));
     }
     let services = match args.service {
@@ -117,7 +116,7 @@ fn told(rollout: &RolloutStatus) -> String {
 }
 
 /// Says what has to happen before the rollout changes by itself; `None` when it is over.
-fn waits(rollout: &RolloutStatus) -> Option<String> {
+pub(super) fn waits(rollout: &RolloutStatus) -> Option<String> {
     let left = |what: &str| rollout.held_seconds.filter(|s| *s > 0.0).map(|s| format!("{what} {}", span(s)));
     match rollout.phase {
         Phase::Promoted | Phase::RolledBack | Phase::Aborted => None,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::cli::exit;
 use crate::cli::remote::{Remote, RemoteError};
 use crate::config::{self, Flags, Surroundings};
 use crate::control::status::ServiceStatus;
@@ -13,10 +14,6 @@ use crate::domain::version::Name;
 use crate::seam::clock::unix_seconds;
 use crate::seam::token;
 
-/// The exit code when the configuration has errors (`EX_CONFIG` of sysexits).
-const BAD_CONFIGURATION: u8 = 78;
-/// The exit code when the proxy did not answer, or no such token can be made.
-const FAILED: u8 = 2;
 /// The longest a token lives.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -71,7 +68,7 @@ pub fn run(args: &TokenArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}\n"));
-            return ExitCode::from(BAD_CONFIGURATION);
+            return exit::BAD_FILE.end();
         }
     };
     let written = make(args, &loaded.settings).and_then(|token| {
@@ -81,7 +78,7 @@ pub fn run(args: &TokenArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("error: {why}");
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }

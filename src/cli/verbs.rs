@@ -1,7 +1,7 @@
 //! `portcullis pause | resume | approve | deny | set-weight | promote | abort | retry`: what operators ask of a rollout.
 //!
 //! Each asks the admin listener of a running proxy and prints what it answered. What gives the canary more, or waives a hold, is confirmed at
-//! a terminal first; what takes its share away never is.
+//! a terminal first, and refused where nobody can be asked. An abort is asked about at a terminal alone: it is never held up elsewhere.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -9,14 +9,12 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::{Map, Value};
 
+use crate::cli::exit;
 use crate::cli::figures::harmless;
 use crate::cli::http::JSON;
 use crate::cli::remote::{Remote, USUAL};
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
-
-/// The exit code when nothing was done.
-const FAILED: u8 = 2;
 
 /// Asks something of a rollout.
 ///
@@ -100,10 +98,16 @@ impl Verb {
         }
     }
 
+    /// Whether it must not wait for an answer that nobody may give.
+    const fn is_urgent(self) -> bool {
+        matches!(self, Self::Abort)
+    }
+
     /// What it would do, where somebody should think twice.
     fn question(self, service: &Name) -> Option<String> {
         match self {
-            Self::Pause | Self::Deny | Self::Abort | Self::SetWeight(Weight::ZERO) => None,
+            Self::Pause | Self::Deny | Self::SetWeight(Weight::ZERO) => None,
+            Self::Abort => Some(format!("end the rollout of {service}: the canary gets nothing, and is tried again only on a retry")),
             Self::Resume => Some(format!("let the rollout of {service} go on")),
             Self::Approve => Some(format!("approve that the rollout of {service} goes on")),
             Self::SetWeight(weight) => Some(format!("hold the canary of {service} with {weight}, without the evidence for it")),
@@ -135,15 +139,16 @@ pub fn run(verb: Verb, args: &VerbArgs) -> ExitCode {
         }
         Err(message) => {
             eprintln!("error: {}", harmless(&message));
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }
 
 fn asked(verb: Verb, args: &VerbArgs) -> Result<String, String> {
     let VerbArgs { service, say } = args;
-    if let Some(what) = verb.question(service).filter(|_| !say.yes) {
-        confirmed(&what)?;
+    let asked = std::io::stdin().is_terminal();
+    if let Some(what) = verb.question(service).filter(|_| !say.yes && (asked || !verb.is_urgent())) {
+        confirmed(&what, asked)?;
     }
     let (method, word) = verb.place();
     let path = format!("/v1/rollouts/{service}/{word}");
@@ -169,8 +174,8 @@ fn body(verb: Verb, say: &Say, user: Option<String>) -> Value {
 }
 
 /// Asks at the terminal; where there is none, somebody must have said so before.
-fn confirmed(what: &str) -> Result<(), String> {
-    if !std::io::stdin().is_terminal() {
+fn confirmed(what: &str, asked: bool) -> Result<(), String> {
+    if !asked {
         return Err(format!("this would {what}; say --yes, since nobody can be asked"));
     }
     eprint!("This will {what}. Go on? [y/N] ");
@@ -198,13 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_gives_more_is_asked_about() {
+    fn what_gives_more_or_ends_it_is_asked_about_and_only_an_abort_goes_on_unasked() {
         let service = "carts".parse().unwrap();
-        for verb in [Verb::Pause, Verb::Deny, Verb::Abort, Verb::SetWeight(Weight::ZERO)] {
+        for verb in [Verb::Pause, Verb::Deny, Verb::SetWeight(Weight::ZERO)] {
             assert_eq!(verb.question(&service), None, "{verb:?}");
         }
         for verb in [Verb::Resume, Verb::Approve, Verb::Promote, Verb::Retry, Verb::SetWeight(Weight::FULL)] {
-            assert!(verb.question(&service).is_some(), "{verb:?}");
+            assert!(verb.question(&service).is_some() && !verb.is_urgent(), "{verb:?}");
         }
+        assert!(Verb::Abort.question(&service).is_some() && Verb::Abort.is_urgent());
     }
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::check;
+use crate::config::metrics;
 use crate::config::routes::{self, Claim};
 use crate::config::service;
-use crate::config::settings::{AccessLog, Listen, Settings};
+use crate::config::settings::{AccessLog, Listen, LogFormat, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
@@ -44,6 +45,8 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
     let (trusted_sockets, trusted_proxies) = values::peers(&spec.trusted_proxies, report);
     let timeouts = timeouts(&spec.timeouts, report);
     let limits = spec.limits.compile(report);
+    let metrics = spec.metrics.compile(report);
+    let access_log_format = spec.access_log_format.as_ref().map_or(Some(LogFormat::Json), |text| metrics::log_format(text, report));
     let claims: Vec<Vec<Claim>> = spec
         .services
         .iter()
@@ -73,6 +76,9 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         timeouts: timeouts?,
         limits: limits?,
         notifications: notifications.map_or(Some(None), |notifications| notifications.map(Some))?,
+        access_log_format: access_log_format?,
+        answers: spec.answers.compile(),
+        metrics: metrics?,
         delivery: delivery.map_or(Some(None), |delivery| delivery.map(Some))?,
         services,
     })

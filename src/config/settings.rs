@@ -47,10 +47,59 @@ pub struct Settings {
     pub limits: Limits,
     /// Who is told of each change of a rollout.
     pub notifications: Option<Notifications>,
+    /// How the access log is written.
+    pub access_log_format: LogFormat,
+    /// What every answer tells of the version that gave it.
+    pub answers: Answers,
+    /// What the metrics show besides the program's own families.
+    pub metrics: Metrics,
     /// How artifacts are delivered through stages.
     pub delivery: Option<Delivery>,
     /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.
     pub services: Vec<Service>,
+}
+
+/// How the access log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A JSON object for each request.
+    #[default]
+    Json,
+    /// The Common Log Format, with the service, the version, its role and its generation behind it.
+    Common,
+}
+
+/// What every answer tells its client of the version that gave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Its name.
+    pub version: bool,
+    /// How long it took.
+    pub server_timing: bool,
+}
+
+/// What the metrics show besides the program's own families.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Whose families are shown too.
+    pub compat: Vec<Compatible>,
+    /// The namespace that stands in them.
+    pub namespace: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { compat: Vec::new(), namespace: "default".to_owned() }
+    }
+}
+
+/// Families under the names of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compatible {
+    /// `istio_requests_total` and `istio_request_duration_milliseconds`.
+    Istio,
+    /// `response_total` and `response_latency_ms`.
+    Linkerd,
 }
 
 /// What the process and a source of connections may use.

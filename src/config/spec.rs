@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::config::delivery::DeliverySpec;
 use crate::config::limits::LimitsSpec;
 use crate::config::listen::ListenSpec;
+use crate::config::metrics::{AnswersSpec, MetricsSpec};
 use crate::config::notifications::NotificationsSpec;
 use crate::config::service_spec::ServiceSpec;
 use crate::config::values;
@@ -28,6 +29,9 @@ pub(super) struct Spec {
     pub(super) timeouts: TimeoutsSpec,
     pub(super) limits: LimitsSpec,
     pub(super) notifications: Option<NotificationsSpec>,
+    pub(super) access_log_format: Option<At<String>>,
+    pub(super) answers: AnswersSpec,
+    pub(super) metrics: MetricsSpec,
     pub(super) delivery: Option<DeliverySpec>,
     pub(super) services: Vec<ServiceSpec>,
 }
@@ -65,6 +69,9 @@ impl Spec {
             timeouts: fields.get("timeouts").map_or_else(TimeoutsSpec::default, |(node, path)| TimeoutsSpec::read(node, path, report)),
             limits: fields.get("limits").map_or_else(LimitsSpec::default, |(node, path)| LimitsSpec::read(node, path, report)),
             notifications: fields.get("notifications").and_then(|(node, path)| NotificationsSpec::read(node, path, report)),
+            access_log_format: fields.text("access_log_format"),
+            answers: fields.get("answers").map_or_else(AnswersSpec::default, |(node, path)| AnswersSpec::read(node, path, report)),
+            metrics: fields.get("metrics").map_or_else(MetricsSpec::default, |(node, path)| MetricsSpec::read(node, path, report)),
             delivery: fields.get("delivery").and_then(|(node, path)| DeliverySpec::read(node, path, report)),
             services: Self::read_services(&mut fields, report),
         };

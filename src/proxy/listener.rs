@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let worker = Worker::new(index, parts);
+        show_runtime(&worker);
         tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
         let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
         let mut accepting = Vec::new();
@@ -46,6 +48,13 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
         worker.flush();
         Ok(())
     })
+}
+
+/// Lets the exposition measure this worker's runtime.
+fn show_runtime(worker: &Worker) {
+    // A panic of another worker leaves the list whole.
+    let mut runtimes = worker.counters.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+    runtimes.push(tokio::runtime::Handle::current().metrics());
 }
 
 async fn ticks(worker: Rc<Worker>) {

@@ -1,12 +1,14 @@
 //! One request between decision and end: its measurement and its line of the access log, which begin and end together.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, response};
 
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::outcome::{Failure, Role};
 use crate::domain::time::Timestamp;
+use crate::domain::version::Name;
 use crate::proxy::grpc;
 use crate::proxy::sanitise::Clean;
 use crate::seam::access::Access;
@@ -51,6 +53,13 @@ impl Passage {
             access.line.generation = epoch.generation;
         }
         Self { sample: Some(sample), access, sent: 0, bodiless: if clean.bodyless { ErrorKinds::NONE } else { LACKING }, call: Call::None }
+    }
+
+    /// Returns the version that answered and how long it took until the head of its answer; `None` before that.
+    #[must_use]
+    pub fn told(&self) -> Option<(&Name, Duration)> {
+        let sample = self.sample.as_ref()?;
+        Some((&sample.version().name, sample.response_time()?))
     }
 
     /// Notes the version's response head.

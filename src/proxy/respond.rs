@@ -1,12 +1,21 @@
 //! Small answers: problem+json (RFC 9457) for clients that accept JSON, plain text for the rest.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header;
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::proxy::body::Answer;
 use crate::proxy::grpc;
+use crate::proxy::passage::Passage;
+use crate::proxy::settings::Tells;
+
+/// The field that names the version that answered.
+const VERSION: HeaderName = HeaderName::from_static("x-portcullis-version");
+/// The field of the W3C's Server Timing.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The form in which a client is told of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +65,32 @@ pub fn problem(status: StatusCode, detail: &str, form: Form) -> Response<Answer>
     response
 }
 
+/// Tells the client which version answered and how long it took, where that is wanted. A version cannot speak for itself here.
+#[inline]
+pub fn tell(tells: Tells, headers: &mut HeaderMap, passage: &Passage) {
+    if (tells.version || tells.timing)
+        && let Some((version, time)) = passage.told()
+    {
+        tell_of(tells, headers, version.as_str(), time);
+    }
+}
+
+#[cold]
+fn tell_of(tells: Tells, headers: &mut HeaderMap, version: &str, time: Duration) {
+    let mut set = |name, text: &str| {
+        // The name of a version has no character that a field must not have.
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
+        }
+    };
+    if tells.version {
+        set(VERSION, version);
+    }
+    if tells.timing {
+        set(SERVER_TIMING, &format!("upstream;desc=\"{version}\";dur={:.3}", time.as_secs_f64() * 1e3));
+    }
+}
+
 /// Makes the answer to a call that failed here: always 200, and all of it in the head ("Trailers-Only").
 #[must_use]
 pub fn call(status: u32, message: &str) -> Response<Answer> {
@@ -72,6 +107,19 @@ pub fn call(status: u32, message: &str) -> Response<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_tells_only_what_is_wanted() {
+        let told = |version, timing| {
+            let mut headers = HeaderMap::new();
+            headers.insert(VERSION, HeaderValue::from_static("forged"));
+            tell_of(Tells { version, timing }, &mut headers, "0.8.2", Duration::from_micros(12_345));
+            let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            (text(VERSION).unwrap(), text(SERVER_TIMING))
+        };
+        assert_eq!(told(true, false), ("0.8.2".to_owned(), None));
+        assert_eq!(told(false, true), ("forged".to_owned(), Some("upstream;desc=\"0.8.2\";dur=12.345".to_owned())));
+    }
 
     #[test]
     fn a_failed_call_is_told_in_one_head() {

@@ -23,7 +23,7 @@ use crate::proxy::passage::Passage;
 use crate::proxy::pressure::Level;
 use crate::proxy::repeat;
 use crate::proxy::rescue;
-use crate::proxy::respond::Form;
+use crate::proxy::respond::{self, Form};
 use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::{self, Clean, Outgoing, Peer, Refusal, WireNotes};
 use crate::proxy::upgrade;
@@ -141,6 +141,7 @@ impl Serve {
             passage.head(head.status.as_u16())
         }
         guard.answered();
+        respond::tell(rules.settings.tells, &mut head.headers, &passage);
         if let Some(cookie) = keep {
             head.headers.append(header::SET_COOKIE, cookie);
         }
@@ -197,19 +198,8 @@ impl Serve {
             client: self.peer.address,
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
-            host: String::new(),
-            service: None,
-            version: None,
-            role: None,
-            generation: 0,
-            status: 0,
-            response_time: None,
-            duration: std::time::Duration::ZERO,
-            bytes: 0,
-            uploaded: 0,
-            failure: None,
-            rescued: None,
-            refusal: None,
+            protocol: head.version,
+            ..access::Line::default()
         });
         Some(Box::new(Access { line, sender }))
     }

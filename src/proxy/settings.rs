@@ -46,8 +46,19 @@ pub struct Settings {
     pub per_source: u32,
     /// How much memory the process may have before it sheds load, in bytes; `None` for as much as it likes.
     pub memory: Option<u64>,
+    /// What every answer tells its client of the version that gave it.
+    pub tells: Tells,
     /// The name in `Via` and `Proxy-Status`, different for every instance so that loops are told from chains.
     pub pseudonym: String,
+}
+
+/// What every answer tells its client of the version that gave it; nothing as a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tells {
+    /// Its name, as `X-Portcullis-Version`.
+    pub version: bool,
+    /// How long it took until the head of its answer, as `Server-Timing`.
+    pub timing: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +73,7 @@ impl Default for Settings {
             connections: usize::MAX,
             per_source: u32::MAX,
             memory: None,
+            tells: Tells::default(),
             pseudonym: "portcullis".to_owned(),
         }
     }

@@ -52,6 +52,8 @@ pub struct Counters {
     pub choices: Choices,
     /// Connections that carry bytes of a protocol nobody here looks at.
     pub tunnels: Tunnels,
+    /// Guards the runtimes of the workers; written once by each at its start, read at exposition.
+    pub runtimes: std::sync::Mutex<Vec<tokio::runtime::RuntimeMetrics>>,
 }
 
 /// Counters of connections that carry bytes of a protocol nobody here looks at.

@@ -18,6 +18,8 @@ pub struct Line {
     pub method: String,
     /// The path without query.
     pub path: String,
+    /// The version of HTTP in which the client spoke.
+    pub protocol: http::Version,
     /// The host asked for.
     pub host: String,
     /// The service, when one was found.

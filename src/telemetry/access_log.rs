@@ -1,4 +1,5 @@
-//! Writes the access log: one JSON object per request, or connection without HTTP, and line, to the standard output or a file, on a thread of its own.
+//! Writes the access log: one line for each request, or connection without HTTP, in JSON or the Common Log Format, to the standard output
+//! or a file, on a thread of its own.
 //!
 //! A request never waits for it. What cannot be written (a full disk, a closed pipe) is dropped and counted; what a slow
 //! reader does not take in time fills the channel, and its sender drops and counts.
@@ -15,6 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::config::LogFormat;
 use crate::seam::access::{AccessReceiver, Line};
 use crate::seam::clock::wall;
 
@@ -43,7 +45,7 @@ impl AccessLog {
     /// # Errors
     ///
     /// Fails when the destination cannot be opened or the thread cannot be made.
-    pub fn start(receiver: AccessReceiver, destination: &Destination) -> io::Result<Self> {
+    pub fn start(receiver: AccessReceiver, destination: &Destination, format: LogFormat) -> io::Result<Self> {
         let file = match destination {
             Destination::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
             Destination::File(path) => OpenOptions::new().append(true).create(true).mode(0o640).open(path)?,
@@ -51,7 +53,7 @@ impl AccessLog {
         let dropped = Arc::clone(&receiver.dropped);
         let (end, ended) = channel();
         thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            run(&receiver, Output::new(file));
+            run(&receiver, Output::new(file, format));
             // Nobody waits as a rule.
             let _ = end.send(());
         })?;
@@ -87,6 +89,7 @@ fn run<W: Write>(receiver: &AccessReceiver, mut output: Output<W>) {
 /// The destination with the batch that is to be written.
 struct Output<W> {
     destination: W,
+    format: LogFormat,
     text: String,
     /// Where each line of the batch ends.
     ends: Vec<usize>,
@@ -97,15 +100,18 @@ struct Output<W> {
 }
 
 impl<W: Write> Output<W> {
-    const fn new(destination: W) -> Self {
-        Self { destination, text: String::new(), ends: Vec::new(), torn: false, losing: 0 }
+    const fn new(destination: W, format: LogFormat) -> Self {
+        Self { destination, format, text: String::new(), ends: Vec::new(), torn: false, losing: 0 }
     }
 
     fn push(&mut self, line: &Line, at: &str) {
         if self.torn && self.ends.is_empty() {
             self.text.push('\n');
         }
-        render(line, at, &mut self.text);
+        match self.format {
+            LogFormat::Json => render(line, at, &mut self.text),
+            LogFormat::Common => common(line, at, &mut self.text),
+        }
         self.text.push('\n');
         self.ends.push(self.text.len());
     }
@@ -196,6 +202,44 @@ pub fn render(line: &Line, at: &str, out: &mut String) {
         object.text("refusal.reason", refusal);
     }
     object.out.push('}');
+}
+
+/// Appends one line without its line break in the Common Log Format (Apache HTTP Server, `mod_log_config`), then the service, the
+/// version, its role, its generation and the seconds until the end. What a client sends stays within its quotes, in ASCII.
+pub fn common(line: &Line, at: &str, out: &mut String) {
+    let client = line.client.map_or_else(|| "-".to_owned(), |client| client.to_canonical().to_string());
+    let when = at.parse::<jiff::Timestamp>().map_or_else(|_| "-".to_owned(), |at| at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string());
+    // Writing to a text cannot fail.
+    let _ = write!(out, "{client} - - [{when}] \"");
+    escape(&line.method, out);
+    out.push(' ');
+    escape(&line.path, out);
+    let _ = write!(out, " {:?}\" ", line.protocol);
+    match line.status {
+        0 => out.push('-'),
+        status => {
+            let _ = write!(out, "{status}");
+        }
+    }
+    let word = |name: Option<&str>| name.unwrap_or("-").to_owned();
+    let service = word(line.service.as_ref().map(|name| name.as_str()));
+    let version = word(line.version.as_ref().map(|name| name.as_str()));
+    let role = word(line.role.map(|role| role.as_str()));
+    let (bytes, generation, seconds) = (line.bytes, line.generation, line.duration.as_secs_f64());
+    let _ = write!(out, " {bytes} {service} {version} {role} {generation} {seconds:.6}");
+}
+
+/// Writes a text so that it ends no quotes and no line: `\"`, `\\` and `\xhh` as Apache does.
+fn escape(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
 }
 
 /// A JSON object while it is written.

@@ -20,6 +20,7 @@ fn line(path: &str) -> Line {
         client: Some("10.0.0.7".parse::<IpAddr>().unwrap()),
         method: "POST".to_owned(),
         path: path.to_owned(),
+        protocol: http::Version::HTTP_2,
         host: "carts.example".to_owned(),
         service: Some("carts".parse().unwrap()),
         version: Some("0.8.2".parse().unwrap()),
@@ -110,7 +111,7 @@ fn lines_are_appended_to_a_file_that_others_cannot_read() {
     let path = folder.path().join("access.log");
     for round in 0..2 {
         let (sender, receiver) = access::channel();
-        let log = AccessLog::start(receiver, &Destination::File(path.clone())).unwrap();
+        let log = AccessLog::start(receiver, &Destination::File(path.clone()), LogFormat::Json).unwrap();
         for number in 0..300 {
             sender.send(Box::new(line(&format!("/{round}/{number}"))));
         }
@@ -129,14 +130,14 @@ fn lines_are_appended_to_a_file_that_others_cannot_read() {
 fn a_file_that_cannot_be_opened_is_an_error_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let (_sender, receiver) = access::channel();
-    let error = AccessLog::start(receiver, &Destination::File(folder.path().join("missing/access.log"))).unwrap_err();
+    let error = AccessLog::start(receiver, &Destination::File(folder.path().join("missing/access.log")), LogFormat::Json).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
 
 #[test]
 fn a_full_disk_drops_and_counts_every_line() {
     let (sender, receiver) = access::channel();
-    let log = AccessLog::start(receiver, &Destination::File("/dev/full".into())).unwrap();
+    let log = AccessLog::start(receiver, &Destination::File("/dev/full".into()), LogFormat::Json).unwrap();
     let dropped = log.dropped();
     for _ in 0..1_000 {
         sender.send(Box::new(line("/")));
@@ -151,7 +152,7 @@ fn a_reader_that_takes_nothing_never_holds_a_request_up() {
     let (mut reader, writer) = io::pipe().unwrap();
     let (sender, receiver) = access::channel();
     let dropped = Arc::clone(&receiver.dropped);
-    let writing = thread::spawn(move || run(&receiver, Output::new(writer)));
+    let writing = thread::spawn(move || run(&receiver, Output::new(writer, LogFormat::Json)));
     let sent = 40_000;
     let begun = Instant::now();
     for _ in 0..sent {
@@ -197,7 +198,7 @@ impl Write for Disk {
 fn after_a_torn_line_the_next_one_stands_on_its_own() {
     let (give, room) = sync_channel(8);
     let content = Arc::default();
-    let mut output = Output::new(Disk { room, left: 0, content: Arc::clone(&content) });
+    let mut output = Output::new(Disk { room, left: 0, content: Arc::clone(&content) }, LogFormat::Json);
     let mut write = |paths: &[&str]| {
         for path in paths {
             output.push(&line(path), "2026-11-23T10:00:00.000Z");
@@ -234,4 +235,22 @@ fn a_connection_without_http_has_bytes_both_ways_and_nothing_of_a_request() {
         "server.bytes": 42, "event.duration": 0, "service": "mail", "upstream.version": "v1", "role": "stable", "decision.epoch": 7,
     });
     assert_eq!(parsed(&tcp), expected);
+}
+
+#[test]
+fn the_common_format_has_what_every_reader_knows_and_then_the_version() {
+    let told = |line: &Line| {
+        let mut text = String::new();
+        common(line, "2026-11-23T10:00:00.000Z", &mut text);
+        text
+    };
+    assert_eq!(
+        told(&line("/carts/1/items")),
+        "10.0.0.7 - - [23/Nov/2026:10:00:00 +0000] \"POST /carts/1/items HTTP/2.0\" 201 42 carts 0.8.2 canary 7 0.002000"
+    );
+    let forged = Line { client: None, status: 0, service: None, version: None, role: None, ..line("/\" 200 1\n10.0.0.1 \u{1b}[31m\\é") };
+    assert_eq!(
+        told(&forged),
+        "- - - [23/Nov/2026:10:00:00 +0000] \"POST /\\\" 200 1\\x0a10.0.0.1 \\x1b[31m\\\\\\xc3\\xa9 HTTP/2.0\" - 42 - - - 7 0.002000"
+    );
 }

@@ -2,25 +2,25 @@
 //!
 //! Nothing here is touched by a request: the data plane counts in its own books, and the figures are taken from the
 //! controller's [`Board`] and the workers' [`Counters`] at exposition only. The number of series is bounded twice: labels
-//! come from configuration and commands only, and the sheet has room for [`MOST_SERIES`]; versions of the current rollouts
-//! come first, and what finds no room is counted. Totals of a service's last 20 versions are kept since the start, so
-//! one of them that found no room goes on where it was when it is shown again.
+//! come from configuration and commands only, and the sheet has room for [`MOST_SERIES`]. Versions of the current rollouts come
+//! first; those beyond [`versions::MOST`](crate::telemetry::versions::MOST) are shown together as `other`, and what finds no room at
+//! all is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
-use crate::control::status::{Board, RolloutStatus, ServiceStatus, Snapshot, Totals, TotalsKey};
+use crate::control::status::{Board, RolloutStatus, ServiceStatus, Snapshot};
 use crate::domain::gate::Verdict;
 use crate::domain::gate::criterion::Unit;
 use crate::domain::judge::GateStatus;
-use crate::domain::outcome::{Class, Role};
+use crate::domain::outcome::Role;
 use crate::domain::rollout::Phase;
 use crate::proxy::certificates::Expiry;
 use crate::proxy::pressure::Pressure;
@@ -28,16 +28,15 @@ use crate::proxy::scan::Flood;
 use crate::proxy::tunnel::Kind;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
+use crate::telemetry::compat::Compat;
 use crate::telemetry::metrics as m;
 use crate::telemetry::reach;
 use crate::telemetry::reloads::Reloads;
-use crate::telemetry::sheet::{BOUNDS, HISTOGRAM_SERIES, Latency, Sheet};
+use crate::telemetry::sheet::Sheet;
+use crate::telemetry::versions::{OTHER, Versions};
 
 /// The most series of an exposition, besides those of the process.
 pub const MOST_SERIES: usize = 10_000;
-
-/// The series of a version in one role.
-const VERSION_SERIES: usize = Class::ALL.len() + 1 + 2 * HISTOGRAM_SERIES;
 
 /// Where the figures are read from.
 #[derive(Clone)]
@@ -56,6 +55,8 @@ pub struct Figures {
     pub certificates: Vec<Expiry>,
     /// The process's clock.
     pub clock: Clock,
+    /// The families under others' names that are shown besides.
+    pub compat: Compat,
 }
 
 /// The metrics of this process; copies share everything.
@@ -75,12 +76,10 @@ impl Exposition {
     /// Fails when two metrics have one name or a name is not allowed, which would be a mistake in this program.
     pub fn new(figures: Figures) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let describe = |d: &&m::Definition| {
-            let labels = d.labels.iter().map(|label| (*label).to_owned()).collect();
-            Desc::new(d.name.to_owned(), d.help.to_owned(), labels, std::collections::HashMap::new())
-        };
-        let descriptions = m::ALL.iter().map(describe).collect::<prometheus::Result<_>>()?;
-        registry.register(Box::new(Source { figures, descriptions }))?;
+        let descriptions = m::ALL.iter().map(|definition| definition.description()).collect::<prometheus::Result<Vec<_>>>()?;
+        let compat = figures.compat.descriptions()?;
+        let descriptions = [descriptions, compat].concat();
+        registry.register(Box::new(Source { figures, descriptions, versions: Mutex::default() }))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self { registry })
     }
@@ -99,6 +98,8 @@ impl Exposition {
 struct Source {
     figures: Figures,
     descriptions: Vec<Desc>,
+    /// Guards which versions are shown by themselves; taken by one exposition at a time.
+    versions: Mutex<Versions>,
 }
 
 impl Collector for Source {
@@ -121,10 +122,18 @@ impl Collector for Source {
             gates(&mut sheet, service);
             reach::write(&mut sheet, service);
         }
-        // The totals are held while they are copied, not while they are written.
-        let versions = versions(&mut sheet, &snapshot, &self.figures.board.totals());
-        for version in versions {
+        // The totals are held while they are copied, not while they are written. A panic in between would leave sums.
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let compat = &self.figures.compat;
+        let copied = versions.copy(&mut sheet, &snapshot, &self.figures.board.totals(), compat);
+        for version in &copied {
             version.write(&mut sheet);
+            if version.key.1 != OTHER {
+                compat.write(&mut sheet, version);
+            }
+        }
+        if sheet.reserve(1) {
+            sheet.value(&m::OVER_LIMIT, &["version"], versions.over_limit() as f64);
         }
         sheet.finish()
     }
@@ -138,6 +147,7 @@ impl Source {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
         let [succeeded, failed, last, good] = self.figures.reloads.figures();
         let [shed, over_source] = self.figures.pressure.turned_away();
+        let [workers, busy, parks, tasks] = runtimes(counters);
         let values = [
             (&m::OPEN, read(&counters.open)),
             (&m::ACCEPTED, read(&counters.accepted)),
@@ -153,6 +163,10 @@ impl Source {
             (&m::OVER_SOURCE, over_source as f64),
             (&m::RELOAD_GOOD, good as f64),
             (&m::RELOAD_TIME, last as f64),
+            (&m::RUNTIME_WORKERS, workers),
+            (&m::RUNTIME_BUSY, busy),
+            (&m::RUNTIME_PARKS, parks),
+            (&m::RUNTIME_TASKS, tasks),
         ];
         if sheet.reserve(values.len() + 1) {
             sheet.value(&m::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
@@ -194,6 +208,20 @@ impl Source {
             }
         }
     }
+}
+
+/// Sums up the runtimes of the workers: how many there are, their busy seconds, how often they parked, and their tasks.
+fn runtimes(counters: &Counters) -> [f64; 4] {
+    let runtimes = counters.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sums = [runtimes.len() as f64, 0.0, 0.0, 0.0];
+    for runtime in runtimes.iter() {
+        // Each is the runtime of one thread.
+        let [_, busy, parks, tasks] = &mut sums;
+        *busy += runtime.worker_total_busy_duration(0).as_secs_f64();
+        *parks += runtime.worker_park_count(0) as f64;
+        *tasks += runtime.num_alive_tasks() as f64;
+    }
+    sums
 }
 
 /// Writes who gets which share; the shares of a service sum to 1.
@@ -271,75 +299,6 @@ fn write_gate(sheet: &mut Sheet, service: &str, gate: &GateStatus) {
         let value = if gate.verdict == verdict { 1.0 } else { 0.0 };
         sheet.value(&m::GATE_VERDICT, &[service, gate.gate.as_str(), verdict.as_str()], value);
     }
-}
-
-/// The figures of one version in one role, copied while the totals were held.
-struct VersionFigures {
-    key: TotalsKey,
-    classes: [u64; Class::ALL.len()],
-    in_flight: u64,
-    response_time: Latency,
-    duration: Latency,
-}
-
-impl VersionFigures {
-    fn of(key: TotalsKey, totals: &Totals) -> Self {
-        let window = totals.windows.get(&key);
-        Self {
-            classes: window.map_or_else(Default::default, |w| w.classes),
-            in_flight: totals.in_flight.get(&key).map_or(0, |flights| flights.values().sum()),
-            response_time: window.map_or_else(Latency::default, |w| latency(&w.response_time, w.response_time_sum_ns)),
-            duration: window.map_or_else(Latency::default, |w| latency(&w.duration, w.duration_sum_ns)),
-            key,
-        }
-    }
-
-    fn write(&self, sheet: &mut Sheet) {
-        let (service, version, role) = (self.key.0.as_str(), self.key.1.as_str(), self.key.2.as_str());
-        for (class, count) in Class::ALL.iter().zip(self.classes) {
-            sheet.value(&m::REQUESTS, &[service, version, role, class.as_str()], count as f64);
-        }
-        let labels = [service, version, role];
-        sheet.value(&m::IN_FLIGHT, &labels, self.in_flight as f64);
-        sheet.histogram(&m::RESPONSE_TIME, &labels, &self.response_time);
-        sheet.histogram(&m::DURATION, &labels, &self.duration);
-    }
-}
-
-/// Picks the versions for which there is room: those of the current rollouts first, then earlier ones by name.
-fn versions(sheet: &mut Sheet, snapshot: &Snapshot, totals: &Totals) -> Vec<VersionFigures> {
-    let mut current = BTreeSet::new();
-    for service in &snapshot.services {
-        let mut add = |version: &crate::domain::version::Version, role| {
-            current.insert((service.name.to_string(), version.name.to_string(), role));
-        };
-        add(&service.owner, Role::Stable);
-        if let Some(rollout) = &service.rollout {
-            add(&rollout.stable, Role::Stable);
-            add(&rollout.canary, Role::Canary);
-        }
-    }
-    let earlier: Vec<TotalsKey> = totals.windows.keys().filter(|key| !current.contains(*key)).cloned().collect();
-    let with_room = current.into_iter().chain(earlier).filter(|_| sheet.reserve(VERSION_SERIES));
-    with_room.map(|key| VersionFigures::of(key, totals)).collect()
-}
-
-/// Sums a histogram's cells into buckets. The cell that holds a bound (at most 0.1 % wide) counts as within it; count and sum
-/// are exact.
-fn latency(histogram: &hdrhistogram::Histogram<u64>, sum_ns: u128) -> Latency {
-    let mut latency = Latency { count: histogram.len(), sum: sum_ns as f64 / 1e9, buckets: [0; BOUNDS.len()] };
-    let mut buckets = latency.buckets.iter_mut().zip(BOUNDS).peekable();
-    let mut within = 0;
-    // Cells come in ascending order, so each bound is passed once.
-    for cell in histogram.iter_recorded() {
-        let from = histogram.lowest_equivalent(cell.value_iterated_to()) as f64 / 1e6;
-        while let Some((bucket, _)) = buckets.next_if(|(_, bound)| from > *bound) {
-            *bucket = within;
-        }
-        within += cell.count_at_value();
-    }
-    buckets.for_each(|(bucket, _)| *bucket = within);
-    latency
 }
 
 impl fmt::Debug for Source {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::control::status::{Board, ServiceStatus, TotalsKey};
 use crate::domain::observation::{Window, histogram};
@@ -25,7 +25,7 @@ pub const COARSE: usize = 960;
 pub const EVERY: u64 = 15;
 
 /// How both versions answered at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// The wall clock in milliseconds since 1970.
     pub at_ms: u64,
@@ -38,7 +38,7 @@ pub struct Point {
 }
 
 /// All latencies of both versions since the rollout began, or since the process began where there was none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spectra {
     /// The version that owns the traffic.
     pub stable: Spectrum,
@@ -47,7 +47,7 @@ pub struct Spectra {
 }
 
 /// The history of one service.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     /// Over how many seconds each point is taken.
     pub window_seconds: usize,

@@ -3,6 +3,7 @@
 //! Labels hold what the operator configured or commanded (services, versions, gates) and words of fixed sets (role, class,
 //! phase, test, verdict); nothing a client sends ever becomes a label.
 
+use prometheus::core::Desc;
 use prometheus::proto::MetricType;
 
 /// One metric family.
@@ -13,7 +14,15 @@ pub struct Definition {
     pub labels: &'static [&'static str],
 }
 
-const fn define(kind: MetricType, name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
+impl Definition {
+    /// Describes it to the registry.
+    pub fn description(&self) -> prometheus::Result<Desc> {
+        let labels = self.labels.iter().map(|label| (*label).to_owned()).collect();
+        Desc::new(self.name.to_owned(), self.help.to_owned(), labels, std::collections::HashMap::new())
+    }
+}
+
+pub(super) const fn define(kind: MetricType, name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
     Definition { name, help, kind, labels }
 }
 
@@ -144,12 +153,27 @@ pub const TUNNELS: Definition =
     counter("portcullis_tunnels_total", &["kind"], "Client connections that began to carry WebSocket frames or TCP without HTTP.");
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
+pub const RUNTIME_WORKERS: Definition =
+    gauge("portcullis_runtime_workers", &[], "Threads that carry traffic, each with a runtime of its own.");
+pub const RUNTIME_BUSY: Definition = counter(
+    "portcullis_runtime_busy_seconds_total",
+    &[],
+    "Time in which the workers were not parked, over all of them; its rate by the number of workers is how busy they are.",
+);
+pub const RUNTIME_PARKS: Definition =
+    counter("portcullis_runtime_parks_total", &[], "How often a worker had nothing to do, over all of them.");
+pub const RUNTIME_TASKS: Definition = gauge("portcullis_runtime_tasks", &[], "Tasks of the workers' runtimes that have not ended.");
+pub const OVER_LIMIT: Definition = counter(
+    "portcullis_label_values_over_limit_total",
+    &["kind"],
+    "Values of a label that are shown together as other, because there were as many as may be shown.",
+);
 pub const OMITTED: Definition =
     gauge("portcullis_series_omitted", &[], "Series left out of this exposition because of its limit; 0 as a rule.");
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 44] = [
+pub const ALL: [&Definition; 49] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -192,6 +216,11 @@ pub const ALL: [&Definition; 44] = [
     &TUNNELS_OPEN,
     &TUNNELS,
     &DROPPED,
+    &RUNTIME_WORKERS,
+    &RUNTIME_BUSY,
+    &RUNTIME_PARKS,
+    &RUNTIME_TASKS,
+    &OVER_LIMIT,
     &OMITTED,
     &BUILD,
 ];

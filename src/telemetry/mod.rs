@@ -1,7 +1,11 @@
 //! What is shown to other systems: logs, the access log and the Prometheus exposition.
 
 pub mod access_log;
+pub mod compat;
+#[cfg(test)]
+mod deploy_tests;
 pub mod exposition;
+mod figures;
 pub mod history;
 pub mod logs;
 mod metrics;
@@ -9,3 +13,4 @@ mod reach;
 pub mod reloads;
 mod sheet;
 pub mod stretch;
+mod versions;

@@ -46,6 +46,11 @@ impl Sheet {
         true
     }
 
+    /// The same where what finds no room is shown in another way, and does not count as left out.
+    pub const fn reserve_quietly(&mut self, series: usize) -> bool {
+        self.room >= series && self.reserve(series)
+    }
+
     /// Adds a value for which room was reserved.
     pub fn value(&mut self, definition: &'static Definition, labels: &[&str], value: f64) {
         let mut metric = labelled(definition, labels);
@@ -63,16 +68,27 @@ impl Sheet {
 
     /// Adds a histogram for which room was reserved.
     pub fn histogram(&mut self, definition: &'static Definition, labels: &[&str], latency: &Latency) {
-        let bucket = |(bound, count): (&f64, &u64)| {
+        self.buckets(definition, labels, (latency.count, latency.sum), BOUNDS.into_iter().zip(latency.buckets));
+    }
+
+    /// Adds a histogram of any buckets for which room was reserved; `all` are the count and the sum.
+    pub fn buckets(
+        &mut self,
+        definition: &'static Definition,
+        labels: &[&str],
+        all: (u64, f64),
+        buckets: impl Iterator<Item = (f64, u64)>,
+    ) {
+        let bucket = |(bound, count)| {
             let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(*count);
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(count);
             bucket
         };
         let mut histogram = Histogram::default();
-        histogram.set_sample_count(latency.count);
-        histogram.set_sample_sum(latency.sum);
-        histogram.set_bucket(BOUNDS.iter().zip(&latency.buckets).map(bucket).collect());
+        histogram.set_sample_count(all.0);
+        histogram.set_sample_sum(all.1);
+        histogram.set_bucket(buckets.map(bucket).collect());
         let mut metric = labelled(definition, labels);
         metric.set_histogram(histogram);
         self.add(definition, metric);

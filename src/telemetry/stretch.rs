@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The percentiles that are shown over time.
 const SHOWN: [f64; 3] = [0.5, 0.95, 0.99];
@@ -21,7 +21,7 @@ const SPECTRUM: [f64; 19] =
 pub type Bounded = [u64; 3];
 
 /// How a version answered over the last seconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Requests that ended, without those whose client left.
     pub requests: u64,
@@ -38,7 +38,7 @@ pub struct Figures {
 }
 
 /// All latencies of a version.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spectrum {
     /// How many there are.
     pub requests: u64,

@@ -85,24 +85,24 @@ def carts(program, tag):
     return child.stdout.readline().removeprefix("listening on ").strip()
 
 
-def prometheus(folder, places):
+def prometheus(folder, places, path="/prometheus", job="carts-sockshop-{}"):
     port = free_port()
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [
-            {"job_name": f"carts-sockshop-{stage}", "metrics_path": "/prometheus", "static_configs": [{"targets": [place]}]}
+            {"job_name": job.format(stage), "metrics_path": path, "static_configs": [{"targets": [place]}]}
             for stage, place in places.items()
         ],
     }
-    path = folder / "prometheus.json"
-    path.write_text(json.dumps(config))  # JSON is YAML.
-    command = ["prometheus", f"--config.file={path}", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
+    file = folder / "prometheus.json"
+    file.write_text(json.dumps(config))  # JSON is YAML.
+    command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
     start("prometheus", command, stdout=subprocess.DEVNULL, stderr=(folder / "log").open("wb"))
     return f"http://127.0.0.1:{port}"
 
 
-def values(server, query):
-    answer = json.loads(get(f"{server}/api/v1/query?{urllib.parse.urlencode({'query': query})}"))
+def values(server, query, **more):
+    answer = json.loads(get(f"{server}/api/v1/query?{urllib.parse.urlencode({'query': query, **more})}"))
     return [float(one["value"][1]) for one in answer["data"]["result"]]
 
 

@@ -111,6 +111,7 @@ impl Desk {
             board: board.clone(),
             counters: Arc::clone(&counters),
             access_log_dropped: None,
+            compat: Default::default(),
             pressure: Arc::default(),
             reloads: Arc::default(),
             certificates: Vec::new(),

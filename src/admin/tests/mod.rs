@@ -133,6 +133,7 @@ impl Desk {
             board: board.clone(),
             counters: Arc::default(),
             access_log_dropped: None,
+            compat: Default::default(),
             pressure: Arc::default(),
             reloads: Arc::default(),
             certificates: Vec::new(),

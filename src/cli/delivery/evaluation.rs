@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::delivery::outcome::{FAILED, Undone, end, list, text};
-use crate::cli::delivery::story::NOT_PASSED;
+use crate::cli::delivery::outcome::{Undone, end, list, text};
+use crate::cli::exit;
 use crate::cli::figures::harmless;
 use crate::cli::remote::{Remote, USUAL};
 use crate::domain::delivery::StageName;
@@ -65,11 +65,11 @@ pub(super) fn start_evaluation(args: &StartEvaluationArgs) -> ExitCode {
             let verdict = text(&evaluation, "/verdict");
             let told = end(Ok(format!("{verdict}: {}\n", text(&evaluation, "/reason"))));
             let passed = ["pass", "warning"].contains(&verdict);
-            if passed || told != ExitCode::SUCCESS { told } else { ExitCode::from(NOT_PASSED) }
+            if passed || told != ExitCode::SUCCESS { told } else { exit::FAIL.end() }
         }
         Err(why) => {
             eprintln!("error: {}", harmless(&why.to_string()));
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }

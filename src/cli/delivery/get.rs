@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::cli::delivery::evaluation::done;
 use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::delivery::story;
+use crate::cli::output::Output;
 use crate::cli::remote::{Remote, USUAL};
 
 /// What can be shown.
@@ -24,9 +25,8 @@ pub enum Get {
 /// Shows every project with what stands in its stages.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProjectsArgs {
-    /// Prints the proxy's own answer as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     /// The admin listener of the proxy.
     #[arg(long, value_name = "URL", default_value = USUAL)]
     admin: Remote,
@@ -37,9 +37,8 @@ pub struct ProjectsArgs {
 pub struct ContextArgs {
     /// The context, as `send event` has printed it.
     id: String,
-    /// Prints the proxy's own answer as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     /// The admin listener of the proxy.
     #[arg(long, value_name = "URL", default_value = USUAL)]
     admin: Remote,
@@ -75,7 +74,7 @@ pub fn get(what: &Get) -> ExitCode {
 
 fn projects(args: &ProjectsArgs) -> Result<String, Undone> {
     let answer: Value = args.admin.get("/v1/projects")?;
-    if args.json {
+    if args.output.is_json() {
         return Ok(format!("{answer:#}\n"));
     }
     let mut lines = Vec::new();
@@ -109,7 +108,7 @@ fn stage(stage: &Value) -> String {
 
 fn context(args: &ContextArgs) -> Result<String, Undone> {
     let answer: Value = args.admin.get(&format!("/v1/contexts/{}", args.id))?;
-    if args.json {
+    if args.output.is_json() {
         return Ok(format!("{answer:#}\n"));
     }
     let mut lines: Vec<String> = list(&answer, "/entries").iter().map(story::line).collect();

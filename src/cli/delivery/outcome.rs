@@ -5,11 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::cli::exit;
 use crate::cli::figures::harmless;
 use crate::cli::remote::RemoteError;
-
-/// The exit code when nothing was done.
-pub(super) const FAILED: u8 = 2;
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +27,7 @@ pub(super) fn end(done: Result<String, Undone>) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: cannot write the answer: {error}");
-                ExitCode::from(FAILED)
+                exit::REFUSED.end()
             }
         },
         Err(why) => {
@@ -37,7 +35,7 @@ pub(super) fn end(done: Result<String, Undone>) -> ExitCode {
             // Problems of a file say by themselves that they are errors.
             let word = if text.starts_with("error: ") { "" } else { "error: " };
             eprintln!("{word}{}", harmless(&text));
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }

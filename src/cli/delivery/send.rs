@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::delivery::evaluation::{StartEvaluationArgs, start_evaluation};
-use crate::cli::delivery::outcome::{FAILED, Undone, end, text};
+use crate::cli::delivery::outcome::{Undone, end, text};
 use crate::cli::delivery::story;
+use crate::cli::exit;
 use crate::cli::http::Body;
 use crate::cli::remote::{Remote, USUAL};
 use crate::config::read_text;
@@ -108,10 +109,10 @@ fn new_artifact(args: &NewArtifactArgs) -> ExitCode {
     }
     match story::follow(admin, (project, service), &context) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(story::NOT_PASSED),
+        Ok(false) => exit::FAIL.end(),
         Err(why) => {
             eprintln!("error: {why}");
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }

@@ -10,9 +10,6 @@ use crate::cli::figures::harmless;
 use crate::cli::remote::Remote;
 use crate::domain::version::Name;
 
-/// The exit code when an artifact that was waited for did not pass.
-pub(super) const NOT_PASSED: u8 = 3;
-
 /// How often the proxy is asked.
 const PERIOD: Duration = Duration::from_millis(250);
 

@@ -13,12 +13,7 @@ use crate::cli::demo::progress::Progress;
 use crate::cli::demo::report::{Mode, Report};
 use crate::cli::demo::trouble::Trouble;
 use crate::cli::demo::{story, table};
-
-/// The exit code when something is not as promised.
-const FAILED: u8 = 1;
-/// The exit codes after SIGINT and SIGTERM, as shells tell them.
-const INTERRUPTED: u8 = 130;
-const TERMINATED: u8 = 143;
+use crate::cli::exit::{self, Exit};
 
 /// Shows the main job with real processes: a slow version is taken back, a mended one is promoted; then artifacts go through the
 /// stages of a project.
@@ -48,23 +43,23 @@ pub struct DemoArgs {
 /// How the telling ended.
 enum End {
     Told(Option<String>),
-    Stopped(&'static str, u8),
+    Stopped(&'static str, Exit),
 }
 
 /// Runs the command and returns its exit code.
 #[must_use]
 pub fn run(args: &DemoArgs) -> ExitCode {
     match tell(args) {
-        Ok(code) => ExitCode::from(code),
+        Ok(exit) => exit.end(),
         Err(error) => {
             // Where stderr is gone nobody reads this.
             let _ = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::from(FAILED)
+            exit::FAILED.end()
         }
     }
 }
 
-fn tell(args: &DemoArgs) -> anyhow::Result<u8> {
+fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let mut file = args.report.as_deref().map(open).transpose()?;
     let mode = if args.hang { Mode::Hang } else { Mode::Slow };
     let mut report = Report::new(mode);
@@ -76,8 +71,8 @@ fn tell(args: &DemoArgs) -> anyhow::Result<u8> {
         let think = Duration::from_millis(args.think_time.into());
         tokio::select! {
             told = parts(mode, think, course, &mut report, &progress) => Ok(End::Told(told.err().map(|trouble| trouble.to_string()))),
-            _ = interrupt.recv() => Ok(End::Stopped("SIGINT", INTERRUPTED)),
-            _ = terminate.recv() => Ok(End::Stopped("SIGTERM", TERMINATED)),
+            _ = interrupt.recv() => Ok(End::Stopped("SIGINT", exit::INTERRUPTED)),
+            _ = terminate.recv() => Ok(End::Stopped("SIGTERM", exit::TERMINATED)),
         }
     });
     progress.end();
@@ -95,7 +90,7 @@ fn tell(args: &DemoArgs) -> anyhow::Result<u8> {
         return Ok(code);
     }
     show(&report)?;
-    Ok(if report.ok { 0 } else { FAILED })
+    Ok(if report.ok { exit::DONE } else { exit::FAILED })
 }
 
 /// Plays both parts: what happens on the request path of one service, and the way of artifacts through the stages of a project.

@@ -7,21 +7,11 @@ use std::process::ExitCode;
 use crate::cli::evaluate::files::{File, Outcome, Stop};
 use crate::cli::evaluate::live::{Live, LiveArgs, SloFiles};
 use crate::cli::evaluate::{analysis, metrics, perfspec, slo};
+use crate::cli::exit;
 use crate::domain::gate::slo::release::Lighthouse;
 use crate::domain::gate::verdict::Verdict;
 use crate::formats::kind::{self, Kind};
 use crate::formats::problem::Problem;
-
-/// The exit code when a file cannot be read or the result cannot be written.
-const UNREADABLE: u8 = 1;
-/// The exit code when the arguments do not fit together.
-const USAGE: u8 = 2;
-/// The exit code of a fail, the original's `failed` and `errored` included.
-const FAIL: u8 = 3;
-/// The exit code when the evidence does not suffice.
-const INCONCLUSIVE: u8 = 4;
-/// The exit code when a file has errors (`EX_CONFIG` of sysexits).
-const BAD_FILE: u8 = 78;
 
 /// Grades measured values by a gate file and prints the result as JSON.
 ///
@@ -117,15 +107,15 @@ pub fn run(args: &EvaluateArgs) -> ExitCode {
         }
         Err(Stop::Unreadable(message)) => {
             say(&message);
-            ExitCode::from(UNREADABLE)
+            exit::FAILED.end()
         }
         Err(Stop::Usage(message)) => {
             say(&message);
-            ExitCode::from(USAGE)
+            exit::REFUSED.end()
         }
         Err(Stop::BadFile(problems)) => {
             tell(&problems);
-            ExitCode::from(BAD_FILE)
+            exit::BAD_FILE.end()
         }
     }
 }
@@ -224,14 +214,14 @@ fn fits(args: &EvaluateArgs, kind: Kind) -> Result<(), Stop> {
 fn print(outcome: &Outcome) -> ExitCode {
     let code = match outcome.verdict {
         Verdict::Pass | Verdict::Warning => ExitCode::SUCCESS,
-        Verdict::Fail => ExitCode::from(FAIL),
-        Verdict::Inconclusive => ExitCode::from(INCONCLUSIVE),
+        Verdict::Fail => exit::FAIL.end(),
+        Verdict::Inconclusive => exit::INCONCLUSIVE.end(),
     };
     match writeln!(std::io::stdout().lock(), "{}", outcome.json) {
         Ok(()) => code,
         Err(error) => {
             say(&format!("error: cannot write the result: {error}\n  hint: send the output to a file or a reader that stays"));
-            ExitCode::from(UNREADABLE)
+            exit::FAILED.end()
         }
     }
 }

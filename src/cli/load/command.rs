@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use crate::cli::exit::{self, Exit};
 use crate::cli::load::args::LoadArgs;
 use crate::cli::load::hlog::Log;
 use crate::cli::load::job::Job;
@@ -15,30 +16,25 @@ use crate::cli::load::work::{Around, work};
 use crate::domain::transport::Protocol;
 use crate::load::{Pace, Patience, reach};
 
-/// The exit code when too much went wrong.
-const FAILED: u8 = 1;
-/// The exit code when the arguments or the files they name cannot be used.
-const USAGE: u8 = 2;
-
-/// Why there is no report: the exit code, and what is wrong and how to mend it.
-type Refusal = (u8, String);
+/// Why there is no report: how it ends, and what is wrong and how to mend it.
+type Refusal = (Exit, String);
 
 /// Runs the command and returns its exit code.
 #[must_use]
 pub fn run(args: &LoadArgs) -> ExitCode {
     match load(args) {
         Ok(Verdict::Pass) => ExitCode::SUCCESS,
-        Ok(Verdict::Fail | Verdict::Inconclusive) => ExitCode::from(FAILED),
-        Err((code, message)) => {
+        Ok(Verdict::Fail | Verdict::Inconclusive) => exit::FAILED.end(),
+        Err((exit, message)) => {
             say(&message);
-            ExitCode::from(code)
+            exit.end()
         }
     }
 }
 
 fn load(args: &LoadArgs) -> Result<Verdict, Refusal> {
-    let usage = |message| (USAGE, message);
-    let failed = |message| (FAILED, message);
+    let usage = |message| (exit::REFUSED, message);
+    let failed = |message| (exit::FAILED, message);
     let job = Job::new(args).map_err(usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(format!("error: cannot start: {error}")))?;

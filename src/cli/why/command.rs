@@ -5,16 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::admin::journal::Journal;
+use crate::cli::exit;
 use crate::cli::figures::harmless;
+use crate::cli::output::Output;
 use crate::cli::remote::{Remote, USUAL};
 use crate::cli::why::source::{self, SourceError};
 use crate::cli::why::story::{self, Story, Target, Untold};
 use crate::cli::why::{check, text};
-
-/// The exit code when evidence does not verify.
-const BROKEN: u8 = 1;
-/// The exit code when there is nothing to tell.
-const FAILED: u8 = 2;
 
 /// Tells from the journal what became of a rollout and why, and verifies all evidence by computing it again.
 ///
@@ -31,9 +28,9 @@ pub struct WhyArgs {
     /// The state folder of a proxy that has ended; it is only read.
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
-    /// Prints JSON.
-    #[arg(long)]
-    pub json: bool,
+    /// How the story is written.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Why there is no story.
@@ -52,15 +49,15 @@ pub fn run(args: &WhyArgs) -> ExitCode {
         Ok(answer) => answer,
         Err(error) => {
             eprintln!("error: {}", harmless(&error.to_string()));
-            return ExitCode::from(FAILED);
+            return exit::REFUSED.end();
         }
     };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) if verified => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(BROKEN),
+        Ok(()) => exit::FAILED.end(),
         Err(error) => {
             eprintln!("error: cannot write the story: {error}");
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }
@@ -71,7 +68,7 @@ fn answer(args: &WhyArgs) -> Result<(String, bool), Stop> {
         None => source::ask(&args.admin, args.target.as_ref().map(|target| &target.service))?,
     };
     let stories = story::pick(&journal, args.target.as_ref())?;
-    Ok(tell(&journal, &stories, args.json))
+    Ok(tell(&journal, &stories, args.output.is_json()))
 }
 
 /// Writes the stories, and says whether nothing in them is wrong.

@@ -1,9 +1,9 @@
 //! `portcullis why`: tells from the journal what became of a rollout and why, and computes every verdict's evidence again.
 
-mod check;
+pub(super) mod check;
 mod command;
-mod source;
-mod story;
+pub(super) mod source;
+pub(super) mod story;
 mod text;
 
 pub use command::{WhyArgs, run};

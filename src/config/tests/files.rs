@@ -39,6 +39,8 @@ fn the_example_holds_every_key_and_its_defaults() {
     assert!(!settings.strict_http);
     assert_eq!(settings.timeouts, Timeouts::default());
     assert_eq!(settings.limits, crate::config::Limits::default());
+    assert_eq!((settings.access_log_format, settings.answers), Default::default());
+    assert_eq!(settings.metrics, crate::config::Metrics::default());
     let [service] = &settings.services[..] else { panic!() };
     assert_eq!(service.name.as_str(), "carts");
     assert_eq!(service.rules, [Rule::for_host("carts.example.com".parse().unwrap())]);
@@ -65,8 +67,11 @@ fn the_example_holds_every_key_and_its_defaults() {
 #[test]
 fn the_example_knows_every_key() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/example.yaml")).unwrap();
-    let broken =
-        format!("zzz: 1\n{text}").replace("timeouts:\n", "timeouts:\n  zzz: 1\n").replace("- name: carts\n", "- name: carts\n    zzz: 1\n");
+    let broken = format!("zzz: 1\n{text}")
+        .replace("timeouts:\n", "timeouts:\n  zzz: 1\n")
+        .replace("metrics:\n", "metrics:\n  zzz: 1\n")
+        .replace("answers: {", "answers: {zzz: 1, ")
+        .replace("- name: carts\n", "- name: carts\n    zzz: 1\n");
     let broken = broken.replace("plan: {start", "plan: {zzz: 1, approval: {zzz: 1}, start").replace("stable: {", "stable: {zzz: 1, ");
     let broken = broken.replace("gates: [", "gates: [{zzz: 1, gate: p95 < 2s}, ").replace("# slo: {", "slo: {zzz: 1, ");
     let broken = broken.replace("# routes:\n    #   - {", "routes:\n      - {zzz: 1, ").replace("# force: {", "force: {zzz: 1, ");
@@ -83,7 +88,7 @@ fn the_example_knows_every_key() {
     let problems = refused(&broken);
     let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
     let lists: Vec<&str> = hints.filter_map(|hint| hint.strip_prefix("the keys here are ")).collect();
-    assert_eq!(lists.len(), 18, "{lists:?}");
+    assert_eq!(lists.len(), 20, "{lists:?}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(text.contains(&format!("{key}:")), "config/example.yaml does not show {key}");
     }

@@ -30,3 +30,26 @@ fn what_is_no_limit_says_how_to_mend_it() {
         assert!(found.to_string().contains(hint), "{found}");
     }
 }
+
+#[test]
+fn what_is_told_to_others_is_read_and_its_mistakes_are_explained() {
+    use crate::config::{Answers, Compatible, LogFormat, Metrics};
+    let text = format!(
+        "{SMALL}metrics: {{compat: [linkerd, istio, linkerd], namespace: shop}}\nanswers: {{server_timing: true}}\naccess_log_format: common\n"
+    );
+    let settings = loaded(&text).settings;
+    assert_eq!(settings.metrics, Metrics { compat: vec![Compatible::Linkerd, Compatible::Istio], namespace: "shop".to_owned() });
+    assert_eq!(settings.answers, Answers { version: false, server_timing: true });
+    assert_eq!(settings.access_log_format, LogFormat::Common);
+    for (line, path, hint) in [
+        ("metrics: {compat: envoy}", "metrics.compat", "istio, linkerd"),
+        ("metrics: {namespace: A.b}", "metrics.namespace", "lower-case"),
+        ("metrics: {namespace: -a}", "metrics.namespace", "lower-case"),
+        ("access_log_format: xml", "access_log_format", "json or common"),
+        ("answers: {version: yes please}", "answers.version", "true or false"),
+    ] {
+        let problems = refused(&format!("{SMALL}{line}\n"));
+        let found = problems.iter().find(|problem| problem.path == path).unwrap_or_else(|| panic!("{line}: {}", shown(&problems)));
+        assert!(found.hint.as_deref().is_some_and(|text| text.contains(hint)), "{line}: {found}");
+    }
+}

@@ -9,6 +9,7 @@ mod limits;
 mod problems;
 mod robust;
 mod routes;
+mod schema;
 mod transport;
 mod values;
 

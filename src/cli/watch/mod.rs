@@ -1,0 +1,8 @@
+//! `portcullis watch`: follows a rollout live until it is over.
+
+mod command;
+mod feed;
+mod picture;
+mod view;
+
+pub use command::{WatchArgs, run};
