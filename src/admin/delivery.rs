@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::admin::access;
 use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE};
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
@@ -139,8 +140,10 @@ pub async fn deliver(
 /// Takes in an event of another system.
 pub async fn event(State(state): State<AdminState>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers().clone();
+    // Whoever may not command by themselves proves that the event is one of ours.
+    let local = access::may_command();
     let body = whole(request).await?;
-    ask(&state, Ask::Event(Envelope { headers, body, local: state.mutations, unchecked: false }), StatusCode::ACCEPTED).await
+    ask(&state, Ask::Event(Envelope { headers, body, local, unchecked: false }), StatusCode::ACCEPTED).await
 }
 
 /// Begins an evaluation that delivers nothing.
@@ -258,7 +261,8 @@ fn spotted(project: &str, service: &str, stage: &str) -> Result<Spotted, Problem
 }
 
 fn actor_of(actor: Option<String>) -> Result<String, Problem> {
-    short(actor.unwrap_or_else(|| "operator".to_owned()), LONGEST_ACTOR, "actor")
+    let said = actor.map(|actor| short(actor, LONGEST_ACTOR, "actor")).transpose()?;
+    Ok(access::signed(said, "operator"))
 }
 
 fn reason_of(reason: Option<String>) -> Result<String, Problem> {

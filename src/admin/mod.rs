@@ -62,6 +62,7 @@
 //!   `log_threshold`, `alpha`, `estimate` (`value`, `lower`, `upper`) in its `unit`, `tipped_by` (each with `seq`, `started_ns`,
 //!   `latency_ns`, `errors`), `generation`, `basis` (what `log_e` is computed from), `sentence`.
 
+pub mod access;
 pub mod beat;
 pub mod body;
 pub mod delivery;

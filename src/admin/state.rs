@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::admin::access::Access;
 use crate::admin::live::Live;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
@@ -35,9 +36,8 @@ pub struct AdminState {
     pub drain: watch::Receiver<bool>,
     /// The process's clock.
     pub clock: Clock,
-    /// Whether rollouts may be started, aborted and promoted here; false where the listener is reachable from other
-    /// machines, because it knows no users.
-    pub mutations: bool,
+    /// Who may do what here.
+    pub access: Access,
     /// The way to the delivery, where artifacts are delivered.
     pub delivery: Option<Desk>,
     /// Who follows what happens, and the history of every service.

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+pub mod admin;
 pub mod carts;
 pub mod check;
 pub mod delivery;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::figures::harmless;
 use crate::cli::http::JSON;
-use crate::cli::remote::{Remote, USUAL};
+use crate::cli::admin::Admin;
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
 
@@ -59,9 +59,9 @@ pub struct Say {
     /// Does not ask whether it is meant.
     #[arg(long)]
     pub yes: bool,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    pub admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 /// What is asked.
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn say(reason: Option<&str>, actor: Option<&str>) -> Say {
-        Say { reason: reason.map(str::to_owned), actor: actor.map(str::to_owned), yes: true, admin: USUAL.parse().unwrap() }
+        Say { reason: reason.map(str::to_owned), actor: actor.map(str::to_owned), yes: true, admin: Admin::default() }
     }
 
     #[test]

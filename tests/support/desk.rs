@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use portcullis::admin::access::Access;
 use portcullis::admin::server::Server;
 use portcullis::admin::state::AdminState;
 use portcullis::control::command::Commands;
@@ -35,6 +36,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The controller of the service `carts` and its admin listener; ended when dropped.
 pub struct Desk {
     pub routes: Routes,
+    address: SocketAddr,
     clock: Clock,
     reports: Option<ReportSender>,
     counters: Arc<Counters>,
@@ -124,12 +126,15 @@ impl Desk {
             routes: routes.clone(),
             drain: draining.clone(),
             clock,
-            mutations: true,
+            access: Access::default(),
             delivery: None,
             live: Default::default(),
         };
-        let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::start(vec![listener.into()], state).unwrap();
         Self {
+            address,
             routes,
             clock,
             reports: Some(reports),
@@ -143,7 +148,7 @@ impl Desk {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.server.as_ref().unwrap().address()
+        self.address
     }
 
     /// Returns what workers of this data plane are made from.

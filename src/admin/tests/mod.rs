@@ -1,5 +1,6 @@
 //! Claims about the admin listener's answers, asked without a socket; the controller is a thread that obeys by name.
 
+mod access;
 mod bodies;
 mod guard;
 mod health;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::admin::access::Access;
 use crate::admin::live::Live;
 use crate::admin::router::router;
 use crate::admin::state::AdminState;
@@ -145,7 +147,7 @@ impl Desk {
         let store = Arc::new(Store::open(folder.path()).unwrap().store);
         let live = Live::default();
         let state =
-            AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None, live };
+            AdminState { board, store, commands, exposition, routes, drain: draining, clock, access: Access::default(), delivery: None, live };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
         desk

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::delivery::evaluation::done;
 use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::delivery::story;
-use crate::cli::remote::{Remote, USUAL};
+use crate::cli::admin::Admin;
 
 /// What can be shown.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -27,9 +27,9 @@ pub struct ProjectsArgs {
     /// Prints the proxy's own answer as JSON.
     #[arg(long)]
     json: bool,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Shows everything that was decided under a context.
@@ -40,9 +40,9 @@ pub struct ContextArgs {
     /// Prints the proxy's own answer as JSON.
     #[arg(long)]
     json: bool,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// An event of a context.
@@ -58,9 +58,9 @@ pub struct EvaluationArgs {
     /// The context, as `send event` has printed it.
     #[arg(long = "keptn-context", value_name = "ID")]
     context: String,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Runs the command and returns its exit code.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::delivery::files::{self, Target};
 use crate::cli::delivery::outcome::{Undone, end, list, text};
-use crate::cli::remote::{Remote, USUAL};
+use crate::cli::admin::Admin;
 use crate::config::read_text;
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
@@ -30,9 +30,9 @@ pub struct CreateProjectArgs {
     /// Delivers as keptn 0.4 did: everything to the new version before the tests.
     #[arg(long, value_name = "MODE", default_value = "strict", value_parser = ["strict", "keptn"])]
     compat: String,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// What can be made known.
@@ -53,9 +53,9 @@ pub struct OnboardServiceArgs {
     /// A folder whose files are added for the service, such as jmeter/load.jmx and perfspec/perfspec.json in it.
     #[arg(long, value_name = "DIR")]
     resources: Option<PathBuf>,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Lets an artifact into a stage, or not.
@@ -79,9 +79,9 @@ pub struct DecideArgs {
     /// Why.
     #[arg(long, value_name = "TEXT", default_value = "no reason given")]
     reason: String,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Runs the command and returns its exit code.
