@@ -61,11 +61,16 @@ fn without_a_word_in_the_configuration_commands_go_to_the_usual_socket() {
     let file = folder.path().join("portcullis.yaml");
     // A service at port 9090 of another test must not be in the way: only the client's side of the default is run here.
     let socket = folder.path().join("portcullis/admin.sock");
-    fs::write(&file, format!("listen: 127.0.0.1:0\nstate: state\nadmin: {{listen: [\"unix:{}\", 127.0.0.1:0]}}\n{SERVICE}", socket.display())).unwrap();
+    fs::write(
+        &file,
+        format!("listen: 127.0.0.1:0\nstate: state\nadmin: {{listen: [\"unix:{}\", 127.0.0.1:0]}}\n{SERVICE}", socket.display()),
+    )
+    .unwrap();
     let running = Running::start(&["run", file.to_str().unwrap()]);
     let address = running.address("admin on http://");
     let usual = |args: &[&str]| {
-        let ended = command(args).env("XDG_RUNTIME_DIR", folder.path()).env_remove("PORTCULLIS_ADMIN").stdout(Stdio::piped()).output().unwrap();
+        let ended =
+            command(args).env("XDG_RUNTIME_DIR", folder.path()).env_remove("PORTCULLIS_ADMIN").stdout(Stdio::piped()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Finished { code: ended.status.code(), stdout: text(ended.stdout), stderr: text(ended.stderr) }
     };
@@ -81,7 +86,10 @@ fn without_a_word_in_the_configuration_commands_go_to_the_usual_socket() {
 fn a_token_gives_its_holder_a_role_and_a_name() {
     let folder = tempfile::tempdir().unwrap();
     let (ann, vic, eve) = (secret(folder.path(), "ann"), secret(folder.path(), "vic"), secret(folder.path(), "eve"));
-    let running = proxy(folder.path(), "{listen: 127.0.0.1:0, tokens: [{name: ann, role: operator, file: ann}, {name: vic, role: viewer, file: vic}]}");
+    let running = proxy(
+        folder.path(),
+        "{listen: 127.0.0.1:0, tokens: [{name: ann, role: operator, file: ann}, {name: vic, role: viewer, file: vic}]}",
+    );
     let at = running.line("admin on ");
     let abort = |token: &str| finish(&["abort", "carts", "--admin", &at, "--admin-token-file", token]);
     said(&abort(&ann), 0, &["no rollout of carts"]);
@@ -162,6 +170,16 @@ fn other_machines_come_over_tls_with_a_certificate_or_a_token() {
 fn an_address_that_others_can_reach_is_refused_without_tls_and_somebody_to_be_known() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let ended = finish(&["run", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0", "--state", state.to_str().unwrap(), "--stable", "v1=127.0.0.1:1"]);
+    let ended = finish(&[
+        "run",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "0.0.0.0:0",
+        "--state",
+        state.to_str().unwrap(),
+        "--stable",
+        "v1=127.0.0.1:1",
+    ]);
     said(&ended, 78, &["can be reached from other machines and has no TLS", "hint:", "tls:", "tokens:", "127.0.0.1"]);
 }

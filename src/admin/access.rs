@@ -130,7 +130,9 @@ impl Access {
     /// Fails when a token is brought that nobody has.
     pub fn caller(&self, peer: &Peer, headers: &HeaderMap) -> Result<Caller, Unknown> {
         // Where there is no token at all, what is brought was meant for somebody else.
-        if !self.tokens.is_empty() && let Some(given) = presented(headers) {
+        if !self.tokens.is_empty()
+            && let Some(given) = presented(headers)
+        {
             return self.holder(&given).ok_or(Unknown);
         }
         let client = self.clients.iter().find(|(name, _)| peer.names.iter().any(|shown| shown == name));
@@ -209,6 +211,11 @@ tokio::task_local! {
 pub(super) fn signed(said: Option<String>, anybody: &str) -> String {
     let sign = |said: Option<String>| CALLER.try_with(|caller| caller.sign(said.clone(), anybody)).ok();
     sign(said.clone()).unwrap_or_else(|| said.unwrap_or_else(|| anybody.to_owned()))
+}
+
+/// Returns the name and the role of whoever's request is being answered.
+pub(super) fn asking() -> (Option<String>, Option<Rank>) {
+    CALLER.try_with(|caller| (caller.name.clone(), caller.rank)).unwrap_or_default()
 }
 
 /// Says whether whoever's request is being answered may command.

@@ -306,7 +306,7 @@ impl Reader {
 }
 
 /// Escapes a key for a JSON pointer (RFC 6901 section 3).
-fn escape(key: &str) -> String {
+pub(super) fn escape(key: &str) -> String {
     key.chars().take(80).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 

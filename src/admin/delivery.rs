@@ -6,10 +6,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use crate::admin::access;
-use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE};
-use crate::admin::problem::Problem;
+use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE, escape};
+use crate::admin::problem::{FieldError, Problem};
 use crate::admin::state::AdminState;
 use crate::delivery::{Ask, Envelope, Monitor, Problem as Refused, Spotted};
 use crate::domain::delivery::StageName;
@@ -239,8 +240,25 @@ async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Pro
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON; send Content-Type: application/json"));
     }
     let bytes = whole(request).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body cannot be read: {error}")))
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let wrong = |pointer: String, error: serde_json::Error| {
+        let detail = error.to_string();
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body cannot be read: {detail}"))
+            .with_errors(vec![FieldError { pointer, detail }])
+    };
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(pointer(error.path()), error.into_inner()))?;
+    json.end().map_err(|error| wrong(String::new(), error))?;
+    Ok(read)
+}
+
+/// Writes a path as a JSON pointer (RFC 6901); empty for the whole body.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => Some(format!("/{index}")),
+        Segment::Map { key } => Some(format!("/{}", escape(key))),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    };
+    path.iter().filter_map(step).collect()
 }
 
 /// Reads a body that may be left out.

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
@@ -13,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::admin::access::{self, Access, CALLER, Caller, Peer, Way};
+use crate::admin::condition::{self, EXPECTED};
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
 use crate::domain::rank::Rank;
@@ -31,6 +33,9 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// The longest refusal that is told in other words than ours, in bytes.
+const WORDS: usize = 1024;
+
 /// Where events of other systems come in.
 pub const EVENTS: &str = "/v1/events";
 
@@ -38,10 +43,18 @@ pub const EVENTS: &str = "/v1/events";
 pub async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let shown = head.method.is_safe();
-    let mut response = match check(&head, &state.access) {
-        Ok(caller) => CALLER.scope(caller, next.run(Request::from_parts(head, body))).await,
+    let conditioned =
+        check(&head, &state.access).and_then(|caller| Ok((caller, condition::of(&head.method, head.uri.path(), &head.headers)?)));
+    let mut response = match conditioned {
+        Ok((caller, expected)) => {
+            let answered = next.run(Request::from_parts(head, body));
+            CALLER.scope(caller, EXPECTED.scope(expected, answered)).await
+        }
         Err(problem) => problem.into_response(),
     };
+    if response.status().is_client_error() {
+        response = told(response).await;
+    }
     if response.status() == StatusCode::UNAUTHORIZED {
         challenge(shown, response.headers_mut());
     }
@@ -49,6 +62,20 @@ pub async fn guard(State(state): State<AdminState>, request: Request, next: Next
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Tells a refusal that was made without a handler, such as for a path that is no text, as every other one.
+async fn told(response: Response) -> Response {
+    if response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| !kind.as_bytes().starts_with(b"text/plain")) {
+        return response;
+    }
+    let (status, allow) = (response.status(), response.headers().get(header::ALLOW).cloned());
+    let words = to_bytes(response.into_body(), WORDS).await.unwrap_or_default();
+    let mut problem = Problem::new(status, String::from_utf8_lossy(&words).trim_end_matches('.').to_owned()).into_response();
+    if let Some(allow) = allow {
+        problem.headers_mut().insert(header::ALLOW, allow);
+    }
+    problem
 }
 
 /// Decides on a request's head, and says who asks.
@@ -74,7 +101,8 @@ pub fn check(head: &Parts, access: &Access) -> Result<Caller, Problem> {
             return Err(forbidden(format!("{:?} is not a name of this listener; {hint}", authority.as_str())));
         }
     }
-    let caller = caller.map_err(|access::Unknown| unauthorized("nobody here has this token; is it the right proxy, and the right file?"))?;
+    let caller =
+        caller.map_err(|access::Unknown| unauthorized("nobody here has this token; is it the right proxy, and the right file?"))?;
     if let Some(needed) = access::needed(&head.method, head.uri.path())
         && caller.rank < Some(needed)
     {
@@ -89,7 +117,9 @@ pub fn check(head: &Parts, access: &Access) -> Result<Caller, Problem> {
 /// Refuses somebody whose role does not suffice.
 fn too_low(caller: &Caller, needed: Rank, way: Way, access: &Access) -> Problem {
     if let (Some(name), Some(rank)) = (&caller.name, caller.rank) {
-        return forbidden(format!("this takes the role {needed}, and {name} is {rank}; see admin.tokens and admin.clients in the configuration"));
+        return forbidden(format!(
+            "this takes the role {needed}, and {name} is {rank}; see admin.tokens and admin.clients in the configuration"
+        ));
     }
     if way == Way::Network || access.is_guarded() {
         let hint = "send Authorization: Bearer TOKEN (--admin-token-file), or a client certificate (--cert and --key)";
@@ -99,7 +129,9 @@ fn too_low(caller: &Caller, needed: Rank, way: Way, access: &Access) -> Problem 
         Some(socket) => format!("ask over its socket (--admin {socket}), write admin.tokens in the configuration"),
         None => "write admin.tokens in the configuration".to_owned(),
     };
-    forbidden(format!("this address only shows, because it knows nobody; {hint}, or let everybody on this machine command by starting it with --admin 127.0.0.1:PORT"))
+    forbidden(format!(
+        "this address only shows, because it knows nobody; {hint}, or let everybody on this machine command by starting it with --admin 127.0.0.1:PORT"
+    ))
 }
 
 fn unauthorized(detail: impl Into<String>) -> Problem {

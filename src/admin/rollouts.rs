@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::admin::body::{self, Ask};
+use crate::admin::condition;
 use crate::admin::names;
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
@@ -26,7 +27,9 @@ pub async fn list(State(state): State<AdminState>) -> Response {
 
 /// Shows one service with its current or last rollout.
 pub async fn show(State(state): State<AdminState>, named: Named) -> Result<Response, Problem> {
-    Ok(axum::Json(find(&state, named)?).into_response())
+    let service = find(&state, named)?;
+    let tag = [(header::ETAG, format!("\"{}\"", service.tag()))];
+    Ok((tag, axum::Json(service)).into_response())
 }
 
 /// Says in one word what the gates say of the current or last rollout's canary.
@@ -141,14 +144,15 @@ fn verdict_of(rollout: &RolloutStatus) -> Verdict {
 
 /// Hands a command to the controller and waits for its answer on a thread that may wait.
 async fn run(state: &AdminState, command: Command) -> Result<Accepted, Problem> {
-    let commands = state.commands.clone();
-    let answer = tokio::task::spawn_blocking(move || commands.run(command)).await;
+    let (commands, expected) = (state.commands.clone(), condition::expected());
+    let answer = tokio::task::spawn_blocking(move || commands.run_if(command, expected)).await;
     answer.unwrap_or(Err(CommandError::Unavailable)).map_err(refusal)
 }
 
 fn refusal(error: CommandError) -> Problem {
     match &error {
         CommandError::UnknownService(_) => Problem::new(StatusCode::NOT_FOUND, format!("{error}; GET /v1/rollouts lists them")),
+        CommandError::Changed(_) => Problem::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
         CommandError::Conflict(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
         CommandError::Succeeded => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         CommandError::Unavailable => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::admin::access::Access;
+use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
@@ -40,6 +41,8 @@ pub struct AdminState {
     pub access: Access,
     /// The way to the delivery, where artifacts are delivered.
     pub delivery: Option<Desk>,
+    /// The answers to requests that may come again.
+    pub answers: Answers,
     /// Who follows what happens, and the history of every service.
     pub live: Live,
 }

@@ -250,10 +250,7 @@ mod tests {
     #[test]
     fn every_socket_has_a_worker_and_every_worker_a_socket_of_each_address() {
         for (sockets, workers) in [(1, 1), (2, 2), (1, 3), (4, 2), (3, 2), (2, 5)] {
-            let all = Sockets {
-                listen: vec![group(sockets), group(1)],
-                admin: Vec::new(),
-            };
+            let all = Sockets { listen: vec![group(sockets), group(1)], admin: Vec::new() };
             let shares = all.for_workers(workers).unwrap();
             assert_eq!(shares.len(), workers);
             for door in 0..2 {

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::admin::access::Access;
+use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
 use crate::admin::server::{Door, Server};
 use crate::admin::state::AdminState;
@@ -120,6 +121,7 @@ impl Plane {
             clock: self.figures.clock,
             access,
             delivery,
+            answers: Answers::default(),
             live: Live::default(),
         };
         Ok(Server::start(doors, state)?)

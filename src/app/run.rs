@@ -63,7 +63,12 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
         store: Arc::new(opened.store),
         shares: sockets.for_workers(settings.workers)?,
-        own: addresses.listen.iter().filter_map(Address::ip).chain(addresses.admin.iter().filter_map(|(address, _)| address.ip())).collect(),
+        own: addresses
+            .listen
+            .iter()
+            .filter_map(Address::ip)
+            .chain(addresses.admin.iter().filter_map(|(address, _)| address.ip()))
+            .collect(),
         access,
         dropped: log.as_ref().map(AccessLog::dropped),
     };

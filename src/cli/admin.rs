@@ -49,8 +49,7 @@ impl Admin {
             let failed = |error| RemoteError::Unusable(format!("the token {} cannot be read: {error}", file.display()));
             std::fs::read_to_string(&file).map(|text| text.trim().to_owned()).map_err(failed)
         });
-        let credentials =
-            Credentials { ca: self.ca.clone(), pair: self.cert.clone().zip(self.key.clone()), token: token.transpose()? };
+        let credentials = Credentials { ca: self.ca.clone(), pair: self.cert.clone().zip(self.key.clone()), token: token.transpose()? };
         Ok(remote.with(credentials))
     }
 

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 pub mod admin;
+pub mod audit;
 pub mod carts;
 pub mod check;
 pub mod delivery;
@@ -40,6 +41,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Tells what became of a rollout and why, and verifies the evidence.
     Why(why::WhyArgs),
+    /// Verifies that nobody has changed the journal.
+    Audit(audit::AuditArgs),
     /// Holds a rollout where it is; its gates stay armed.
     Pause(verbs::VerbArgs),
     /// Lets a held rollout go on, with fresh evidence.
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Pause(args) => verbs::run(verbs::Verb::Pause, &args),
         Command::Resume(args) => verbs::run(verbs::Verb::Resume, &args),
         Command::SetWeight(args) => verbs::set_weight(&args),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, IF_MATCH};
 use http::{HeaderName, Method};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -74,7 +74,8 @@ impl Place {
         if let Some(path) = text.strip_prefix("unix:") {
             return (!path.is_empty() && !path.contains('\0')).then(|| Self::Socket(path.into()));
         }
-        let (encrypted, bare) = text.strip_prefix("https://").map_or_else(|| (false, text.strip_prefix("http://").unwrap_or(text)), |bare| (true, bare));
+        let (encrypted, bare) =
+            text.strip_prefix("https://").map_or_else(|| (false, text.strip_prefix("http://").unwrap_or(text)), |bare| (true, bare));
         let bare = bare.strip_suffix('/').unwrap_or(bare);
         let (host, port) = bare.rsplit_once(':')?;
         let good = !host.is_empty() && !bare.contains(['/', '@', '?', '#']) && port.parse::<u16>().is_ok_and(|port| port != 0);
@@ -172,6 +173,18 @@ impl Remote {
         serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
     }
 
+    /// Sends a body on condition that what is at `seen` is still what it is when this begins, and reads the JSON of the answer.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was not done.
+    pub fn send_if_unchanged(&self, method: Method, path: &str, seen: &str, body: Body<'_>) -> Result<Value, RemoteError> {
+        let tag = self.ask(Method::GET, seen, None, Vec::new())?.tag;
+        let fields = tag.map(|tag| (IF_MATCH, tag)).into_iter().collect();
+        let answer = self.ask(method, path, Some(body), fields)?;
+        serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
+    }
+
     /// Posts JSON and reads that of the answer.
     ///
     /// # Errors
@@ -182,7 +195,13 @@ impl Remote {
     }
 
     /// Asks, and tells a refusal in the words of its problem.
-    fn ask(&self, method: Method, path: &str, body: Option<Body<'_>>, mut fields: Vec<(HeaderName, String)>) -> Result<Answer, RemoteError> {
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Body<'_>>,
+        mut fields: Vec<(HeaderName, String)>,
+    ) -> Result<Answer, RemoteError> {
         let (to, host) = self.target()?;
         if let Some(token) = &self.credentials.token {
             fields.push((AUTHORIZATION, format!("Bearer {token}")));

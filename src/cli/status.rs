@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::admin::Admin;
 use crate::cli::figures::{UNKNOWN, bounds, columns, harmless, quantity, span};
 use crate::cli::reach;
-use crate::cli::admin::Admin;
 use crate::cli::remote::RemoteError;
 use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::domain::gate::evidence;

@@ -67,7 +67,8 @@ pub(super) fn usual(state: &Path, around: &Surroundings<'_>) -> Admin {
 fn runtime_folder(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // Several folders of a unit are separated by colons; the first is the one of its name.
-    let of_unit = variable("RUNTIME_DIRECTORY").and_then(|folders| std::env::split_paths(&folders).next()).filter(|path| path.is_absolute());
+    let of_unit =
+        variable("RUNTIME_DIRECTORY").and_then(|folders| std::env::split_paths(&folders).next()).filter(|path| path.is_absolute());
     of_unit.or_else(|| folder("XDG_RUNTIME_DIR").map(|own| own.join("portcullis")))
 }
 

@@ -10,7 +10,7 @@ use crate::config::admin::{Admin, AdminListen, Token};
 use crate::config::listen::ListenSpec;
 use crate::config::values;
 use crate::domain::address::Address;
-use crate::domain::rank::Rank;
+use crate::domain::rank::{InvalidRank, Rank};
 use crate::formats::yaml::fields::{self, Fields};
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::tree::{Node, Value};
@@ -145,7 +145,9 @@ impl HolderSpec {
             report.error(&name.place, format!("{:?} is no name for the journal", name.value), hint);
             return None;
         }
-        Some((text.to_owned(), values::parsed(role, "write viewer, operator or admin", report)?))
+        let rank = role.value.trim().parse::<Rank>();
+        let wrong = |error: InvalidRank| report.error(&role.place, format!("{:?} is no role", role.value), error.to_string());
+        Some((text.to_owned(), rank.map_err(wrong).ok()?))
     }
 
     fn token(&self, base: &Path, report: &Report<'_>) -> Option<Token> {
@@ -160,7 +162,8 @@ impl HolderSpec {
 /// Reads a token and returns its SHA-256.
 fn secret(path: &Path) -> Result<[u8; 32], (String, String)> {
     let shown = path.display();
-    let failed = |error: std::io::Error| (format!("the token {shown} cannot be read: {error}"), "name a file that this user may read".to_owned());
+    let failed =
+        |error: std::io::Error| (format!("the token {shown} cannot be read: {error}"), "name a file that this user may read".to_owned());
     let mode = fs::metadata(path).map_err(failed)?.mode();
     if mode & 0o006 != 0 {
         return Err((format!("everybody may read or write the token {shown}"), format!("run: chmod 600 {shown}")));

@@ -13,7 +13,7 @@ use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::control::shell::Shell;
 use crate::control::status::{Board, Notice, ServiceStatus, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, Phase, ServiceState};
+use crate::domain::rollout::{Entry, Event, Phase, Record, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
@@ -38,6 +38,8 @@ struct World {
     snapshot: Snapshot,
     quiet: Quiet,
     board: Board,
+    /// For whom a rollout begins right now: the journal names them instead of the plan.
+    starter: Option<String>,
 }
 
 impl World {
@@ -65,7 +67,10 @@ impl Shell for World {
     }
 
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        let entry = Entry { at: Some(wall()), ..entry.clone() };
+        let mut entry = Entry { at: Some(wall()), ..entry.clone() };
+        if let Some(starter) = self.starter.take() {
+            entry.actor = starter;
+        }
         self.store.put(service, state, &entry).map(|_| ()).map_err(|error| error.to_string())
     }
 
@@ -120,8 +125,16 @@ impl Controller {
     /// Restores what was durable, publishes the first table with everything at the owners, and begins the configured rollouts.
     #[must_use]
     pub fn start(setups: Vec<ServiceSetup>, store: Arc<ServiceStore>, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
-        let mut world =
-            World { clock, routes, table: Table::default(), store, snapshot: Snapshot::default(), quiet: Quiet::default(), board };
+        let mut world = World {
+            clock,
+            routes,
+            table: Table::default(),
+            store,
+            snapshot: Snapshot::default(),
+            quiet: Quiet::default(),
+            board,
+            starter: None,
+        };
         let begun = setups.into_iter().map(|setup| {
             let known = world.known(&setup.name);
             let (setup, start) = reconfigure::begin(setup, known, &mut world);
@@ -252,6 +265,7 @@ impl Controller {
         while let Ok(request) = self.inputs.requests.try_recv() {
             let answer = match request.order {
                 Order::Command(command) => self.carry_out(command),
+                Order::Conditional(command, tags) => self.carry_out_if(command, &tags),
                 Order::Reconfigure { origin, services, actor } => self.reconfigure(origin, services, &actor, self.world.clock.now()),
             };
             obeyed = true;
@@ -260,6 +274,15 @@ impl Controller {
         }
         if obeyed {
             self.show(self.world.clock.now());
+        }
+    }
+
+    fn carry_out_if(&mut self, command: Command, tags: &[String]) -> Result<Accepted, CommandError> {
+        let now = self.world.clock.now();
+        let service = self.services.iter().find(|service| service.setup().name == *command.service());
+        match service.map(|service| service.status(now).tag()) {
+            Some(tag) if !tags.contains(&tag) => Err(CommandError::Changed(tag)),
+            _ => self.carry_out(command),
         }
     }
 
@@ -314,15 +337,37 @@ impl Controller {
                 None => Err(CommandError::Conflict(format!("{name} has had no rollout that could be tried again"))),
             },
             Command::Promote { actor, reason, .. } => {
-                if service.progressing().is_none() {
-                    return Err(nothing_progresses(&name, "promote"));
-                }
+                let Some(record) = service.progressing() else { return Err(nothing_progresses(&name, "promote")) };
+                let entry = waiver(&name, record, &actor, &reason);
+                self.world
+                    .persist(&name, service.state(), &entry)
+                    .map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
                 service.drive(Event::Promote { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!(
                     "the remaining holds of {name} before the last step are waived; every step still needs its evidence"
                 )))
             }
         }
+    }
+}
+
+/// Makes the journal's entry of a waiver, which changes nothing by itself.
+fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
+    Entry {
+        service: service.clone(),
+        rollout: record.id,
+        at: None,
+        stable: Some(record.stable.name.clone()),
+        canary: Some(record.canary.name.clone()),
+        actor: actor.to_owned(),
+        phase: record.phase,
+        owner: Role::Stable,
+        from: record.weight,
+        to: record.weight,
+        generation: record.generation,
+        reason: format!("{actor} waives the remaining holds: {reason}"),
+        evidence: None,
+        gates: Vec::new(),
     }
 }
 
@@ -346,6 +391,8 @@ fn begin(
     }
     world.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
     let version = canary.name.clone();
+    world.starter = Some(actor.to_owned());
     service.begin(canary, now, world);
+    world.starter = None;
     Ok(Accepted::Done(format!("the rollout of {version} begins")))
 }

@@ -128,6 +128,7 @@ impl Desk {
             clock,
             access: Access::default(),
             delivery: None,
+            answers: Default::default(),
             live: Default::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -236,7 +237,7 @@ impl Desk {
 
     /// Posts JSON, or nothing at all.
     pub fn post(&self, path: &str, body: &str) -> Answer {
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let kind = if body.is_empty() { "If-Match: *\r\n" } else { "If-Match: *\r\nContent-Type: application/json\r\n" };
         let (host, length) = (self.address(), body.len());
         self.send(&format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{kind}Content-Length: {length}\r\n\r\n{body}"))
     }

@@ -52,7 +52,12 @@ async fn each_role_may_do_what_it_is_for_and_no_more() {
             let status = |answer: Answer| answer.status.as_u16();
             assert_eq!(status(ask(&desk, "GET", "/v1/rollouts", &bearer(who), peer.clone()).await), looks, "{who} {peer:?}");
             assert_eq!(status(ask(&desk, "POST", ABORT, &bearer(who), peer.clone()).await), aborts, "{who} {peer:?}");
-            let made = desk.send(request("POST", "/v1/projects", &[("authorization", &bearer(who)), ("content-type", "application/json")], r#"{"name": "p", "shipyard": ""}"#));
+            let made = desk.send(request(
+                "POST",
+                "/v1/projects",
+                &[("authorization", &bearer(who)), ("content-type", "application/json")],
+                r#"{"name": "p", "shipyard": ""}"#,
+            ));
             assert_eq!(status(made.await), makes, "{who}");
         }
     }
@@ -89,7 +94,14 @@ async fn certificates_sockets_and_passwords_say_who_somebody_is() {
     assert_eq!(ask(&desk, "POST", ABORT, "", socket.clone()).await.status, StatusCode::OK);
     let basic = |text: &str| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
     assert_eq!(ask(&desk, "POST", ABORT, &basic("x:secret of oda"), network()).await.status, StatusCode::OK);
-    for wrong in [basic("secret of oda:"), basic("x:secret of od"), "Basic ?".to_owned(), "Bearer".to_owned(), "Digest x".to_owned(), "x".repeat(9_000)] {
+    for wrong in [
+        basic("secret of oda:"),
+        basic("x:secret of od"),
+        "Basic ?".to_owned(),
+        "Bearer".to_owned(),
+        "Digest x".to_owned(),
+        "x".repeat(9_000),
+    ] {
         assert_eq!(ask(&desk, "POST", ABORT, &wrong, socket.clone()).await.problem().0, 401, "{wrong:.40}");
     }
     let actors: Vec<String> = desk.commands();

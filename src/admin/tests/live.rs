@@ -4,9 +4,9 @@ use http_body_util::BodyExt;
 
 use super::journal::{entry, put};
 use super::*;
-use crate::domain::rank::Rank;
 use crate::admin::beat;
 use crate::admin::live::FOLLOWERS;
+use crate::domain::rank::Rank;
 
 /// Reads an answer without an end until it has said as much; returns what it said.
 async fn told(body: &mut Body, until: impl Fn(&str) -> bool) -> String {

@@ -37,7 +37,7 @@ async fn a_service_that_does_not_exist_is_404_whatever_it_is_called() {
             ("POST", "/pause"),
             ("POST", "/retry"),
         ] {
-            let answer = desk.send(request(method, &format!("/v1/rollouts/{name}{rest}"), &[], "")).await;
+            let answer = desk.send(request(method, &format!("/v1/rollouts/{name}{rest}"), &[("if-match", "*")], "")).await;
             let (status, detail) = answer.problem();
             assert!(
                 status == 404 && detail.len() < 300 && !detail.contains(|c: char| c.is_control() || c == '\u{202e}'),
@@ -142,7 +142,9 @@ async fn a_promotion_is_accepted_or_in_conflict_with_the_reason() {
 #[tokio::test]
 async fn a_share_is_read_with_who_asks_and_why() {
     let desk = Desk::new();
-    let put = |body: &'static str| desk.send(request("PUT", "/v1/rollouts/carts/weight", &[("content-type", "application/json")], body));
+    let put = |body: &'static str| {
+        desk.send(request("PUT", "/v1/rollouts/carts/weight", &[("content-type", "application/json"), ("if-match", "*")], body))
+    };
     let answer = put(r#"{"weight": "12.5%", "actor": "ann", "reason": "a try"}"#).await;
     assert_eq!((answer.status, &answer.json()["message"]), (StatusCode::OK, &json!("it is done")));
     for (body, pointer) in

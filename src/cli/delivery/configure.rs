@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::delivery::outcome::{Undone, end};
 use crate::cli::admin::Admin;
+use crate::cli::delivery::outcome::{Undone, end};
 use crate::config::read_text;
 use crate::domain::version::Name;
 

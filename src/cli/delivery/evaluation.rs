@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::outcome::{FAILED, Undone, end, list, text};
 use crate::cli::delivery::story::NOT_PASSED;
 use crate::cli::figures::harmless;
-use crate::cli::admin::Admin;
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
 

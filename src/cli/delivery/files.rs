@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use http::Method;
 
-use crate::cli::delivery::outcome::{Undone, end};
 use crate::cli::admin::Admin;
+use crate::cli::delivery::outcome::{Undone, end};
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
 

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::evaluation::done;
 use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::delivery::story;
-use crate::cli::admin::Admin;
 
 /// What can be shown.
 #[derive(Clone, Debug, clap::Subcommand)]

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::files::{self, Target};
 use crate::cli::delivery::outcome::{Undone, end, list, text};
-use crate::cli::admin::Admin;
 use crate::config::read_text;
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;

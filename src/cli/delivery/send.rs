@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::evaluation::{StartEvaluationArgs, start_evaluation};
 use crate::cli::delivery::outcome::{FAILED, Undone, end, text};
 use crate::cli::delivery::story;
 use crate::cli::http::Body;
-use crate::cli::admin::Admin;
 use crate::config::read_text;
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;

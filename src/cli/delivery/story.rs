@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::outcome::{Undone, list, text};
 use crate::cli::figures::harmless;
-use crate::cli::admin::Admin;
 use crate::domain::version::Name;
 
 /// The exit code when an artifact that was waited for did not pass.

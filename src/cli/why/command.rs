@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::admin::journal::Journal;
-use crate::cli::figures::harmless;
 use crate::cli::admin::Admin;
+use crate::cli::figures::harmless;
 use crate::cli::why::source::{self, SourceError};
 use crate::cli::why::story::{self, Story, Target, Untold};
 use crate::cli::why::{check, text};

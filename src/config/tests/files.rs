@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::AccessLog;
-use crate::domain::rank::Rank;
 use crate::domain::gate::{Gate, Inconclusive, Origin, Policy};
+use crate::domain::rank::Rank;
 use crate::domain::rollout::{Plan, Ramp, Schedule, Start};
 use crate::domain::route::{HostPattern, Rule};
 use crate::domain::timeouts::Timeouts;

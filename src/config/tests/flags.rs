@@ -114,7 +114,10 @@ fn flags_about_the_process_replace_values_of_a_file() {
         ..Flags::default()
     };
     let settings = load_in(folder.path(), format!("state: there\nworkers: 9\naccess_log: off\n{SMALL}"), &flags).unwrap().settings;
-    assert_eq!((settings.listen[0].address.ip().unwrap().port(), settings.admin.listen[0].address.ip().unwrap().port(), settings.workers), (0, 0, 1));
+    assert_eq!(
+        (settings.listen[0].address.ip().unwrap().port(), settings.admin.listen[0].address.ip().unwrap().port(), settings.workers),
+        (0, 0, 1)
+    );
     assert_eq!((settings.state.as_path(), settings.access_log), (Path::new("here"), AccessLog::File("./access.log".into())));
 }
 
