@@ -122,7 +122,7 @@ pub(super) const OPERATIONS: [Operation; 36] = [
     )
     .put()
     .of_admins()
-    .asking(&[("uri", true, "Uri"), ("stage", false, "Name"), ("service", false, "Name")]),
+    .asking(&[("uri", true, "Uri"), ("stage", false, "Stage"), ("service", false, "Name")]),
     act("/v1/projects/{project}/services/{service}/artifacts", "deliver", "Delivers an artifact", ("Artifact", false), (202, ANY)),
     act(
         "/v1/projects/{project}/services/{service}/stages/{stage}/approve",
@@ -240,8 +240,13 @@ fn described(operation: &Operation) -> Value {
 
 fn parameters(operation: &Operation) -> Vec<Value> {
     let in_path = operation.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-    let mut all: Vec<Value> =
-        in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": shapes::reference(if matches!(name, "id" | "build" | "file") { "Segment" } else { "Name" })})).collect();
+    let shape = |name: &str| match name {
+        "id" | "build" | "file" => "Segment",
+        "stage" => "Stage",
+        _ => "Name",
+    };
+    let of_path = |name: &str| json!({"name": name, "in": "path", "required": true, "schema": shapes::reference(shape(name))});
+    let mut all: Vec<Value> = in_path.map(of_path).collect();
     for (name, needed, shape) in operation.query {
         all.push(json!({"name": name, "in": "query", "required": needed, "schema": shapes::reference(shape)}));
     }

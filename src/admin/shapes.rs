@@ -63,6 +63,7 @@ fn simple() -> Vec<(&'static str, Value)> {
     let integer = "^[0-9]{1,15}$";
     vec![
         ("Name", json!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"})),
+        ("Stage", json!({"type": "string", "minLength": 1, "maxLength": 40, "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$"})),
         ("Segment", json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"})),
         ("Weight", json!({"type": "string", "pattern": "^(100|[1-9]?[0-9])%$", "examples": ["10%"]})),
         ("Tag", json!({"type": "string", "pattern": "^(\\*|\"[A-Za-z0-9._]{1,60}\")$", "examples": ["*"]})),
@@ -95,7 +96,7 @@ fn taken() -> Vec<(&'static str, Value)> {
             strict(&[
                 ("image", text()),
                 ("tag?", maybe(text())),
-                ("stage?", maybe(reference("Name"))),
+                ("stage?", maybe(reference("Stage"))),
                 ("retry?", flag()),
                 ("unchecked?", flag()),
                 ("actor?", maybe(actor())),
