@@ -96,7 +96,8 @@ pub fn check(head: &Parts, access: &Access) -> Result<Caller, Problem> {
     let arrived = head.extensions.get::<Arrived>().map(|arrived| arrived.0);
     let host = host_of(&head.headers)?;
     for authority in [Some(&host), head.uri.authority()].into_iter().flatten() {
-        if !is_own(authority, arrived) && !(access.is_own(authority.host()) && !authority.as_str().contains('@')) {
+        let named = access.is_own(authority.host()) && !authority.as_str().contains('@');
+        if !named && !is_own(authority, arrived) {
             let hint = "use localhost, a loopback address, the address the admin listener is bound to, or a name of admin.hosts";
             return Err(forbidden(format!("{:?} is not a name of this listener; {hint}", authority.as_str())));
         }

@@ -210,8 +210,11 @@ fn described(operation: &Operation) -> Value {
     };
     let mut answer = json!({"description": "It is so", "content": {kind: {"schema": schema}}});
     if operation.id == "show" {
-        answer["headers"] =
-            json!({"ETag": {"description": "Which state this is, for If-Match", "schema": {"type": "string"}, "required": true}});
+        put(
+            &mut answer,
+            "headers",
+            json!({"ETag": {"description": "Which state this is, for If-Match", "schema": {"type": "string"}, "required": true}}),
+        );
     }
     let mut described = json!({
         "operationId": operation.id,
@@ -233,9 +236,16 @@ fn described(operation: &Operation) -> Value {
             "Event" => "application/cloudevents+json",
             _ => "application/json",
         };
-        described["requestBody"] = json!({"required": !optional, "content": {kind: {"schema": shapes::reference(shape)}}});
+        put(&mut described, "requestBody", json!({"required": !optional, "content": {kind: {"schema": shapes::reference(shape)}}}));
     }
     described
+}
+
+/// Adds a key to an object.
+fn put(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
 }
 
 fn parameters(operation: &Operation) -> Vec<Value> {

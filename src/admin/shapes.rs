@@ -22,7 +22,9 @@ pub(super) fn all() -> Map<String, Value> {
 /// An object that holds these keys and no others; those whose name ends with `?` may be left out.
 fn strict(keys: &[(&str, Value)]) -> Value {
     let mut object = open(keys);
-    object["additionalProperties"] = json!(false);
+    if let Some(object) = object.as_object_mut() {
+        object.insert("additionalProperties".to_owned(), json!(false));
+    }
     object
 }
 

@@ -39,7 +39,7 @@ pub struct Answer {
 #[error("{method} {to}{path} got no answer: {reason}")]
 pub struct Unanswered {
     method: Method,
-    to: Target,
+    to: String,
     path: String,
     reason: String,
 }
@@ -156,7 +156,7 @@ pub async fn sent(
     let path = place.1;
     let sent = tokio::time::timeout(PATIENCE, exchange(&to, method.clone(), place, body, fields)).await;
     let late = || Err(format!("it took more than {} s", PATIENCE.as_secs()));
-    sent.unwrap_or_else(|_| late()).map_err(|reason| Unanswered { method, to, path: path.to_owned(), reason })
+    sent.unwrap_or_else(|_| late()).map_err(|reason| Unanswered { method, to: to.to_string(), path: path.to_owned(), reason })
 }
 
 async fn exchange(

@@ -70,7 +70,7 @@ enum Command {
     Configure(delivery::Configure),
     /// Sends an event, such as a new artifact.
     #[command(subcommand)]
-    Send(delivery::Send),
+    Send(Box<delivery::Send>),
     /// Shows projects, or what became of a context.
     #[command(subcommand)]
     Get(delivery::Get),

@@ -57,7 +57,7 @@ pub(super) fn usual(state: &Path, around: &Surroundings<'_>) -> Admin {
     let path = folder.join(USUAL_FILE);
     // A socket below a longer path could not be had; then there is the address alone.
     let fits = path.is_absolute() && path.as_os_str().len() <= LONGEST_PATH;
-    let socket = fits.then(|| AdminListen { address: Address::Socket(path), mode: 0o600, tls: None });
+    let socket = fits.then_some(AdminListen { address: Address::Socket(path), mode: 0o600, tls: None });
     let open = if fits { Rank::Viewer } else { Rank::Admin };
     let address = AdminListen { address: USUAL.into(), mode: 0o600, tls: None };
     Admin { listen: socket.into_iter().chain([address]).collect(), tokens: Vec::new(), clients: Vec::new(), hosts: Vec::new(), open }
