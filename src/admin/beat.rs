@@ -138,7 +138,7 @@ fn stand(desk: &Desk, state: &AdminState, snapshot: &Snapshot) -> Bytes {
         names().filter_map(|name| Some((name.to_string(), serde_json::to_value(desk.history.spectra(name)?).ok()?))).collect();
     let judged = state.clock.now().as_nanos().saturating_sub(snapshot.judged_ns) / 1_000_000;
     let data = json!({
-        "at": wall(), "at_ms": unix_millis(), "version": env!("CARGO_PKG_VERSION"), "changes": state.mutations,
+        "at": wall(), "at_ms": unix_millis(), "version": env!("CARGO_PKG_VERSION"), "changes": state.access.takes_commands(),
         "draining": *state.drain.borrow(), "judged_ms": judged, "rollouts": services, "figures": figures, "spectra": spectra,
     });
     event("snapshot", None, &data)

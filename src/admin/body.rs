@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 
+use crate::admin::access;
 use crate::admin::problem::{FieldError, Problem};
 use crate::domain::endpoint::{Endpoint, InvalidEndpoint};
 use crate::domain::version::{Name, Version};
@@ -227,16 +228,18 @@ impl Reader {
     }
 
     fn actor(&mut self, root: &Object<'_>) -> String {
-        let Some(field) = root.optional("actor") else { return ANYBODY.to_owned() };
-        let Some(actor) = self.text(&field, LONGEST_ACTOR) else { return ANYBODY.to_owned() };
-        if RESERVED.contains(&actor.trim()) {
-            self.error(&field.pointer, format!("{actor:?} is the program itself; write who asks"));
-        }
-        actor
+        let said = root.optional("actor").and_then(|field| {
+            let actor = self.text(&field, LONGEST_ACTOR)?;
+            if RESERVED.contains(&actor.trim()) {
+                self.error(&field.pointer, format!("{actor:?} is the program itself; write who asks"));
+            }
+            Some(actor)
+        });
+        access::signed(said, ANYBODY)
     }
 
     fn ask(&mut self, root: Option<&Object<'_>>) -> Ask {
-        let mut ask = Ask { actor: ANYBODY.to_owned(), reason: "no reason given".to_owned() };
+        let mut ask = Ask { actor: access::signed(None, ANYBODY), reason: "no reason given".to_owned() };
         if let Some(root) = root {
             ask.actor = self.actor(root);
             if let Some(reason) = root.optional("reason").and_then(|field| self.text(&field, LONGEST_REASON)) {
@@ -303,7 +306,7 @@ impl Reader {
 }
 
 /// Escapes a key for a JSON pointer (RFC 6901 section 3).
-fn escape(key: &str) -> String {
+pub(super) fn escape(key: &str) -> String {
     key.chars().take(80).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 

@@ -6,9 +6,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 
-use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE};
-use crate::admin::problem::Problem;
+use crate::admin::access;
+use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE, escape};
+use crate::admin::problem::{FieldError, Problem};
 use crate::admin::state::AdminState;
 use crate::delivery::{Ask, Envelope, Monitor, Problem as Refused, Spotted};
 use crate::domain::delivery::StageName;
@@ -139,8 +141,10 @@ pub async fn deliver(
 /// Takes in an event of another system.
 pub async fn event(State(state): State<AdminState>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers().clone();
+    // Whoever may not command by themselves proves that the event is one of ours.
+    let local = access::may_command();
     let body = whole(request).await?;
-    ask(&state, Ask::Event(Envelope { headers, body, local: state.mutations, unchecked: false }), StatusCode::ACCEPTED).await
+    ask(&state, Ask::Event(Envelope { headers, body, local, unchecked: false }), StatusCode::ACCEPTED).await
 }
 
 /// Begins an evaluation that delivers nothing.
@@ -236,8 +240,25 @@ async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Pro
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON; send Content-Type: application/json"));
     }
     let bytes = whole(request).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body cannot be read: {error}")))
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let wrong = |pointer: String, error: serde_json::Error| {
+        let detail = error.to_string();
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body cannot be read: {detail}"))
+            .with_errors(vec![FieldError { pointer, detail }])
+    };
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(pointer(error.path()), error.into_inner()))?;
+    json.end().map_err(|error| wrong(String::new(), error))?;
+    Ok(read)
+}
+
+/// Writes a path as a JSON pointer (RFC 6901); empty for the whole body.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => Some(format!("/{index}")),
+        Segment::Map { key } => Some(format!("/{}", escape(key))),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    };
+    path.iter().filter_map(step).collect()
 }
 
 /// Reads a body that may be left out.
@@ -258,7 +279,8 @@ fn spotted(project: &str, service: &str, stage: &str) -> Result<Spotted, Problem
 }
 
 fn actor_of(actor: Option<String>) -> Result<String, Problem> {
-    short(actor.unwrap_or_else(|| "operator".to_owned()), LONGEST_ACTOR, "actor")
+    let said = actor.map(|actor| short(actor, LONGEST_ACTOR, "actor")).transpose()?;
+    Ok(access::signed(said, "operator"))
 }
 
 fn reason_of(reason: Option<String>) -> Result<String, Problem> {

@@ -1,4 +1,4 @@
-//! Shows what was decided for a service and why, from the durable journal.
+//! Shows what was decided for a service and why, from the durable journal, and whether anybody has changed that.
 
 use std::sync::Arc;
 
@@ -80,6 +80,15 @@ pub async fn show(State(state): State<AdminState>, named: Named, asked: Result<Q
     let excerpt = read.unwrap_or_else(|error| Err(error.to_string())).map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
     let journal = Journal { entries: excerpt.entries.into_iter().map(Line::from).collect(), complete: excerpt.complete };
     Ok(axum::Json(journal).into_response())
+}
+
+/// Follows the chain of the journal and says whether it is whole.
+pub async fn chain(State(state): State<AdminState>) -> Result<Response, Problem> {
+    let store = Arc::clone(&state.store);
+    // It reads the whole journal.
+    let read = tokio::task::spawn_blocking(move || store.chain().map_err(|error| error.to_string())).await;
+    let chain = read.unwrap_or_else(|error| Err(error.to_string())).map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    Ok(axum::Json(chain).into_response())
 }
 
 fn wrong() -> Problem {

@@ -15,6 +15,9 @@
 //! | `GET /v1/rollouts/{name}/history` | how both versions answered lately: `window_seconds`, `points`, `spectra` |
 //! | `GET /v1/rollouts/{name}/journal?last=N` | what was decided and why: `entries`, the newest N (1 to 1 000, usually 100; at most 2 MiB), the newest last, each with its `sequence` and its `entry` or why it is `unreadable`; `complete`: whether these are all that are kept |
 //! | `GET /v1/rollouts/{name}/verdict` | one word of the gates: `verdict`, `pass`, with `service`, `canary`, `phase`, `reason` |
+//! | `GET /v1/openapi.json` | this API as OpenAPI 3.1 |
+//! | `GET /v1/whoami` | who asks and what they may do: `name`, `role`, `socket` (where commands are taken without a token) |
+//! | `GET /v1/journal` | whether the journal is the chain it was written as: `entries`, `oldest`, `newest` (`sequence`, `sha256`), `unlinked` (written by releases that linked nothing), `broken` (`sequence`, `reason`; null where it is whole) |
 //! | `GET /v1/notices` | `notices`: what people were told, each with `at`, `service`, `sentence`, `alarm` |
 //! | `POST /v1/rollouts` | starts a rollout: `service`, `canary`, `retry`, `actor` |
 //! | `POST /v1/rollouts/{name}/abort`, `/promote`, `/resume` | an operator's commands: `actor`, `reason` |
@@ -29,6 +32,15 @@
 //! | `GET /v1/contexts/{id}` | `entries`: everything that was decided under a `shkeptncontext` |
 //!
 //! What is refused is told as `application/problem+json` (RFC 9457).
+//!
+//! Looking takes the role viewer, commands take operator, changes of projects take admin; health and version take none. Over the Unix
+//! socket everybody is an admin; over a loopback address who says nothing of themselves is what `admin` in the configuration leaves
+//! them; from other machines a token (`Authorization: Bearer`, or as the password of `Basic`) or a name in a client certificate says
+//! who it is. An actor in a body is completed by who is known.
+//!
+//! `/promote`, `/resume`, `/pause`, `/weight` and `/retry` need an `If-Match` with the `ETag` of `GET /v1/rollouts/{name}` or `*`: 428
+//! without, 412 where the rollout has changed since. An abort needs none. What comes again with the same `Idempotency-Key` and is the same
+//! gets the same answer, with `Idempotent-Replayed: true`, for a day and until the process ends; something else with it is a 422.
 //!
 //! # Words
 //!
@@ -62,21 +74,26 @@
 //!   `log_threshold`, `alpha`, `estimate` (`value`, `lower`, `upper`) in its `unit`, `tipped_by` (each with `seq`, `started_ns`,
 //!   `latency_ns`, `errors`), `generation`, `basis` (what `log_e` is computed from), `sentence`.
 
+pub mod access;
 pub mod beat;
 pub mod body;
+pub mod condition;
 pub mod delivery;
 pub mod events;
 pub mod guard;
 pub mod health;
+pub mod idempotency;
 pub mod journal;
 pub mod live;
 mod names;
+pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod rollouts;
 pub mod router;
 mod seats;
 pub mod server;
+mod shapes;
 pub mod state;
 
 #[cfg(test)]

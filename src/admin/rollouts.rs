@@ -4,9 +4,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admin::body::{self, Ask};
+use crate::admin::condition;
 use crate::admin::names;
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
@@ -26,20 +27,38 @@ pub async fn list(State(state): State<AdminState>) -> Response {
 
 /// Shows one service with its current or last rollout.
 pub async fn show(State(state): State<AdminState>, named: Named) -> Result<Response, Problem> {
-    Ok(axum::Json(find(&state, named)?).into_response())
+    let service = find(&state, named)?;
+    let tag = [(header::ETAG, format!("\"{}\"", service.tag()))];
+    Ok((tag, axum::Json(service)).into_response())
 }
 
 /// Says in one word what the gates say of the current or last rollout's canary.
 pub async fn verdict(State(state): State<AdminState>, named: Named) -> Result<Response, Problem> {
     let service = find(&state, named)?;
     let verdict = service.rollout.as_ref().map_or(Verdict::Inconclusive, verdict_of);
+    Ok(axum::Json(judged(&service, verdict)).into_response())
+}
+
+/// Says whether anything speaks against the canary, as Flagger asks: by a POST whose body says what it is about, and which counts as
+/// passed with any 2xx.
+pub async fn confirm(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
+    body::read(request).await?;
+    let service = find(&state, named)?;
+    let verdict = service.rollout.as_ref().map_or(Verdict::Inconclusive, verdict_of);
+    if verdict == Verdict::Fail {
+        let reason = service.rollout.as_ref().map_or("", |rollout| &rollout.reason);
+        return Err(Problem::new(StatusCode::CONFLICT, format!("the gates of {} fail: {reason}", service.name)));
+    }
+    Ok(axum::Json(judged(&service, verdict)).into_response())
+}
+
+fn judged(service: &ServiceStatus, verdict: Verdict) -> Value {
     let (canary, phase, reason) =
         service.rollout.as_ref().map_or((None, None, None), |r| (Some(&r.canary.name), Some(r.phase), Some(&r.reason)));
-    let answer = json!({
+    json!({
         "service": service.name, "canary": canary, "phase": phase, "reason": reason,
         "verdict": verdict, "pass": verdict == Verdict::Pass,
-    });
-    Ok(axum::Json(answer).into_response())
+    })
 }
 
 /// Shows what people were told lately, oldest first.
@@ -157,14 +176,15 @@ fn verdict_of(rollout: &RolloutStatus) -> Verdict {
 
 /// Hands a command to the controller and waits for its answer on a thread that may wait.
 async fn run(state: &AdminState, command: Command) -> Result<Accepted, Problem> {
-    let commands = state.commands.clone();
-    let answer = tokio::task::spawn_blocking(move || commands.run(command)).await;
+    let (commands, expected) = (state.commands.clone(), condition::expected());
+    let answer = tokio::task::spawn_blocking(move || commands.run_if(command, expected)).await;
     answer.unwrap_or(Err(CommandError::Unavailable)).map_err(refusal)
 }
 
 fn refusal(error: CommandError) -> Problem {
     match &error {
         CommandError::UnknownService(_) => Problem::new(StatusCode::NOT_FOUND, format!("{error}; GET /v1/rollouts lists them")),
+        CommandError::Changed(_) => Problem::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
         CommandError::Conflict(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
         CommandError::Succeeded => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         CommandError::Unavailable => {

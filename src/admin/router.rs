@@ -1,15 +1,20 @@
 //! Which path leads to which handler.
 
-use axum::Router;
+use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde_json::{Value, json};
 
+use crate::admin::access;
 use crate::admin::delivery;
 use crate::admin::events;
 use crate::admin::guard;
 use crate::admin::health;
+use crate::admin::idempotency;
 use crate::admin::journal;
+use crate::admin::openapi;
 use crate::admin::page;
 use crate::admin::problem::Problem;
 use crate::admin::rollouts;
@@ -25,12 +30,15 @@ pub fn router(state: AdminState) -> Router {
         .route("/readyz", get(health::ready))
         .route("/version", get(health::version))
         .route("/metrics", get(health::metrics))
+        .route("/v1/openapi.json", get(openapi::show))
+        .route("/v1/whoami", get(whoami))
+        .route("/v1/journal", get(journal::chain))
         .route("/v1/notices", get(rollouts::notices))
         .route("/v1/rollouts", get(rollouts::list).post(rollouts::start))
         .route("/v1/rollouts/{name}", get(rollouts::show))
         .route("/v1/rollouts/{name}/history", get(events::history))
         .route("/v1/rollouts/{name}/journal", get(journal::show))
-        .route("/v1/rollouts/{name}/verdict", get(rollouts::verdict))
+        .route("/v1/rollouts/{name}/verdict", get(rollouts::verdict).post(rollouts::confirm))
         .route("/v1/rollouts/{name}/abort", post(rollouts::abort))
         .route("/v1/rollouts/{name}/promote", post(rollouts::promote))
         .route("/v1/rollouts/{name}/resume", post(rollouts::resume))
@@ -52,8 +60,15 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/contexts/{id}", get(delivery::context))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(state.answers.clone(), idempotency::remember))
         .layer(from_fn_with_state(state.clone(), guard::guard))
         .with_state(state)
+}
+
+/// Says who asks, and what they may do.
+async fn whoami(State(state): State<AdminState>) -> Json<Value> {
+    let (name, role) = access::asking();
+    Json(json!({"name": name, "role": role, "socket": state.access.socket()}))
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -12,18 +13,25 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+use webpki::EndEntityCert;
 
+use crate::admin::access::{Peer, Way, way_of};
 use crate::admin::beat;
 use crate::admin::events::Endless;
 use crate::admin::guard::Arrived;
 use crate::admin::router::router;
 use crate::admin::seats::{Arriving, Seat, Seats};
 use crate::admin::state::AdminState;
+use crate::proxy::certificates::TlsSlot;
+use crate::proxy::listening::{Accepting, Bound};
+use crate::proxy::plain::Plain;
 
 /// The most connections at a time. When all are taken, the one that waits longest for its client gives way to a new one;
 /// while all of them are being answered, new ones wait in the listener's queue.
@@ -42,7 +50,6 @@ pub const HEAD: usize = 32 * 1024;
 /// A running admin listener. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -53,28 +60,20 @@ impl Server {
     /// # Errors
     ///
     /// Fails when the listener, the runtime or the thread cannot be set up.
-    pub fn start(listener: TcpListener, state: AdminState) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
+    pub fn start(doors: Vec<Door>, state: AdminState) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(CONNECTIONS).build()?;
-        let listener = {
+        let doors = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            doors.into_iter().map(Open::new).collect::<io::Result<Vec<Open>>>()?
         };
         let (stop, stopping) = watch::channel(false);
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
             runtime.spawn(beat::run(state.clone()));
-            runtime.block_on(accept(listener, router(state), stopping));
+            runtime.block_on(accept(doors, router(state), stopping));
             // A command that waits for the controller must not keep the process.
             runtime.shutdown_background();
         })?;
-        Ok(Self { address, stop, thread: Some(thread) })
-    }
-
-    /// Returns the address it listens at.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+        Ok(Self { stop, thread: Some(thread) })
     }
 
     /// Stops listening, gives requests at hand a second, and waits for the thread to end.
@@ -97,22 +96,79 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+/// A socket that the admin API listens on.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub socket: Bound,
+    /// What its connections are encrypted with; `None` where they are not.
+    pub tls: Option<TlsSlot>,
+}
+
+impl From<TcpListener> for Door {
+    /// Encrypts nothing.
+    fn from(socket: TcpListener) -> Self {
+        Self { socket: Bound::Tcp(socket), tls: None }
+    }
+}
+
+/// A door within the runtime.
+struct Open {
+    accepting: Accepting,
+    /// What is particular to its connections.
+    entry: Arc<Entry>,
+}
+
+struct Entry {
+    /// The address it is bound to; `None` of a Unix socket.
+    bound: Option<IpAddr>,
+    tls: Option<TlsSlot>,
+}
+
+impl Open {
+    fn new(door: Door) -> io::Result<Self> {
+        let bound = door.socket.address()?.ip().map(|address| address.ip());
+        Ok(Self { accepting: door.socket.accepting()?, entry: Arc::new(Entry { bound, tls: door.tls }) })
+    }
+}
+
+/// Accepts the next connection of any door; those after `last` are asked first, so that none keeps the others waiting.
+async fn next(doors: &[Open], last: usize) -> (usize, io::Result<Plain>) {
+    std::future::poll_fn(|cx| {
+        for (index, door) in doors.iter().enumerate().cycle().skip(last + 1).take(doors.len()) {
+            let accepted = match &door.accepting {
+                Accepting::Tcp(socket) => socket.poll_accept(cx).map(|accepted| accepted.map(|(stream, _)| Plain::Tcp(stream))),
+                Accepting::Unix(socket) => socket.poll_accept(cx).map(|accepted| accepted.map(|(stream, _)| Plain::Unix(stream))),
+            };
+            if let Poll::Ready(accepted) = accepted {
+                return Poll::Ready((index, accepted));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+async fn accept(doors: Vec<Open>, router: Router, mut stopping: watch::Receiver<bool>) {
     let for_connections = stopping.clone();
     let (mut connections, mut seats) = (JoinSet::new(), Seats::new(CONNECTIONS));
     let freed = seats.freed();
+    let mut last = 0;
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => break,
             Some(ended) = connections.join_next_with_id() => seats.leave(ended.map_or_else(|error| error.id(), |(id, ())| id)),
             () = freed.notified() => {}
-            accepted = listener.accept(), if seats.has_room() => match accepted {
-                Ok((stream, _)) => {
+            (door, accepted) = next(&doors, last), if seats.has_room() => match (accepted, doors.get(door)) {
+                (Ok(stream), Some(open)) => {
+                    last = door;
                     let seat = seats.prepare();
-                    let task = connections.spawn(serve(stream, router.clone(), Arc::clone(&seat), for_connections.clone()));
+                    let entry = Arc::clone(&open.entry);
+                    let task = connections.spawn(welcome(stream, entry, router.clone(), Arc::clone(&seat), for_connections.clone()));
                     seats.take(task, seat);
                 }
-                Err(error) => {
+                (Ok(_), None) => {}
+                (Err(error), _) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
                     // Out of descriptors: trying again at once would only spin.
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -120,21 +176,56 @@ async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopping:
             }
         }
     }
-    drop(listener);
+    drop(doors);
     let quiet = async { while connections.join_next().await.is_some() {} };
     // What is not done by then is cut when the set is dropped.
     let _ = tokio::time::timeout(FAREWELL, quiet).await;
 }
 
-async fn serve(stream: TcpStream, router: Router, seat: Arc<Seat>, mut stopping: watch::Receiver<bool>) {
-    // Without it small answers are a little later, no more.
-    let _ = stream.set_nodelay(true);
+/// Sees over what a connection comes, encrypts it where it has to be, and answers its requests.
+async fn welcome(stream: Plain, entry: Arc<Entry>, router: Router, seat: Arc<Seat>, stopping: watch::Receiver<bool>) {
+    let (way, arrived) = match &stream {
+        Plain::Tcp(stream) => {
+            // Without it small answers are a little later, no more.
+            let _ = stream.set_nodelay(true);
+            let own = stream.local_addr().ok().map(|address| Arrived(address.ip()));
+            (entry.bound.map_or(Way::Network, way_of), own)
+        }
+        Plain::Unix(stream) => (Way::Socket(stream.peer_cred().ok().map(|user| user.uid())), None),
+    };
+    let Some(tls) = &entry.tls else {
+        return serve(stream, (Peer { way, ..Peer::default() }, arrived), router, seat, stopping).await;
+    };
+    let mut config = rustls::ServerConfig::clone(&tls.load());
+    // The files are those of any listener, but here is no HTTP/2.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let hands = tokio::time::timeout(HEADER, TlsAcceptor::from(Arc::new(config)).accept(stream)).await;
+    // Who is no TLS client, or shows no good certificate, has been told so by TLS itself.
+    let Ok(Ok(stream)) = hands else { return };
+    let names = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(names).unwrap_or_default();
+    let peer = Peer { way, encrypted: true, names: names.into() };
+    serve(stream, (peer, arrived), router, seat, stopping).await;
+}
+
+/// Returns the names that a client certificate is for: its URIs and host names (RFC 5280 section 4.2.1.6).
+fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
+    certificate.valid_uri_names().chain(certificate.valid_dns_names()).map(str::to_owned).collect()
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    (peer, arrived): (Peer, Option<Arrived>),
+    router: Router,
+    seat: Arc<Seat>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let kept = Arc::clone(&seat);
-    let arrived = stream.local_addr().ok().map(|address| Arrived(address.ip()));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         if let Some(arrived) = arrived {
             request.extensions_mut().insert(arrived);
         }
+        request.extensions_mut().insert(peer.clone());
         let seat = Arc::clone(&seat);
         let answer = router.clone().oneshot(request.map(|body| Arriving::new(body, Arc::clone(&seat))));
         async move {

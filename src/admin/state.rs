@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::admin::access::Access;
+use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
@@ -35,11 +37,12 @@ pub struct AdminState {
     pub drain: watch::Receiver<bool>,
     /// The process's clock.
     pub clock: Clock,
-    /// Whether rollouts may be started, aborted and promoted here; false where the listener is reachable from other
-    /// machines, because it knows no users.
-    pub mutations: bool,
+    /// Who may do what here.
+    pub access: Access,
     /// The way to the delivery, where artifacts are delivered.
     pub delivery: Option<Desk>,
+    /// The answers to requests that may come again.
+    pub answers: Answers,
     /// Who follows what happens, and the history of every service.
     pub live: Live,
 }

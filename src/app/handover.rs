@@ -245,13 +245,12 @@ impl Line {
 
     /// Sends all listening sockets.
     fn give(&self, sockets: &Sockets) -> io::Result<()> {
-        for group in &sockets.listen {
+        for group in sockets.listen.iter().chain(&sockets.admin) {
             let word = format!("{}{}", if group.file.is_some() { WITH_FILE } else { "" }, group.asked);
             for some in group.sockets.chunks(MOST) {
                 self.say(&word, &some.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
             }
         }
-        self.say(&sockets.admin_asked.to_string(), &[sockets.admin.as_fd()])?;
         self.say("all", &[])
     }
 
@@ -297,8 +296,7 @@ mod tests {
                 Group { asked: asked.clone(), sockets: vec![Bound::Tcp(bind()), Bound::Tcp(bind())], file: None },
                 Group { asked: at_path.clone(), sockets: vec![unix], file: SocketFile::at(&path) },
             ],
-            admin: bind(),
-            admin_asked: ([127, 0, 0, 2], 9).into(),
+            admin: vec![Group { asked: Address::Ip(([127, 0, 0, 2], 9).into()), sockets: vec![Bound::Tcp(bind())], file: None }],
         };
         let address = sent.addresses()[0].ip().unwrap();
         Line(one).give(&sent).unwrap();

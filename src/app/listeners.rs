@@ -1,16 +1,20 @@
 //! The listening sockets: bound anew, handed in by a supervisor, or taken over from the process before this one.
 
+use std::fs::DirBuilder;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::admin::server::Door;
 use crate::app::error::AppError;
 use crate::app::socket_file::SocketFile;
 use crate::config::{self, Settings};
 use crate::domain::address::Address;
+use crate::formats::tls::TlsFiles;
 use crate::proxy::certificates::Certificates;
 use crate::proxy::listening::{Bound, Listening};
 use crate::proxy::worker::DoorSetup;
@@ -19,10 +23,8 @@ use crate::proxy::worker::DoorSetup;
 pub(super) struct Sockets {
     /// Those of the data plane, in the order of the configuration.
     pub(super) listen: Vec<Group>,
-    /// That of the admin listener.
-    pub(super) admin: TcpListener,
-    /// How that was configured.
-    pub(super) admin_asked: SocketAddr,
+    /// Those of the admin API, in the order of the configuration, one each.
+    pub(super) admin: Vec<Group>,
 }
 
 /// The sockets of one configured address, among which the kernel spreads connections.
@@ -89,25 +91,26 @@ impl Inherited {
 impl Sockets {
     /// Takes what was inherited and binds the rest. What nobody asks for is closed, with a warning.
     pub(super) fn open(settings: &Settings, mut inherited: Inherited) -> Result<Self, AppError> {
-        // A process hands its admin listener over last: any port may be asked for here and there.
-        let inherited_admin = inherited.take_last(&settings.admin.into()).and_then(|one| match one.socket {
-            Bound::Tcp(socket) => Some(socket),
-            Bound::Unix(_) => None,
-        });
+        // A process hands its admin listeners over last: any port may be asked for here and there.
+        let inherited_admin: Vec<_> = settings.admin.listen.iter().rev().map(|one| inherited.take_last(&one.address)).collect();
         let mut listen = Vec::new();
         for config::Listen { address, mode, .. } in &settings.listen {
             let taken = inherited.take(address);
             let group = if taken.is_empty() { Group::bind(address, *mode, settings.workers)? } else { Group::of(address, taken) };
             listen.push(group);
         }
-        let admin = match inherited_admin {
-            Some(socket) => socket,
-            None => bind_plain(settings.admin)?,
-        };
+        let mut admin = Vec::new();
+        for (config::admin::AdminListen { address, mode, .. }, taken) in settings.admin.listen.iter().zip(inherited_admin.into_iter().rev())
+        {
+            admin.push(match taken {
+                Some(one) => Group::of(address, vec![one]),
+                None => Group::bind_admin(address, *mode)?,
+            });
+        }
         for Heirloom { asked, .. } in inherited.sockets {
             tracing::warn!(address = %asked, "a socket was handed in that the configuration does not name; it is closed");
         }
-        Ok(Self { listen, admin, admin_asked: settings.admin })
+        Ok(Self { listen, admin })
     }
 
     /// Returns where the data plane listens.
@@ -117,7 +120,32 @@ impl Sockets {
 
     /// Removes the files of the Unix sockets: nobody is to find them once this process ends without a successor.
     pub(super) fn remove_files(&self) {
-        self.listen.iter().filter_map(|group| group.file.as_ref()).for_each(SocketFile::remove);
+        self.listen.iter().chain(&self.admin).filter_map(|group| group.file.as_ref()).for_each(SocketFile::remove);
+    }
+
+    /// Returns where the admin API listens.
+    pub(super) fn admin_addresses(&self) -> Vec<Address> {
+        self.admin.iter().filter_map(|group| group.sockets.first()?.address().ok()).collect()
+    }
+
+    /// Returns the sockets of the admin API, and keeps the certificates of those that have some in `certificates`.
+    pub(super) fn admin_doors(&self, settings: &Settings, certificates: &mut Vec<Certificates>) -> Result<Vec<Door>, AppError> {
+        let mut doors = Vec::new();
+        for (group, one) in self.admin.iter().zip(&settings.admin.listen) {
+            let tls = match one.tls.clone() {
+                None => None,
+                Some(files) => {
+                    let loaded = load(files)?;
+                    let slot = loaded.slot();
+                    certificates.push(loaded);
+                    Some(slot)
+                }
+            };
+            if let Some(socket) = group.sockets.first() {
+                doors.push(Door { socket: socket.try_clone()?, tls });
+            }
+        }
+        Ok(doors)
     }
 
     /// Shares the sockets out to the workers. Where there are fewer of an address than workers, several accept from one; where
@@ -144,6 +172,21 @@ impl Group {
             Address::Socket(path) => vec![bind_path(path, mode)?],
         };
         Ok(Self { asked: address.clone(), sockets, file: address.path().and_then(SocketFile::at) })
+    }
+
+    /// Binds an address once. The folder of a Unix socket is made where it is missing, for its owner alone.
+    fn bind_admin(address: &Address, mode: u32) -> Result<Self, AppError> {
+        let socket = match address {
+            Address::Ip(address) => Bound::Tcp(bind_plain(*address)?),
+            Address::Socket(path) => {
+                if let Some(folder) = path.parent() {
+                    // What does not work here is told by binding below it.
+                    let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                }
+                bind_path(path, mode)?
+            }
+        };
+        Ok(Self { asked: address.clone(), sockets: vec![socket], file: address.path().and_then(SocketFile::at) })
     }
 
     /// Goes on with sockets that another process has bound.
@@ -191,6 +234,10 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+fn load(files: TlsFiles) -> Result<Certificates, AppError> {
+    Certificates::load(files).map_err(|problem| AppError::Certificates(problem.to_string()))
+}
+
 /// Makes what is particular to each listener, and reads the certificates of those that have some.
 pub(super) fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec<DoorSetup>), AppError> {
     let (mut certificates, mut doors) = (Vec::new(), Vec::new());
@@ -203,7 +250,7 @@ pub(super) fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec
             one_host: one.one_host,
         };
         if let Some(files) = one.tls.clone() {
-            let loaded = Certificates::load(files).map_err(|problem| AppError::Certificates(problem.to_string()))?;
+            let loaded = load(files)?;
             door.tls = Some(loaded.slot());
             certificates.push(loaded);
         }
@@ -223,11 +270,7 @@ mod tests {
     #[test]
     fn every_socket_has_a_worker_and_every_worker_a_socket_of_each_address() {
         for (sockets, workers) in [(1, 1), (2, 2), (1, 3), (4, 2), (3, 2), (2, 5)] {
-            let all = Sockets {
-                listen: vec![group(sockets), group(1)],
-                admin: bind_plain(([127, 0, 0, 1], 0).into()).unwrap(),
-                admin_asked: ([127, 0, 0, 1], 0).into(),
-            };
+            let all = Sockets { listen: vec![group(sockets), group(1)], admin: Vec::new() };
             let shares = all.for_workers(workers).unwrap();
             assert_eq!(shares.len(), workers);
             for door in 0..2 {

@@ -1,22 +1,28 @@
 //! Who is told of each change of a rollout: reads the secrets and begins to tell.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::error::AppError;
 use crate::config::{Notifications, Receiver, Settings, Url};
 use crate::control::controller::ServiceStore;
+use crate::domain::address::Address;
 use crate::notify::{self, Notifier, Pace};
 use crate::sources::credential::{Credential, Scheme};
 use crate::sources::mailbox::Mailbox;
 
 /// Begins to tell, where somebody is to be told. To be called before the first decision, so that none is missed.
-pub(super) fn start(settings: &Settings, store: &Arc<ServiceStore>, admin: SocketAddr) -> Result<Option<Notifier>, AppError> {
+pub(super) fn start(settings: &Settings, store: &Arc<ServiceStore>, admin: &[(Address, bool)]) -> Result<Option<Notifier>, AppError> {
     let Some(Notifications { link, receivers }) = &settings.notifications else { return Ok(None) };
     let receivers = receivers.iter().map(receiver).collect::<Result<Vec<_>, _>>()?;
-    let link = format!("{}/", link.clone().unwrap_or_else(|| format!("http://{admin}")));
+    let link = format!("{}/", link.clone().unwrap_or_else(|| dashboard(admin)));
     Ok(Some(Notifier::start(Arc::clone(store), &settings.state, receivers, link, Pace::default())?))
+}
+
+/// Returns the URL of the admin listener; of the socket's path where there is no other, which people on the machine understand.
+fn dashboard(admin: &[(Address, bool)]) -> String {
+    let url = admin.iter().find_map(|(address, encrypted)| Some(format!("http{}://{}", if *encrypted { "s" } else { "" }, address.ip()?)));
+    url.or_else(|| Some(admin.first()?.0.to_string())).unwrap_or_default()
 }
 
 /// Reads what a receiver keeps in files.

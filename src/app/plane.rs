@@ -1,7 +1,7 @@
 //! Everything that runs but the admin listener: the controller and the workers.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::admin::access::Access;
+use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
-use crate::admin::server::Server;
+use crate::admin::server::{Door, Server};
 use crate::admin::state::AdminState;
 use crate::app::delivery::Delivering;
 use crate::app::error::AppError;
@@ -147,8 +149,8 @@ impl Plane {
         Ok(())
     }
 
-    /// Starts the admin listener; operators may change things only over loopback.
-    pub(super) fn admin(&self, listener: TcpListener, mutations: bool, delivery: Option<Desk>) -> Result<Server, AppError> {
+    /// Starts the admin listener.
+    pub(super) fn admin(&self, doors: Vec<Door>, access: Access, delivery: Option<Desk>) -> Result<Server, AppError> {
         let state = AdminState {
             board: self.figures.board.clone(),
             store: Arc::clone(&self.store),
@@ -157,11 +159,12 @@ impl Plane {
             routes: self.routes.clone(),
             drain: self.drain.subscribe(),
             clock: self.figures.clock,
-            mutations,
+            access,
             delivery,
+            answers: Answers::default(),
             live: Live::default(),
         };
-        Ok(Server::start(listener, state)?)
+        Ok(Server::start(doors, state)?)
     }
 
     /// Lets the requests in flight end, then everything else. The admin listener answers until the data plane is done, unless

@@ -1,11 +1,11 @@
 //! Runs the proxy from its start to its end.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use crate::admin::access::Access;
 use crate::app::access_log::{self, LOG_PATIENCE};
 use crate::app::delivery::{Delivering, Grip};
 use crate::app::error::AppError;
@@ -28,8 +28,8 @@ use crate::telemetry::access_log::AccessLog;
 pub struct Addresses {
     /// Where the data plane listens.
     pub listen: Vec<Address>,
-    /// Where the admin listener is.
-    pub admin: SocketAddr,
+    /// Where the admin API is, and whether it is encrypted there.
+    pub admin: Vec<(Address, bool)>,
 }
 
 /// Runs the proxy until it is told to stop. `source` reads the configuration again; `may_succeed` says whether the process may be
@@ -49,7 +49,8 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         None => (None, Inherited::of_supervisor()?),
     };
     let sockets = Arc::new(Sockets::open(settings, inherited)?);
-    let (certificates, doors) = doors(&settings.listen)?;
+    let (mut certificates, doors) = doors(&settings.listen)?;
+    let admin_doors = sockets.admin_doors(settings, &mut certificates)?;
     if let Some(predecessor) = &predecessor {
         predecessor.await_state()?;
     }
@@ -58,15 +59,21 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         tracing::warn!("{warning}");
     }
     let (access, log) = access_log::start(&settings.access_log, settings.access_log_format)?;
-    let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin.local_addr()? };
+    let encrypted = settings.admin.listen.iter().map(|one| one.tls.is_some());
+    let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin_addresses().into_iter().zip(encrypted).collect() };
     let store = Arc::new(opened.store);
-    let notifier = notify::start(settings, &store, addresses.admin)?;
+    let notifier = notify::start(settings, &store, &addresses.admin)?;
     let given = Given {
         doors,
         expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
         store,
         shares: sockets.for_workers(settings.workers)?,
-        own: addresses.listen.iter().filter_map(Address::ip).chain([addresses.admin]).collect(),
+        own: addresses
+            .listen
+            .iter()
+            .filter_map(Address::ip)
+            .chain(addresses.admin.iter().filter_map(|(address, _)| address.ip()))
+            .collect(),
         access,
         dropped: log.as_ref().map(AccessLog::dropped),
     };
@@ -82,7 +89,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     // Until then a predecessor accepts every connection: here the stages would not be known yet.
     plane.begin(&wishes)?;
     let desk = delivering.as_ref().map(|delivering| delivering.desk.clone());
-    let admin = plane.admin(sockets.admin.try_clone()?, addresses.admin.ip().is_loopback(), desk)?;
+    let admin = plane.admin(admin_doors, Access::from(&settings.admin), desk)?;
     ready(&addresses);
     if let Some(predecessor) = predecessor {
         predecessor.serving();

@@ -1,15 +1,22 @@
 //! One HTTP/1.1 exchange on a connection of its own, for the API and the info pages.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode};
+use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, ETAG, HOST};
+use http::{HeaderName, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
 /// How long one exchange may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,14 +30,16 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its body.
     pub body: String,
+    /// Which state of the resource it shows, where it says so.
+    pub tag: Option<String>,
 }
 
 /// Why there was no complete answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{method} http://{to}{path} got no answer: {reason}")]
+#[error("{method} {to}{path} got no answer: {reason}")]
 pub struct Unanswered {
     method: Method,
-    to: SocketAddr,
+    to: String,
     path: String,
     reason: String,
 }
@@ -50,7 +59,7 @@ pub async fn get(to: SocketAddr, path: &str) -> Result<Answer, Unanswered> {
 ///
 /// There was no complete answer within 5 s.
 pub async fn get_from(to: SocketAddr, host: &str, path: &str) -> Result<Answer, Unanswered> {
-    sent(to, Method::GET, (host, path), None).await
+    sent(Target::Plain(to), Method::GET, (host, path), None, &[]).await
 }
 
 /// Sends a POST with a JSON body.
@@ -82,19 +91,87 @@ pub struct Body<'b> {
 ///
 /// There was no complete answer within 5 s.
 pub async fn send(to: SocketAddr, method: Method, path: &str, body: Option<Body<'_>>) -> Result<Answer, Unanswered> {
-    sent(to, method, (&to.to_string(), path), body).await
+    sent(Target::Plain(to), method, (&to.to_string(), path), body, &[]).await
 }
 
-async fn sent(to: SocketAddr, method: Method, (host, path): (&str, &str), body: Option<Body<'_>>) -> Result<Answer, Unanswered> {
-    let sent = tokio::time::timeout(PATIENCE, exchange(to, method.clone(), (host, path), body)).await;
+/// Where a request goes.
+#[derive(Clone)]
+pub enum Target {
+    /// An address.
+    Plain(SocketAddr),
+    /// The path of a Unix socket.
+    Socket(PathBuf),
+    /// An address where TLS is spoken, with the name its certificate must be for.
+    Encrypted(SocketAddr, ServerName<'static>, Arc<ClientConfig>),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(address) => write!(f, "http://{address}"),
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
+            Self::Encrypted(address, ..) => write!(f, "https://{address}"),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A connection of whatever kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Target {
+    async fn connect(&self) -> Result<Box<dyn Stream>, String> {
+        let none = |problem: std::io::Error| format!("no connection: {problem}");
+        Ok(match self {
+            Self::Plain(address) => Box::new(TcpStream::connect(address).await.map_err(none)?),
+            Self::Socket(path) => Box::new(UnixStream::connect(path).await.map_err(none)?),
+            Self::Encrypted(address, name, config) => {
+                let stream = TcpStream::connect(address).await.map_err(none)?;
+                let encrypted = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await;
+                Box::new(encrypted.map_err(|problem| format!("no TLS connection: {problem}"))?)
+            }
+        })
+    }
+}
+
+/// Sends a request with further fields of the head, with a body where there is one.
+///
+/// # Errors
+///
+/// There was no complete answer within 5 s.
+pub async fn sent(
+    to: Target,
+    method: Method,
+    place: (&str, &str),
+    body: Option<Body<'_>>,
+    fields: &[(HeaderName, String)],
+) -> Result<Answer, Unanswered> {
+    let path = place.1;
+    let sent = tokio::time::timeout(PATIENCE, exchange(&to, method.clone(), place, body, fields)).await;
     let late = || Err(format!("it took more than {} s", PATIENCE.as_secs()));
-    sent.unwrap_or_else(|_| late()).map_err(|reason| Unanswered { method, to, path: path.to_owned(), reason })
+    sent.unwrap_or_else(|_| late()).map_err(|reason| Unanswered { method, to: to.to_string(), path: path.to_owned(), reason })
 }
 
-async fn exchange(to: SocketAddr, method: Method, (host, path): (&str, &str), body: Option<Body<'_>>) -> Result<Answer, String> {
-    let stream = TcpStream::connect(to).await.map_err(|problem| format!("no connection: {problem}"))?;
+async fn exchange(
+    to: &Target,
+    method: Method,
+    (host, path): (&str, &str),
+    body: Option<Body<'_>>,
+    fields: &[(HeaderName, String)],
+) -> Result<Answer, String> {
+    let stream = to.connect().await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|problem| problem.to_string())?;
     let mut request = Request::builder().method(method).uri(path).header(HOST, host).header(CONNECTION, "close");
+    for (name, value) in fields {
+        request = request.header(name, value);
+    }
     if let Some(body) = &body {
         request = request.header(CONTENT_TYPE, body.kind);
         if let Some((name, value)) = body.field {
@@ -105,8 +182,9 @@ async fn exchange(to: SocketAddr, method: Method, (host, path): (&str, &str), bo
     let answer = async {
         let response = sender.send_request(request).await.map_err(|problem| problem.to_string())?;
         let status = response.status();
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let body = Limited::new(response.into_body(), MOST).collect().await.map_err(|problem| problem.to_string())?;
-        Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
+        Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned(), tag })
     };
     tokio::pin!(answer);
     tokio::select! {
@@ -135,12 +213,20 @@ pub enum Followed<T> {
 /// # Errors
 ///
 /// There was no connection, or no head of an answer within 5 s.
-pub async fn follow<T>(to: SocketAddr, path: &str, mut take: impl FnMut(&[u8]) -> Option<T>) -> Result<Followed<T>, Unanswered> {
-    let unanswered = |reason: String| Unanswered { method: Method::GET, to, path: path.to_owned(), reason };
+pub async fn follow<T>(
+    to: &Target,
+    (host, path): (&str, &str),
+    fields: &[(HeaderName, String)],
+    mut take: impl FnMut(&[u8]) -> Option<T>,
+) -> Result<Followed<T>, Unanswered> {
+    let unanswered = |reason: String| Unanswered { method: Method::GET, to: to.to_string(), path: path.to_owned(), reason };
     let begun = tokio::time::timeout(PATIENCE, async {
-        let stream = TcpStream::connect(to).await.map_err(|problem| format!("no connection: {problem}"))?;
+        let stream = to.connect().await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|problem| problem.to_string())?;
-        let request = Request::get(path).header(HOST, to.to_string()).header(ACCEPT, "text/event-stream");
+        let mut request = Request::get(path).header(HOST, host).header(ACCEPT, "text/event-stream");
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
         Ok((sender, connection, request.body(Empty::<Bytes>::new()).map_err(|problem| problem.to_string())?))
     });
     let late = || Err(format!("it took more than {} s", PATIENCE.as_secs()));
@@ -151,7 +237,7 @@ pub async fn follow<T>(to: SocketAddr, path: &str, mut take: impl FnMut(&[u8]) -
         let status = response.status();
         if status != StatusCode::OK {
             let body = Limited::new(response.into_body(), MOST).collect().await.map_err(|problem| problem.to_string())?;
-            return Ok(Followed::Refused(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() }));
+            return Ok(Followed::Refused(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned(), tag: None }));
         }
         let mut body = response.into_body();
         while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {

@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+pub mod admin;
+pub mod audit;
 pub mod carts;
 pub mod check;
 pub mod delivery;
@@ -43,6 +45,8 @@ enum Command {
     History(report::HistoryArgs),
     Report(report::ReportArgs),
     Why(why::WhyArgs),
+    /// Verifies that nobody has changed the journal.
+    Audit(audit::AuditArgs),
     /// Holds a rollout where it is; its gates stay armed.
     Pause(verbs::VerbArgs),
     /// Lets a held rollout go on, with fresh evidence.
@@ -69,7 +73,7 @@ enum Command {
     Configure(delivery::Configure),
     /// Sends an event, such as a new artifact.
     #[command(subcommand)]
-    Send(delivery::Send),
+    Send(Box<delivery::Send>),
     /// Shows projects, or what became of a context.
     #[command(subcommand)]
     Get(delivery::Get),
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => report::history(&args),
         Command::Report(args) => report::report(&args),
         Command::Why(args) => why::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Pause(args) => verbs::run(verbs::Verb::Pause, &args),
         Command::Resume(args) => verbs::run(verbs::Verb::Resume, &args),
         Command::SetWeight(args) => verbs::set_weight(&args),

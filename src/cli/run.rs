@@ -29,7 +29,7 @@ pub struct RunArgs {
     /// Where to listen; may be given several times.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// Where the admin listener is (default 127.0.0.1:9090).
+    /// Where the admin API is: an address, or unix:PATH (default: a Unix socket that takes commands, and 127.0.0.1:9090, which shows).
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
     /// The folder that keeps what was decided.
@@ -116,7 +116,12 @@ pub fn run(args: RunArgs) -> ExitCode {
         for address in &at.listen {
             println!("listening on {address}");
         }
-        println!("admin on http://{}", at.admin);
+        for (address, encrypted) in &at.admin {
+            match address.path() {
+                Some(_) => println!("admin on {address}"),
+                None => println!("admin on {}://{address}", if *encrypted { "https" } else { "http" }),
+            }
+        }
     });
     match told {
         Ok(()) => ExitCode::SUCCESS,

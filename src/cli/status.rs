@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::admin::Admin;
 use crate::cli::exit;
 use crate::cli::figures::{UNKNOWN, bounds, columns, harmless, quantity, span};
 use crate::cli::output::Output;
 use crate::cli::reach;
-use crate::cli::remote::{Remote, RemoteError, USUAL};
+use crate::cli::remote::RemoteError;
 use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::domain::gate::evidence;
 use crate::domain::gate::{Policy, Verdict};
@@ -26,9 +27,9 @@ pub struct StatusArgs {
     /// The service; absent: all of them.
     #[arg(value_name = "SERVICE")]
     pub service: Option<Name>,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    pub admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: Admin,
     /// How the answer is written.
     #[command(flatten)]
     pub output: Output,

@@ -101,7 +101,7 @@ fn make(args: &TokenArgs, settings: &config::Settings) -> Result<String, String>
 
 /// Asks the running proxy for the current or last rollout of a service; 0 before the first one.
 fn rollout_of(service: &Name, settings: &config::Settings) -> Result<u64, RemoteError> {
-    let remote: Remote = settings.admin.to_string().parse().map_err(|_| RemoteError::NoAddress(settings.admin.to_string()))?;
+    let remote = settings.admin.listen.first().map_or_else(Remote::usual, |one| Remote::of(&one.address, one.tls.is_some()));
     let status: ServiceStatus = remote.get(&format!("/v1/rollouts/{service}"))?;
     Ok(status.rollout.map_or(0, |rollout| rollout.id))
 }

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::{Map, Value};
 
+use crate::cli::admin::Admin;
 use crate::cli::exit;
 use crate::cli::figures::harmless;
-use crate::cli::http::JSON;
-use crate::cli::remote::{Remote, USUAL};
+use crate::cli::http::{Body, JSON};
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
 
@@ -57,9 +57,9 @@ pub struct Say {
     /// Does not ask whether it is meant.
     #[arg(long)]
     pub yes: bool,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    pub admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 /// What is asked.
@@ -151,8 +151,13 @@ fn asked(verb: Verb, args: &VerbArgs) -> Result<String, String> {
         confirmed(&what, asked)?;
     }
     let (method, word) = verb.place();
-    let path = format!("/v1/rollouts/{service}/{word}");
-    let answer = say.admin.send(method, &path, JSON, body(verb, say, std::env::var("USER").ok()).to_string().into());
+    let (seen, path) = (format!("/v1/rollouts/{service}"), format!("/v1/rollouts/{service}/{word}"));
+    let body = Body { kind: JSON, bytes: body(verb, say, std::env::var("USER").ok()).to_string().into(), field: None };
+    let answer = say.admin.remote().and_then(|remote| match verb {
+        // It needs no condition: whatever has changed, the canary is to get nothing.
+        Verb::Abort => remote.send_with(method, &path, body),
+        _ => remote.send_if_unchanged(method, &path, &seen, body),
+    });
     let answer = answer.map_err(|error| error.to_string())?;
     answer.get("message").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| format!("the answer has no message: {answer}"))
 }
@@ -190,7 +195,7 @@ mod tests {
     use super::*;
 
     fn say(reason: Option<&str>, actor: Option<&str>) -> Say {
-        Say { reason: reason.map(str::to_owned), actor: actor.map(str::to_owned), yes: true, admin: USUAL.parse().unwrap() }
+        Say { reason: reason.map(str::to_owned), actor: actor.map(str::to_owned), yes: true, admin: Admin::default() }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Rules that concern several values at once: what contradicts, repeats or endangers.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
+use crate::config::admin::USUAL;
 use crate::config::routes::{Claim, Claimed};
 use crate::config::service_spec::{ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
@@ -13,23 +13,28 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::route::{HostPattern, PathPattern, Rule};
 use crate::formats::yaml::place::{Place, Report};
 
-/// Reports listeners that collide, and an admin listener that others can reach; `admin_place` is `None` for the default.
-pub(super) fn listeners(listen: &[(Address, &Place)], admin: SocketAddr, admin_place: Option<&Place>, report: &Report<'_>) {
+/// Reports listeners that collide; `admin` is `None` for the default.
+pub(super) fn listeners(listen: &[(Address, &Place)], admin: Option<&[(Address, &Place)]>, report: &Report<'_>) {
+    let usual = Address::Ip(USUAL);
+    let own: Vec<(&Address, Option<&Place>)> = match admin {
+        Some(written) => written.iter().map(|(address, place)| (address, Some(*place))).collect(),
+        None => vec![(&usual, None)],
+    };
+    for (index, (address, place)) in own.iter().enumerate() {
+        if let Some(place) = place
+            && own.iter().take(index).any(|(earlier, _)| collide(earlier, address))
+        {
+            report.error(place, format!("the admin API listens on {address} twice"), "keep one of the two");
+        }
+    }
     for (index, (address, place)) in listen.iter().enumerate() {
         if listen.iter().take(index).any(|(earlier, _)| collide(earlier, address)) {
             report.error(place, format!("the address {address} is listened on twice"), "keep one of the two");
         }
-        if collide(address, &Address::Ip(admin)) {
+        if let Some((admin, written)) = own.iter().find(|(admin, _)| collide(address, admin)) {
             let message = format!("the admin listener {admin} collides with the traffic listener {address}");
-            report.error(admin_place.unwrap_or(place), message, "give the admin listener a port of its own");
+            report.error(written.unwrap_or(place), message, "give the admin listener a port of its own");
         }
-    }
-    if let Some(place) = admin_place
-        && !admin.ip().is_loopback()
-    {
-        let message = format!("the admin listener {admin} can be reached from other machines, so commands are refused there");
-        let hint = "reading stays possible; listen on 127.0.0.1 to abort and promote through it";
-        report.note(place, message, hint);
     }
 }
 

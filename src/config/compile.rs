@@ -1,9 +1,10 @@
 //! Compiles a configuration as written into [`Settings`], reporting every problem on the way.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::admin;
+use crate::config::admin_spec::AdminSpec;
 use crate::config::check;
 use crate::config::metrics;
 use crate::config::routes::{self, Claim};
@@ -17,8 +18,6 @@ use crate::domain::timeouts::Timeouts;
 use crate::formats::yaml::place::{At, Place, Report};
 use crate::formats::yaml::quantities;
 
-/// The admin listener where none is written.
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 /// The most workers.
 const MOST_WORKERS: u16 = 1024;
 
@@ -33,10 +32,8 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
     }
     let listeners: Vec<_> = written.iter().filter_map(|one| Some((one, one.address(report)?))).collect();
     let listen: Vec<(Address, &Place)> = listeners.iter().map(|(_, address)| address.clone()).collect();
-    let admin = spec.admin.as_ref().map_or(Some(DEFAULT_ADMIN), |text| values::address(text, report));
-    if let Some(admin) = admin {
-        check::listeners(&listen, admin, spec.admin.as_ref().map(|text| &text.place), report);
-    }
+    let own = spec.admin.as_ref().map(|admin| (admin, admin.addresses(report)));
+    check::listeners(&listen, own.as_ref().map(|(_, addresses)| &addresses[..]), report);
     let workers = match &spec.workers {
         Some(text) => quantities::whole(text, 1..=MOST_WORKERS, report).map(usize::from),
         None => Some(around.cores.clamp(1, usize::from(MOST_WORKERS))),
@@ -63,6 +60,10 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
     let listen: Vec<Listen> = listeners.iter().map(|(one, (address, _))| one.compile(address, &spec.services, base, report)).collect();
     let state = state(spec, base, &listen.first()?.address, around, report);
     let notifications = spec.notifications.as_ref().map(|notifications| notifications.compile(base, report));
+    let admin = match own {
+        Some((spec, addresses)) => AdminSpec::compile(spec, &addresses, base, report),
+        None => state.as_deref().map(|state| admin::usual(state, around)),
+    };
     let delivery = spec.delivery.as_ref().map(|delivery| delivery.compile(base, report));
     Some(Settings {
         listen,

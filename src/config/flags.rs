@@ -82,8 +82,10 @@ impl Flags {
             let listen = self.listen.iter().filter_map(|text| flag("--listen", Some(text))).map(ListenSpec::plain).collect();
             spec.listen = Some(At::new(listen, Place::flag("--listen")));
         }
+        if let Some(text) = flag("--admin", self.admin.as_ref()) {
+            spec.admin = Some(spec.admin.take().unwrap_or_default().at(text));
+        }
         for (name, given, value) in [
-            ("--admin", &self.admin, &mut spec.admin),
             ("--state", &self.state, &mut spec.state),
             ("--workers", &self.workers, &mut spec.workers),
             ("--access-log", &self.access_log, &mut spec.access_log),

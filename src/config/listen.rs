@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::config::admin::AdminListen;
 use crate::config::service_spec::ServiceSpec;
 use crate::config::settings::Listen;
 use crate::config::values;
@@ -14,6 +15,8 @@ use crate::formats::yaml::tree::{Node, Value};
 
 /// The mode of a Unix socket's file where none is written: the owner and the group may connect.
 const DEFAULT_MODE: u32 = 0o660;
+/// The same of the admin API: the owner alone.
+const ADMIN_MODE: u32 = 0o600;
 
 /// One listener as written.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl ListenSpec {
         let (proxied_socket, proxies) = values::peers(&self.proxy_protocol, report);
         Listen {
             address: address.clone(),
-            mode: self.mode(address, report),
+            mode: self.mode(address, DEFAULT_MODE, report),
             tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
             proxies,
             proxied_socket,
@@ -99,9 +102,23 @@ impl ListenSpec {
 }
 
 impl ListenSpec {
+    /// Compiles a listener of the admin API, which speaks HTTP and knows nothing of services.
+    pub(super) fn compile_admin(&self, address: &Address, base: &Path, report: &Report<'_>) -> AdminListen {
+        let foreign = self.protocol.as_ref().or(self.service.as_ref()).or(self.proxy_protocol.first());
+        if let Some(text) = foreign {
+            let hint = "leave 'protocol', 'service' and 'proxy_protocol' out";
+            report.error(&text.place, "the admin API is HTTP without a proxy before it", hint);
+        }
+        AdminListen {
+            address: address.clone(),
+            mode: self.mode(address, ADMIN_MODE, report),
+            tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
+        }
+    }
+
     /// Compiles the mode of a Unix socket's file.
-    fn mode(&self, address: &Address, report: &Report<'_>) -> u32 {
-        let Some(text) = &self.mode else { return DEFAULT_MODE };
+    fn mode(&self, address: &Address, usual: u32, report: &Report<'_>) -> u32 {
+        let Some(text) = &self.mode else { return usual };
         if address.path().is_none() {
             report.error(&text.place, "an address with a port has no file that could have a mode", "leave 'mode' out");
         }
@@ -112,7 +129,7 @@ impl ListenSpec {
             _ => {
                 let hint = "write octal digits such as 0660, which lets the owner and the group connect";
                 report.error(&text.place, format!("{:?} is not the mode of a file", text.value), hint);
-                DEFAULT_MODE
+                usual
             }
         }
     }

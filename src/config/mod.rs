@@ -3,6 +3,8 @@
 //! A YAML file or a handful of flags becomes a spec whose every value knows its place; compiling and
 //! checking it reports every problem at once, and only a configuration without errors becomes [`Settings`].
 
+pub mod admin;
+mod admin_spec;
 mod check;
 mod choice;
 mod choice_spec;

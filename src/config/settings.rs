@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::config::admin::Admin;
 use crate::config::delivery::Delivery;
 use crate::config::notifications::Notifications;
 use crate::domain::address::Address;
@@ -27,8 +28,8 @@ use crate::seam::choice::Choice;
 pub struct Settings {
     /// Where traffic comes in; at least one, port 0 stands for any free port.
     pub listen: Vec<Listen>,
-    /// Where the API and the metrics are; never one of `listen`.
-    pub admin: SocketAddr,
+    /// Where the API and the metrics are, and who may do what there.
+    pub admin: Admin,
     /// The folder of the state and the journal.
     pub state: PathBuf,
     /// How many workers, 1 to 1024.

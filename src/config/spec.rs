@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::admin_spec::AdminSpec;
 use crate::config::delivery::DeliverySpec;
 use crate::config::limits::LimitsSpec;
 use crate::config::listen::ListenSpec;
@@ -20,7 +21,7 @@ use crate::formats::yaml::tree::{Node, Value};
 #[derive(Debug, Default)]
 pub(super) struct Spec {
     pub(super) listen: Option<At<Vec<ListenSpec>>>,
-    pub(super) admin: Option<At<String>>,
+    pub(super) admin: Option<AdminSpec>,
     pub(super) state: Option<At<String>>,
     pub(super) workers: Option<At<String>>,
     pub(super) access_log: Option<At<String>>,
@@ -60,7 +61,7 @@ impl Spec {
         let Some(mut fields) = Fields::open(root, String::new(), report) else { return Self::default() };
         let spec = Self {
             listen: ListenSpec::read_all(&mut fields, report),
-            admin: fields.text("admin"),
+            admin: fields.get("admin").and_then(|(node, path)| AdminSpec::read(node, path, report)),
             state: fields.text("state"),
             workers: fields.text("workers"),
             access_log: fields.text("access_log"),

@@ -140,6 +140,8 @@ pub enum Order {
         /// Why they do not let it go on; `None` where they do.
         refusal: Option<String>,
     },
+    /// Carry out an operator's command if the service has one of these tags ([`crate::control::status::ServiceStatus::tag`]).
+    Conditional(Command, Vec<String>),
     /// Take these services in the place of the present ones of the same origin.
     Reconfigure {
         /// Whose services these are.
@@ -169,6 +171,9 @@ pub enum CommandError {
     /// The command does not fit the state the rollout is in.
     #[error("{0}")]
     Conflict(String),
+    /// The service is not as the operator saw it.
+    #[error("the rollout has changed since: its tag is {0:?} now; look at it again and decide anew")]
+    Changed(String),
     /// Another process is about to take over.
     #[error("a new process takes over from this one; try again in a moment")]
     Succeeded,
@@ -216,11 +221,24 @@ impl Commands {
     ///
     /// Returns why the command was not carried out.
     pub fn run(&self, command: Command) -> Result<Accepted, CommandError> {
+        self.run_if(command, None)
+    }
+
+    /// Sends a command that is carried out only if the service has one of these tags, and waits for its answer. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the command was not carried out.
+    pub fn run_if(&self, command: Command, tags: Option<Vec<String>>) -> Result<Accepted, CommandError> {
         let closed = self.closed.load(Ordering::Acquire);
         if closed && !matches!(command, Command::Abort { .. }) {
             return Err(CommandError::Succeeded);
         }
-        let answer = self.give(Order::Command(command), Some(PATIENCE));
+        let order = match tags {
+            Some(tags) => Order::Conditional(command, tags),
+            None => Order::Command(command),
+        };
+        let answer = self.give(order, Some(PATIENCE));
         // What is aborted here may go on there: it must be said there too.
         if closed { Err(CommandError::Succeeded) } else { answer }
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
-use crate::control::begin::{begin, nothing_progresses};
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
 use crate::control::inquiry::Inquiry;
+use crate::control::orders::{approve, begin, deny, nothing_progresses, pause, set_weight, waiver};
 use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
 use crate::control::restore::Known;
@@ -41,11 +41,21 @@ struct World {
     quiet: Quiet,
     board: Board,
     inquiries: Sender<Inquiry>,
+    /// For whom a rollout begins right now: the journal names them instead of the plan.
+    starter: Option<String>,
 }
 
 impl World {
     fn known(&self, service: &Name) -> Known {
         known(&self.store, service)
+    }
+
+    /// Names an operator in the journal's entry of a rollout that begins meanwhile.
+    fn for_whom<T>(&mut self, actor: String, run: impl FnOnce(&mut Self, &str) -> T) -> T {
+        self.starter = Some(actor.clone());
+        let done = run(self, &actor);
+        self.starter = None;
+        done
     }
 }
 
@@ -68,7 +78,10 @@ impl Shell for World {
     }
 
     fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        let entry = Entry { at: Some(wall()), ..entry.clone() };
+        let mut entry = Entry { at: Some(wall()), ..entry.clone() };
+        if let Some(starter) = self.starter.take() {
+            entry.actor = starter;
+        }
         self.store.put(service, state, &entry).map(|_| ()).map_err(|error| error.to_string())
     }
 
@@ -139,6 +152,7 @@ impl Controller {
             quiet: Quiet::default(),
             board,
             inquiries: inputs.inquiries.clone(),
+            starter: None,
         };
         let begun = setups.into_iter().map(|setup| {
             let known = world.known(&setup.name);
@@ -266,21 +280,25 @@ impl Controller {
     }
 
     fn obey(&mut self) {
-        let mut obeyed = false;
+        let mut answers = Vec::new();
         while let Ok(request) = self.inputs.requests.try_recv() {
             let answer = match request.order {
                 Order::Command(command) => self.carry_out(command),
                 Order::Consulted { service, rollout, number, refusal } => {
                     self.take_answer(&service, rollout, Event::Consulted { number, refusal })
                 }
+                Order::Conditional(command, tags) => self.carry_out_if(command, &tags),
                 Order::Reconfigure { origin, services, actor } => self.reconfigure(origin, services, &actor, self.world.clock.now()),
             };
-            obeyed = true;
-            // An operator who no longer waits has lost the answer, not the effect.
-            let _ = request.answer.try_send(answer);
+            answers.push((request.answer, answer));
         }
-        if obeyed {
+        if !answers.is_empty() {
+            // Whoever has an answer finds what it says.
             self.show(self.world.clock.now());
+        }
+        for (operator, answer) in answers {
+            // An operator who no longer waits has lost the answer, not the effect.
+            let _ = operator.try_send(answer);
         }
     }
 
@@ -294,6 +312,15 @@ impl Controller {
         Ok(Accepted::Done("the answer was taken in".to_owned()))
     }
 
+    fn carry_out_if(&mut self, command: Command, tags: &[String]) -> Result<Accepted, CommandError> {
+        let now = self.world.clock.now();
+        let service = self.services.iter().find(|service| service.setup().name == *command.service());
+        match service.map(|service| service.status(now).tag()) {
+            Some(tag) if !tags.contains(&tag) => Err(CommandError::Changed(tag)),
+            _ => self.carry_out(command),
+        }
+    }
+
     fn carry_out(&mut self, command: Command) -> Result<Accepted, CommandError> {
         let now = self.world.clock.now();
         let name = command.service().clone();
@@ -301,7 +328,9 @@ impl Controller {
             return Err(CommandError::UnknownService(name));
         };
         match command {
-            Command::Start { canary, retry, actor, .. } => begin(service, *canary, retry, &actor, now, &mut self.world),
+            Command::Start { canary, retry, actor, .. } => {
+                self.world.for_whom(actor, |world, actor| begin(service, *canary, retry, actor, now, world))
+            }
             Command::Abort { actor, reason, .. } => {
                 if service.forget_waiting() {
                     return Ok(Accepted::Done(format!("the rollout of {name} does not begin")));
@@ -323,56 +352,20 @@ impl Controller {
                 service.drive(Event::Resume { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!("the rollout of {name} goes on with fresh evidence")))
             }
-            Command::Approve { actor, reason, .. } => {
-                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "approve")) };
-                rollout.cannot_approve().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
-                service.drive(Event::Approve { actor, reason }, now, &mut self.world);
-                // What could not be written is not approved, and a trip may have come in between.
-                match service.progressing() {
-                    Some(record) if record.phase == Phase::Progressing => {
-                        Ok(Accepted::Done(format!("the rollout of {name} is approved and goes on as soon as its gates pass")))
-                    }
-                    _ => Err(CommandError::Conflict(format!("the rollout of {name} was not approved; GET /v1/notices tells why"))),
-                }
-            }
-            Command::Deny { actor, reason, .. } => {
-                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "deny")) };
-                if rollout.record().phase != Phase::AwaitingApproval {
-                    let why = rollout.cannot_approve().unwrap_or_default();
-                    return Err(CommandError::Conflict(format!("{why}; abort it instead")));
-                }
-                service.drive(Event::Deny { actor, reason }, now, &mut self.world);
-                Ok(Accepted::Done(format!("the rollout of {name} is denied; the canary gets nothing")))
-            }
-            Command::Pause { actor, reason, .. } => {
-                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "hold")) };
-                if rollout.record().phase == Phase::Paused {
-                    return Ok(Accepted::Nothing(format!("the rollout of {name} is held already")));
-                }
-                rollout.cannot_pause().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
-                service.drive(Event::Pause { actor, reason }, now, &mut self.world);
-                Ok(Accepted::Done(format!("the rollout of {name} is held; its gates stay armed")))
-            }
-            Command::SetWeight { weight, actor, reason, .. } => {
-                let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "give a share to")) };
-                rollout.cannot_set(weight).map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
-                service.drive(Event::SetWeight { weight, actor, reason }, now, &mut self.world);
-                // A raise that could not be written was not made, and a trip may have come in between.
-                match service.progressing() {
-                    Some(record) if record.phase == Phase::Paused && record.weight == weight => {
-                        Ok(Accepted::Done(format!("the canary of {name} is held with {weight}; its gates stay armed")))
-                    }
-                    _ => Err(CommandError::Conflict(format!("the canary of {name} was not given {weight}; GET /v1/notices tells why"))),
-                }
-            }
+            Command::Approve { actor, reason, .. } => approve(service, (actor, reason), now, &mut self.world),
+            Command::Deny { actor, reason, .. } => deny(service, (actor, reason), now, &mut self.world),
+            Command::Pause { actor, reason, .. } => pause(service, (actor, reason), now, &mut self.world),
+            Command::SetWeight { weight, actor, reason, .. } => set_weight(service, weight, (actor, reason), now, &mut self.world),
             Command::Retry { actor, .. } => match service.state().rollout.as_ref().map(|record| record.canary.clone()) {
-                Some(canary) => begin(service, canary, true, &actor, now, &mut self.world),
+                Some(canary) => self.world.for_whom(actor, |world, actor| begin(service, canary, true, actor, now, world)),
                 None => Err(CommandError::Conflict(format!("{name} has had no rollout that could be tried again"))),
             },
             Command::Promote { actor, reason, .. } => {
-                if service.progressing().is_none() {
-                    return Err(nothing_progresses(&name, "promote"));
-                }
+                let Some(record) = service.progressing() else { return Err(nothing_progresses(&name, "promote")) };
+                let entry = waiver(&name, record, &actor, &reason);
+                self.world
+                    .persist(&name, service.state(), &entry)
+                    .map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
                 service.drive(Event::Promote { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!(
                     "the remaining holds of {name} before the last step are waived; every step still needs its evidence"

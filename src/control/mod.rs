@@ -5,11 +5,11 @@
 
 mod active;
 mod arming;
-mod begin;
 pub mod command;
 pub mod controller;
 pub mod endpoints;
 pub mod inquiry;
+mod orders;
 pub mod quiet;
 mod reconfigure;
 pub mod restore;

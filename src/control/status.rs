@@ -111,6 +111,16 @@ pub struct ServiceStatus {
     pub endpoints: Vec<ReachStatus>,
 }
 
+impl ServiceStatus {
+    /// Returns a text that changes with every decision about the service's rollout: its number, its generation and its phase.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        self.rollout
+            .as_ref()
+            .map_or_else(|| "0".to_owned(), |rollout| format!("{}.{}.{}", rollout.id, rollout.generation, rollout.phase.as_str()))
+    }
+}
+
 /// Something people were told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Notice {

@@ -11,6 +11,7 @@ pub mod judge;
 pub mod observation;
 pub mod outcome;
 pub mod outlier;
+pub mod rank;
 pub mod retry_budget;
 pub mod rollout;
 pub mod route;

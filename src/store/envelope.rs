@@ -49,6 +49,21 @@ pub(super) fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error
     serde_json::to_vec(&Envelope { format: FORMAT, value })
 }
 
+/// Writes the JSON of a value into its envelope together with the sum of what was written before it:
+/// `{"format":1,"previous":"…","value":…}`.
+pub(super) fn link(value: &[u8], previous: &str) -> Vec<u8> {
+    [format!("{{\"format\":{FORMAT},\"previous\":\"{previous}\",\"value\":").as_bytes(), value, b"}"].concat()
+}
+
+/// Reads the sum of what was written before; `None` where none is held.
+pub(super) fn previous(bytes: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Previous {
+        previous: Option<String>,
+    }
+    serde_json::from_slice::<Previous>(bytes).ok()?.previous
+}
+
 /// Reads a value out of its envelope.
 pub(super) fn open<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {
     let format = match serde_json::from_slice::<Format>(bytes) {

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::version::Name;
+use crate::store::chain::{self, Chain};
 use crate::store::envelope::{self, Stored};
 use crate::store::error::{StoreError, Warning};
 use crate::store::folder::{Folder, patiently};
@@ -24,7 +25,7 @@ pub const JOURNAL_LIMIT: u64 = 10_000;
 /// Service name → the JSON of its record.
 const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
 /// What the file says of itself.
-const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
+pub(super) const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
 /// The key of [`ABOUT`] that names the layout of these tables.
 const LAYOUT: &str = "layout";
 /// The layout this release reads and writes.
@@ -119,7 +120,7 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         let doing = "record a decision";
         let failed = |reason: String| StoreError::failed(self.folder.path(), doing, reason);
         let record = envelope::seal(record).map_err(|error| failed(error.to_string()))?;
-        let entry = envelope::seal(entry).map_err(|error| failed(error.to_string()))?;
+        let entry = serde_json::to_vec(entry).map_err(|error| failed(error.to_string()))?;
         self.with_database(doing, |database| write(database, service, &record, &entry))
     }
 
@@ -174,6 +175,17 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         let doing = "read the journal";
         let reader = self.with_database(doing, |database| Ok(database.begin_read()?))?;
         select(&reader, limits, wanted).map_err(|error| StoreError::failed(self.folder.path(), doing, error))
+    }
+
+    /// Follows the chain of the journal, as it was when this was called.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn chain(&self) -> Result<Chain, StoreError> {
+        let doing = "read the journal";
+        let reader = self.with_database(doing, |database| Ok(database.begin_read()?))?;
+        chain::follow(&reader, ABOUT).map_err(|error| StoreError::failed(self.folder.path(), doing, error))
     }
 
     /// Lets go of the folder, for a process that is to succeed this one; until [`Self::reclaim`] every use fails.
@@ -350,20 +362,13 @@ fn sort_failure(folder: &Folder, error: redb::Error) -> Unusable {
     }
 }
 
-/// Writes one decision in one durable transaction.
+/// Writes one decision in one durable transaction; `entry` is the JSON of its value alone.
 fn write(database: &Database, service: &Name, record: &[u8], entry: &[u8]) -> Result<u64, redb::Error> {
     let writer = database.begin_write()?;
     let sequence = {
         writer.open_table(STATE)?.insert(service.as_str(), record)?;
-        let mut journal = writer.open_table(JOURNAL)?;
-        let newest = journal.last()?.map(|(sequence, _)| sequence.value());
-        let sequence = newest.map_or(Some(1), |newest| newest.checked_add(1));
-        let sequence = sequence.ok_or_else(|| redb::Error::Corrupted("the journal's numbers are used up".to_owned()))?;
-        journal.insert(sequence, entry)?;
-        while journal.len()? > JOURNAL_LIMIT {
-            journal.pop_first()?;
-        }
-        sequence
+        let (mut journal, mut about) = (writer.open_table(JOURNAL)?, writer.open_table(ABOUT)?);
+        chain::append(&mut journal, &mut about, entry, JOURNAL_LIMIT)?
     };
     writer.commit()?;
     Ok(sequence)

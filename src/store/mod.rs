@@ -4,6 +4,7 @@
 //! kill at any moment the file holds the last acknowledged state or the one being written. What cannot be read is
 //! never guessed and never deleted: it is moved aside and reported, and the service counts as unknown.
 
+mod chain;
 mod envelope;
 mod error;
 mod file;
@@ -14,9 +15,10 @@ mod peek;
 #[cfg(test)]
 mod tests;
 
+pub use chain::{Broken, Chain, Sealed};
 pub use envelope::Stored;
 pub use error::{StoreError, Warning};
 pub use file::{JOURNAL_LIMIT, Opened, Store};
 pub use journal::{Excerpt, Limits};
 pub use outbox::{Letter, Outbox};
-pub use peek::peek;
+pub use peek::{audit, peek};

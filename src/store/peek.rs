@@ -5,11 +5,12 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 use serde::de::DeserializeOwned;
 
+use crate::store::chain::{self, Chain};
 use crate::store::error::StoreError;
-use crate::store::file::{LAYOUT_NAME, builder, layout};
+use crate::store::file::{ABOUT, LAYOUT_NAME, builder, layout};
 use crate::store::folder::{LOCK, STATE};
 use crate::store::journal::{Excerpt, Limits, select};
 
@@ -24,6 +25,19 @@ const LARGEST: u64 = 1 << 30;
 ///
 /// Fails when a process uses the folder, when there is no state in it, and when the state cannot be read.
 pub fn peek<E: DeserializeOwned>(folder: &Path) -> Result<Excerpt<E>, StoreError> {
+    look(folder, |reader| select(reader, Limits::NONE, |_| true))
+}
+
+/// Follows the chain of the journal of a folder that no process uses, as [`peek`] reads it.
+///
+/// # Errors
+///
+/// Fails when a process uses the folder, when there is no state in it, and when the state cannot be read.
+pub fn audit(folder: &Path) -> Result<Chain, StoreError> {
+    look(folder, |reader| chain::follow(reader, ABOUT))
+}
+
+fn look<T>(folder: &Path, read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, StoreError> {
     let path = folder.join(STATE);
     let unreadable = |reason: String| StoreError::Unreadable { path: path.clone(), reason };
     match fs::symlink_metadata(&path) {
@@ -42,20 +56,13 @@ pub fn peek<E: DeserializeOwned>(folder: &Path) -> Result<Excerpt<E>, StoreError
         bytes
     };
     let database = in_memory(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    let read = || -> Result<(String, Excerpt<E>), redb::Error> {
-        let layout = layout(&database)?;
-        let excerpt = if layout == LAYOUT_NAME {
-            select(&database.begin_read()?, Limits::NONE, |_| true)?
-        } else {
-            Excerpt { entries: Vec::new(), complete: false }
-        };
-        Ok((layout, excerpt))
-    };
-    match read() {
-        Ok((layout, excerpt)) if layout == LAYOUT_NAME => Ok(excerpt),
-        Ok((layout, _)) => Err(unreadable(format!("its layout is {layout:?}, and this release reads {LAYOUT_NAME:?}"))),
-        Err(error) => Err(unreadable(error.to_string())),
+    let failed = |error: redb::Error| unreadable(error.to_string());
+    let layout = layout(&database).map_err(failed)?;
+    if layout != LAYOUT_NAME {
+        return Err(unreadable(format!("its layout is {layout:?}, and this release reads {LAYOUT_NAME:?}")));
     }
+    let reader = database.begin_read().map_err(|error| failed(error.into()))?;
+    read(&reader).map_err(failed)
 }
 
 fn claim(folder: &Path) -> Result<Option<File>, StoreError> {

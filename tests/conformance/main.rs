@@ -3,7 +3,6 @@
 #![cfg(test)]
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "shared with other test targets, each of which uses a part")]
 mod support;
 
 #[path = "../support/process.rs"]

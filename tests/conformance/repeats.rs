@@ -26,7 +26,7 @@ fn dies() -> Upstream {
 }
 
 fn keyed(more: &str, body: &str) -> Vec<u8> {
-    post(&format!("{KEY}{more}"), body)
+    post(format!("{KEY}{more}"), body)
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn what_comes_without_one_key_or_with_a_long_body_is_sent_once() {
         (Some(5), post(length, "hello")),
         (None, keyed(length, "hello")),
         (Some(4), keyed(length, "hello")),
-        (Some(5), post(&format!("Idempotency-Key: \r\n{length}"), "hello")),
+        (Some(5), post(format!("Idempotency-Key: \r\n{length}"), "hello")),
         (Some(5), keyed(&format!("{KEY}{length}"), "hello")),
         (Some(5), keyed("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n")),
     ] {

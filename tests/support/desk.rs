@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use portcullis::admin::access::Access;
 use portcullis::admin::server::Server;
 use portcullis::admin::state::AdminState;
 use portcullis::control::command::Commands;
@@ -35,6 +36,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The controller of the service `carts` and its admin listener; ended when dropped.
 pub struct Desk {
     pub routes: Routes,
+    address: SocketAddr,
     clock: Clock,
     reports: Option<ReportSender>,
     counters: Arc<Counters>,
@@ -127,12 +129,16 @@ impl Desk {
             routes: routes.clone(),
             drain: draining.clone(),
             clock,
-            mutations: true,
+            access: Access::default(),
             delivery: None,
+            answers: Default::default(),
             live: Default::default(),
         };
-        let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::start(vec![listener.into()], state).unwrap();
         Self {
+            address,
             routes,
             clock,
             reports: Some(reports),
@@ -146,7 +152,7 @@ impl Desk {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.server.as_ref().unwrap().address()
+        self.address
     }
 
     /// Returns what workers of this data plane are made from.
@@ -234,7 +240,7 @@ impl Desk {
 
     /// Posts JSON, or nothing at all.
     pub fn post(&self, path: &str, body: &str) -> Answer {
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let kind = if body.is_empty() { "If-Match: *\r\n" } else { "If-Match: *\r\nContent-Type: application/json\r\n" };
         let (host, length) = (self.address(), body.len());
         self.send(&format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{kind}Content-Length: {length}\r\n\r\n{body}"))
     }

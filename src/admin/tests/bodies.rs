@@ -169,3 +169,27 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn a_body_of_the_delivery_says_where_it_is_wrong() {
+    let desk = Desk::new();
+    let artifacts = "/v1/projects/p/services/s/artifacts";
+    for (path, body, pointer) in [
+        ("/v1/projects", r#"{"name": 1, "shipyard": ""}"#, "/name"),
+        ("/v1/projects", r#"{"name": "p", "shipyard": "", "compat": "x"}"#, "/compat"),
+        (artifacts, r#"{"image": "i", "stage": "a b"}"#, "/stage"),
+        (artifacts, r#"{"image": "i", "a/b": 1}"#, "/a~1b"),
+        (artifacts, r#"{"image": "i"} {}"#, ""),
+        (artifacts, "{", ""),
+    ] {
+        let answer = desk.post(path, body).await;
+        assert_eq!((answer.problem().0, answer.json()["errors"][0]["pointer"].as_str()), (422, Some(pointer)), "{body}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_told_as_every_other_problem() {
+    let desk = Desk::new();
+    let (status, detail) = desk.post("/v1/projects/%FF/services", "{}").await.problem();
+    assert!(status == 400 && detail.contains("UTF-8"), "{detail}");
+}

@@ -6,6 +6,7 @@ use super::journal::{entry, put};
 use super::*;
 use crate::admin::beat;
 use crate::admin::live::FOLLOWERS;
+use crate::domain::rank::Rank;
 
 /// Reads an answer without an end until it has said as much; returns what it said.
 async fn told(body: &mut Body, until: impl Fn(&str) -> bool) -> String {
@@ -76,8 +77,8 @@ async fn followers_are_bounded_and_leave_room_when_they_go() {
 #[tokio::test]
 async fn a_page_of_another_site_follows_nothing() {
     let mut desk = Desk::new();
-    for mutations in [true, false] {
-        desk.state.mutations = mutations;
+    for open in [Rank::Admin, Rank::Viewer] {
+        desk.state.access = Access::default().open_to(open);
         let asked = request("GET", "/v1/events", &[("host", "evil.example")], "");
         assert_eq!(desk.send(asked).await.problem().0, 403);
     }

@@ -1,10 +1,13 @@
 //! Claims about the admin listener's answers, asked without a socket; the controller is a thread that obeys by name.
 
+mod access;
 mod bodies;
+mod conditions;
 mod guard;
 mod health;
 mod journal;
 mod live;
+mod openapi;
 mod rollouts;
 
 use std::sync::mpsc::Receiver;
@@ -16,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::admin::access::Access;
 use crate::admin::live::Live;
 use crate::admin::router::router;
 use crate::admin::state::AdminState;
@@ -105,15 +109,22 @@ fn rollout(phase: Phase) -> RolloutStatus {
 /// Obeys for `carts`, finds nothing to do for `idle`, is in conflict for `busy`, and knows no other.
 fn obey(requests: &Receiver<Asked>, seen: &Mutex<Vec<Command>>) {
     for Asked { order, answer } in requests {
-        let Order::Command(command) = order else { panic!("operators reconfigure nothing") };
+        let (command, changed) = match order {
+            Order::Command(command) => (command, false),
+            Order::Conditional(command, tags) => (command, !tags.iter().any(|tag| tag == "1.2.progressing")),
+            Order::Consulted { .. } | Order::Reconfigure { .. } => panic!("no operator says that"),
+        };
         let service = command.service();
         let reply = match service.as_str() {
+            _ if changed => Err(CommandError::Changed("1.2.progressing".to_owned())),
             "carts" => Ok(Accepted::Done("it is done".to_owned())),
             "idle" => Ok(Accepted::Nothing("there was nothing to do".to_owned())),
             "busy" => Err(CommandError::Conflict("a rollout is progressing; abort it first".to_owned())),
             _ => Err(CommandError::UnknownService(service.clone())),
         };
-        seen.lock().unwrap().push(command);
+        if !changed {
+            seen.lock().unwrap().push(command);
+        }
         answer.send(reply).unwrap();
     }
 }
@@ -145,8 +156,19 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap().store);
         let live = Live::default();
-        let state =
-            AdminState { board, store, commands, exposition, routes, drain: draining, clock, mutations: true, delivery: None, live };
+        let state = AdminState {
+            board,
+            store,
+            commands,
+            exposition,
+            routes,
+            drain: draining,
+            clock,
+            access: Access::default(),
+            delivery: None,
+            answers: Default::default(),
+            live,
+        };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
         desk
@@ -175,7 +197,7 @@ impl Desk {
 
     /// Sends a body as JSON.
     async fn post(&self, path: &str, body: &str) -> Answer {
-        self.send(request("POST", path, &[("content-type", "application/json")], body)).await
+        self.send(request("POST", path, &[("content-type", "application/json"), ("if-match", "*")], body)).await
     }
 
     fn commands(&self) -> Vec<String> {

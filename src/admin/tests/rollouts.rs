@@ -37,7 +37,7 @@ async fn a_service_that_does_not_exist_is_404_whatever_it_is_called() {
             ("POST", "/pause"),
             ("POST", "/retry"),
         ] {
-            let answer = desk.send(request(method, &format!("/v1/rollouts/{name}{rest}"), &[], "")).await;
+            let answer = desk.send(request(method, &format!("/v1/rollouts/{name}{rest}"), &[("if-match", "*")], "")).await;
             let (status, detail) = answer.problem();
             assert!(
                 status == 404 && detail.len() < 300 && !detail.contains(|c: char| c.is_control() || c == '\u{202e}'),
@@ -99,6 +99,9 @@ async fn the_verdict_is_one_word_and_inconclusive_is_no_pass() {
         desk.show(rollout.clone());
         let json = desk.get("/v1/rollouts/carts/verdict").await.json();
         assert_eq!((&json["verdict"], &json["pass"]), (&json!(word), &json!(word == "pass")), "{rollout:?}");
+        let asked =
+            desk.send(request("POST", "/v1/rollouts/carts/verdict", &[("content-type", "application/json")], r#"{"name": "carts"}"#)).await;
+        assert_eq!(asked.status, if word == "fail" { 409 } else { 200 }, "Flagger takes any 2xx: {rollout:?}");
         assert_eq!(json["canary"], rollout.map_or(Value::Null, |_| json!("0.8.2")));
     }
 }
@@ -142,7 +145,9 @@ async fn a_promotion_is_accepted_or_in_conflict_with_the_reason() {
 #[tokio::test]
 async fn a_share_is_read_with_who_asks_and_why() {
     let desk = Desk::new();
-    let put = |body: &'static str| desk.send(request("PUT", "/v1/rollouts/carts/weight", &[("content-type", "application/json")], body));
+    let put = |body: &'static str| {
+        desk.send(request("PUT", "/v1/rollouts/carts/weight", &[("content-type", "application/json"), ("if-match", "*")], body))
+    };
     let answer = put(r#"{"weight": "12.5%", "actor": "ann", "reason": "a try"}"#).await;
     assert_eq!((answer.status, &answer.json()["message"]), (StatusCode::OK, &json!("it is done")));
     for (body, pointer) in

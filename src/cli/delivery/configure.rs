@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::outcome::{Undone, end};
-use crate::cli::remote::{Remote, USUAL};
 use crate::config::read_text;
 use crate::domain::version::Name;
 
@@ -65,9 +65,9 @@ struct Of {
     /// For this service only.
     #[arg(long, value_name = "NAME")]
     service: Option<Name>,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Runs the command and returns its exit code.

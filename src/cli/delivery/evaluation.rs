@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::exit;
 use crate::cli::figures::harmless;
-use crate::cli::remote::{Remote, USUAL};
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
 
@@ -42,9 +42,9 @@ pub struct StartEvaluationArgs {
     /// Waits for the verdict and tells it: exit code 0 for pass or warning, 3 for anything else.
     #[arg(long)]
     wait: bool,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Runs the command and returns its exit code.
@@ -75,7 +75,7 @@ pub(super) fn start_evaluation(args: &StartEvaluationArgs) -> ExitCode {
 }
 
 /// Waits until the evaluation of a context is made, and returns it.
-fn follow(admin: &Remote, context: &str) -> Result<Value, Undone> {
+fn follow(admin: &Admin, context: &str) -> Result<Value, Undone> {
     loop {
         // It is known from the moment it was accepted, unless the proxy has ended meanwhile.
         let story: Value = admin.get(&format!("/v1/contexts/{context}"))?;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use http::Method;
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::outcome::{Undone, end};
-use crate::cli::remote::{Remote, USUAL};
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
 
@@ -32,9 +32,9 @@ pub struct AddResourceArgs {
     /// Where it is looked for, such as jmeter/load.jmx; absent: the name of the file.
     #[arg(long = "resourceUri", visible_alias = "resource-uri", value_name = "PATH")]
     uri: Option<String>,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// For whom a file is.
@@ -58,7 +58,7 @@ fn add(args: &AddResourceArgs) -> Result<String, Undone> {
 }
 
 /// Puts a file where it is looked for.
-pub(super) fn put(admin: &Remote, project: &Name, target: Target<'_>, uri: &str, content: Vec<u8>) -> Result<(), Undone> {
+pub(super) fn put(admin: &Admin, project: &Name, target: Target<'_>, uri: &str, content: Vec<u8>) -> Result<(), Undone> {
     let mut path = format!("/v1/projects/{project}/resources?uri={}", escaped(uri));
     if let Some(stage) = target.stage {
         path.push_str(&format!("&stage={stage}"));

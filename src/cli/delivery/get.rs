@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::evaluation::done;
 use crate::cli::delivery::outcome::{Undone, end, list, text};
 use crate::cli::delivery::story;
 use crate::cli::output::Output;
-use crate::cli::remote::{Remote, USUAL};
 
 /// What can be shown.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -27,9 +27,9 @@ pub enum Get {
 pub struct ProjectsArgs {
     #[command(flatten)]
     output: Output,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Shows everything that was decided under a context.
@@ -39,9 +39,9 @@ pub struct ContextArgs {
     id: String,
     #[command(flatten)]
     output: Output,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// An event of a context.
@@ -57,9 +57,9 @@ pub struct EvaluationArgs {
     /// The context, as `send event` has printed it.
     #[arg(long = "keptn-context", value_name = "ID")]
     context: String,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Runs the command and returns its exit code.

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::files::{self, Target};
 use crate::cli::delivery::outcome::{Undone, end, list, text};
-use crate::cli::remote::{Remote, USUAL};
 use crate::cli::verbs::{self, Say, Verb, VerbArgs};
 use crate::config::read_text;
 use crate::domain::delivery::StageName;
@@ -31,9 +31,9 @@ pub struct CreateProjectArgs {
     /// Delivers as keptn 0.4 did: everything to the new version before the tests.
     #[arg(long, value_name = "MODE", default_value = "strict", value_parser = ["strict", "keptn"])]
     compat: String,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// What can be made known.
@@ -54,9 +54,9 @@ pub struct OnboardServiceArgs {
     /// A folder whose files are added for the service, such as jmeter/load.jmx and perfspec/perfspec.json in it.
     #[arg(long, value_name = "DIR")]
     resources: Option<PathBuf>,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Decides about the rollout of a service, or with a project about an artifact in a stage.

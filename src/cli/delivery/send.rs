@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::evaluation::{StartEvaluationArgs, start_evaluation};
 use crate::cli::delivery::outcome::{Undone, end, text};
 use crate::cli::delivery::story;
 use crate::cli::exit;
 use crate::cli::http::Body;
-use crate::cli::remote::{Remote, USUAL};
 use crate::config::read_text;
 use crate::domain::delivery::StageName;
 use crate::domain::version::Name;
@@ -35,9 +35,9 @@ pub struct EventArgs {
     /// The file of the secret that the event is signed with, where the proxy asks for that ('delivery.token_file').
     #[arg(long, value_name = "FILE", requires = "file")]
     token_file: Option<PathBuf>,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -78,9 +78,9 @@ struct NewArtifactArgs {
     /// Who sends it.
     #[arg(long, value_name = "WHO", default_value = "operator")]
     actor: String,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Runs the command and returns its exit code.
@@ -117,7 +117,7 @@ fn new_artifact(args: &NewArtifactArgs) -> ExitCode {
     }
 }
 
-fn from_file(admin: &Remote, file: &Path, token: Option<&Path>) -> Result<String, Undone> {
+fn from_file(admin: &Admin, file: &Path, token: Option<&Path>) -> Result<String, Undone> {
     let event = read_text(file).map_err(|problem| Undone::Here(problem.to_string()))?;
     let unreadable = |path: &Path, error: std::io::Error| Undone::Here(format!("{}: {error}", path.display()));
     let token = token.map(|path| std::fs::read(path).map_err(|error| unreadable(path, error))).transpose()?;

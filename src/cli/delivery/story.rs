@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cli::admin::Admin;
 use crate::cli::delivery::outcome::{Undone, list, text};
 use crate::cli::figures::harmless;
-use crate::cli::remote::Remote;
 use crate::domain::version::Name;
 
 /// How often the proxy is asked.
@@ -30,7 +30,7 @@ pub(super) fn line(entry: &Value) -> String {
 }
 
 /// Prints the story as it happens until its way is over; says whether the artifact passed everywhere it came.
-pub(super) fn follow(admin: &Remote, of: (&Name, &Name), context: &str) -> Result<bool, Undone> {
+pub(super) fn follow(admin: &Admin, of: (&Name, &Name), context: &str) -> Result<bool, Undone> {
     let (mut shown, mut out) = (0, std::io::stdout().lock());
     loop {
         // The service is looked at first: what ends after that is in the story that is read next.
@@ -54,7 +54,7 @@ pub(super) fn follow(admin: &Remote, of: (&Name, &Name), context: &str) -> Resul
 }
 
 /// Says whether no stage has anything of a context on trial or waiting any more.
-fn is_over(admin: &Remote, (project, service): (&Name, &Name), context: &str) -> Result<bool, Undone> {
+fn is_over(admin: &Admin, (project, service): (&Name, &Name), context: &str) -> Result<bool, Undone> {
     let all: Value = admin.get("/v1/projects")?;
     let named = |value: &&Value, key: &str, name: &Name| value.get(key).and_then(Value::as_str) == Some(name.as_str());
     let project = list(&all, "/projects").iter().find(|one| named(one, "project", project));

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::admin::journal::Line;
+use crate::cli::admin::Admin;
 use crate::cli::exit;
 use crate::cli::figures::{columns, harmless};
 use crate::cli::output::Output;
-use crate::cli::remote::{Remote, USUAL};
 use crate::cli::report::page::page;
 use crate::cli::report::past::{Past, thinned};
 use crate::cli::report::tables::{self, DECISIONS, MOMENTS};
@@ -36,9 +36,9 @@ pub struct HistoryArgs {
     /// How it is written.
     #[command(flatten)]
     pub output: Output,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    pub admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 /// Writes a rollout as one HTML page: what was decided and why, the evidence, and how both versions answered.
@@ -51,11 +51,11 @@ pub struct ReportArgs {
     /// The rollout, by its number or the name of the version on trial; absent: the newest of the service.
     #[arg(value_name = "SERVICE[/ROLLOUT]", default_value = "default")]
     pub target: Target,
-    /// The admin listener of the running proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL, conflicts_with = "state")]
-    pub admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: Admin,
     /// The state folder of a proxy that has ended; it is only read, and has no figures over time.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "admin")]
     pub state: Option<PathBuf>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::admin::journal::Journal;
-use crate::cli::remote::Remote;
+use crate::cli::admin::Admin;
 use crate::cli::why::source::{self, SourceError};
 use crate::cli::why::story::{self, Story, Target, Untold};
 use crate::control::status::ServiceStatus;
@@ -22,7 +22,7 @@ pub struct Past {
 
 impl Past {
     /// Asks a running proxy.
-    pub fn ask(remote: &Remote, service: &Name) -> Result<Self, SourceError> {
+    pub fn ask(remote: &Admin, service: &Name) -> Result<Self, SourceError> {
         let status = remote.get(&format!("/v1/rollouts/{service}"))?;
         let chart = remote.get(&format!("/v1/rollouts/{service}/history"))?;
         Ok(Self { journal: source::ask(remote, Some(service))?, chart, status: Some(status) })

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use crate::admin::journal::Line;
+use crate::cli::admin::Admin;
 use crate::cli::exit::{self, Exit};
 use crate::cli::figures::harmless;
 use crate::cli::output::Output;
-use crate::cli::remote::{Remote, RemoteError, USUAL};
+use crate::cli::remote::RemoteError;
 use crate::cli::watch::feed::{Event, Feed};
 use crate::cli::watch::picture::Picture;
 use crate::cli::watch::view::Moment;
@@ -43,9 +44,9 @@ pub struct WatchArgs {
     /// How it is written; JSON is one line for each second.
     #[command(flatten)]
     pub output: Output,
-    /// The admin listener of the proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL)]
-    pub admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 fn patience(text: &str) -> Result<Duration, String> {
@@ -115,7 +116,7 @@ impl Watch<'_> {
     }
 
     async fn again_and_again(&mut self) -> Result<Exit, Lost> {
-        let admin = self.args.admin.clone();
+        let admin = self.args.admin.remote()?;
         let mut heard: Option<Instant> = None;
         loop {
             let path = self.after.map_or_else(|| "/v1/events".to_owned(), |after| format!("/v1/events?after={after}"));

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::admin::journal::Journal;
+use crate::cli::admin::Admin;
 use crate::cli::exit;
 use crate::cli::figures::harmless;
 use crate::cli::output::Output;
-use crate::cli::remote::{Remote, USUAL};
 use crate::cli::why::source::{self, SourceError};
 use crate::cli::why::story::{self, Story, Target, Untold};
 use crate::cli::why::{check, text};
@@ -22,11 +22,11 @@ pub struct WhyArgs {
     /// The rollout, by its number or the name of the version on trial; absent: the newest of the service, or of every service.
     #[arg(value_name = "SERVICE[/ROLLOUT]")]
     pub target: Option<Target>,
-    /// The admin listener of the running proxy.
-    #[arg(long, value_name = "URL", default_value = USUAL, conflicts_with = "state")]
-    pub admin: Remote,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: Admin,
     /// The state folder of a proxy that has ended; it is only read.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "admin")]
     pub state: Option<PathBuf>,
     /// How the story is written.
     #[command(flatten)]

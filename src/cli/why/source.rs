@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::admin::journal::{Journal, Line, MOST};
-use crate::cli::remote::{Remote, RemoteError};
+use crate::cli::admin::Admin;
+use crate::cli::remote::RemoteError;
 use crate::domain::rollout::Entry;
 use crate::domain::version::Name;
 use crate::store::{self, StoreError};
@@ -35,7 +36,7 @@ struct Named {
 }
 
 /// Asks a running proxy for the newest entries of a service, or of every one it has.
-pub fn ask(remote: &Remote, service: Option<&Name>) -> Result<Journal, SourceError> {
+pub fn ask(remote: &Admin, service: Option<&Name>) -> Result<Journal, SourceError> {
     let services = match service {
         Some(service) => vec![service.clone()],
         None => remote.get::<Listing>("/v1/rollouts")?.rollouts.into_iter().map(|named| named.name).collect(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::AccessLog;
 use crate::domain::gate::{Gate, Inconclusive, Origin, Policy};
+use crate::domain::rank::Rank;
 use crate::domain::rollout::{Plan, Ramp, Schedule, Start};
 use crate::domain::route::{HostPattern, Rule};
 use crate::domain::timeouts::Timeouts;
@@ -31,7 +32,8 @@ fn the_example_holds_every_key_and_its_defaults() {
             one_host: false
         }]
     );
-    assert_eq!(settings.admin, "127.0.0.1:9090".parse().unwrap());
+    assert_eq!(settings.admin.listen[0].address, "127.0.0.1:9090".parse().unwrap());
+    assert_eq!((settings.admin.listen.len(), settings.admin.open), (1, Rank::Admin));
     assert_eq!(settings.state, Path::new("/var/lib/portcullis"));
     assert_eq!(settings.workers, 2);
     assert_eq!(settings.access_log, AccessLog::Off);
@@ -58,7 +60,7 @@ fn the_example_holds_every_key_and_its_defaults() {
 
     // Left out, every optional key of the example means the same, except those that name this very service.
     let small = loaded(SMALL).settings;
-    assert_eq!((small.admin, small.access_log, small.strict_http), (settings.admin, settings.access_log, settings.strict_http));
+    assert_eq!((small.access_log, small.strict_http), (settings.access_log, settings.strict_http));
     assert_eq!(small.timeouts, settings.timeouts);
     let bare = &small.services[0];
     assert_eq!((bare.policy, &bare.schedule), (service.policy, &service.schedule));

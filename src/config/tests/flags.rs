@@ -37,7 +37,7 @@ fn flags_alone_make_a_configuration() {
         no_derived_tripwire: true,
     };
     let settings = load(None, &flags, &around()).unwrap_or_else(|problems| panic!("{}", shown(&problems))).settings;
-    assert_eq!((settings.listen.len(), settings.admin.port(), settings.workers), (2, 0, 2));
+    assert_eq!((settings.listen.len(), settings.admin.listen[0].address.ip().unwrap().port(), settings.workers), (2, 0, 2));
     assert_eq!((settings.state.as_path(), settings.access_log), (Path::new("var/state"), AccessLog::Stdout));
     let service = &settings.services[0];
     assert_eq!(service.name.as_str(), "carts");
@@ -114,7 +114,10 @@ fn flags_about_the_process_replace_values_of_a_file() {
         ..Flags::default()
     };
     let settings = load_in(folder.path(), format!("state: there\nworkers: 9\naccess_log: off\n{SMALL}"), &flags).unwrap().settings;
-    assert_eq!((settings.listen[0].address.ip().unwrap().port(), settings.admin.port(), settings.workers), (0, 0, 1));
+    assert_eq!(
+        (settings.listen[0].address.ip().unwrap().port(), settings.admin.listen[0].address.ip().unwrap().port(), settings.workers),
+        (0, 0, 1)
+    );
     assert_eq!((settings.state.as_path(), settings.access_log), (Path::new("here"), AccessLog::File("./access.log".into())));
 }
 

@@ -1,5 +1,6 @@
 //! The configuration as users write it: what is understood, what is refused and how the refusal reads.
 
+mod admin;
 mod choice;
 mod files;
 mod flags;

@@ -11,7 +11,7 @@ pub const COMMAND_LINE: &str = "command line";
 const MAX_PROBLEMS: usize = 500;
 
 /// Where a value was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The path of the key, such as `services[0].canary.endpoints[1]`, or the flag, such as `--canary`.
     pub path: String,

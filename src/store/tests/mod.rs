@@ -1,5 +1,6 @@
 //! The promises of the store, tried against damage, kills, a failing disk and a second process.
 
+mod chain;
 mod damage;
 mod disk;
 mod faults;

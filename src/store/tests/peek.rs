@@ -37,7 +37,7 @@ fn an_excerpt_is_the_newest_that_is_wanted_within_its_limits() {
         (9, usize::MAX, vec![2, 4, 6, 8], true),
         (4, usize::MAX, vec![2, 4, 6, 8], true),
         (2, usize::MAX, vec![6, 8], false),
-        (9, 100, vec![6, 8], false),
+        (9, 300, vec![6, 8], false),
         (9, 1, vec![8], false),
     ] {
         let excerpt = take(entries, bytes);

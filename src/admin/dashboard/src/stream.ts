@@ -97,13 +97,14 @@ export interface Outcome {
   readonly message: string;
 }
 
-/** Sends a command with its reason. */
-export async function command(path: string, reason: string): Promise<Outcome> {
+/** Sends a command with its reason, and the state of the rollout it is about. */
+export async function command(path: string, reason: string, tag?: string): Promise<Outcome> {
   const body: Record<string, string> = {};
   if (actor.value.trim() !== "") body["actor"] = actor.value.trim();
   if (reason.trim() !== "") body["reason"] = reason.trim();
   try {
-    const headers = { "content-type": "application/json", ...authority() };
+    const condition: Record<string, string> = tag === undefined ? {} : { "if-match": tag };
+    const headers = { "content-type": "application/json", ...condition, ...authority() };
     const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
     const text = await answer.text();
     if (answer.ok) return { kind: "done", message: told(text) };

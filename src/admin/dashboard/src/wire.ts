@@ -64,6 +64,7 @@ export interface Step {
 
 export interface Rollout {
   readonly id: number;
+  readonly generation: number;
   readonly stable: Version;
   readonly canary: Version;
   readonly phase: Phase;

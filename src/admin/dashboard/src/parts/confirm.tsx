@@ -17,6 +17,8 @@ export interface Wish {
   readonly name: string;
   readonly verb: string;
   readonly dangerous: boolean;
+  /** The state of the rollout that was shown when it was wished; a command about another one is refused. */
+  readonly tag?: string;
 }
 
 export const wish = signal<Wish | null>(null);
@@ -57,7 +59,7 @@ interface FormProps {
   readonly close: (done: boolean) => void;
 }
 
-function Form({ wish: { title, path, effect, name, verb, dangerous }, title: id, close }: FormProps): VNode {
+function Form({ wish: { title, path, effect, name, verb, dangerous, tag }, title: id, close }: FormProps): VNode {
   const [typed, setTyped] = useState("");
   const [reason, setReason] = useState("");
   const [given, setGiven] = useState("");
@@ -69,7 +71,7 @@ function Form({ wish: { title, path, effect, name, verb, dangerous }, title: id,
     if (!fits || sending) return;
     if (given.trim() !== "") token.value = given.trim();
     setSending(true);
-    const answer = await command(path, reason);
+    const answer = await command(path, reason, tag);
     setSending(false);
     if (answer.kind === "done") {
       outcome.value = answer;

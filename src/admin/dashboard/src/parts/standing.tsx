@@ -103,7 +103,7 @@ function Verbs({ service }: { readonly service: Service }): VNode | null {
   if (rollout === null || isOver(rollout.phase)) return <Told />;
   const allowed = snapshot.value?.changes === true;
   if (!allowed) {
-    return <p class="note">This listener only shows, because other machines reach it. Commands are taken on a loopback address.</p>;
+    return <p class="note">This address only shows, because it knows nobody. Commands are taken over the Unix socket, or with a token where the configuration has one.</p>;
   }
   return (
     <div class="verbs">
@@ -136,12 +136,17 @@ function abortion(service: Service, rollout: Rollout) {
   return { title: `Abort the rollout of ${rollout.canary.name}?`, path: path(service, "abort"), effect, name: service.name, verb: "Abort rollout", dangerous: true };
 }
 
+/** The rollout's ETag, as the proxy makes it. */
+function tagOf(rollout: Rollout): string {
+  return `"${rollout.id}.${rollout.generation}.${rollout.phase}"`;
+}
+
 function promotion(service: Service, rollout: Rollout) {
   const effect = `The remaining holds before the last step are waived. Every step still needs its evidence, and the gates stay armed.`;
-  return { title: `Promote ${rollout.canary.name} sooner?`, path: path(service, "promote"), effect, name: service.name, verb: "Promote", dangerous: false };
+  return { title: `Promote ${rollout.canary.name} sooner?`, path: path(service, "promote"), effect, name: service.name, verb: "Promote", dangerous: false, tag: tagOf(rollout) };
 }
 
 function resumption(service: Service, rollout: Rollout) {
   const effect = `${rollout.canary.name} gets traffic again, from its first share and with fresh evidence.`;
-  return { title: `Resume the rollout of ${rollout.canary.name}?`, path: path(service, "resume"), effect, name: service.name, verb: "Resume", dangerous: false };
+  return { title: `Resume the rollout of ${rollout.canary.name}?`, path: path(service, "resume"), effect, name: service.name, verb: "Resume", dangerous: false, tag: tagOf(rollout) };
 }

@@ -1,0 +1,74 @@
+//! `portcullis audit`: verifies the chain of the journal and names the first place where it is broken.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::cli::admin::Admin;
+use crate::cli::figures::harmless;
+use crate::store::{self, Chain, StoreError};
+
+/// The exit code when the chain is broken.
+const BROKEN: u8 = 1;
+/// The exit code when there is no journal to read.
+const FAILED: u8 = 2;
+
+/// Verifies that no entry of the journal was changed, left out or put in between.
+///
+/// Each entry holds the SHA-256 of the one before it. The number and the sum of the newest are printed: whoever keeps them elsewhere
+/// can compare them later, which also tells whether somebody has written the whole file anew.
+/// Exit code: 0 when the chain is whole, 1 when it is broken, 2 when there is no journal to read.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example: portcullis audit --state /var/lib/portcullis")]
+pub struct AuditArgs {
+    /// The state folder of a proxy that has ended; it is only read.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "admin")]
+    state: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    /// Whom to ask.
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Runs the command and returns its exit code.
+#[must_use]
+pub fn run(args: &AuditArgs) -> ExitCode {
+    let found = match &args.state {
+        Some(folder) => store::audit(folder).map_err(|error| match error {
+            StoreError::InUse { .. } => "the state folder is in use by a running proxy; ask that with --admin URL".to_owned(),
+            other => other.to_string(),
+        }),
+        None => args.admin.get::<Chain>("/v1/journal").map_err(|error| error.to_string()),
+    };
+    match found {
+        Ok(chain) => {
+            let shown = if args.json { serde_json::to_string_pretty(&chain).unwrap_or_default() } else { told(&chain) };
+            println!("{}", harmless(&shown));
+            if chain.broken.is_some() { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
+        }
+        Err(why) => {
+            eprintln!("error: {}", harmless(&why));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Tells what was found, a sentence a line.
+fn told(chain: &Chain) -> String {
+    let mut lines = Vec::new();
+    match (&chain.broken, chain.oldest, &chain.newest) {
+        (Some(broken), ..) => lines.push(format!("the chain is broken at entry {}: {}", broken.sequence, broken.reason)),
+        (None, Some(oldest), Some(newest)) => {
+            lines.push(format!("the chain is whole: {} entries, {oldest} to {}", chain.entries, newest.sequence))
+        }
+        (None, ..) => lines.push("the journal is empty".to_owned()),
+    }
+    if chain.unlinked > 0 {
+        lines.push(format!("the oldest {} were written by an earlier release, which linked nothing", chain.unlinked));
+    }
+    if let Some(newest) = &chain.newest {
+        lines.push(format!("newest: {} {}", newest.sequence, newest.sha256));
+    }
+    lines.join("\n")
+}

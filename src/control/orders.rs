@@ -1,0 +1,131 @@
+//! What an operator's command comes to: a rollout that begins, an entry of the journal, or why there is nothing to do.
+
+use crate::control::command::{Accepted, CommandError};
+use crate::control::service::Service;
+use crate::control::shell::Shell;
+use crate::domain::outcome::Role;
+use crate::domain::rollout::{Entry, Event, Phase, Record};
+use crate::domain::time::Timestamp;
+use crate::domain::version::{Name, Version};
+use crate::domain::weight::Weight;
+
+/// Says that there is nothing to ask something of.
+pub(super) fn nothing_progresses(name: &Name, what: &str) -> CommandError {
+    CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to {what}"))
+}
+
+/// Begins a rollout, where nothing stands in its way.
+pub(super) fn begin(
+    service: &mut Service,
+    canary: Version,
+    retry: bool,
+    actor: &str,
+    now: Timestamp,
+    shell: &mut dyn Shell,
+) -> Result<Accepted, CommandError> {
+    let name = service.setup().name.clone();
+    // Whoever asks names a version and where it listens; it is spoken to as the configured one is.
+    let canary = Version { transport: service.setup().stable.transport.clone(), ..canary };
+    if let Some(why) = service.refusal(&canary, retry) {
+        return Err(CommandError::Conflict(why));
+    }
+    shell.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
+    let version = canary.name.clone();
+    service.begin(canary, now, shell);
+    Ok(Accepted::Done(format!("the rollout of {version} begins")))
+}
+
+/// Makes the journal's entry of a waiver, which changes nothing by itself.
+pub(super) fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
+    Entry {
+        service: service.clone(),
+        rollout: record.id,
+        at: None,
+        stable: Some(record.stable.name.clone()),
+        canary: Some(record.canary.name.clone()),
+        actor: actor.to_owned(),
+        phase: record.phase,
+        owner: Role::Stable,
+        from: record.weight,
+        to: record.weight,
+        generation: record.generation,
+        reason: format!("{actor} waives the remaining holds: {reason}"),
+        evidence: None,
+        gates: Vec::new(),
+    }
+}
+
+/// Approves that a rollout goes on.
+pub(super) fn approve(
+    service: &mut Service,
+    (actor, reason): (String, String),
+    now: Timestamp,
+    shell: &mut dyn Shell,
+) -> Result<Accepted, CommandError> {
+    let name = service.setup().name.clone();
+    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "approve")) };
+    rollout.cannot_approve().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+    service.drive(Event::Approve { actor, reason }, now, shell);
+    // What could not be written is not approved, and a trip may have come in between.
+    match service.progressing() {
+        Some(record) if record.phase == Phase::Progressing => {
+            Ok(Accepted::Done(format!("the rollout of {name} is approved and goes on as soon as its gates pass")))
+        }
+        _ => Err(CommandError::Conflict(format!("the rollout of {name} was not approved; GET /v1/notices tells why"))),
+    }
+}
+
+/// Denies that a rollout goes on.
+pub(super) fn deny(
+    service: &mut Service,
+    (actor, reason): (String, String),
+    now: Timestamp,
+    shell: &mut dyn Shell,
+) -> Result<Accepted, CommandError> {
+    let name = service.setup().name.clone();
+    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "deny")) };
+    if rollout.record().phase != Phase::AwaitingApproval {
+        let why = rollout.cannot_approve().unwrap_or_default();
+        return Err(CommandError::Conflict(format!("{why}; abort it instead")));
+    }
+    service.drive(Event::Deny { actor, reason }, now, shell);
+    Ok(Accepted::Done(format!("the rollout of {name} is denied; the canary gets nothing")))
+}
+
+/// Holds a rollout where it is.
+pub(super) fn pause(
+    service: &mut Service,
+    (actor, reason): (String, String),
+    now: Timestamp,
+    shell: &mut dyn Shell,
+) -> Result<Accepted, CommandError> {
+    let name = service.setup().name.clone();
+    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "hold")) };
+    if rollout.record().phase == Phase::Paused {
+        return Ok(Accepted::Nothing(format!("the rollout of {name} is held already")));
+    }
+    rollout.cannot_pause().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+    service.drive(Event::Pause { actor, reason }, now, shell);
+    Ok(Accepted::Done(format!("the rollout of {name} is held; its gates stay armed")))
+}
+
+/// Holds the canary with another share.
+pub(super) fn set_weight(
+    service: &mut Service,
+    weight: Weight,
+    (actor, reason): (String, String),
+    now: Timestamp,
+    shell: &mut dyn Shell,
+) -> Result<Accepted, CommandError> {
+    let name = service.setup().name.clone();
+    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "give a share to")) };
+    rollout.cannot_set(weight).map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+    service.drive(Event::SetWeight { weight, actor, reason }, now, shell);
+    // A raise that could not be written was not made, and a trip may have come in between.
+    match service.progressing() {
+        Some(record) if record.phase == Phase::Paused && record.weight == weight => {
+            Ok(Accepted::Done(format!("the canary of {name} is held with {weight}; its gates stay armed")))
+        }
+        _ => Err(CommandError::Conflict(format!("the canary of {name} was not given {weight}; GET /v1/notices tells why"))),
+    }
+}
