@@ -4,13 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::admin::Admin;
+use crate::cli::exit;
 use crate::cli::figures::harmless;
 use crate::store::{self, Chain, StoreError};
-
-/// The exit code when the chain is broken.
-const BROKEN: u8 = 1;
-/// The exit code when there is no journal to read.
-const FAILED: u8 = 2;
 
 /// Verifies that no entry of the journal was changed, left out or put in between.
 ///
@@ -45,11 +41,11 @@ pub fn run(args: &AuditArgs) -> ExitCode {
         Ok(chain) => {
             let shown = if args.json { serde_json::to_string_pretty(&chain).unwrap_or_default() } else { told(&chain) };
             println!("{}", harmless(&shown));
-            if chain.broken.is_some() { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
+            if chain.broken.is_some() { exit::FAILED.end() } else { exit::DONE.end() }
         }
         Err(why) => {
             eprintln!("error: {}", harmless(&why));
-            ExitCode::from(FAILED)
+            exit::REFUSED.end()
         }
     }
 }

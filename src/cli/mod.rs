@@ -15,6 +15,7 @@ pub mod load;
 mod outlook;
 mod output;
 mod reach;
+mod reference;
 mod remote;
 mod replay;
 pub mod report;

@@ -104,9 +104,10 @@ impl ListenSpec {
 impl ListenSpec {
     /// Compiles a listener of the admin API, which speaks HTTP and knows nothing of services.
     pub(super) fn compile_admin(&self, address: &Address, base: &Path, report: &Report<'_>) -> AdminListen {
-        let foreign = self.protocol.as_ref().or(self.service.as_ref()).or(self.proxy_protocol.first());
+        let misdirected = self.tls.as_ref().and_then(|tls| tls.misdirected.as_ref());
+        let foreign = self.protocol.as_ref().or(self.service.as_ref()).or(self.proxy_protocol.first()).or(misdirected);
         if let Some(text) = foreign {
-            let hint = "leave 'protocol', 'service' and 'proxy_protocol' out";
+            let hint = "leave 'protocol', 'service', 'proxy_protocol' and 'misdirected' out";
             report.error(&text.place, "the admin API is HTTP without a proxy before it", hint);
         }
         AdminListen {

@@ -117,7 +117,8 @@ pub fn request(to: SocketAddr, head: &str, body: &str) -> String {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let length =
         if body.is_empty() { String::new() } else { format!("content-length: {}\r\ncontent-type: application/json\r\n", body.len()) };
-    write!(socket, "{head} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n{length}\r\n{body}").unwrap();
+    // Commands are for a rollout in whatever state.
+    write!(socket, "{head} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\nif-match: *\r\n{length}\r\n{body}").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     answer

@@ -9,6 +9,7 @@ export const PHASES: Readonly<Record<Phase, { readonly word: string; readonly to
   progressing: { word: "Progressing", tone: "calm" },
   braked: { word: "Braked", tone: "warn" },
   paused: { word: "Paused", tone: "warn" },
+  awaiting_approval: { word: "Awaiting approval", tone: "warn" },
   watching: { word: "Watching", tone: "calm" },
   promoted: { word: "Promoted", tone: "good" },
   rolled_back: { word: "Rolled back", tone: "bad" },
@@ -44,6 +45,8 @@ export function headline(service: Service): string {
       return rollout.weight === 0
         ? `${rollout.canary.name} is paused; ${rollout.stable.name} serves everything`
         : `${rollout.canary.name} is paused at ${weight(rollout.weight)} of the traffic`;
+    case "awaiting_approval":
+      return `${rollout.canary.name} waits for approval at ${weight(rollout.weight)} of the traffic`;
     case "watching":
       return `${rollout.canary.name} serves everything and is watched`;
     case "promoted":
@@ -65,6 +68,8 @@ export function needed(rollout: Rollout): string | null {
       return null;
     case "paused":
       return "An operator has to resume or abort it.";
+    case "awaiting_approval":
+      return `${left("Somebody has to approve or deny it within") ?? "Somebody has to approve or deny it"}.`;
     case "braked":
       return `${left("Within") ?? "Now"} the breach is confirmed, which is final, or the canary begins again with fresh evidence.`;
     case "watching":

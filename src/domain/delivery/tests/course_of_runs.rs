@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::world::{MANUAL, Script, World, artifact, begun, seed, seed_with, stage};
 use crate::domain::delivery::shipyard::default_schedule;
 use crate::domain::delivery::{
-    Concurrency, Deadlines, Delivery, Effect, Event, Gate, InvalidShipyard, Mode, OnWarning, Outcome, Phase, Shipyard, Strategy,
-    TestReport, TestStrategy, Ticket,
+    Concurrency, Deadlines, Delivery, Effect, Event, Mode, OnWarning, Outcome, Phase, Shipyard, Strategy, TestReport, TestStrategy, Ticket,
 };
 use crate::domain::gate::Verdict;
 use crate::domain::time::Timestamp;
@@ -385,19 +384,4 @@ fn a_stored_record_is_read_back_as_it_was_and_unknown_keys_are_refused() {
     assert_eq!(serde_json::from_str::<crate::domain::delivery::Record>(&json).unwrap(), *record);
     let strange = json.replacen("\"next\"", "\"nxt\":1,\"next\"", 1);
     assert!(serde_json::from_str::<crate::domain::delivery::Record>(&strange).unwrap_err().to_string().contains("nxt"));
-}
-
-#[test]
-fn a_shipyard_is_valid_by_construction() {
-    let direct = |name: &str| stage(name, Strategy::Direct, Some(TestStrategy::Functional));
-    let problems = |stages: &[_]| Shipyard::problems(stages, Mode::Strict);
-    assert_eq!(problems(&[]), [InvalidShipyard::Empty]);
-    let twice = problems(&[direct("a"), direct("b"), direct("a")]);
-    assert_eq!(twice[0].to_string(), "stage 3 is named a like stage 1");
-    let mut canary = stage("a", Strategy::Canary(default_schedule()), None);
-    canary.gate = Gate::None;
-    assert!(matches!(problems(&[canary])[..], [InvalidShipyard::Unjudged { index: 0, .. }]));
-    for bad in ["", "Dev", "1dev", "dev-", "d_v", "a/b", "ü"] {
-        assert!(bad.parse::<crate::domain::delivery::StageName>().is_err(), "{bad}");
-    }
 }

@@ -107,9 +107,25 @@ function Verbs({ service }: { readonly service: Service }): VNode | null {
   }
   return (
     <div class="verbs">
-      <button type="button" class="plain" onClick={() => (wish.value = promotion(service, rollout))}>
-        Promote
-      </button>
+      {rollout.phase === "awaiting_approval" ? (
+        <>
+          <button type="button" class="plain" onClick={() => (wish.value = approval(service, rollout))}>
+            Approve
+          </button>
+          <button type="button" class="plain" onClick={() => (wish.value = denial(service, rollout))}>
+            Deny
+          </button>
+        </>
+      ) : (
+        <button type="button" class="plain" onClick={() => (wish.value = promotion(service, rollout))}>
+          Promote
+        </button>
+      )}
+      {rollout.phase === "progressing" ? (
+        <button type="button" class="plain" onClick={() => (wish.value = pause(service, rollout))}>
+          Pause
+        </button>
+      ) : null}
       {rollout.phase === "paused" ? (
         <button type="button" class="plain" onClick={() => (wish.value = resumption(service, rollout))}>
           Resume
@@ -144,6 +160,21 @@ function tagOf(rollout: Rollout): string {
 function promotion(service: Service, rollout: Rollout) {
   const effect = `The remaining holds before the last step are waived. Every step still needs its evidence, and the gates stay armed.`;
   return { title: `Promote ${rollout.canary.name} sooner?`, path: path(service, "promote"), effect, name: service.name, verb: "Promote", dangerous: false, tag: tagOf(rollout) };
+}
+
+function approval(service: Service, rollout: Rollout) {
+  const effect = `${rollout.canary.name} goes on as soon as its gates pass; they stay armed.`;
+  return { title: `Approve the rollout of ${rollout.canary.name}?`, path: path(service, "approve"), effect, name: service.name, verb: "Approve", dangerous: false, tag: tagOf(rollout) };
+}
+
+function denial(service: Service, rollout: Rollout) {
+  const effect = `${rollout.stable.name} gets all traffic at once, and ${rollout.canary.name} nothing. The rollout is over.`;
+  return { title: `Deny the rollout of ${rollout.canary.name}?`, path: path(service, "deny"), effect, name: service.name, verb: "Deny", dangerous: true };
+}
+
+function pause(service: Service, rollout: Rollout) {
+  const effect = `${rollout.canary.name} keeps ${weight(rollout.weight)} of the traffic under its gates until somebody resumes it.`;
+  return { title: `Pause the rollout of ${rollout.canary.name}?`, path: path(service, "pause"), effect, name: service.name, verb: "Pause", dangerous: false, tag: tagOf(rollout) };
 }
 
 function resumption(service: Service, rollout: Rollout) {
