@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{MANUAL, Script, World, artifact, begun, seed, seed_with, stage};
 use crate::domain::delivery::shipyard::default_schedule;
 use crate::domain::delivery::{
-    Concurrency, Deadlines, Delivery, Effect, Event, Mode, OnWarning, Outcome, Phase, Shipyard, Strategy, TestReport, TestStrategy, Ticket,
+    Concurrency, Deadlines, Delivery, Effect, Event, Mode, OnWarning, Outcome, Phase, Shipyard, Strategy, TestReport, Ticket,
 };
 use crate::domain::gate::Verdict;
 use crate::domain::time::Timestamp;
