@@ -105,7 +105,8 @@ impl Upload {
         }
     }
 
-    /// Reads the body in full, so that it can be sent more than once. One that its client does not bring to its end is not sent at all.
+    /// Reads the body in full, so that it can be sent more than once; what stands behind it is left out (RFC 9110 section 6.5.1). One that
+    /// its client does not bring to its end is not sent at all.
     pub async fn keep(&mut self) {
         let mut bytes = BytesMut::new();
         let read = poll_fn(|cx| {
@@ -121,10 +122,11 @@ impl Upload {
         });
         if let Err(failure) = read.await {
             self.broken = Some(failure);
-        } else if self.trailers.is_none() {
-            self.kept = Some(bytes.freeze());
-            self.rewind();
+            return;
         }
+        self.trailers = None;
+        self.kept = Some(bytes.freeze());
+        self.rewind();
     }
 
     /// Says why it is not to be sent.

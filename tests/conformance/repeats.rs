@@ -8,7 +8,7 @@ use portcullis::seam::choice::Choice;
 
 use crate::oracle::{get, post};
 use crate::support::client::Client;
-use crate::support::multiplexed::{Multiplexed, answer, collect};
+use crate::support::multiplexed::{self, Multiplexed, answer, collect};
 use crate::support::proxy::{self, Setup};
 use crate::support::upstream::Upstream;
 
@@ -118,4 +118,19 @@ fn over_http2_too_the_body_is_sent_again_from_its_beginning() {
     asks(proxy::to([stable.address]).speaking(&http2).canary([canary.address], &[], &[]));
     let stable = turning_the_first_away(true);
     asks(proxy::to([stable.address]).speaking(&http2));
+}
+
+#[test]
+fn a_body_with_trailers_is_kept_without_them() {
+    let (stable, canary) = (Upstream::good(), dies());
+    let proxy = proxy::to([stable.address]).canary([canary.address], &[], &[]).choosing(believing(64)).start();
+    multiplexed::run(async {
+        let mut sender = multiplexed::connect(proxy.address).await.ready().await.unwrap();
+        let head = multiplexed::request("POST", "/t", &[("idempotency-key", "\"8e03978e\""), ("content-length", "5")]);
+        let (answer, mut stream) = sender.send_request(head, false).unwrap();
+        stream.send_data("hello".into(), false).unwrap();
+        stream.send_trailers(multiplexed::fields(&[("x-sum", "1")])).unwrap();
+        assert_eq!(answer.await.unwrap().status(), 200);
+    });
+    assert!([&stable, &canary].iter().all(|version| version.requests()[0].body == b"hello"));
 }
