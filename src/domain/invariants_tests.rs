@@ -6,9 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::gate::criterion::Unit;
-use crate::domain::gate::{Evidence, Gate, Inconclusive, Origin, Policy, Verdict};
-use crate::domain::judge::{GateStatus, Judgement};
+use crate::domain::gate::{Evidence, Gate, Inconclusive, Policy, Verdict};
+use crate::domain::judge::{Judgement, samples};
 use crate::domain::rollout::machine::Rollout;
 use crate::domain::rollout::plan::{Approval, Plan};
 use crate::domain::version::Version;
@@ -26,27 +25,7 @@ fn rollout() -> Rollout {
 }
 
 fn judgement(verdict: Verdict) -> Judgement {
-    let gate = GateStatus {
-        gate: "p95 < 1 s".to_owned(),
-        origin: Origin::Written,
-        verdict,
-        requests: 80,
-        breaches: 0,
-        log_e: 3.1,
-        log_threshold: 3.0,
-        basis: None,
-        unit: Unit::Share,
-        value: None,
-        limit: None,
-        lower: None,
-        upper: None,
-        brake_log_e: 0.0,
-        brake_log_threshold: 7.0,
-        confirm_log_e: 0.0,
-        confirm_log_threshold: None,
-        needs: Some(0),
-        awaits_stable: None,
-    };
+    let gate = samples::gate(verdict);
     Judgement { brake: (verdict == Verdict::Fail).then(evidence), gates: vec![gate], ..Judgement::default() }
 }
 

@@ -36,4 +36,6 @@ mod drive;
 #[cfg(test)]
 mod naive_tests;
 #[cfg(test)]
+pub mod samples;
+#[cfg(test)]
 mod traps_tests;

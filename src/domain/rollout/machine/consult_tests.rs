@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::gate::criterion::Unit;
-use crate::domain::gate::{Evidence, Gate, Origin, Policy, Verdict};
-use crate::domain::judge::{GateStatus, Judgement};
+use crate::domain::gate::{Evidence, Gate, Policy, Verdict};
+use crate::domain::judge::{Judgement, samples};
 use crate::domain::rollout::event::{Arming, Event};
 use crate::domain::rollout::plan::{Plan, Step};
 use crate::domain::standing::Standing;
@@ -25,27 +24,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn judged(verdict: Verdict) -> Event {
-    let gate = GateStatus {
-        gate: "p95 < 1 s".to_owned(),
-        origin: Origin::Written,
-        verdict,
-        requests: 80,
-        breaches: 0,
-        log_e: 3.1,
-        log_threshold: 3.0,
-        basis: None,
-        unit: Unit::Share,
-        value: None,
-        limit: None,
-        lower: None,
-        upper: None,
-        brake_log_e: 0.0,
-        brake_log_threshold: 7.0,
-        confirm_log_e: 0.0,
-        confirm_log_threshold: None,
-        needs: Some(0),
-        awaits_stable: None,
-    };
+    let gate = samples::gate(verdict);
     Event::Judged { judgement: Box::new(Judgement { gates: vec![gate], ..Judgement::default() }), file: None }
 }
 

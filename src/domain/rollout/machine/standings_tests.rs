@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::gate::criterion::Unit;
-use crate::domain::gate::{Inconclusive, Origin, Policy, Verdict};
-use crate::domain::judge::{GateStatus, Judgement};
+use crate::domain::gate::{Inconclusive, Policy, Verdict};
+use crate::domain::judge::{Judgement, samples};
 use crate::domain::rollout::event::Event;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::version::Version;
@@ -20,27 +19,7 @@ struct Desk {
 
 /// A judgement by which every gate passes.
 fn passing() -> Judgement {
-    let gate = GateStatus {
-        gate: "p95 < 1 s".to_owned(),
-        origin: Origin::Written,
-        verdict: Verdict::Pass,
-        requests: 80,
-        breaches: 0,
-        log_e: 3.1,
-        log_threshold: 3.0,
-        basis: None,
-        unit: Unit::Share,
-        value: None,
-        limit: None,
-        lower: None,
-        upper: None,
-        brake_log_e: 0.0,
-        brake_log_threshold: 7.0,
-        confirm_log_e: 0.0,
-        confirm_log_threshold: None,
-        needs: Some(0),
-        awaits_stable: None,
-    };
+    let gate = samples::gate(Verdict::Pass);
     Judgement { gates: vec![gate], ..Judgement::default() }
 }
 

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::gate::criterion::Unit;
-use crate::domain::gate::{Evidence, Gate, Origin};
-use crate::domain::judge::GateStatus;
+use crate::domain::gate::{Evidence, Gate};
+use crate::domain::judge::samples;
 use crate::domain::rollout::event::Event;
 use crate::domain::rollout::plan::{Plan, Step};
 use crate::domain::standing::Standing;
@@ -31,27 +30,7 @@ fn share(text: &str) -> Weight {
 }
 
 fn judged(verdict: Verdict) -> Event {
-    let gate = GateStatus {
-        gate: "p95 < 1 s".to_owned(),
-        origin: Origin::Written,
-        verdict,
-        requests: 80,
-        breaches: 0,
-        log_e: 3.1,
-        log_threshold: 3.0,
-        basis: None,
-        unit: Unit::Share,
-        value: None,
-        limit: None,
-        lower: None,
-        upper: None,
-        brake_log_e: 0.0,
-        brake_log_threshold: 7.0,
-        confirm_log_e: 0.0,
-        confirm_log_threshold: None,
-        needs: Some(0),
-        awaits_stable: None,
-    };
+    let gate = samples::gate(verdict);
     Event::Judged { judgement: Box::new(Judgement { gates: vec![gate], ..Judgement::default() }), file: None }
 }
 
