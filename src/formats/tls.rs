@@ -70,7 +70,13 @@ pub fn server(files: &TlsFiles) -> Result<ServerConfig, Box<Problem>> {
     let mut server = builder.with_cert_resolver(Arc::new(certificates));
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     server.max_early_data_size = 0;
-    server.ticketer = aws_lc_rs::Ticketer::new().map_err(|e| unusable(&e))?;
+    if files.client_ca.is_some() {
+        // A session that goes on is not verified again, and would outlive the client's certificate, or the list, that it began with.
+        server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+    } else {
+        server.ticketer = aws_lc_rs::Ticketer::new().map_err(|e| unusable(&e))?;
+    }
     Ok(server)
 }
 

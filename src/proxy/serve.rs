@@ -20,7 +20,6 @@ use crate::proxy::error;
 use crate::proxy::grpc;
 use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
-use crate::proxy::pressure::Level;
 use crate::proxy::repeat;
 use crate::proxy::rescue;
 use crate::proxy::respond::{self, Form};
@@ -56,102 +55,100 @@ impl Serve {
         Rc::clone(&self.rules)
     }
 
-    /// Refuses a request when the process is short of memory or descriptors, or when the worker has as many in flight as it may
-    /// have connections: each takes one to a version. Over HTTP/1 the connections themselves bound those.
-    #[must_use]
-    pub fn refuse_if_full<B>(&self, request: &Request<B>) -> Option<Response<Answer>> {
-        let reason = if self.worker.pressure.level() == Level::Full {
-            self.worker.pressure.shed();
-            "the proxy is short of memory or descriptors"
-        } else if self.worker.patrol.requests() >= self.rules.settings.connections {
-            "the proxy has as many requests in flight as it may"
-        } else {
-            return None;
-        };
-        let http1 = request.version() < http::Version::HTTP_2;
-        let grpc = grpc::is_call(request.version(), request.headers());
-        let form = Form { json: false, http1, bodyless: request.method() == http::Method::HEAD, grpc };
-        Some(self.refuse(Refusal { status: 503, reason }, form, None))
-    }
-
     /// Takes one request from its head to its answer's head; the answer's body carries the measurement on.
-    pub async fn handle(&self, request: Request<Source>) -> Response<Answer> {
-        // 1. The head was read: the request begins.
-        let (worker, rules) = (&self.worker, &self.rules);
-        let started = worker.clock.now();
-        let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.take_notes());
+    pub fn handle(&self, request: Request<Source>) -> impl Future<Output = Response<Answer>> {
+        // Taken apart out here, so that what follows has room for one head and not for three.
         let (mut head, body) = request.into_parts();
-        let form = Form::wanted(&head);
-        let access = self.access(&head, worker);
-
-        // 2. Refuse it or clean it.
-        let clean = match sanitise::request(&mut head, notes, &self.peer, &rules.policy) {
-            Ok(clean) => clean,
-            Err(refusal) => return self.refuse(refusal, form, access),
-        };
-
-        // 3. One table, kept to the end. 4. The route's epoch, or 404. 5. Pick a version.
-        let found = match worker.find(&asked(&head, &clean)) {
-            Ok(Some(found)) => found,
-            Ok(None) => return self.no_route(form, access),
-            Err(Disagreement) => return self.refuse(AMBIGUOUS, form, access),
-        };
-        if let Some(refusal) = upgrade::refused(&clean, &found.books) {
-            return self.refuse(refusal, form, access);
-        }
-        let Chosen { version, keep } = match found.choice.clone() {
-            None => Chosen::drawn(worker.draw(&found)),
-            Some(choice) => choice::choose(&choice, worker, &found, &self.peer, &mut head, &clean),
-        };
-
-        // 6. The sample begins; a canary request enters the deadline queue.
-        let (sample, pool) = self.begin(&found, version, started, &head);
-        let mirrored = found.choice.as_ref().filter(|choice| choice.mirror.is_some() && !clean.upgrade);
-        let copy = mirrored.and_then(|choice| Copy::begin(choice, worker, &self.peer, &sample, &head, clean.framing));
-        let (guard, ticket) = worker.patrol.request();
-        worker.deadlines.watch(&sample, &guard);
-        if form.grpc {
-            guard.call(worker.clock, grpc::timeout(&head.headers));
-        }
-        let mut passage = Passage::new(sample, access, &clean);
-
-        // 7. To the version, and to stable where a canary fails it, within one time budget.
-        let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
-        upload.copy_to(copy);
-        let framing = upload.framing(&head, clean.framing);
-        repeat::keep(&mut upload, found.choice.as_deref(), &head, framing).await;
-        let either = pool.may_multiplex() || found.books.epoch().may_multiplex();
-        let mut request = Outgoing::complete(head, either, framing, &self.peer, &rules.policy);
-        request.upgrade = clean.upgrade;
-        let mut parcel = Parcel::new(request, upload);
-        let mut sent = rescue::send(worker, &pool, &mut parcel, &guard, &mut passage).await;
-
-        // 8. The head of the answer: time, blame and class are known.
-        clean_reply(&mut sent, rules, &clean);
-        let Reply { mut head, body } = match sent {
-            Ok(answer) => answer,
-            Err(failure) => {
-                passage.fail(failure);
-                return error::failed(failure, form, &rules.policy);
+        async move {
+            // 1. The head was read: the request begins.
+            let (worker, rules) = (&self.worker, &self.rules);
+            let mut started = worker.clock.now();
+            let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.take_notes());
+            let form = Form::wanted(&head);
+            if let Some(reason) = worker.is_full(rules) {
+                return self.refuse(Refusal { status: 503, reason }, form, None);
             }
-        };
-        if form.grpc {
-            passage.head_of_call(&head, guard.sent_last())
-        } else {
-            passage.head(head.status.as_u16())
-        }
-        guard.answered();
-        respond::tell(rules.settings.tells, &mut head.headers, &passage);
-        if let Some(cookie) = keep {
-            head.headers.append(header::SET_COOKIE, cookie);
-        }
+            let access = self.access(&head, worker);
 
-        // 9. The body streams on and carries the sample; or the connection goes on as a tunnel.
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return upgrade::cross(head, body, passage, ticket).unwrap_or_else(|failure| error::failed(failure, form, &rules.policy));
+            // 2. Refuse it or clean it.
+            let clean = match sanitise::request(&mut head, notes, &self.peer, &rules.policy) {
+                Ok(clean) => clean,
+                Err(refusal) => return self.refuse(refusal, form, access),
+            };
+
+            // 3. One table, kept to the end. 4. The route's epoch, or 404.
+            let mut found = match worker.find(&asked(&head, &clean)) {
+                Ok(Some(found)) => found,
+                Ok(None) => return self.no_route(form, access),
+                Err(Disagreement) => return self.refuse(AMBIGUOUS, form, access),
+            };
+            if let Some(refusal) = upgrade::refused(&clean, &found.books) {
+                return self.refuse(refusal, form, access);
+            }
+
+            // A body that may be sent again comes first: whoever takes a long time over it asks for what is true when it is here.
+            let (guard, ticket) = worker.patrol.request();
+            let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
+            let framing = upload.framing(&head, clean.framing);
+            if repeat::keep(&mut upload, worker, found.choice.as_deref(), &head, framing).await {
+                started = worker.clock.now();
+                found = match worker.find(&asked(&head, &clean)) {
+                    Ok(Some(found)) => found,
+                    Ok(None) | Err(Disagreement) => return self.no_route(form, access),
+                };
+            }
+
+            // 5. Pick a version.
+            let Chosen { version, keep } = match found.choice.clone() {
+                None => Chosen::drawn(worker.draw(&found)),
+                Some(choice) => choice::choose(&choice, worker, &found, &self.peer, &mut head, &clean),
+            };
+
+            // 6. The sample begins; a canary request enters the deadline queue.
+            let (sample, pool) = self.begin(&found, version, started, &head);
+            let mirrored = found.choice.as_ref().filter(|choice| choice.mirror.is_some() && !clean.upgrade);
+            let copy = mirrored.and_then(|choice| Copy::begin(choice, worker, &self.peer, &sample, &head, clean.framing));
+            worker.deadlines.watch(&sample, &guard);
+            if form.grpc {
+                guard.call(worker.clock, grpc::timeout(&head.headers));
+            }
+            let mut passage = Passage::new(sample, access, &clean);
+
+            // 7. To the version, and to stable where a canary fails it, within one time budget.
+            upload.copy_to(copy);
+            let either = pool.may_multiplex() || found.books.epoch().may_multiplex();
+            let mut request = Outgoing::complete(head, either, framing, &self.peer, &rules.policy);
+            request.upgrade = clean.upgrade;
+            let mut parcel = Parcel::new(request, upload);
+            let mut sent = rescue::send(worker, &pool, &mut parcel, &guard, &mut passage).await;
+
+            // 8. The head of the answer: time, blame and class are known.
+            clean_reply(&mut sent, rules, &clean);
+            let Reply { mut head, body } = match sent {
+                Ok(answer) => answer,
+                Err(failure) => {
+                    passage.fail(failure);
+                    return error::failed(failure, form, &rules.policy);
+                }
+            };
+            if form.grpc {
+                passage.head_of_call(&head, guard.sent_last())
+            } else {
+                passage.head(head.status.as_u16())
+            }
+            guard.answered();
+            respond::tell(rules.settings.tells, &mut head.headers, &passage);
+            if let Some(cookie) = keep {
+                head.headers.append(header::SET_COOKIE, cookie);
+            }
+
+            // 9. The body streams on and carries the sample; or the connection goes on as a tunnel.
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return upgrade::cross(head, body, passage, ticket).unwrap_or_else(|failure| error::failed(failure, form, &rules.policy));
+            }
+            let body = Measured::new(body, passage, guard, ticket);
+            Response::from_parts(head, Answer::Measured(Box::new(body)))
         }
-        let body = Measured::new(body, passage, guard, ticket);
-        Response::from_parts(head, Answer::Measured(Box::new(body)))
     }
 
     /// Asks the epoch whether the version that was drawn may have the request: here a trip takes effect. Then measures it.

@@ -20,6 +20,8 @@ pub const MAX_INFORMATIONAL: u32 = 16;
 pub const POOL_IDLE: Duration = Duration::from_secs(3);
 /// The least a client must send of its body while it is waited for, on average after the grace, in bytes per second.
 pub const LEAST_UPLOAD: u64 = 1024;
+/// The most bytes of requests' bodies that one worker keeps at a time to send them again; what does not fit is sent once.
+pub const MAX_KEPT: usize = 16 * 1024 * 1024;
 /// The longest a client may owe its body before it must keep a rate.
 pub const UPLOAD_GRACE: Duration = Duration::from_secs(10);
 /// The most idle connections per worker and endpoint.

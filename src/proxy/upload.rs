@@ -1,5 +1,6 @@
 //! The body of a request on its way to its version.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use crate::domain::outcome::Failure;
 use crate::proxy::patrol::{RequestGuard, Transfer};
 use crate::proxy::sanitise::{self, Framing};
+use crate::proxy::settings::MAX_KEPT;
 use crate::proxy::wire::Line;
 
 /// What any body error becomes.
@@ -52,6 +54,42 @@ pub trait Copying {
     fn send(self: Box<Self>);
 }
 
+/// What one worker keeps of requests' bodies, so that they can be sent again.
+#[derive(Debug, Default)]
+pub struct Larder {
+    /// How much of it is taken, in bytes.
+    taken: Cell<usize>,
+}
+
+impl Larder {
+    /// Takes room for so many bytes; `None` where there is not as much left of [`MAX_KEPT`].
+    #[must_use]
+    pub fn take(self: &Rc<Self>, bytes: usize) -> Option<Room> {
+        let taken = self.taken.get().checked_add(bytes).filter(|taken| *taken <= MAX_KEPT)?;
+        self.taken.set(taken);
+        Some(Room { larder: Rc::clone(self), bytes })
+    }
+}
+
+/// Room that was taken in a larder, until it is dropped.
+#[derive(Debug)]
+pub struct Room {
+    larder: Rc<Larder>,
+    bytes: usize,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.larder.taken.set(self.larder.taken.get().saturating_sub(self.bytes));
+    }
+}
+
+/// A body that is here in full.
+struct Kept {
+    bytes: Bytes,
+    _room: Room,
+}
+
 /// The body of a request on its way to the version; what the client does wrong is remembered in the guard.
 pub struct Upload {
     source: Source,
@@ -65,7 +103,7 @@ pub struct Upload {
     /// What is copied on the way.
     copy: Option<Box<dyn Copying>>,
     /// All of it, where it may be sent more than once.
-    kept: Option<Bytes>,
+    kept: Option<Box<Kept>>,
     /// Why there is nothing to send: it could not be read in full before.
     broken: Option<Failure>,
     /// What stood behind the body, cleaned.
@@ -107,8 +145,8 @@ impl Upload {
 
     /// Reads the body in full, so that it can be sent more than once; what stands behind it is left out (RFC 9110 section 6.5.1). One that
     /// its client does not bring to its end is not sent at all.
-    pub async fn keep(&mut self) {
-        let mut bytes = BytesMut::new();
+    pub async fn keep(&mut self, room: Room) {
+        let mut bytes = BytesMut::with_capacity(room.bytes);
         let read = poll_fn(|cx| {
             while !self.is_end_stream() {
                 match Pin::new(&mut *self).poll_frame(cx) {
@@ -125,7 +163,7 @@ impl Upload {
             return;
         }
         self.trailers = None;
-        self.kept = Some(bytes.freeze());
+        self.kept = Some(Box::new(Kept { bytes: bytes.freeze(), _room: room }));
         self.rewind();
     }
 
@@ -144,9 +182,9 @@ impl Upload {
     /// Begins it again where it was kept.
     pub fn rewind(&mut self) {
         if let Some(kept) = &self.kept {
-            self.done = kept.is_empty();
-            self.left = Some(kept.len() as u64);
-            self.source = Source::Whole(Full::new(kept.clone()));
+            self.done = kept.bytes.is_empty();
+            self.left = Some(kept.bytes.len() as u64);
+            self.source = Source::Whole(Full::new(kept.bytes.clone()));
         }
     }
 

@@ -21,6 +21,7 @@ use crate::proxy::pressure::{Level, Pressure};
 use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::{Flood, Offence};
 use crate::proxy::tunnel::Kind;
+use crate::proxy::upload::Larder;
 use crate::proxy::upstream::{Pool, Pools};
 use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
@@ -145,6 +146,8 @@ pub struct Worker {
     pub(in crate::proxy) pressure: Arc<Pressure>,
     /// Told when the drain time is over and the remaining connections must go.
     pub(in crate::proxy) cut: Notify,
+    /// Where bodies are kept that may be sent again.
+    pub(in crate::proxy) larder: Rc<Larder>,
     /// Where small writes to clients are gathered.
     pub(in crate::proxy) gathered: Gathered,
     rules: RefCell<Rc<Rules>>,
@@ -193,6 +196,7 @@ impl Worker {
             counters: Arc::clone(&parts.counters),
             pressure: Arc::clone(&parts.pressure),
             cut: Notify::new(),
+            larder: Rc::default(),
             gathered: Gathered::default(),
             rules: RefCell::new(rules),
             settings: Arc::clone(&parts.settings),
@@ -286,6 +290,17 @@ impl Worker {
     pub(in crate::proxy) fn drain(&self) {
         self.draining.set(true);
         self.patrol.wake_connections();
+    }
+
+    /// Says why no further request is taken: the process is short of memory or descriptors, or there are as many in flight as there may
+    /// be connections, because each takes one to a version. Over HTTP/1 the connections themselves bound those.
+    pub(in crate::proxy) fn is_full(&self, rules: &Rules) -> Option<&'static str> {
+        if self.pressure.level() == Level::Full {
+            self.pressure.shed();
+            return Some("the proxy is short of memory or descriptors");
+        }
+        let full = self.patrol.requests() >= rules.settings.connections;
+        full.then_some("the proxy has as many requests in flight as it may")
     }
 
     /// Says whether the drain time is over.

@@ -12,7 +12,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// An authority made for one test, and what it has signed.
@@ -82,20 +82,28 @@ impl Authority {
 
     /// A client that trusts this authority, speaks these protocols and shows this certificate.
     pub fn client(&self, protocols: &[&str], shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
+        let mut config = self.config(rustls::ALL_VERSIONS, shows);
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+
+    /// Makes a client that speaks this version of TLS only.
+    pub fn client_of(&self, version: &'static SupportedProtocolVersion, shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
+        Arc::new(self.config(&[version], shows))
+    }
+
+    fn config(&self, versions: &[&'static SupportedProtocolVersion], shows: Option<&CertificateFiles>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-        let mut config = match shows {
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap().with_root_certificates(roots);
+        match shows {
             None => builder.with_no_client_auth(),
             Some(files) => {
                 let chain = CertificateDer::pem_file_iter(&files.chain).unwrap().map(Result::unwrap).collect();
                 builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&files.key).unwrap()).unwrap()
             }
-        };
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use portcullis::formats::tls::TlsFiles;
 use portcullis::proxy::certificates::Certificates;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 use crate::authority::Authority;
 use crate::oracle::telling;
@@ -177,6 +177,29 @@ fn who_must_show_a_certificate_and_does_not_gets_nowhere() {
     }
     assert_eq!(upstream.requests().len(), 1);
     eventually("both are counted", || (proxy.counters.handshakes_failed.load(Ordering::Relaxed) == 2).then_some(()));
+}
+
+#[test]
+fn who_showed_a_certificate_shows_it_again_on_the_next_connection() {
+    let authority = Authority::new();
+    let own = authority.sign("client", "client.test");
+    let upstream = telling();
+    for client_ca in [None, Some(authority.file("ca.pem"))] {
+        let asked_for = client_ca.is_some();
+        let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], client_ca, ..TlsFiles::default() };
+        let certificates = Certificates::load(files).unwrap();
+        let proxy = start(&upstream, &certificates);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let client = authority.client_of(version, Some(&own));
+            let mut handshake = || {
+                let mut stream = connect(proxy.address, &client, "a.test");
+                ask(&mut stream, "a.test").unwrap();
+                stream.conn.handshake_kind().unwrap()
+            };
+            let wanted = if asked_for { HandshakeKind::Full } else { HandshakeKind::Resumed };
+            assert_eq!([handshake(), handshake()], [HandshakeKind::Full, wanted], "{version:?}, asked for: {asked_for}");
+        }
+    }
 }
 
 #[test]

@@ -1,15 +1,21 @@
 //! F-08: requests that may be sent again because their client says so, by an `Idempotency-Key` that the configuration believes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use portcullis::domain::outcome::Failure;
+use portcullis::domain::time::Timestamp;
 use portcullis::domain::transport::{Protocol, Transport};
+use portcullis::proxy::settings::MAX_KEPT;
 use portcullis::seam::choice::Choice;
+use portcullis::seam::table::{Epoch, Route, Table, Watch};
 
 use crate::oracle::{get, post};
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::multiplexed::{self, Multiplexed, answer, collect};
-use crate::support::proxy::{self, Setup};
+use crate::support::proxy::{self, GENERATION, Proxy, Setup};
 use crate::support::upstream::Upstream;
 
 const KEY: &str = "Idempotency-Key: \"8e03978e\"\r\n";
@@ -133,4 +139,52 @@ fn a_body_with_trailers_is_kept_without_them() {
         assert_eq!(answer.await.unwrap().status(), 200);
     });
     assert!([&stable, &canary].iter().all(|version| version.requests()[0].body == b"hello"));
+}
+
+/// A client whose request is here but for its body, which is waited for.
+fn holds_back(proxy: &Proxy, length: usize) -> Client {
+    let mut client = Client::connect(proxy.address);
+    client.send(keyed(&format!("Expect: 100-continue\r\nContent-Length: {length}\r\n"), ""));
+    client.read_until(|bytes| bytes.ends_with(b"HTTP/1.1 100 Continue\r\n\r\n"));
+    client
+}
+
+#[test]
+fn a_version_that_lost_its_share_gets_no_body_that_was_waited_for() {
+    let (stable, canary) = (Upstream::good(), Upstream::good());
+    let proxy = proxy::to([stable.address]).canary([canary.address], &[], &[]).choosing(believing(64)).start();
+    let mut client = holds_back(&proxy, 5);
+    let table = proxy.routes.current();
+    let (route, epoch) = (&table.routes[0], &table.routes[0].epoch);
+    let next = Epoch::new(epoch.service.clone(), 1, GENERATION + 1, Arc::clone(&epoch.stable), None, Timestamp::NEVER);
+    let next = Route { choice: route.choice.clone(), ..Route::new(Arc::clone(&route.rules), Arc::new(next)) };
+    proxy.routes.publish(Table::new(2, vec![next]));
+    client.send("hello").read_until(|bytes| bytes.ends_with(b"good"));
+    assert_eq!((stable.requests().len(), canary.seen().len()), (1, 0));
+}
+
+#[test]
+fn the_time_a_client_takes_over_its_body_is_not_its_version_s() {
+    const LIMIT: Duration = Duration::from_millis(200);
+    let (stable, canary) = (Upstream::good(), Upstream::good());
+    let setup = proxy::to([stable.address]).canary([canary.address], &[Watch::Latency(LIMIT)], &[100]);
+    let proxy = setup.choosing(believing(64)).start();
+    let mut client = holds_back(&proxy, 5);
+    let held = Instant::now();
+    eventually("the client has taken twice the limit", || (held.elapsed() > 2 * LIMIT).then_some(()));
+    client.send("hello").read_until(|bytes| bytes.ends_with(b"good"));
+    assert_eq!((proxy.canary_ended(1).ended(), proxy.breaches()), (1, vec![0]));
+}
+
+#[test]
+fn what_a_worker_keeps_is_bounded_and_what_does_not_fit_is_sent_once() {
+    const LONGEST: usize = 1 << 20;
+    let (stable, canary) = (Upstream::good(), dies());
+    let proxy = proxy::to([stable.address]).canary([canary.address], &[], &[]).choosing(believing(LONGEST)).start();
+    let status = || Client::connect(proxy.address).ask(keyed("Content-Length: 5\r\n", "hello")).status();
+    assert_eq!(status(), 200);
+    let clients: Vec<Client> = (0..MAX_KEPT / LONGEST).map(|_| holds_back(&proxy, LONGEST)).collect();
+    assert_eq!(status(), 502);
+    drop(clients);
+    eventually("there is room again", || (status() == 200).then_some(()));
 }

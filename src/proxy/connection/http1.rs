@@ -1,7 +1,6 @@
 //! Serves HTTP/1.0 and HTTP/1.1 over one connection.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -11,7 +10,8 @@ use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::proxy::body::Crossing;
+use crate::proxy::body::{Answer, Crossing};
+use crate::proxy::connection::answering::Answering;
 use crate::proxy::connection::drive::{Driven, Pace, drive};
 use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::connection::tunnelled;
@@ -26,15 +26,8 @@ use crate::proxy::worker::Worker;
 pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
     let (rules, crossing) = (serve.rules(), Cell::new(None));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (serve, crossing) = (&serve, &crossing);
-        let busy = Busy::new(&guard);
-        async move {
-            let response = match serve.refuse_if_full(&request) {
-                Some(response) => response,
-                None => serve.handle(request.map(Into::into)).await,
-            };
-            Ok::<_, Infallible>(response.map(|answer| Held::new(answer.leaving(crossing), None, busy)))
-        }
+        let (busy, crossing) = (Busy::new(&guard), &crossing);
+        Answering::new(serve.handle(request.map(Into::into)), move |answer: Answer| Held::new(answer.leaving(crossing), None, busy))
     });
     let mut builder = Builder::new();
     // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.

@@ -2,16 +2,16 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
 
 use crate::proxy::connection::bootstrap;
 use crate::proxy::connection::drive::{Driven, Pace, drive};
@@ -34,10 +34,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         let (stream, ticket) = worker.patrol.stream();
         *streams.next.borrow_mut() = Some((Rc::clone(&stream), ticket));
         async move {
-            let response = match serve.refuse_if_full(&request) {
-                Some(response) => response,
-                None => serve.handle(request.map(Into::into)).await,
-            };
+            let response = serve.handle(request.map(Into::into)).await;
             let response = match websocket {
                 Some((stream, kept, worker)) => bootstrap::answer(response, stream, kept, &worker),
                 None => response,
@@ -76,13 +73,30 @@ type Watch = (Rc<StreamGuard>, Ticket);
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let watch = self.next.borrow_mut().take();
-        tokio::task::spawn_local(async move {
-            let mut stream = pin!(stream);
-            let Some((guard, _ticket)) = watch else { return stream.await };
-            // Dropping a stream resets it.
-            poll_fn(|cx| if guard.poll_stalled(cx) { Poll::Ready(()) } else { stream.as_mut().poll(cx) }).await;
-        });
+        tokio::task::spawn_local(Patrolled { stream, watch: self.next.borrow_mut().take() });
+    }
+}
+
+pin_project! {
+    /// A stream that ends when its client takes nothing for too long: dropping it resets it.
+    ///
+    /// An async block that pins what it was given has room for it twice, and a stream is the most of what a request takes.
+    struct Patrolled<F> {
+        #[pin]
+        stream: F,
+        watch: Option<Watch>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Patrolled<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match this.watch {
+            Some((guard, _)) if guard.poll_stalled(cx) => Poll::Ready(()),
+            _ => this.stream.poll(cx),
+        }
     }
 }
 

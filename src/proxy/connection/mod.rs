@@ -1,6 +1,7 @@
 //! One client connection: let in, told by its first bytes or by TLS what it speaks, served by hyper, and ended.
 
 mod admitted;
+mod answering;
 mod bootstrap;
 mod drive;
 mod held;

@@ -164,7 +164,8 @@ impl Parcel {
     }
 
     async fn open(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<Conduit, Failure> {
-        let opened = open(pool, seat, guard, limit, self.alone).await;
+        // In a box, so that a request over a connection that is there does not carry the room for making one.
+        let opened = Box::pin(open(pool, seat, guard, limit, self.alone)).await;
         opened.map_err(|undialed| {
             self.shared = undialed.shared;
             undialed.failure
