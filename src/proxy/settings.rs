@@ -92,7 +92,9 @@ pub mod upstream_http2 {
     /// How many bytes of an answer may come unasked.
     pub const STREAM_WINDOW: u32 = 128 * 1024;
     /// The same where more than [`FEW`] answers share a connection: a client that takes none of them pins them all.
-    pub const NARROW_WINDOW: u32 = 16 * 1024;
+    ///
+    /// With the head of its frame it is a little less than 16 KiB, which is what allocators round up to.
+    pub const NARROW_WINDOW: u32 = 15 * 1024;
     /// How many answers may each bring [`STREAM_WINDOW`] unasked.
     pub const FEW: usize = 4;
     /// How many answers over all connections of a worker may each bring [`STREAM_WINDOW`] unasked: those of one client may come from
