@@ -70,7 +70,7 @@ pub async fn show(State(state): State<AdminState>, named: Named, asked: Result<Q
         return Err(wrong());
     }
     let store = Arc::clone(&state.store);
-    let limits = Limits { entries: last, bytes: MOST_BYTES };
+    let limits = Limits { entries: last, bytes: MOST_BYTES, ..Limits::NONE };
     let wanted = move |stored: &Stored<Entry>| match stored {
         Stored::Known(entry) => entry.service == service,
         Stored::Unknown { .. } => true,

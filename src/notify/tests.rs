@@ -97,24 +97,24 @@ fn whole(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-struct Journal {
+pub(super) struct Journal {
     folder: tempfile::TempDir,
-    store: Arc<ServiceStore>,
+    pub(super) store: Arc<ServiceStore>,
     generation: u64,
 }
 
 impl Journal {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(&folder.path().join("state")).unwrap().store);
         Self { folder, store, generation: 0 }
     }
 
-    fn state(&self) -> &Path {
+    pub(super) fn state(&self) -> &Path {
         self.folder.path()
     }
 
-    fn write(&mut self, phase: Phase, reason: &str) {
+    pub(super) fn write(&mut self, phase: Phase, reason: &str) {
         self.generation += 1;
         let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
         let state = ServiceState {
