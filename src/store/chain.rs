@@ -61,12 +61,16 @@ impl Sealed {
         Self { sequence, sha256 }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`Self::text`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (sequence, sha256) = text.split_once(' ')?;
         Some(Self { sequence: sequence.parse().ok()?, sha256: sha256.to_owned() })
     }
 
-    fn text(&self) -> String {
+    /// Writes the number and the sum, with a blank between them.
+    #[must_use]
+    pub fn text(&self) -> String {
         format!("{} {}", self.sequence, self.sha256)
     }
 }
@@ -95,6 +99,13 @@ pub(super) fn append(
         about.insert(DROPPED, &*dropped.text())?;
     }
     Ok(sequence)
+}
+
+/// Returns the sum of an entry; `None` where there is none of this number.
+pub(super) fn sealed(reader: &ReadTransaction, sequence: u64) -> Result<Option<Sealed>, redb::Error> {
+    let journal = reader.open_table(JOURNAL)?;
+    let stored = journal.get(sequence)?;
+    Ok(stored.map(|stored| Sealed::of(sequence, stored.value())))
 }
 
 /// Follows the chain from the oldest entry that is kept to the newest.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::version::Name;
-use crate::store::chain::{self, Chain};
+use crate::store::chain::{self, Chain, Sealed};
 use crate::store::envelope::{self, Stored};
 use crate::store::error::{StoreError, Warning};
 use crate::store::folder::{Folder, patiently};
@@ -175,6 +175,15 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         let doing = "read the journal";
         let reader = self.with_database(doing, |database| Ok(database.begin_read()?))?;
         select(&reader, limits, wanted).map_err(|error| StoreError::failed(self.folder.path(), doing, error))
+    }
+
+    /// Returns the number and the sum of an entry of the journal; `None` where there is none of this number.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn sealed(&self, sequence: u64) -> Result<Option<Sealed>, StoreError> {
+        self.with_database("read the journal", |database| chain::sealed(&database.begin_read()?, sequence))
     }
 
     /// Follows the chain of the journal, as it was when this was called.
