@@ -17,7 +17,7 @@ use crate::domain::rollout::Entry;
 use crate::domain::version::Name;
 use crate::notify::courier::{Courier, Pace, Receiver};
 use crate::notify::message::{Change, is_trouble};
-use crate::store::{Letter, Limits, Outbox, Sealed};
+use crate::store::{Letter, Limits, Outbox, Sealed, Stored};
 
 /// How often the journal is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -117,7 +117,7 @@ impl Tail {
         let file = folder.join("told");
         let told = told_before(&store, &file);
         let mut tail = Self { store, receivers, link, file, told, trouble: BTreeMap::new() };
-        for (_, entry) in tail.entries(0).into_iter().filter(|(number, _)| *number <= told) {
+        for entry in tail.entries(0).into_iter().filter(|(number, _)| *number <= told).filter_map(|(_, entry)| entry.known()) {
             tail.note(&entry);
         }
         // Else a start that is killed before the first change would begin anew with what came meanwhile.
@@ -125,11 +125,11 @@ impl Tail {
         tail
     }
 
-    /// Returns the newest entries after this one that can be read, oldest first.
-    fn entries(&self, after: u64) -> Vec<(u64, Entry)> {
+    /// Returns the newest entries after this one, oldest first.
+    fn entries(&self, after: u64) -> Vec<(u64, Stored<Entry>)> {
         let limits = Limits { entries: AT_ONCE, after, ..Limits::NONE };
         match self.store.excerpt(limits, |_| true) {
-            Ok(excerpt) => excerpt.entries.into_iter().filter_map(|(number, entry)| Some((number, entry.known()?))).collect(),
+            Ok(excerpt) => excerpt.entries,
             Err(error) => {
                 tracing::debug!("the journal cannot be read: {error}");
                 Vec::new()
@@ -144,7 +144,15 @@ impl Tail {
         if new.is_empty() {
             return false;
         }
-        for (number, entry) in new {
+        for (number, stored) in new {
+            let entry = match stored {
+                Stored::Known(entry) => entry,
+                Stored::Unknown { reason } => {
+                    tracing::warn!("entry {number} of the journal is not told: {reason}");
+                    self.told = number;
+                    continue;
+                }
+            };
             let trouble = self.trouble.get(&entry.service).map(String::as_str);
             let change = Change { entry: &entry, trouble, link: &self.link };
             for receiver in &self.receivers {

@@ -1,13 +1,14 @@
-//! What is put into the outbox while the journal grows.
+//! What is put into the outbox while the journal grows, and past what cannot be read.
 #![cfg(test)]
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::config::NotificationKind;
 use crate::domain::rollout::Phase;
 use crate::notify::tests::Journal;
 use crate::sources::mailbox::Mailbox;
+use crate::store::Store;
 
 /// Returns the tail of a journal with one receiver, and an outbox.
 fn tail(journal: &Journal) -> (Tail, Outbox) {
@@ -43,4 +44,22 @@ fn what_is_decided_while_the_journal_is_read_is_told_too() {
     tail.catch_up(&outbox);
     assert_eq!(reasons(&outbox), (1..=COUNT).map(|number| number.to_string()).collect::<Vec<_>>());
     drop(writer.join().unwrap());
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_passed_over_once() {
+    let mut journal = Journal::new();
+    let (mut tail, outbox) = tail(&journal);
+    journal.write(Phase::Progressing, "before");
+    assert!(tail.catch_up(&outbox));
+    // As a later release may have written it.
+    journal.meanwhile(|folder| {
+        let store = Store::<Value, Value>::open(folder).unwrap().store;
+        store.put(&"carts".parse().unwrap(), &json!({}), &json!({"of": "a later release"})).unwrap();
+    });
+    assert!(tail.catch_up(&outbox), "there is something new");
+    assert!(!tail.catch_up(&outbox), "and then there is nothing");
+    journal.write(Phase::Promoted, "after");
+    assert!(tail.catch_up(&outbox));
+    assert_eq!(reasons(&outbox), ["before", "after"]);
 }

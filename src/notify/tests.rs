@@ -119,6 +119,13 @@ impl Journal {
         self.store = Arc::new(Store::open(&self.folder.path().join(by)).unwrap().store);
     }
 
+    /// Lets another process have the folder for a while.
+    pub(super) fn meanwhile(&self, with: impl FnOnce(&Path)) {
+        self.store.release();
+        with(&self.folder.path().join("state"));
+        self.store.reclaim().unwrap();
+    }
+
     pub(super) fn write(&mut self, phase: Phase, reason: &str) {
         self.generation += 1;
         let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
