@@ -1,7 +1,8 @@
 //! Lets a client that lost an answer ask again without doing it again: the same `Idempotency-Key` gets the same answer.
 //!
 //! Answers are kept in memory: for a day, and of at most a thousand requests. A restart forgets them. What failed here (5xx), what
-//! was refused for its condition, and who was not let in is not kept: asking again may succeed.
+//! was refused for its condition, and who was not let in is not kept: asking again may succeed. An abort and a denial are carried out
+//! each time, whatever their key says: doing them again does no harm, and an answer from before would.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,10 +68,17 @@ enum Turn {
 
 /// Answers a request with a key from memory, or remembers its answer.
 pub async fn remember(State(answers): State<Answers>, request: Request, next: Next) -> Response {
-    if !condition::changes(request.method(), request.uri().path()) || !request.headers().contains_key(&KEY) {
+    let path = request.uri().path();
+    if !condition::changes(request.method(), path) || is_urgent(path) || !request.headers().contains_key(&KEY) {
         return next.run(request).await;
     }
     answer(answers, request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Says whether what is posted to a path takes the canary's share away, and so is done each time it is asked for.
+pub(super) fn is_urgent(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    matches!(parts.as_slice(), ["v1", "rollouts", _, "abort" | "deny"] | ["v1", "projects", _, "services", _, "stages", _, "abort"])
 }
 
 async fn answer(answers: Answers, request: Request, next: Next) -> Result<Response, Problem> {
