@@ -90,6 +90,7 @@ mod names;
 pub mod openapi;
 pub mod page;
 pub mod problem;
+pub mod reading;
 pub mod rollouts;
 pub mod router;
 mod seats;
