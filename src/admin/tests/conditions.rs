@@ -1,6 +1,8 @@
 //! Claims about commands on condition, and about requests that come again.
 
 use super::*;
+use crate::admin::access::{Peer, Way};
+use crate::domain::rank::Rank;
 
 const PAUSE: &str = "/v1/rollouts/carts/pause";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -109,5 +111,21 @@ async fn an_abort_and_a_denial_are_carried_out_whatever_their_key_was_used_for()
         let stage = "/v1/projects/p/services/s/stages/dev/abort";
         let answer = sent(&desk, stage, &[("idempotency-key", "k-2")], "{}").await;
         assert_eq!((answer.problem().0, answer.header("idempotent-replayed")), (404, ""));
+    }
+}
+
+#[tokio::test]
+async fn the_answers_of_those_who_command_nothing_are_not_kept() {
+    let mut desk = Desk::new();
+    desk.state.access = desk.state.access.clone().open_to(Rank::Viewer);
+    let key = ("idempotency-key", "k");
+    let unknown = Peer { way: Way::Network, ..Peer::default() };
+    for _ in 0..2 {
+        let verdict = sent(&desk, "/v1/rollouts/carts/verdict", &[key], "{}").await;
+        assert_eq!((verdict.status, verdict.header("idempotent-replayed")), (StatusCode::OK, ""));
+        let mut event = request("POST", "/v1/events", &[JSON, key], "{}");
+        event.extensions_mut().insert(unknown.clone());
+        let event = desk.send(event).await;
+        assert_eq!((event.problem().0, event.header("idempotent-replayed")), (404, ""));
     }
 }
