@@ -82,11 +82,18 @@ pub(super) fn append(
     value: &[u8],
     most: u64,
 ) -> Result<u64, redb::Error> {
-    let there = journal.last()?.map(|(sequence, stored)| Sealed::of(sequence.value(), stored.value()));
-    // What was written last, not what stands there now: else this entry would hide that somebody changed it or took it away.
+    let there = journal.last()?.map(|(sequence, stored)| (Sealed::of(sequence.value(), stored.value()), stored.value().to_vec()));
+    // What was written last, not what stands there now: else this entry would hide that somebody changed it or took it away. What
+    // stands behind it and is linked was never written by us, who note each; what is not linked is of a release that noted nothing.
     let promised = about.get(NEWEST)?.and_then(|text| Sealed::parse(text.value()));
-    let newest = promised.filter(|promised| there.as_ref().is_none_or(|there| there.sequence <= promised.sequence)).or(there);
-    let sequence = newest.as_ref().map_or(Some(1), |newest| newest.sequence.checked_add(1));
+    let last = there.iter().map(|(there, _)| there).chain(&promised).map(|sealed| sealed.sequence).max();
+    let is_unnoted =
+        |there: &Sealed, stored: &[u8], promised: &Sealed| there.sequence > promised.sequence && envelope::previous(stored).is_none();
+    let newest = match (promised, there) {
+        (Some(promised), Some((there, stored))) if is_unnoted(&there, &stored, &promised) => Some(there),
+        (promised, there) => promised.or(there.map(|(there, _)| there)),
+    };
+    let sequence = last.map_or(Some(1), |last| last.checked_add(1));
     let sequence = sequence.ok_or_else(|| redb::Error::Corrupted("the journal's numbers are used up".to_owned()))?;
     let stored = envelope::link(value, newest.as_ref().map_or(NONE, |newest| &newest.sha256));
     journal.insert(sequence, &*stored)?;
