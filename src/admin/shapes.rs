@@ -168,6 +168,7 @@ fn given() -> Vec<(&'static str, Value)> {
                 ("oldest", maybe(number())),
                 ("newest", maybe(sealed)),
                 ("unlinked", number()),
+                ("lost?", maybe(text())),
                 ("broken", maybe(broken)),
             ]),
         ),

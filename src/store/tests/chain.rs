@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 use redb::{Builder, Table, TableDefinition};
 
 use super::*;
-use crate::store::{Broken, Chain, JOURNAL_LIMIT, audit};
+use crate::store::{Broken, Chain, JOURNAL_LIMIT, Warning, audit};
 
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 
@@ -42,7 +42,7 @@ fn stored(table: &mut Table<'_, u64, &'static [u8]>, sequence: u64) -> Vec<u8> {
 #[test]
 fn a_journal_is_a_whole_chain_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(filled(folder.path(), 0), Chain { entries: 0, oldest: None, newest: None, unlinked: 0, broken: None });
+    assert_eq!(filled(folder.path(), 0), Chain { entries: 0, oldest: None, newest: None, unlinked: 0, lost: None, broken: None });
     let first = filled(folder.path(), 3);
     let second = filled(folder.path(), 2);
     assert_eq!((first.entries, second.entries, second.oldest, second.unlinked), (3, 5, Some(1), 0));
@@ -135,4 +135,41 @@ fn an_entry_that_was_put_at_the_end_stays_the_one_that_is_named() {
         assert_eq!((chain.broken.unwrap().sequence, chain.newest.unwrap().sequence), (7, 7 + count));
     }
     assert_eq!(audit(folder.path()).unwrap().entries, sound.entries + 5, "what is forged is kept, to be looked at");
+}
+
+#[test]
+fn a_journal_that_was_lost_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("state.redb"), "damaged").unwrap();
+    assert!(matches!(&open(folder.path()).warnings[..], [Warning::MovedAside { .. }]));
+    for entries in [0, 2] {
+        let chain = filled(folder.path(), entries);
+        assert!(chain.lost.as_ref().is_some_and(|why| why.contains("state.redb.unreadable-1")), "{chain:?}");
+        assert_eq!((chain.entries, &chain.broken), (entries, &None), "what there is is whole");
+        assert_eq!(audit(folder.path()).unwrap(), chain);
+    }
+}
+
+#[test]
+fn the_journal_of_another_layout_is_continued_where_its_newest_sum_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = filled(folder.path(), 3);
+    {
+        let database = Builder::new().open(folder.path().join("state.redb")).unwrap();
+        let writer = database.begin_write().unwrap();
+        let about = TableDefinition::<&str, &str>::new("about");
+        writer.open_table(about).unwrap().insert("layout", "portcullis state 2").unwrap();
+        writer.commit().unwrap();
+    }
+    assert_eq!(open(folder.path()).warnings.len(), 1);
+    let empty = filled(folder.path(), 0);
+    assert_eq!((empty.entries, &empty.newest, &empty.broken), (0, &None, &None));
+    let chain = filled(folder.path(), 2);
+    assert_eq!((chain.entries, chain.oldest, &chain.broken), (2, Some(4), &None));
+    assert!(chain.lost.is_some());
+    meddle(folder.path(), |table| {
+        let other = String::from_utf8(stored(table, 4)).unwrap().replace(&earlier.newest.unwrap().sha256, &"0".repeat(64));
+        table.insert(4, other.as_bytes()).unwrap();
+    });
+    assert_eq!(audit(folder.path()).unwrap().broken.unwrap().sequence, 3, "its first entry is tied to the last of the earlier one");
 }
