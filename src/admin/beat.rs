@@ -22,7 +22,7 @@ const BEAT: Duration = Duration::from_millis(250);
 /// Every which beat is told as a snapshot: one a second.
 const SNAPSHOT: u32 = 4;
 /// The most transitions that are told at once.
-const TRANSITIONS: Limits = Limits { entries: 200, bytes: 1 << 20 };
+const TRANSITIONS: Limits = Limits { entries: 200, bytes: 1 << 20, after: 0 };
 
 /// Takes in a follower; `None` when there are too many already. It is told where things stand, then what happens.
 #[must_use]
@@ -40,9 +40,8 @@ pub fn follow(state: &AdminState) -> Option<Receiver<Bytes>> {
 ///
 /// Returns why the journal cannot be read.
 pub fn transitions(state: &AdminState, after: u64) -> Result<Vec<(u64, Bytes)>, String> {
-    let excerpt = state.store.excerpt(TRANSITIONS, |_| true).map_err(|error| error.to_string())?;
-    let newer = excerpt.entries.into_iter().filter(|(sequence, _)| *sequence > after);
-    Ok(newer.map(|entry| (entry.0, event("transition", Some(entry.0), &Line::from(entry)))).collect())
+    let excerpt = state.store.excerpt(Limits { after, ..TRANSITIONS }, |_| true).map_err(|error| error.to_string())?;
+    Ok(excerpt.entries.into_iter().map(|entry| (entry.0, event("transition", Some(entry.0), &Line::from(entry)))).collect())
 }
 
 /// What changes when the journal grows.

@@ -26,9 +26,10 @@ pub const LONGEST_ACTOR: usize = 100;
 pub const LONGEST_REASON: usize = 500;
 
 /// Who acts where nobody is named.
-const ANYBODY: &str = "operator";
+pub(super) const ANYBODY: &str = "operator";
 /// Names under which the program itself decides.
-const RESERVED: [&str; 3] = ["gate", "plan", "restart"];
+pub(super) const RESERVED: [&str; 10] =
+    ["delivery", "delivery-watch", "endpoints", "gate", "hand-over", "plan", "reload", "restart", "tests", "webhook"];
 
 /// A request for a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +158,31 @@ pub fn share(body: Option<&Node>) -> Result<(Weight, Ask), Problem> {
     }
 }
 
+/// Looks whether a text is one line that hides nothing.
+///
+/// # Errors
+///
+/// Returns what to write instead.
+pub(super) fn line(text: &str, longest: usize) -> Result<(), String> {
+    if text.trim().is_empty() || text.chars().count() > longest || text.chars().any(is_invisible) {
+        return Err(format!("write 1 to {longest} characters in one line, without control or direction characters"));
+    }
+    Ok(())
+}
+
+/// Looks whether a name may be that of somebody who asks.
+///
+/// # Errors
+///
+/// Returns what to write instead.
+pub(super) fn person(actor: &str) -> Result<(), String> {
+    line(actor, LONGEST_ACTOR)?;
+    if RESERVED.iter().any(|own| own.eq_ignore_ascii_case(actor.trim())) {
+        return Err(format!("{actor:?} is the program itself; write who asks"));
+    }
+    Ok(())
+}
+
 /// A value and where it stands.
 struct Field<'a> {
     node: &'a Node,
@@ -220,20 +246,15 @@ impl Reader {
             self.error(&field.pointer, format!("this is {}, not a text", field.node.kind()));
             return None;
         };
-        if text.trim().is_empty() || text.chars().count() > longest || text.chars().any(is_invisible) {
-            self.error(&field.pointer, format!("write 1 to {longest} characters in one line, without control or direction characters"));
-            return None;
-        }
+        line(text, longest).map_err(|detail| self.error(&field.pointer, detail)).ok()?;
         Some(text.to_owned())
     }
 
     fn actor(&mut self, root: &Object<'_>) -> String {
         let said = root.optional("actor").and_then(|field| {
-            let actor = self.text(&field, LONGEST_ACTOR)?;
-            if RESERVED.contains(&actor.trim()) {
-                self.error(&field.pointer, format!("{actor:?} is the program itself; write who asks"));
-            }
-            Some(actor)
+            let Some(actor) = field.node.text() else { return self.text(&field, LONGEST_ACTOR) };
+            person(actor).map_err(|detail| self.error(&field.pointer, detail)).ok()?;
+            Some(actor.to_owned())
         });
         access::signed(said, ANYBODY)
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::admin::access;
-use crate::admin::body::{LONGEST_ACTOR, LONGEST_REASON, PATIENCE, escape};
+use crate::admin::body::{self, LONGEST_REASON, PATIENCE, escape};
 use crate::admin::problem::{FieldError, Problem};
 use crate::admin::state::AdminState;
 use crate::delivery::{Ask, Envelope, Monitor, Problem as Refused, Spotted};
@@ -279,8 +279,10 @@ fn spotted(project: &str, service: &str, stage: &str) -> Result<Spotted, Problem
 }
 
 fn actor_of(actor: Option<String>) -> Result<String, Problem> {
-    let said = actor.map(|actor| short(actor, LONGEST_ACTOR, "actor")).transpose()?;
-    Ok(access::signed(said, "operator"))
+    if let Some(said) = &actor {
+        body::person(said).map_err(|detail| unusable("actor", detail))?;
+    }
+    Ok(access::signed(actor, body::ANYBODY))
 }
 
 fn reason_of(reason: Option<String>) -> Result<String, Problem> {
@@ -288,8 +290,11 @@ fn reason_of(reason: Option<String>) -> Result<String, Problem> {
 }
 
 fn short(text: String, most: usize, what: &str) -> Result<String, Problem> {
-    if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{what} is 1 to {most} characters of one line")));
-    }
+    body::line(&text, most).map_err(|detail| unusable(what, detail))?;
     Ok(text)
+}
+
+fn unusable(what: &str, detail: String) -> Problem {
+    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the {what} cannot be used: {detail}"));
+    problem.with_errors(vec![FieldError { pointer: format!("/{what}"), detail }])
 }

@@ -54,8 +54,8 @@ pub async fn follow(
     };
     let mut missed = Vec::new();
     if let Some(after) = known {
-        let read = tokio::task::spawn_blocking(move || beat::transitions(&state, after)).await;
-        let read = read.unwrap_or_else(|error| Err(error.to_string()));
+        let reading = state.reading.clone();
+        let read = reading.run(move || beat::transitions(&state, after)).await;
         missed = read.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
         missed.reverse();
     }

@@ -1,6 +1,7 @@
 //! Who may talk to the admin listener: looks at a request's head before any handler does.
 //!
-//! It keeps web pages away (DNS rebinding by the `Host`, forged requests by `Origin` and `Sec-Fetch-Site`) and whoever has not
+//! It keeps web pages away (DNS rebinding by the `Host`, forged changes by `Origin` and `Sec-Fetch-Site`, questions to
+//! the API by `Sec-Fetch-Site`) and whoever has not
 //! the role that a request takes.
 
 use std::net::IpAddr;
@@ -111,6 +112,9 @@ pub fn check(head: &Parts, access: &Access) -> Result<Caller, Problem> {
     }
     if !head.method.is_safe() {
         same_origin(&head.headers, &host, peer.encrypted)?;
+    } else if head.uri.path().starts_with("/v1/") {
+        // The page could not read the answer, but make this process work for it.
+        same_site(&head.headers)?;
     }
     Ok(caller)
 }
@@ -180,9 +184,14 @@ fn same_origin(headers: &HeaderMap, host: &Authority, encrypted: bool) -> Result
             return Err(forbidden("the request comes from a page of another origin; send no Origin, or this listener's own"));
         }
     }
+    same_site(headers)
+}
+
+/// Refuses what a browser says that a page of another site asks for.
+fn same_site(headers: &HeaderMap) -> Result<(), Problem> {
     for site in headers.get_all("sec-fetch-site") {
         if !matches!(site.as_bytes(), b"same-origin" | b"none") {
-            return Err(forbidden("the request comes from a page of another site (Sec-Fetch-Site)"));
+            return Err(forbidden("the request comes from a page of another site (Sec-Fetch-Site); open the address itself"));
         }
     }
     Ok(())

@@ -1,7 +1,9 @@
 //! Lets a client that lost an answer ask again without doing it again: the same `Idempotency-Key` gets the same answer.
 //!
-//! Answers are kept in memory: for a day, and of at most a thousand requests. A restart forgets them. What failed here (5xx), what
-//! was refused for its condition, and who was not let in is not kept: asking again may succeed.
+//! Answers are kept in memory: for a day, of at most a thousand requests, and at most 8 MiB of them; of more those of whoever has most
+//! give way. Those of callers who may not command are not kept: they change nothing. A restart forgets them. What failed here (5xx), what
+//! was refused for its condition, and who was not let in is not kept: asking again may succeed. An abort and a denial are carried out
+//! each time, whatever their key says: doing them again does no harm, and an answer from before would.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +16,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::admin::access::CALLER;
+use crate::admin::access::{self, CALLER};
 use crate::admin::body::PATIENCE;
 use crate::admin::condition::{self, EXPECTED};
 use crate::admin::problem::Problem;
@@ -27,6 +29,10 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const LONGEST: usize = 128;
 /// How many requests are remembered.
 pub const MOST: usize = 1_000;
+/// How many bytes of answers.
+pub const MOST_BYTES: usize = 8 << 20;
+/// How many requests of one caller are being carried out at a time.
+pub const AT_ONCE: usize = 64;
 /// How long.
 pub const AGE: Duration = Duration::from_secs(24 * 3600);
 /// The largest body of a request or of an answer, in bytes.
@@ -67,10 +73,17 @@ enum Turn {
 
 /// Answers a request with a key from memory, or remembers its answer.
 pub async fn remember(State(answers): State<Answers>, request: Request, next: Next) -> Response {
-    if !condition::changes(request.method(), request.uri().path()) || !request.headers().contains_key(&KEY) {
+    let path = request.uri().path();
+    if !condition::changes(request.method(), path) || is_urgent(path) || !request.headers().contains_key(&KEY) || !access::may_command() {
         return next.run(request).await;
     }
     answer(answers, request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Says whether what is posted to a path takes the canary's share away, and so is done each time it is asked for.
+pub(super) fn is_urgent(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    matches!(parts.as_slice(), ["v1", "rollouts", _, "abort" | "deny"] | ["v1", "projects", _, "services", _, "stages", _, "abort"])
 }
 
 async fn answer(answers: Answers, request: Request, next: Next) -> Result<Response, Problem> {
@@ -147,11 +160,13 @@ impl Pending {
         if answer.status.is_server_error() || passing {
             return;
         }
+        let mut table = self.answers.table();
         if let Some(place) = self.place.take()
-            && let Some(kept) = self.answers.table().get_mut(&place)
+            && let Some(kept) = table.get_mut(&place)
         {
             kept.answer = Some(answer);
         }
+        while table.values().map(Kept::bytes).sum::<usize>() > MOST_BYTES && give_way(&mut table, Kept::bytes) {}
     }
 }
 
@@ -177,11 +192,10 @@ impl Answers {
                 || Problem::new(StatusCode::CONFLICT, "the request with this Idempotency-Key is being carried out; ask again in a moment");
             return kept.answer.clone().map(Turn::Again).ok_or_else(busy);
         }
-        if table.len() >= MOST {
-            let oldest =
-                table.iter().filter(|(_, kept)| kept.answer.is_some()).min_by_key(|(_, kept)| kept.since).map(|(place, _)| place.clone());
-            let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests with an Idempotency-Key are being carried out");
-            table.remove(&oldest.ok_or_else(busy)?);
+        let under_way = table.iter().filter(|((caller, _), kept)| *caller == place.0 && kept.answer.is_none()).count();
+        if under_way >= AT_ONCE || (table.len() >= MOST && !give_way(&mut table, |_| 1)) {
+            let detail = "too many requests with an Idempotency-Key are being carried out; ask again in a moment";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         }
         table.insert(place.clone(), Kept { asked, since: now, answer: None });
         Ok(Turn::First)
@@ -189,6 +203,24 @@ impl Answers {
 
     fn table(&self) -> MutexGuard<'_, HashMap<(String, String), Kept>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets the oldest answer of whoever has the most by a measure; says whether there was one.
+fn give_way(table: &mut HashMap<(String, String), Kept>, measure: fn(&Kept) -> usize) -> bool {
+    let mut held: HashMap<&str, usize> = HashMap::new();
+    for ((caller, _), kept) in table.iter().filter(|(_, kept)| kept.answer.is_some()) {
+        *held.entry(caller).or_default() += measure(kept);
+    }
+    let most = held.into_iter().max_by_key(|(_, sum)| *sum).map(|(caller, _)| caller);
+    let of_most = table.iter().filter(|((caller, _), kept)| Some(&**caller) == most && kept.answer.is_some());
+    let oldest = of_most.min_by_key(|(_, kept)| kept.since).map(|(place, _)| place.clone());
+    oldest.is_some_and(|place| table.remove(&place).is_some())
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.answer.as_ref().map_or(0, |answer| answer.body.len())
     }
 }
 
@@ -220,18 +252,58 @@ mod tests {
     fn a_thousand_are_remembered_for_a_day_and_the_oldest_gives_way() {
         let (answers, begun) = (Answers::default(), Instant::now());
         for number in 0..MOST {
-            assert!(matches!(answers.begin(&place(number), [0; 32], begun + Duration::from_millis(number as u64)), Ok(Turn::First)));
+            answered(&answers, place(number), begun + Duration::from_millis(number as u64), Bytes::new());
         }
-        assert!(answers.begin(&place(MOST), [0; 32], begun).is_err(), "all of them are being carried out");
-        for number in [5, 3] {
-            Pending { answers: answers.clone(), place: Some(place(number)) }.end(done());
-        }
-        assert!(matches!(answers.begin(&place(3), [0; 32], begun), Ok(Turn::Again(_))));
+        assert!(matches!(answers.begin(&place(0), [0; 32], begun), Ok(Turn::Again(_))));
         assert!(matches!(answers.begin(&place(MOST), [0; 32], begun), Ok(Turn::First)));
-        assert!(matches!(answers.begin(&place(5), [0; 32], begun), Ok(Turn::Again(_))), "the older of the two has given way");
         assert_eq!(answers.table().len(), MOST);
-        drop(answers.begin(&place(MOST + 1), [0; 32], begun + AGE + Duration::from_secs(60)));
-        assert!(!answers.table().contains_key(&place(5)), "it is a day old");
+        assert!(matches!(answers.begin(&place(1), [0; 32], begun), Ok(Turn::Again(_))));
+        assert!(!answers.table().contains_key(&place(0)), "the oldest has given way");
+        drop(answers.begin(&place(0), [0; 32], begun + AGE + Duration::from_secs(60)));
+        assert!(!answers.table().contains_key(&place(1)), "it is a day old");
+        assert!(answers.table().contains_key(&place(MOST)), "it is being carried out still");
+    }
+
+    fn of(caller: &str, number: usize) -> (String, String) {
+        (caller.to_owned(), number.to_string())
+    }
+
+    fn answered(answers: &Answers, place: (String, String), now: Instant, body: Bytes) {
+        assert!(matches!(answers.begin(&place, [0; 32], now), Ok(Turn::First)));
+        Pending { answers: answers.clone(), place: Some(place) }.end(Answer { body, ..done() });
+    }
+
+    #[test]
+    fn whoever_asks_most_gives_way_and_nobody_else() {
+        let (answers, begun) = (Answers::default(), Instant::now());
+        answered(&answers, of("ann", 0), begun, Bytes::new());
+        for number in 0..3 * MOST {
+            answered(&answers, of("bob", number), begun + Duration::from_millis(number as u64), Bytes::new());
+        }
+        assert!(answers.table().len() <= MOST);
+        assert!(matches!(answers.begin(&of("ann", 0), [0; 32], begun), Ok(Turn::Again(_))), "ann has asked once");
+        assert!(matches!(answers.begin(&of("bob", 3 * MOST - 1), [0; 32], begun), Ok(Turn::Again(_))));
+        assert!(matches!(answers.begin(&of("bob", 0), [0; 32], begun), Ok(Turn::First)));
+    }
+
+    #[test]
+    fn large_answers_give_way_to_small_ones() {
+        let (answers, begun) = (Answers::default(), Instant::now());
+        answered(&answers, of("ann", 0), begun, Bytes::from(vec![0; 1000]));
+        for number in 0..100 {
+            answered(&answers, of("bob", number), begun, Bytes::from(vec![0; LARGEST]));
+        }
+        let bytes: usize = answers.table().values().filter_map(|kept| Some(kept.answer.as_ref()?.body.len())).sum();
+        assert!((LARGEST..=MOST_BYTES).contains(&bytes), "{bytes} bytes");
+        assert!(matches!(answers.begin(&of("ann", 0), [0; 32], begun), Ok(Turn::Again(_))), "hers is small");
+    }
+
+    #[test]
+    fn one_caller_cannot_keep_the_others_out_with_what_is_being_carried_out() {
+        let (answers, begun) = (Answers::default(), Instant::now());
+        let taken = (0..MOST).filter(|number| answers.begin(&of("bob", *number), [0; 32], begun).is_ok()).count();
+        assert_eq!(taken, AT_ONCE);
+        assert!(matches!(answers.begin(&of("ann", 0), [0; 32], begun), Ok(Turn::First)));
     }
 
     #[test]

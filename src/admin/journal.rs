@@ -70,14 +70,14 @@ pub async fn show(State(state): State<AdminState>, named: Named, asked: Result<Q
         return Err(wrong());
     }
     let store = Arc::clone(&state.store);
-    let limits = Limits { entries: last, bytes: MOST_BYTES };
+    let limits = Limits { entries: last, bytes: MOST_BYTES, ..Limits::NONE };
     let wanted = move |stored: &Stored<Entry>| match stored {
         Stored::Known(entry) => entry.service == service,
         Stored::Unknown { .. } => true,
     };
     // The disk may be slow; this thread has other questions to answer.
-    let read = tokio::task::spawn_blocking(move || store.excerpt(limits, wanted).map_err(|error| error.to_string())).await;
-    let excerpt = read.unwrap_or_else(|error| Err(error.to_string())).map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    let read = state.reading.run(move || store.excerpt(limits, wanted).map_err(|error| error.to_string())).await;
+    let excerpt = read.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
     let journal = Journal { entries: excerpt.entries.into_iter().map(Line::from).collect(), complete: excerpt.complete };
     Ok(axum::Json(journal).into_response())
 }
@@ -86,8 +86,8 @@ pub async fn show(State(state): State<AdminState>, named: Named, asked: Result<Q
 pub async fn chain(State(state): State<AdminState>) -> Result<Response, Problem> {
     let store = Arc::clone(&state.store);
     // It reads the whole journal.
-    let read = tokio::task::spawn_blocking(move || store.chain().map_err(|error| error.to_string())).await;
-    let chain = read.unwrap_or_else(|error| Err(error.to_string())).map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    let read = state.reading.run(move || store.chain().map_err(|error| error.to_string())).await;
+    let chain = read.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
     Ok(axum::Json(chain).into_response())
 }
 

@@ -17,7 +17,7 @@
 //! | `GET /v1/rollouts/{name}/verdict` | one word of the gates: `verdict`, `pass`, with `service`, `canary`, `phase`, `reason` |
 //! | `GET /v1/openapi.json` | this API as OpenAPI 3.1 |
 //! | `GET /v1/whoami` | who asks and what they may do: `name`, `role`, `socket` (where commands are taken without a token) |
-//! | `GET /v1/journal` | whether the journal is the chain it was written as: `entries`, `oldest`, `newest` (`sequence`, `sha256`), `unlinked` (written by releases that linked nothing), `broken` (`sequence`, `reason`; null where it is whole) |
+//! | `GET /v1/journal` | whether the journal is the chain it was written as: `entries`, `oldest`, `newest` (`sequence`, `sha256`), `unlinked` (written by releases that linked nothing), `lost` (what became of an earlier journal whose place this one has taken, where there was one), `broken` (`sequence`, `reason`; null where it is whole) |
 //! | `GET /v1/notices` | `notices`: what people were told, each with `at`, `service`, `sentence`, `alarm` |
 //! | `POST /v1/rollouts` | starts a rollout: `service`, `canary`, `retry`, `actor` |
 //! | `POST /v1/rollouts/{name}/abort`, `/promote`, `/resume` | an operator's commands: `actor`, `reason` |
@@ -40,7 +40,8 @@
 //!
 //! `/promote`, `/resume`, `/pause`, `/weight` and `/retry` need an `If-Match` with the `ETag` of `GET /v1/rollouts/{name}` or `*`: 428
 //! without, 412 where the rollout has changed since. An abort needs none. What comes again with the same `Idempotency-Key` and is the same
-//! gets the same answer, with `Idempotent-Replayed: true`, for a day and until the process ends; something else with it is a 422.
+//! gets the same answer, with `Idempotent-Replayed: true`, for a day and until the process ends; something else with it is a 422. An abort
+//! and a denial of a rollout, and an abort in a stage, heed no key and are carried out each time.
 //!
 //! # Words
 //!
@@ -89,6 +90,7 @@ mod names;
 pub mod openapi;
 pub mod page;
 pub mod problem;
+pub mod reading;
 pub mod rollouts;
 pub mod router;
 mod seats;

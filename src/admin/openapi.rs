@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::admin::idempotency;
 use crate::admin::shapes;
 use crate::domain::rank::Rank;
 
@@ -285,7 +286,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         let told = "The ETag of the rollout as it was seen, or * for any";
         all.push(json!({"name": "If-Match", "in": "header", "required": true, "description": told, "schema": shapes::reference("Tag")}));
     }
-    if operation.method != "get" {
+    if operation.method != "get" && !idempotency::is_urgent(operation.path) {
         let told = "The same key and the same request get the same answer, for a day and until the process ends";
         all.push(
             json!({"name": "Idempotency-Key", "in": "header", "required": false, "description": told, "schema": shapes::reference("Key")}),

@@ -55,7 +55,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts answering on a thread of its own.
+    /// Starts answering on a thread of its own. What waits for the disk or the controller has threads beside it; of those that
+    /// read the journal `Reading` bounds how many there are, so that one is always left for a command.
     ///
     /// # Errors
     ///

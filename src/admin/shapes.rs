@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::admin::body::{ENDPOINTS, LONGEST_ACTOR, LONGEST_REASON};
+use crate::admin::body::{ENDPOINTS, LONGEST_ACTOR, LONGEST_REASON, RESERVED};
 use crate::admin::journal::MOST;
 
 /// Refers to a shape.
@@ -84,7 +84,7 @@ fn simple() -> Vec<(&'static str, Value)> {
 }
 
 fn taken() -> Vec<(&'static str, Value)> {
-    let actor = || json!({"allOf": [line(LONGEST_ACTOR), {"not": {"enum": ["gate", "plan", "restart"]}}]});
+    let actor = || json!({"allOf": [line(LONGEST_ACTOR), {"not": {"enum": RESERVED}}]});
     let endpoints = json!({"type": "array", "items": reference("Endpoint"), "minItems": 1, "maxItems": ENDPOINTS, "uniqueItems": true});
     let version = strict(&[("name", reference("Name")), ("endpoints", endpoints)]);
     vec![
@@ -168,6 +168,7 @@ fn given() -> Vec<(&'static str, Value)> {
                 ("oldest", maybe(number())),
                 ("newest", maybe(sealed)),
                 ("unlinked", number()),
+                ("lost?", maybe(text())),
                 ("broken", maybe(broken)),
             ]),
         ),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::admin::access::Access;
 use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
+use crate::admin::reading::Reading;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
 use crate::control::status::Board;
@@ -43,6 +44,8 @@ pub struct AdminState {
     pub delivery: Option<Desk>,
     /// The answers to requests that may come again.
     pub answers: Answers,
+    /// The turns of those who read the journal.
+    pub reading: Reading,
     /// Who follows what happens, and the history of every service.
     pub live: Live,
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::admin::access::Access;
 use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
+use crate::admin::reading::Reading;
 use crate::admin::server::{Door, Server};
 use crate::admin::state::AdminState;
 use crate::app::delivery::Delivering;
@@ -162,6 +163,7 @@ impl Plane {
             access,
             delivery,
             answers: Answers::default(),
+            reading: Reading::default(),
             live: Live::default(),
         };
         Ok(Server::start(doors, state)?)

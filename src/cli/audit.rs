@@ -12,7 +12,8 @@ use crate::store::{self, Chain, StoreError};
 ///
 /// Each entry holds the SHA-256 of the one before it. The number and the sum of the newest are printed: whoever keeps them elsewhere
 /// can compare them later, which also tells whether somebody has written the whole file anew.
-/// Exit code: 0 when the chain is whole, 1 when it is broken, 2 when there is no journal to read.
+/// Exit code: 0 when the chain is whole, 1 when it is broken or stands in the place of a journal that was lost, 2 when there is no journal
+/// to read.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example: portcullis audit --state /var/lib/portcullis")]
 pub struct AuditArgs {
@@ -41,7 +42,7 @@ pub fn run(args: &AuditArgs) -> ExitCode {
         Ok(chain) => {
             let shown = if args.json { serde_json::to_string_pretty(&chain).unwrap_or_default() } else { told(&chain) };
             println!("{}", harmless(&shown));
-            if chain.broken.is_some() { exit::FAILED.end() } else { exit::DONE.end() }
+            if chain.broken.is_some() || chain.lost.is_some() { exit::FAILED.end() } else { exit::DONE.end() }
         }
         Err(why) => {
             eprintln!("error: {}", harmless(&why));
@@ -60,6 +61,9 @@ fn told(chain: &Chain) -> String {
         }
         (None, ..) => lines.push("the journal is empty".to_owned()),
     }
+    if let Some(lost) = &chain.lost {
+        lines.push(format!("an earlier journal was lost: {lost}; compare its newest number and sum, if they were kept elsewhere"));
+    }
     if chain.unlinked > 0 {
         lines.push(format!("the oldest {} were written by an earlier release, which linked nothing", chain.unlinked));
     }
@@ -67,4 +71,25 @@ fn told(chain: &Chain) -> String {
         lines.push(format!("newest: {} {}", newest.sequence, newest.sha256));
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Broken, Sealed};
+
+    #[test]
+    fn a_loss_is_told_beside_what_there_is() {
+        let newest = Some(Sealed { sequence: 5, sha256: "ab".to_owned() });
+        let whole = Chain { entries: 2, oldest: Some(4), newest, unlinked: 0, lost: None, broken: None };
+        assert_eq!(told(&whole), "the chain is whole: 2 entries, 4 to 5\nnewest: 5 ab");
+        let lost = Chain { lost: Some("the state file was unreadable".to_owned()), ..whole };
+        assert!(told(&lost).contains("4 to 5\nan earlier journal was lost: the state file was unreadable;"), "{}", told(&lost));
+        let broken = Chain { broken: Some(Broken { sequence: 4, reason: "it is missing".to_owned() }), ..lost };
+        assert!(
+            told(&broken).starts_with("the chain is broken at entry 4: it is missing\nan earlier journal was lost"),
+            "{}",
+            told(&broken)
+        );
+    }
 }

@@ -150,8 +150,7 @@ impl Remote {
     ///
     /// Says why there is no such answer.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RemoteError> {
-        let answer = self.ask(Method::GET, path, None, Vec::new())?;
-        serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
+        self.see(path).map(|(shown, _)| shown)
     }
 
     /// Sends a body and reads the JSON of the answer.
@@ -169,17 +168,26 @@ impl Remote {
     ///
     /// Says why it was not done.
     pub fn send_with(&self, method: Method, path: &str, body: Body<'_>) -> Result<Value, RemoteError> {
-        let answer = self.ask(method, path, Some(body), Vec::new())?;
-        serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })
+        self.send_if(method, path, None, body)
     }
 
-    /// Sends a body on condition that what is at `seen` is still what it is when this begins, and reads the JSON of the answer.
+    /// Gets a path and reads its JSON, and the tag of what it shows where it has one.
+    ///
+    /// # Errors
+    ///
+    /// Says why there is no such answer.
+    pub fn see<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>), RemoteError> {
+        let answer = self.ask(Method::GET, path, None, Vec::new())?;
+        let shown = serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })?;
+        Ok((shown, answer.tag))
+    }
+
+    /// Sends a body on condition that what was seen still has this tag, and reads the JSON of the answer.
     ///
     /// # Errors
     ///
     /// Says why it was not done.
-    pub fn send_if_unchanged(&self, method: Method, path: &str, seen: &str, body: Body<'_>) -> Result<Value, RemoteError> {
-        let tag = self.ask(Method::GET, seen, None, Vec::new())?.tag;
+    pub fn send_if(&self, method: Method, path: &str, tag: Option<String>, body: Body<'_>) -> Result<Value, RemoteError> {
         let fields = tag.map(|tag| (IF_MATCH, tag)).into_iter().collect();
         let answer = self.ask(method, path, Some(body), fields)?;
         serde_json::from_str(&answer.body).map_err(|problem| RemoteError::Unreadable { path: path.to_owned(), problem })

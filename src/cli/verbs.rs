@@ -7,12 +7,14 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use http::Method;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::cli::admin::Admin;
 use crate::cli::exit;
 use crate::cli::figures::harmless;
 use crate::cli::http::{Body, JSON};
+use crate::cli::remote::RemoteError;
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
 
@@ -132,7 +134,8 @@ pub fn set_weight(args: &SetWeightArgs) -> ExitCode {
 /// Asks for something and returns the exit code.
 #[must_use]
 pub fn run(verb: Verb, args: &VerbArgs) -> ExitCode {
-    match asked(verb, args) {
+    let at_terminal = std::io::stdin().is_terminal();
+    match asked(verb, args, at_terminal.then_some(&confirmed)) {
         Ok(message) => {
             println!("{}", harmless(&message));
             ExitCode::SUCCESS
@@ -144,21 +147,58 @@ pub fn run(verb: Verb, args: &VerbArgs) -> ExitCode {
     }
 }
 
-fn asked(verb: Verb, args: &VerbArgs) -> Result<String, String> {
+/// Asks somebody whether what is to be done is meant.
+type Confirm<'a> = &'a dyn Fn(&str) -> Result<(), String>;
+
+/// What of a service is shown to whoever confirms.
+#[derive(Deserialize)]
+struct Seen {
+    rollout: Option<SeenRollout>,
+}
+
+#[derive(Deserialize)]
+struct SeenRollout {
+    canary: SeenVersion,
+    weight: Weight,
+    phase: String,
+}
+
+#[derive(Deserialize)]
+struct SeenVersion {
+    name: String,
+}
+
+impl Seen {
+    /// Tells where the rollout stands, as a sentence and a blank.
+    fn told(&self, service: &Name) -> String {
+        match &self.rollout {
+            None => format!("{service} has no rollout. "),
+            Some(SeenRollout { canary, weight, phase }) => {
+                format!("{service}: {} has {weight} and is {}. ", canary.name, phase.replace('_', " "))
+            }
+        }
+    }
+}
+
+/// Does it, once whoever can be asked has confirmed what they were shown: it is refused where that is no more so.
+fn asked(verb: Verb, args: &VerbArgs, confirm: Option<Confirm<'_>>) -> Result<String, String> {
     let VerbArgs { service, say } = args;
-    let asked = std::io::stdin().is_terminal();
-    if let Some(what) = verb.question(service).filter(|_| !say.yes && (asked || !verb.is_urgent())) {
-        confirmed(&what, asked)?;
+    let question = verb.question(service).filter(|_| !say.yes && (confirm.is_some() || !verb.is_urgent()));
+    if let (Some(what), None) = (&question, confirm) {
+        return Err(format!("this would {what}; say --yes, since nobody can be asked"));
+    }
+    let failed = |error: RemoteError| error.to_string();
+    let remote = say.admin.remote().map_err(failed)?;
+    // An abort needs no condition: whatever has changed, the canary is to get nothing.
+    let seen = if verb.is_urgent() { None } else { Some(remote.see::<Seen>(&format!("/v1/rollouts/{service}")).map_err(failed)?) };
+    if let (Some(what), Some(confirm)) = (question, confirm) {
+        let stands = seen.as_ref().map_or_else(String::new, |(seen, _)| seen.told(service));
+        confirm(&format!("{stands}This will {what}."))?;
     }
     let (method, word) = verb.place();
-    let (seen, path) = (format!("/v1/rollouts/{service}"), format!("/v1/rollouts/{service}/{word}"));
     let body = Body { kind: JSON, bytes: body(verb, say, std::env::var("USER").ok()).to_string().into(), field: None };
-    let answer = say.admin.remote().and_then(|remote| match verb {
-        // It needs no condition: whatever has changed, the canary is to get nothing.
-        Verb::Abort => remote.send_with(method, &path, body),
-        _ => remote.send_if_unchanged(method, &path, &seen, body),
-    });
-    let answer = answer.map_err(|error| error.to_string())?;
+    let tag = seen.and_then(|(_, tag)| tag);
+    let answer = remote.send_if(method, &format!("/v1/rollouts/{service}/{word}"), tag, body).map_err(failed)?;
     answer.get("message").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| format!("the answer has no message: {answer}"))
 }
 
@@ -178,12 +218,9 @@ fn body(verb: Verb, say: &Say, user: Option<String>) -> Value {
     Value::Object(body)
 }
 
-/// Asks at the terminal; where there is none, somebody must have said so before.
-fn confirmed(what: &str, asked: bool) -> Result<(), String> {
-    if !asked {
-        return Err(format!("this would {what}; say --yes, since nobody can be asked"));
-    }
-    eprint!("This will {what}. Go on? [y/N] ");
+/// Asks at the terminal.
+fn confirmed(question: &str) -> Result<(), String> {
+    eprint!("{} Go on? [y/N] ", harmless(question));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(|error| format!("the answer cannot be read: {error}"))?;
@@ -192,6 +229,10 @@ fn confirmed(what: &str, asked: bool) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufReader, Read as _};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     fn say(reason: Option<&str>, actor: Option<&str>) -> Say {
@@ -217,5 +258,88 @@ mod tests {
             assert!(verb.question(&service).is_some() && !verb.is_urgent(), "{verb:?}");
         }
         assert!(Verb::Abort.question(&service).is_some() && Verb::Abort.is_urgent());
+    }
+
+    /// A proxy whose rollout is paused, as its tag says.
+    struct Proxy {
+        args: VerbArgs,
+        /// The generation of its rollout.
+        generation: Arc<Mutex<u64>>,
+        /// The method, the path and the condition of each request.
+        requests: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Proxy {
+        fn start(yes: bool) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let admin = Admin { admin: Some(listener.local_addr().unwrap().to_string().parse().unwrap()), ..Admin::default() };
+            let (generation, requests) = (Arc::new(Mutex::new(2)), Arc::<Mutex<Vec<String>>>::default());
+            let (now, kept) = (Arc::clone(&generation), Arc::clone(&requests));
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = BufReader::new(stream.unwrap());
+                    let (mut told, mut length) = (Vec::new(), 0);
+                    loop {
+                        let mut line = String::new();
+                        stream.read_line(&mut line).unwrap();
+                        let line = line.trim();
+                        match line.split_once(": ") {
+                            _ if line.is_empty() => break,
+                            None => told.push(line.replace(" HTTP/1.1", "")),
+                            Some((name, value)) if name.eq_ignore_ascii_case("if-match") => told.push(value.to_owned()),
+                            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+                            Some(_) => {}
+                        }
+                    }
+                    stream.read_exact(&mut vec![0; length]).unwrap();
+                    kept.lock().unwrap().push(told.join(" "));
+                    let shown = r#"{"message": "so be it", "rollout": {"canary": {"name": "0.8.2"}, "weight": 1000, "phase": "paused"}}"#;
+                    let (tag, length) = (format!("\"1.{}.paused\"", now.lock().unwrap()), shown.len());
+                    let head = format!("HTTP/1.1 200 OK\r\netag: {tag}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                    stream.get_mut().write_all(format!("{head}{shown}").as_bytes()).unwrap();
+                }
+            });
+            let say = Say { reason: None, actor: Some("ann".to_owned()), yes, admin };
+            Self { args: VerbArgs { service: "carts".parse().unwrap(), say }, generation, requests }
+        }
+
+        fn requests(&self) -> Vec<String> {
+            std::mem::take(&mut self.requests.lock().unwrap())
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_what_was_shown_to_whoever_confirmed() {
+        let proxy = Proxy::start(false);
+        for verb in [Verb::Resume, Verb::Approve, Verb::Promote, Verb::Retry, Verb::SetWeight(Weight::FULL)] {
+            let before = *proxy.generation.lock().unwrap();
+            let said = asked(
+                verb,
+                &proxy.args,
+                Some(&|question| {
+                    assert!(question.starts_with("carts: 0.8.2 has 10% and is paused. This will "), "{question}");
+                    // While somebody thinks about it, it goes on.
+                    *proxy.generation.lock().unwrap() += 1;
+                    Ok(())
+                }),
+            );
+            assert_eq!(said.as_deref(), Ok("so be it"));
+            let (method, word) = verb.place();
+            let sent = format!("{method} /v1/rollouts/carts/{word} \"1.{before}.paused\"");
+            assert_eq!(proxy.requests(), ["GET /v1/rollouts/carts".to_owned(), sent]);
+        }
+        let said = asked(Verb::Promote, &proxy.args, Some(&|_| Err("no".to_owned())));
+        assert_eq!((said, proxy.requests()), (Err("no".to_owned()), vec!["GET /v1/rollouts/carts".to_owned()]));
+        let said = asked(Verb::Promote, &proxy.args, None);
+        assert!(said.is_err_and(|why| why.contains("--yes")) && proxy.requests().is_empty());
+    }
+
+    #[test]
+    fn an_abort_asks_the_proxy_for_nothing_before() {
+        let proxy = Proxy::start(false);
+        for confirm in [None, Some(&(|_: &str| Ok(())) as Confirm<'_>)] {
+            assert!(asked(Verb::Abort, &proxy.args, confirm).is_ok());
+            assert_eq!(proxy.requests(), ["POST /v1/rollouts/carts/abort"]);
+        }
     }
 }

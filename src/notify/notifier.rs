@@ -17,7 +17,7 @@ use crate::domain::rollout::Entry;
 use crate::domain::version::Name;
 use crate::notify::courier::{Courier, Pace, Receiver};
 use crate::notify::message::{Change, is_trouble};
-use crate::store::{Letter, Limits, Outbox, Stored};
+use crate::store::{Letter, Limits, Outbox, Sealed, Stored};
 
 /// How often the journal is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -105,7 +105,7 @@ struct Tail {
     store: Arc<ServiceStore>,
     receivers: Vec<Receiver>,
     link: String,
-    /// The file that says up to which entry everything was put into the outbox.
+    /// The file that says up to which entry everything was put into the outbox: its number and its sum, which says of which journal.
     file: PathBuf,
     told: u64,
     /// Of each service with trouble, since when.
@@ -115,10 +115,9 @@ struct Tail {
 impl Tail {
     fn begin(store: Arc<ServiceStore>, folder: &Path, receivers: Vec<Receiver>, link: String) -> Self {
         let file = folder.join("told");
-        let newest = newest(&store).unwrap_or(0);
-        let told = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(newest);
+        let told = told_before(&store, &file);
         let mut tail = Self { store, receivers, link, file, told, trouble: BTreeMap::new() };
-        for (_, entry) in tail.entries(AT_ONCE).into_iter().filter(|(number, _)| *number <= told) {
+        for entry in tail.entries(0).into_iter().filter(|(number, _)| *number <= told).filter_map(|(_, entry)| entry.known()) {
             tail.note(&entry);
         }
         // Else a start that is killed before the first change would begin anew with what came meanwhile.
@@ -126,11 +125,11 @@ impl Tail {
         tail
     }
 
-    /// Returns the newest entries that can be read, oldest first.
-    fn entries(&self, most: usize) -> Vec<(u64, Entry)> {
-        let limits = Limits { entries: most, bytes: usize::MAX };
+    /// Returns the newest entries after this one, oldest first.
+    fn entries(&self, after: u64) -> Vec<(u64, Stored<Entry>)> {
+        let limits = Limits { entries: AT_ONCE, after, ..Limits::NONE };
         match self.store.excerpt(limits, |_| true) {
-            Ok(excerpt) => excerpt.entries.into_iter().filter_map(|(number, entry)| Some((number, entry.known()?))).collect(),
+            Ok(excerpt) => excerpt.entries,
             Err(error) => {
                 tracing::debug!("the journal cannot be read: {error}");
                 Vec::new()
@@ -140,10 +139,20 @@ impl Tail {
 
     /// Puts what is new into the outbox; says whether something was.
     fn catch_up(&mut self, outbox: &Outbox) -> bool {
-        let Some(newest) = newest(&self.store).filter(|newest| *newest > self.told) else { return false };
-        let missing = usize::try_from(newest - self.told).unwrap_or(usize::MAX).min(AT_ONCE);
-        let new: Vec<_> = self.entries(missing).into_iter().filter(|(number, _)| *number > self.told).collect();
-        for (number, entry) in new {
+        // One look: what comes between two would be passed over.
+        let new = self.entries(self.told);
+        if new.is_empty() {
+            return false;
+        }
+        for (number, stored) in new {
+            let entry = match stored {
+                Stored::Known(entry) => entry,
+                Stored::Unknown { reason } => {
+                    tracing::warn!("entry {number} of the journal is not told: {reason}");
+                    self.told = number;
+                    continue;
+                }
+            };
             let trouble = self.trouble.get(&entry.service).map(String::as_str);
             let change = Change { entry: &entry, trouble, link: &self.link };
             for receiver in &self.receivers {
@@ -171,17 +180,38 @@ impl Tail {
     /// What is put in once more after a kill stands in the outbox already.
     fn remember(&self) {
         let aside = self.file.with_extension("new");
-        let written = fs::write(&aside, self.told.to_string()).and_then(|()| fs::rename(&aside, &self.file));
+        let sum = self.store.sealed(self.told).ok().flatten();
+        let told = sum.map_or_else(|| self.told.to_string(), |sealed| sealed.text());
+        let written = fs::write(&aside, told).and_then(|()| fs::rename(&aside, &self.file));
         if let Err(error) = written {
             tracing::debug!("{} cannot be written: {error}", self.file.display());
         }
     }
 }
 
-/// Returns the number of the newest entry.
-fn newest(store: &ServiceStore) -> Option<u64> {
-    let last: Vec<(u64, Stored<Entry>)> = store.journal(1).ok()?;
-    last.last().map(|(number, _)| *number)
+/// Returns up to which entry everything was told before: the newest where nothing was told of this journal, or of another one that
+/// stood in its place.
+fn told_before(store: &ServiceStore, file: &Path) -> u64 {
+    let newest = store.journal(1).ok().map(|last| last.last().map_or(0, |(number, _)| *number));
+    let Some((number, sum)) = fs::read_to_string(file).ok().and_then(|text| noted(text.trim())) else { return newest.unwrap_or(0) };
+    // While the disk fails nothing else is known.
+    let Some(newest) = newest else { return number };
+    let there = store.sealed(number).ok().flatten();
+    let is_other = number > newest || sum.zip(there).is_some_and(|(sum, there)| there.sha256 != sum);
+    if !is_other {
+        return number;
+    }
+    tracing::warn!(
+        "the journal is not the one whose entries were told up to number {number} ({}); what comes after its entry {newest} is told",
+        file.display()
+    );
+    newest
+}
+
+/// Reads what was noted: a number, and the entry's sum; releases before noted no sum.
+fn noted(text: &str) -> Option<(u64, Option<String>)> {
+    let sealed = Sealed::parse(text).map(|sealed| (sealed.sequence, Some(sealed.sha256)));
+    sealed.or_else(|| Some((text.parse().ok()?, None)))
 }
 
 /// Puts a message into a queue; says whether the disk let it.
@@ -199,3 +229,7 @@ fn put(outbox: &Outbox, receiver: &str, letter: Letter) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "notifier_tests.rs"]
+mod tests;

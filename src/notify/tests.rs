@@ -97,24 +97,36 @@ fn whole(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-struct Journal {
+pub(super) struct Journal {
     folder: tempfile::TempDir,
-    store: Arc<ServiceStore>,
+    pub(super) store: Arc<ServiceStore>,
     generation: u64,
 }
 
 impl Journal {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(&folder.path().join("state")).unwrap().store);
         Self { folder, store, generation: 0 }
     }
 
-    fn state(&self) -> &Path {
+    pub(super) fn state(&self) -> &Path {
         self.folder.path()
     }
 
-    fn write(&mut self, phase: Phase, reason: &str) {
+    /// Goes on in another state folder, as after a loss or with a copy from elsewhere.
+    fn replaced(&mut self, by: &str) {
+        self.store = Arc::new(Store::open(&self.folder.path().join(by)).unwrap().store);
+    }
+
+    /// Lets another process have the folder for a while.
+    pub(super) fn meanwhile(&self, with: impl FnOnce(&Path)) {
+        self.store.release();
+        with(&self.folder.path().join("state"));
+        self.store.reclaim().unwrap();
+    }
+
+    pub(super) fn write(&mut self, phase: Phase, reason: &str) {
         self.generation += 1;
         let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
         let state = ServiceState {
@@ -262,4 +274,32 @@ fn a_token_goes_along_and_is_never_shown() {
     journal.write(Phase::Progressing, "begun");
     server.wait(1);
     assert!(server.requests.lock().unwrap()[0].to_lowercase().contains("authorization: bearer s3cr3t"));
+}
+
+#[test]
+fn another_journal_in_the_place_of_the_one_that_was_told_is_told_from_then_on() {
+    let mut journal = Journal::new();
+    let good = Server::start(|_| GOOD);
+    let events = || vec![good.receiver("events", NotificationKind::CloudEvents)];
+    let told = |count: usize| phases(&good.wait(count)).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let notifier = journal.tell(events());
+    for phase in [Phase::Progressing, Phase::Braked, Phase::RolledBack] {
+        journal.write(phase, "before");
+    }
+    assert_eq!(told(3), ["progressing", "braked", "rolled_back"]);
+    drop(notifier);
+    // Its numbers begin at 1 again.
+    journal.replaced("begun anew");
+    let notifier = journal.tell(events());
+    journal.write(Phase::Aborted, "after the loss");
+    assert_eq!(told(4)[3], "aborted");
+    drop(notifier);
+    // Its numbers are beyond those that were told, and mean something else.
+    journal.replaced("from elsewhere");
+    for _ in 0..5 {
+        journal.write(Phase::Progressing, "elsewhere");
+    }
+    let _notifier = journal.tell(events());
+    journal.write(Phase::Promoted, "here");
+    assert_eq!(told(5)[4], "promoted", "what was decided elsewhere is not told here");
 }

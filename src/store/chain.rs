@@ -2,11 +2,12 @@
 //! between unnoticed.
 //!
 //! What is summed up is the entry's number, eight bytes with the highest first, and then its stored bytes, which hold the sum of
-//! the one before. When old entries are dropped the sum of the last of them is kept, and so is that of the newest entry. Who can
-//! write the file can write all of it anew: against that the newest sum has to be kept elsewhere, too.
+//! the one before. When old entries are dropped the sum of the last of them is kept, and so is that of the newest entry. A file that
+//! takes the place of one that could not be used says so, and goes on from that one's newest entry where it could be read. Who can
+//! write the file can write all of it anew, or take it away: against that the newest sum has to be kept elsewhere, too.
 
 use aws_lc_rs::digest;
-use redb::{ReadTransaction, ReadableTable, Table};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::store::envelope;
@@ -16,6 +17,8 @@ use crate::store::journal::JOURNAL;
 const NEWEST: &str = "journal newest";
 /// The key that tells the newest one that was dropped.
 const DROPPED: &str = "journal dropped";
+/// The key that tells why an earlier file was moved aside.
+pub(super) const LOST: &str = "lost";
 /// What stands for the entry before the first.
 const NONE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -30,6 +33,9 @@ pub struct Chain {
     pub newest: Option<Sealed>,
     /// How many of the oldest were written by releases that linked nothing.
     pub unlinked: u64,
+    /// What became of an earlier journal that this one has taken the place of; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
     /// The first place where the chain is broken; absent where it is whole.
     pub broken: Option<Broken>,
 }
@@ -61,12 +67,16 @@ impl Sealed {
         Self { sequence, sha256 }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`Self::text`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (sequence, sha256) = text.split_once(' ')?;
         Some(Self { sequence: sequence.parse().ok()?, sha256: sha256.to_owned() })
     }
 
-    fn text(&self) -> String {
+    /// Writes the number and the sum, with a blank between them.
+    #[must_use]
+    pub fn text(&self) -> String {
         format!("{} {}", self.sequence, self.sha256)
     }
 }
@@ -78,11 +88,18 @@ pub(super) fn append(
     value: &[u8],
     most: u64,
 ) -> Result<u64, redb::Error> {
-    let there = journal.last()?.map(|(sequence, stored)| Sealed::of(sequence.value(), stored.value()));
-    // What was written last, not what stands there now: else this entry would hide that somebody changed it or took it away.
+    let there = journal.last()?.map(|(sequence, stored)| (Sealed::of(sequence.value(), stored.value()), stored.value().to_vec()));
+    // What was written last, not what stands there now: else this entry would hide that somebody changed it or took it away. What
+    // stands behind it and is linked was never written by us, who note each; what is not linked is of a release that noted nothing.
     let promised = about.get(NEWEST)?.and_then(|text| Sealed::parse(text.value()));
-    let newest = promised.filter(|promised| there.as_ref().is_none_or(|there| there.sequence <= promised.sequence)).or(there);
-    let sequence = newest.as_ref().map_or(Some(1), |newest| newest.sequence.checked_add(1));
+    let last = there.iter().map(|(there, _)| there).chain(&promised).map(|sealed| sealed.sequence).max();
+    let is_unnoted =
+        |there: &Sealed, stored: &[u8], promised: &Sealed| there.sequence > promised.sequence && envelope::previous(stored).is_none();
+    let newest = match (promised, there) {
+        (Some(promised), Some((there, stored))) if is_unnoted(&there, &stored, &promised) => Some(there),
+        (promised, there) => promised.or(there.map(|(there, _)| there)),
+    };
+    let sequence = last.map_or(Some(1), |last| last.checked_add(1));
     let sequence = sequence.ok_or_else(|| redb::Error::Corrupted("the journal's numbers are used up".to_owned()))?;
     let stored = envelope::link(value, newest.as_ref().map_or(NONE, |newest| &newest.sha256));
     journal.insert(sequence, &*stored)?;
@@ -97,12 +114,36 @@ pub(super) fn append(
     Ok(sequence)
 }
 
+/// Returns the sum of an entry; `None` where there is none of this number.
+pub(super) fn sealed(reader: &ReadTransaction, sequence: u64) -> Result<Option<Sealed>, redb::Error> {
+    let journal = reader.open_table(JOURNAL)?;
+    let stored = journal.get(sequence)?;
+    Ok(stored.map(|stored| Sealed::of(sequence, stored.value())))
+}
+
+/// Returns the newest entry that a file of another layout tells of; `None` where that cannot be read.
+pub(super) fn told_newest(database: &Database, about: TableDefinition<&'static str, &'static str>) -> Option<Sealed> {
+    let about = database.begin_read().ok()?.open_table(about).ok()?;
+    let text = about.get(NEWEST).ok()??;
+    Sealed::parse(text.value())
+        .filter(|newest| newest.sha256.len() == NONE.len() && newest.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Has the first entry of a new journal follow this one.
+pub(super) fn continue_from(about: &mut Table<'_, &'static str, &'static str>, newest: &Sealed) -> Result<(), redb::Error> {
+    for key in [NEWEST, DROPPED] {
+        about.insert(key, &*newest.text())?;
+    }
+    Ok(())
+}
+
 /// Follows the chain from the oldest entry that is kept to the newest.
-pub(super) fn follow(reader: &ReadTransaction, about: redb::TableDefinition<&'static str, &'static str>) -> Result<Chain, redb::Error> {
+pub(super) fn follow(reader: &ReadTransaction, about: TableDefinition<&'static str, &'static str>) -> Result<Chain, redb::Error> {
     let about = reader.open_table(about)?;
     let noted = |key| about.get(key).map(|text| text.and_then(|text| Sealed::parse(text.value())));
     let (mut before, promised) = (noted(DROPPED)?, noted(NEWEST)?);
-    let mut chain = Chain { entries: 0, oldest: None, newest: None, unlinked: 0, broken: None };
+    let lost = about.get(LOST)?.map(|why| why.value().to_owned());
+    let mut chain = Chain { entries: 0, oldest: None, newest: None, unlinked: 0, lost, broken: None };
     for row in reader.open_table(JOURNAL)?.range::<u64>(..)? {
         let (sequence, stored) = row?;
         let (sequence, stored) = (sequence.value(), stored.value());
@@ -118,10 +159,10 @@ pub(super) fn follow(reader: &ReadTransaction, about: redb::TableDefinition<&'st
         }
         before = Some(Sealed::of(sequence, stored));
     }
-    chain.newest = if chain.entries > 0 { before } else { None };
     if let (None, Some(promised)) = (&chain.broken, promised) {
-        chain.broken = ends(chain.newest.as_ref(), &promised).err();
+        chain.broken = ends(before.as_ref(), &promised).err();
     }
+    chain.newest = before.filter(|_| chain.entries > 0);
     Ok(chain)
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::version::Name;
-use crate::store::chain::{self, Chain};
+use crate::store::chain::{self, Chain, LOST, Sealed};
 use crate::store::envelope::{self, Stored};
 use crate::store::error::{StoreError, Warning};
 use crate::store::folder::{Folder, patiently};
@@ -30,8 +30,6 @@ pub(super) const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("abou
 const LAYOUT: &str = "layout";
 /// The layout this release reads and writes.
 pub(super) const LAYOUT_NAME: &str = "portcullis state 1";
-/// The key of [`ABOUT`] that tells why an earlier file was moved aside.
-const LOST: &str = "lost";
 /// Bytes of file content kept in memory; the whole of a usual file.
 const CACHE_BYTES: usize = 4 << 20;
 
@@ -68,8 +66,8 @@ pub struct Opened<R, E> {
 
 /// Why a file is not usable as a state file.
 enum Unusable {
-    /// Its content is not ours or is damaged: it is moved aside.
-    Unreadable(String),
+    /// Its content is not ours or is damaged: it is moved aside. The newest entry of its journal, where it tells that.
+    Unreadable(String, Option<Sealed>),
     /// The disk or another process is in the way: it is left alone.
     Failed(StoreError),
 }
@@ -177,6 +175,15 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         select(&reader, limits, wanted).map_err(|error| StoreError::failed(self.folder.path(), doing, error))
     }
 
+    /// Returns the number and the sum of an entry of the journal; `None` where there is none of this number.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn sealed(&self, sequence: u64) -> Result<Option<Sealed>, StoreError> {
+        self.with_database("read the journal", |database| chain::sealed(&database.begin_read()?, sequence))
+    }
+
     /// Follows the chain of the journal, as it was when this was called.
     ///
     /// # Errors
@@ -238,7 +245,7 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
         match examine(&self.folder, &self.open, file) {
             Ok(database) => Ok(database),
             Err(Unusable::Failed(error)) => Err(error),
-            Err(Unusable::Unreadable(reason)) => Err(failed(reason)),
+            Err(Unusable::Unreadable(reason, _)) => Err(failed(reason)),
         }
     }
 }
@@ -261,15 +268,16 @@ fn prepare(folder: &Folder, open: &OpenDatabase) -> Result<(Database, Option<War
     let Some(file) = folder.open_state()? else {
         return Ok((finish_or_make(folder, open)?, None));
     };
-    let reason = match examine(folder, open, file) {
+    let (reason, newest) = match examine(folder, open, file) {
         Ok(database) => return Ok((database, None)),
         Err(Unusable::Failed(error)) => return Err(error),
-        Err(Unusable::Unreadable(reason)) => reason,
+        Err(Unusable::Unreadable(reason, newest)) => (reason, newest),
     };
     // The successor is complete before the old file goes, and it knows of the loss: a kill between these steps must
     // not make the next start believe that nothing was ever recorded.
     let to = folder.name_aside()?;
-    let database = make(folder, open, Some(&format!("the state file was unreadable ({reason}) and is kept as {}", to.display())))?;
+    let lost = format!("the state file was unreadable ({reason}) and is kept as {}", to.display());
+    let database = make(folder, open, Some((lost.as_str(), newest)))?;
     folder.move_state_aside(&to)?;
     folder.publish_fresh()?;
     Ok((database, Some(Warning::MovedAside { to, reason })))
@@ -284,7 +292,7 @@ fn finish_or_make(folder: &Folder, open: &OpenDatabase) -> Result<Database, Stor
                 return Ok(database);
             }
             Err(Unusable::Failed(error)) => return Err(error),
-            Err(Unusable::Unreadable(_)) => {}
+            Err(Unusable::Unreadable(..)) => {}
         }
     }
     let database = make(folder, open, None)?;
@@ -293,7 +301,7 @@ fn finish_or_make(folder: &Folder, open: &OpenDatabase) -> Result<Database, Stor
 }
 
 /// Makes an empty state file under its provisional name.
-fn make(folder: &Folder, open: &OpenDatabase, lost: Option<&str>) -> Result<Database, StoreError> {
+fn make(folder: &Folder, open: &OpenDatabase, lost: Option<(&str, Option<Sealed>)>) -> Result<Database, StoreError> {
     let failed = |error: redb::Error| StoreError::failed(folder.path(), "make a state file", error);
     let database = open(folder.begin_fresh()?).map_err(|error| failed(error.into()))?;
     begin(&database, lost).map_err(failed)?;
@@ -301,13 +309,16 @@ fn make(folder: &Folder, open: &OpenDatabase, lost: Option<&str>) -> Result<Data
 }
 
 /// Writes the tables of an empty state file.
-fn begin(database: &Database, lost: Option<&str>) -> Result<(), redb::Error> {
+fn begin(database: &Database, lost: Option<(&str, Option<Sealed>)>) -> Result<(), redb::Error> {
     let writer = database.begin_write()?;
     {
         let mut about = writer.open_table(ABOUT)?;
         about.insert(LAYOUT, LAYOUT_NAME)?;
-        if let Some(reason) = lost {
+        if let Some((reason, newest)) = lost {
             about.insert(LOST, reason)?;
+            if let Some(newest) = newest {
+                chain::continue_from(&mut about, &newest)?;
+            }
         }
         writer.open_table(STATE)?;
         writer.open_table(JOURNAL)?;
@@ -320,14 +331,15 @@ fn begin(database: &Database, lost: Option<&str>) -> Result<(), redb::Error> {
 fn examine(folder: &Folder, open: &OpenDatabase, file: File) -> Result<Database, Unusable> {
     let sort = |error: redb::Error| sort_failure(folder, error);
     if file.metadata().is_ok_and(|about| about.len() == 0) {
-        return Err(Unusable::Unreadable("it is empty".to_owned()));
+        return Err(Unusable::Unreadable("it is empty".to_owned(), None));
     }
     let database = open(file).map_err(|error| sort(error.into()))?;
     let layout = layout(&database).map_err(sort)?;
     if layout == LAYOUT_NAME {
         Ok(database)
     } else {
-        Err(Unusable::Unreadable(format!("its layout is {layout:?}, and this release reads {LAYOUT_NAME:?}")))
+        let reason = format!("its layout is {layout:?}, and this release reads {LAYOUT_NAME:?}");
+        Err(Unusable::Unreadable(reason, chain::told_newest(&database, ABOUT)))
     }
 }
 
@@ -354,9 +366,9 @@ fn sort_failure(folder: &Folder, error: redb::Error) -> Unusable {
         | redb::Error::TableTypeMismatch { .. }
         | redb::Error::TableIsMultimap(_)
         | redb::Error::TypeDefinitionChanged { .. }
-        | redb::Error::TableDoesNotExist(_) => Unusable::Unreadable(error.to_string()),
+        | redb::Error::TableDoesNotExist(_) => Unusable::Unreadable(error.to_string(), None),
         redb::Error::Io(source) if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
-            Unusable::Unreadable(source.to_string())
+            Unusable::Unreadable(source.to_string(), None)
         }
         other => Unusable::Failed(StoreError::failed(folder.path(), "open the state file", other)),
     }

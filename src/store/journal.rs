@@ -24,11 +24,13 @@ pub struct Limits {
     pub entries: usize,
     /// The most bytes of JSON; one entry is returned however large it is.
     pub bytes: usize,
+    /// Only entries that came after the one of this number; 0 for all.
+    pub after: u64,
 }
 
 impl Limits {
     /// No limits but the journal's own.
-    pub const NONE: Self = Self { entries: usize::MAX, bytes: usize::MAX };
+    pub const NONE: Self = Self { entries: usize::MAX, bytes: usize::MAX, after: 0 };
 }
 
 /// Picks the newest entries that are wanted.
@@ -39,7 +41,7 @@ pub(super) fn select<E: DeserializeOwned>(
 ) -> Result<Excerpt<E>, redb::Error> {
     let mut excerpt = Excerpt { entries: Vec::new(), complete: true };
     let mut bytes = 0_usize;
-    for row in reader.open_table(JOURNAL)?.range::<u64>(..)?.rev() {
+    for row in reader.open_table(JOURNAL)?.range(limits.after.saturating_add(1)..)?.rev() {
         let (sequence, value) = row?;
         let entry = envelope::open(value.value());
         if !wanted(&entry) {

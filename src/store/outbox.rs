@@ -18,7 +18,7 @@ use crate::store::folder::patiently;
 
 /// Receiver and number → the JSON of the letter; a receiver's letters in the order in which they were put in.
 const QUEUE: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("queue");
-/// Receiver and id → the number of every letter that waits or was taken.
+/// Receiver and id → the number of every letter that waits, was taken, or was put aside, for as long as that is kept.
 const KNOWN: TableDefinition<(&str, &str), u64> = TableDefinition::new("known");
 /// Number → receiver and id of the letters that were taken, of the last of them.
 const TAKEN: TableDefinition<u64, (&str, &str)> = TableDefinition::new("taken");
@@ -120,9 +120,8 @@ impl Outbox {
     fn begin(&self) -> Result<(), redb::Error> {
         let write = self.database.begin_write()?;
         {
-            let (queue, known) = (write.open_table(QUEUE)?, write.open_table(KNOWN)?);
-            write.open_table(TAKEN)?;
-            write.open_table(ASIDE)?;
+            let (queue, mut known) = (write.open_table(QUEUE)?, write.open_table(KNOWN)?);
+            let (taken, aside) = (write.open_table(TAKEN)?, write.open_table(ASIDE)?);
             let mut tally = self.tally.borrow_mut();
             for found in queue.iter()? {
                 let (key, bytes) = found?;
@@ -132,8 +131,19 @@ impl Outbox {
                     None => *tally.waiting.entry(receiver.to_owned()).or_default() += 1,
                 }
             }
+            let mut gone = Vec::new();
             for found in known.iter()? {
-                self.next.set(self.next.get().max(found?.1.value().saturating_add(1)));
+                let (key, number) = found?;
+                let ((receiver, id), number) = (key.value(), number.value());
+                self.next.set(self.next.get().max(number.saturating_add(1)));
+                let place = (receiver, number);
+                if queue.get(place)?.is_none() && taken.get(number)?.is_none() && aside.get(place)?.is_none() {
+                    gone.push((receiver.to_owned(), id.to_owned()));
+                }
+            }
+            // Earlier releases knew for ever what they had put aside.
+            for (receiver, id) in &gone {
+                known.remove((receiver.as_str(), id.as_str()))?;
             }
         }
         Ok(write.commit()?)
@@ -249,13 +259,15 @@ impl Outbox {
         let put = || -> Result<bool, redb::Error> {
             let write = self.database.begin_write()?;
             let found = {
-                let (mut queue, mut aside) = (write.open_table(QUEUE)?, write.open_table(ASIDE)?);
+                let (mut queue, mut known, mut aside) = (write.open_table(QUEUE)?, write.open_table(KNOWN)?, write.open_table(ASIDE)?);
                 let letter = queue.remove((receiver, number))?.map(|bytes| bytes.value().to_vec());
                 if let Some(letter) = &letter {
                     aside.insert((receiver, number), (letter.as_slice(), why))?;
                 }
                 while aside.len()? > self.most {
-                    aside.pop_first()?;
+                    let Some((receiver, number, id)) = oldest(&aside)? else { break };
+                    aside.remove((receiver.as_str(), number))?;
+                    known.remove((receiver.as_str(), id.as_str()))?;
                 }
                 letter.is_some()
             };
@@ -343,6 +355,22 @@ fn is_unreadable(error: &DatabaseError) -> bool {
         DatabaseError::Storage(StorageError::Io(source)) => matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
         _ => false,
     }
+}
+
+/// Finds the oldest letter that was put aside, whoever it is for: its receiver, its number, and its id where it can be read.
+fn oldest(
+    aside: &impl ReadableTable<(&'static str, u64), (&'static [u8], &'static str)>,
+) -> Result<Option<(String, u64, String)>, redb::Error> {
+    let mut oldest: Option<(String, u64, String)> = None;
+    for found in aside.iter()? {
+        let (key, value) = found?;
+        let (receiver, number) = key.value();
+        if oldest.as_ref().is_none_or(|(_, least, _)| number < *least) {
+            let id = read(value.value().0).map_or_else(String::new, |letter| letter.id);
+            oldest = Some((receiver.to_owned(), number, id));
+        }
+    }
+    Ok(oldest)
 }
 
 fn read(bytes: &[u8]) -> Option<Letter> {

@@ -107,3 +107,35 @@ fn of_what_is_held_only_the_holders_own_is_touched_and_what_is_dropped_makes_roo
     outbox.settle("carts", "two").unwrap();
     assert_eq!(ids(&outbox, "a"), ["3", "4", "5"]);
 }
+
+#[test]
+fn of_too_many_letters_put_aside_the_oldest_goes_whoever_it_was_for_and_may_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outbox, _) = Outbox::open(folder.path(), 3).unwrap();
+    let aside = |receiver: &str, id: &str| {
+        outbox.put(&[receiver], &[letter(id, None)]).unwrap();
+        let (number, found) = outbox.first(receiver).unwrap().unwrap();
+        assert_eq!(found.id, id);
+        outbox.put_aside(receiver, number, "it answered with 500").unwrap();
+    };
+    let kept = |receiver: &str| outbox.aside(receiver).unwrap().into_iter().map(|(letter, _)| letter.id).collect::<Vec<_>>();
+    ["1", "2", "3"].into_iter().for_each(|id| aside("zeta", id));
+    aside("alpha", "4");
+    assert_eq!((kept("alpha"), kept("zeta")), (vec!["4".to_owned()], vec!["2".to_owned(), "3".to_owned()]));
+    assert_eq!(outbox.put(&["zeta"], &[letter("1", None), letter("2", None)]).unwrap(), 0);
+    assert_eq!(ids(&outbox, "zeta"), ["1"], "what is kept does not come again, and what is not kept is not known for ever");
+}
+
+#[test]
+fn what_earlier_releases_knew_for_ever_is_forgotten_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let database = Database::create(folder.path().join(FILE)).unwrap();
+        let write = database.begin_write().unwrap();
+        write.open_table(KNOWN).unwrap().insert(("a", "1"), 7).unwrap();
+        write.commit().unwrap();
+    }
+    let (outbox, _) = Outbox::open(folder.path(), 3).unwrap();
+    outbox.put(&["a"], &[letter("1", None)]).unwrap();
+    assert_eq!(outbox.first("a").unwrap().map(|(number, _)| number), Some(8));
+}

@@ -132,6 +132,7 @@ impl Desk {
             access: Access::default(),
             delivery: None,
             answers: Default::default(),
+            reading: Default::default(),
             live: Default::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -79,7 +79,13 @@ async fn what_is_missing_twice_or_of_another_kind_is_refused() {
 #[tokio::test]
 async fn who_and_why_are_one_line_of_visible_text_and_not_the_program_itself() {
     let desk = Desk::new();
-    for actor in ["gate", "plan", "restart", "", "  ", "a\nb", "\u{202e}nna", "a\u{200b}", "a\u{1b}[31m", &"x".repeat(101)] {
+    let program = ["gate", "plan", "restart", "webhook", "endpoints", "hand-over", "reload", "delivery", "delivery-watch", "tests"];
+    for actor in program {
+        for actor in [actor.to_owned(), format!(" {} ", actor.to_uppercase())] {
+            assert_eq!(pointers(&desk, ABORT, &json!({ "actor": actor }).to_string()).await, ["/actor"], "{actor:?}");
+        }
+    }
+    for actor in ["", "  ", "a\nb", "\u{202e}nna", "a\u{200b}", "a\u{1b}[31m", &"x".repeat(101)] {
         let body = json!({ "actor": actor }).to_string();
         assert_eq!(pointers(&desk, ABORT, &body).await, ["/actor"], "{actor:?}");
     }
@@ -91,6 +97,27 @@ async fn who_and_why_are_one_line_of_visible_text_and_not_the_program_itself() {
     assert_eq!(desk.commands(), [""; 0]);
     let fine = json!({"actor": "Ännchen <ann@example>", "reason": "x".repeat(500)}).to_string();
     assert_eq!(desk.post(ABORT, &fine).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_and_why_are_the_same_for_the_delivery() {
+    let desk = Desk::new();
+    let stage = "/v1/projects/p/services/s/stages/dev";
+    for actor in ["hand-over", "Delivery", "tests", "", "  ", "a\nb", "\u{202e}nna", "a\u{200b}", &"x".repeat(101)] {
+        for (path, body) in [
+            ("/v1/projects/p/services/s/artifacts", json!({"image": "i", "tag": "1", "actor": actor})),
+            (&*format!("{stage}/approve"), json!({ "actor": actor })),
+            (&*format!("{stage}/deny"), json!({ "actor": actor })),
+            (&*format!("{stage}/abort"), json!({ "actor": actor })),
+        ] {
+            assert_eq!(pointers(&desk, path, &body.to_string()).await, ["/actor"], "{path} {actor:?}");
+        }
+    }
+    for reason in ["", "a\u{2028}b", "\u{202e}", &"x".repeat(501)] {
+        assert_eq!(pointers(&desk, &format!("{stage}/abort"), &json!({ "reason": reason }).to_string()).await, ["/reason"], "{reason:?}");
+    }
+    let fine = json!({"actor": "Ännchen <ann@example>", "reason": "x".repeat(500)}).to_string();
+    assert_eq!(desk.post(&format!("{stage}/abort"), &fine).await.problem().0, 404, "nothing is delivered here");
 }
 
 #[tokio::test]

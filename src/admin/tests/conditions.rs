@@ -1,6 +1,8 @@
 //! Claims about commands on condition, and about requests that come again.
 
 use super::*;
+use crate::admin::access::{Peer, Way};
+use crate::domain::rank::Rank;
 
 const PAUSE: &str = "/v1/rollouts/carts/pause";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -51,7 +53,8 @@ async fn the_same_request_with_the_same_key_is_carried_out_once() {
         assert_eq!(again.header(field), first.header(field), "{field}");
     }
     assert_eq!(desk.commands().len(), 1);
-    for (path, body) in [("/v1/rollouts", &*start.replace("0.8.3", "0.8.4")), ("/v1/rollouts/carts/abort", ""), ("/v1/rollouts?x", start)] {
+    for (path, body) in [("/v1/rollouts", &*start.replace("0.8.3", "0.8.4")), ("/v1/rollouts/carts/verdict", ""), ("/v1/rollouts?x", start)]
+    {
         let other = sent(&desk, path, &[key], body).await.problem();
         assert!(other.0 == 422 && other.1.contains("another request"), "{path}: {}", other.1);
     }
@@ -87,4 +90,42 @@ async fn who_is_gone_before_the_answer_is_told_when_they_come_again() {
     };
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(desk.commands().len(), 1, "it was carried out once");
+}
+
+#[tokio::test]
+async fn an_abort_and_a_denial_are_carried_out_whatever_their_key_was_used_for() {
+    let desk = Desk::new();
+    assert_eq!(sent(&desk, PAUSE, &[("idempotency-key", "k"), ("if-match", "*")], "{}").await.status, StatusCode::OK);
+    let mut count = desk.commands().len();
+    for path in ["/v1/rollouts/carts/abort", "/v1/rollouts/carts/deny"] {
+        for key in ["k", "k-1", "k-1", "", "a b"] {
+            let answer = sent(&desk, path, &[("idempotency-key", key)], "").await;
+            assert_eq!(answer.header("idempotent-replayed"), "", "{path} {key:?}");
+            assert_eq!(answer.status, StatusCode::OK, "{path} {key:?}: {}", answer.text);
+            count += 1;
+        }
+    }
+    assert_eq!(desk.commands().len(), count);
+    // There is no delivery here; what matters is that the answer is a new one.
+    for _ in 0..2 {
+        let stage = "/v1/projects/p/services/s/stages/dev/abort";
+        let answer = sent(&desk, stage, &[("idempotency-key", "k-2")], "{}").await;
+        assert_eq!((answer.problem().0, answer.header("idempotent-replayed")), (404, ""));
+    }
+}
+
+#[tokio::test]
+async fn the_answers_of_those_who_command_nothing_are_not_kept() {
+    let mut desk = Desk::new();
+    desk.state.access = desk.state.access.clone().open_to(Rank::Viewer);
+    let key = ("idempotency-key", "k");
+    let unknown = Peer { way: Way::Network, ..Peer::default() };
+    for _ in 0..2 {
+        let verdict = sent(&desk, "/v1/rollouts/carts/verdict", &[key], "{}").await;
+        assert_eq!((verdict.status, verdict.header("idempotent-replayed")), (StatusCode::OK, ""));
+        let mut event = request("POST", "/v1/events", &[JSON, key], "{}");
+        event.extensions_mut().insert(unknown.clone());
+        let event = desk.send(event).await;
+        assert_eq!((event.problem().0, event.header("idempotent-replayed")), (404, ""));
+    }
 }

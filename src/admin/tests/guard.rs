@@ -125,6 +125,26 @@ async fn pages_of_other_origins_cannot_change_anything() {
 }
 
 #[tokio::test]
+async fn pages_of_other_sites_cannot_make_a_browser_ask_for_what_is_costly() {
+    let desk = Desk::new();
+    for path in ["/v1/journal", "/v1/rollouts/carts/journal", "/v1/rollouts", "/v1/events"] {
+        for site in ["cross-site", "same-site"] {
+            let (status, detail) = desk.send(request("GET", path, &[("sec-fetch-site", site)], "")).await.problem();
+            assert!(status == 403 && detail.contains("another site"), "{path} {site}: {status} {detail}");
+        }
+        for headers in [&[][..], &[("sec-fetch-site", "none")], &[("sec-fetch-site", "same-origin")]] {
+            let answer = router(desk.state.clone()).oneshot(request("GET", path, headers, "")).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK, "{path} {headers:?}");
+        }
+    }
+    // A link that leads here is followed from anywhere, and what watches health is no page.
+    for path in ["/", "/livez", "/metrics"] {
+        let answer = desk.send(request("GET", path, &[("sec-fetch-site", "cross-site")], "")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_form_of_an_old_browser_is_refused_by_its_type() {
     let desk = Desk::new();
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""] {

@@ -1,5 +1,6 @@
 //! Claims about the journal as the API shows it: of one service, bounded, and readable whatever it holds.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -136,4 +137,31 @@ async fn every_field_that_is_shown_is_explained() {
     let explained = include_str!("../mod.rs");
     let missing: Vec<&String> = found.iter().filter(|key| !explained.contains(&format!("`{key}`"))).collect();
     assert!(missing.is_empty(), "src/admin/mod.rs must explain {missing:?}");
+}
+
+#[test]
+fn questions_that_nobody_waits_for_do_not_stand_before_an_abort() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let desk = Desk::new();
+        put(&desk, &entry("carts", 1, "because"));
+        // A slow disk, as far as anybody else can tell.
+        let (go_on, wait) = mpsc::channel::<()>();
+        let slow = tokio::task::spawn_blocking(move || wait.recv());
+        let before = Arc::strong_count(&desk.state.store);
+        for _ in 0..20 {
+            for path in ["/v1/journal", "/v1/rollouts/carts/journal", "/v1/events?after=0"] {
+                let asked = router(desk.state.clone()).oneshot(request("GET", path, &[], ""));
+                // Asked once and dropped: as hyper does when a client closes its connection.
+                let _ = tokio::time::timeout(Duration::ZERO, asked).await;
+            }
+        }
+        let waiting = Arc::strong_count(&desk.state.store) - before;
+        assert!((1..=2).contains(&waiting), "{waiting} questions wait for the disk");
+        go_on.send(()).unwrap();
+        slow.await.unwrap().unwrap();
+        assert_eq!(desk.post("/v1/rollouts/carts/abort", "{}").await.status, StatusCode::OK);
+        assert_eq!(desk.get("/v1/journal").await.json()["entries"], json!(1));
+        assert_eq!(Arc::strong_count(&desk.state.store), before);
+    });
 }

@@ -167,6 +167,7 @@ impl Desk {
             access: Access::default(),
             delivery: None,
             answers: Default::default(),
+            reading: Default::default(),
             live,
         };
         let desk = Self { state, drain, seen, _folder: folder };

@@ -1,9 +1,10 @@
 //! The journal's chain, and every way to change a journal behind the store's back.
 
+use aws_lc_rs::digest;
 use redb::{Builder, Table, TableDefinition};
 
 use super::*;
-use crate::store::{Broken, Chain, JOURNAL_LIMIT, audit};
+use crate::store::{Broken, Chain, JOURNAL_LIMIT, Warning, audit};
 
 const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 
@@ -23,6 +24,16 @@ fn meddle(folder: &Path, with: impl FnOnce(&mut Table<'_, u64, &'static [u8]>)) 
     writer.commit().unwrap();
 }
 
+/// Puts an entry in that holds the sum of the one before it, as whoever knows how it is computed can.
+fn forge(table: &mut Table<'_, u64, &'static [u8]>, sequence: u64) {
+    let mut sum = digest::Context::new(&digest::SHA256);
+    sum.update(&(sequence - 1).to_be_bytes());
+    sum.update(&stored(table, sequence - 1));
+    let sum: String = sum.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let forged = format!(r#"{{"format":1,"previous":"{sum}","value":{{"why":"because of {sequence}"}}}}"#);
+    table.insert(sequence, forged.as_bytes()).unwrap();
+}
+
 fn stored(table: &mut Table<'_, u64, &'static [u8]>, sequence: u64) -> Vec<u8> {
     use redb::ReadableTable;
     table.get(sequence).unwrap().unwrap().value().to_vec()
@@ -31,7 +42,7 @@ fn stored(table: &mut Table<'_, u64, &'static [u8]>, sequence: u64) -> Vec<u8> {
 #[test]
 fn a_journal_is_a_whole_chain_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(filled(folder.path(), 0), Chain { entries: 0, oldest: None, newest: None, unlinked: 0, broken: None });
+    assert_eq!(filled(folder.path(), 0), Chain { entries: 0, oldest: None, newest: None, unlinked: 0, lost: None, broken: None });
     let first = filled(folder.path(), 3);
     let second = filled(folder.path(), 2);
     assert_eq!((first.entries, second.entries, second.oldest, second.unlinked), (3, 5, Some(1), 0));
@@ -44,7 +55,7 @@ fn a_journal_is_a_whole_chain_also_after_a_restart() {
 #[test]
 fn whatever_is_changed_behind_the_stores_back_is_named() {
     type Meddler = fn(&mut Table<'_, u64, &'static [u8]>);
-    let cases: [(&str, Meddler, u64, &str); 8] = [
+    let cases: [(&str, Meddler, u64, &str); 9] = [
         (
             "changed",
             |table| {
@@ -82,6 +93,7 @@ fn whatever_is_changed_behind_the_stores_back_is_named() {
             "it is not what was written",
         ),
         ("the newest left out", |table| drop(table.remove(5).unwrap()), 5, "it is missing at the end"),
+        ("one put at the end", |table| forge(table, 6), 5, "it is not the newest"),
         ("all left out", |table| (1..=5).for_each(|sequence| drop(table.remove(sequence).unwrap())), 5, "it is missing at the end"),
     ];
     for (what, meddler, sequence, reason) in cases {
@@ -111,4 +123,53 @@ fn what_is_dropped_from_a_full_journal_leaves_its_sum() {
     meddle(folder.path(), |table| (4..=JOURNAL_LIMIT + 1).for_each(|sequence| drop(table.remove(sequence).unwrap())));
     let broken = audit(folder.path()).unwrap().broken.unwrap();
     assert_eq!(broken.sequence, 4, "{}", broken.reason);
+}
+
+#[test]
+fn an_entry_that_was_put_at_the_end_stays_the_one_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = filled(folder.path(), 5);
+    meddle(folder.path(), |table| (6..=7).for_each(|sequence| forge(table, sequence)));
+    for count in 1..=3 {
+        let chain = filled(folder.path(), 1);
+        assert_eq!((chain.broken.unwrap().sequence, chain.newest.unwrap().sequence), (7, 7 + count));
+    }
+    assert_eq!(audit(folder.path()).unwrap().entries, sound.entries + 5, "what is forged is kept, to be looked at");
+}
+
+#[test]
+fn a_journal_that_was_lost_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("state.redb"), "damaged").unwrap();
+    assert!(matches!(&open(folder.path()).warnings[..], [Warning::MovedAside { .. }]));
+    for entries in [0, 2] {
+        let chain = filled(folder.path(), entries);
+        assert!(chain.lost.as_ref().is_some_and(|why| why.contains("state.redb.unreadable-1")), "{chain:?}");
+        assert_eq!((chain.entries, &chain.broken), (entries, &None), "what there is is whole");
+        assert_eq!(audit(folder.path()).unwrap(), chain);
+    }
+}
+
+#[test]
+fn the_journal_of_another_layout_is_continued_where_its_newest_sum_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = filled(folder.path(), 3);
+    {
+        let database = Builder::new().open(folder.path().join("state.redb")).unwrap();
+        let writer = database.begin_write().unwrap();
+        let about = TableDefinition::<&str, &str>::new("about");
+        writer.open_table(about).unwrap().insert("layout", "portcullis state 2").unwrap();
+        writer.commit().unwrap();
+    }
+    assert_eq!(open(folder.path()).warnings.len(), 1);
+    let empty = filled(folder.path(), 0);
+    assert_eq!((empty.entries, &empty.newest, &empty.broken), (0, &None, &None));
+    let chain = filled(folder.path(), 2);
+    assert_eq!((chain.entries, chain.oldest, &chain.broken), (2, Some(4), &None));
+    assert!(chain.lost.is_some());
+    meddle(folder.path(), |table| {
+        let other = String::from_utf8(stored(table, 4)).unwrap().replace(&earlier.newest.unwrap().sha256, &"0".repeat(64));
+        table.insert(4, other.as_bytes()).unwrap();
+    });
+    assert_eq!(audit(folder.path()).unwrap().broken.unwrap().sequence, 3, "its first entry is tied to the last of the earlier one");
 }

@@ -31,7 +31,7 @@ fn an_excerpt_is_the_newest_that_is_wanted_within_its_limits() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path(), 9);
     let even = |stored: &Stored<Entry>| stored.clone().known().is_some_and(|e| e.why.ends_with(['2', '4', '6', '8']));
-    let take = |entries, bytes| store.excerpt(Limits { entries, bytes }, even).unwrap();
+    let take = |entries, bytes| store.excerpt(Limits { entries, bytes, ..Limits::NONE }, even).unwrap();
     let sequences = |excerpt: &Excerpt<Entry>| excerpt.entries.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>();
     for (entries, bytes, expected, complete) in [
         (9, usize::MAX, vec![2, 4, 6, 8], true),
