@@ -77,7 +77,7 @@ fn point() -> Point {
         p99_us: Some([80_000, 90_000, 900_000]),
     };
     let canary = Figures { requests: 0, errors: 0, in_flight: 2, p50_us: None, p95_us: None, p99_us: None };
-    Point { at_ms: 1, weight: "10%".parse().unwrap(), stable: Some(stable), canary: Some(canary) }
+    Point { at_ms: 1, weight: "10%".parse().unwrap(), stable: Some(stable), canary: Some(canary), gates: Vec::new() }
 }
 
 #[test]
