@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod page;
+mod readme;
 
 use std::collections::BTreeMap;
 use std::fs;
