@@ -2,6 +2,7 @@
 //!
 //! What was measured in between comes from the proxy's history; what each decision rested on is in the journal, and lasts.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::cli::figures::{UNKNOWN, odds};
@@ -21,35 +22,37 @@ const ROWS: usize = 40;
 const DOTS: usize = 700;
 /// The heads of the table.
 const HEADS: [&str; 5] = ["when (UTC)", "what", "to pass", "to brake", "to roll back"];
-/// What evidence is for: how its line is called and drawn.
-const AIMS: [(&str, &str); 3] = [("to pass", "pass"), ("to brake", "brake"), ("to roll back", "confirm")];
+/// What evidence is for, and how its line is called and drawn.
+const AIMS: [(Aim, &str, &str); 3] =
+    [(Aim::Pass, "to pass", "pass"), (Aim::Brake, "to brake", "brake"), (Aim::Confirm, "to roll back", "confirm")];
 
 /// What a piece of evidence is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Aim {
     Pass,
     Brake,
     Confirm,
 }
 
-/// Evidence of a gate at one moment: pairs of ln E and the ln E that decides, by what they are for.
+/// Evidence of a gate at one moment.
 struct Moment {
     at: u64,
     /// Which decision rested on it; `None` for what was measured in between.
     decision: Option<String>,
-    pairs: [Option<[f64; 2]>; 3],
+    /// Pairs of ln E and the ln E that decides, by what they are for.
+    pairs: BTreeMap<Aim, [f64; 2]>,
 }
 
 /// Draws a plot with its table for each gate; empty where nothing is known of any.
 pub fn growth(story: &Story, points: &[&Point], frame: &Frame) -> String {
-    let names = names(story, points);
+    let own: Vec<&Point> = points.iter().copied().filter(|point| frame.rollout.contains(&point.at_ms)).collect();
+    let names = names(story, &own);
     let mut text = String::new();
     for name in &names {
-        let measured = measured(points, name);
+        let measured = measured(&own, name);
         let decided = decided(story, name);
         let lines = thinned(&measured.iter().collect::<Vec<_>>(), DOTS);
-        let series = [Aim::Pass, Aim::Brake, Aim::Confirm].map(|aim| {
-            let (name, class) = AIMS[aim as usize];
+        let series = AIMS.map(|(aim, name, class)| {
             let dots = |moments: &[&Moment]| moments.iter().filter_map(|moment| moment.dot(aim)).collect::<Vec<Dot>>();
             Series { name, class, dots: dots(&lines), gap: GAP, spots: dots(&decided.iter().collect::<Vec<_>>()) }
         });
@@ -84,7 +87,9 @@ fn measured(points: &[&Point], name: &str) -> Vec<Moment> {
     let wide = |[log_e, threshold]: [f32; 2]| [f64::from(log_e), f64::from(threshold)];
     let moment = |point: &&Point| {
         let Reading { pass, brake, confirm, .. } = point.gates.iter().find(|reading| *reading.gate == *name)?;
-        Some(Moment { at: point.at_ms, decision: None, pairs: [Some(wide(*pass)), Some(wide(*brake)), confirm.map(wide)] })
+        let pairs = [(Aim::Pass, Some(*pass)), (Aim::Brake, Some(*brake)), (Aim::Confirm, *confirm)];
+        let pairs = pairs.into_iter().filter_map(|(aim, pair)| Some((aim, wide(pair?)))).collect();
+        Some(Moment { at: point.at_ms, decision: None, pairs })
     };
     points.iter().filter_map(moment).collect()
 }
@@ -93,14 +98,14 @@ fn decided(story: &Story, name: &str) -> Vec<Moment> {
     let mut moments: Vec<Moment> = Vec::new();
     for (_, entry) in &story.entries {
         let Some(at) = at_ms(entry) else { continue };
-        let mut pairs = [None; 3];
+        let mut pairs = BTreeMap::new();
         for evidence in entry.evidence.iter().chain(&entry.gates).filter(|evidence| evidence.gate == name) {
             if let (Some(log_e), Some(threshold)) = (evidence.log_e, evidence.log_threshold) {
                 // What the decision rests on as a whole comes first, and stays.
-                pairs[aim(entry, evidence) as usize].get_or_insert([log_e, threshold]);
+                pairs.entry(aim(entry, evidence)).or_insert([log_e, threshold]);
             }
         }
-        if pairs.iter().any(Option::is_some) {
+        if !pairs.is_empty() {
             moments.push(Moment { at, decision: Some(entry.phase.as_str().replace('_', " ")), pairs });
         }
     }
@@ -118,19 +123,19 @@ fn aim(entry: &Entry, evidence: &Evidence) -> Aim {
 fn rows(measured: &[Moment], decided: &[Moment]) -> Vec<Vec<String>> {
     let mut all: Vec<&Moment> = thinned(&measured.iter().collect::<Vec<_>>(), ROWS).into_iter().chain(decided).collect();
     all.sort_by_key(|moment| moment.at);
-    let pair = |pair: Option<[f64; 2]>| {
-        pair.map_or_else(|| UNKNOWN.to_owned(), |[log_e, threshold]| format!("{} of {}", odds(log_e), odds(threshold)))
+    let told = |pair: Option<&[f64; 2]>| {
+        pair.map_or_else(|| UNKNOWN.to_owned(), |[log_e, threshold]| format!("{} of {}", odds(*log_e), odds(*threshold)))
     };
     let row = |moment: &&Moment| {
         let what = moment.decision.as_deref().unwrap_or("measured").to_owned();
-        [clock(moment.at), what].into_iter().chain(moment.pairs.map(pair)).collect()
+        [clock(moment.at), what].into_iter().chain(AIMS.map(|(aim, ..)| told(moment.pairs.get(&aim)))).collect()
     };
     all.iter().map(row).collect()
 }
 
 impl Moment {
     fn dot(&self, aim: Aim) -> Option<Dot> {
-        let percent = Reading::part(self.pairs[aim as usize]?) * 100.0;
+        let percent = Reading::part(*self.pairs.get(&aim)?) * 100.0;
         Some((self.at, [percent; 3]))
     }
 }

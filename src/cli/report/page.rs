@@ -97,7 +97,7 @@ fn evidence(story: &Story) -> String {
         let _ = writeln!(svg, "<rect class=\"canary\" x=\"260\" y=\"{:.1}\" width=\"{:.1}\" height=\"10\"/>", y + 5.0, 450.0 * part);
     }
     let rows: Vec<Vec<String>> = told.into_iter().map(|(cells, _)| cells).collect();
-    format!("<figure>{svg}</svg></figure>\n{}", table(&EVIDENCE, &rows))
+    format!("<figure tabindex=\"0\">{svg}</svg></figure>\n{}", table(&EVIDENCE, &rows))
 }
 
 /// Returns from when to when the plots go, and what is marked in them; `None` where nothing says when anything was.
@@ -105,8 +105,11 @@ fn frame(story: &Story, points: &[&Point]) -> Option<Frame> {
     let is_bad = |phase| matches!(phase, Phase::Braked | Phase::RolledBack | Phase::Aborted);
     let mark = |(_, entry): &(u64, crate::domain::rollout::Entry)| Some(Mark { at: at_ms(entry)?, is_bad: is_bad(entry.phase) });
     let marks: Vec<Mark> = story.entries.iter().filter_map(mark).collect();
+    let over = story.entries.last().is_some_and(|(_, entry)| entry.phase.is_terminal());
+    let begun = marks.iter().map(|mark| mark.at).min().unwrap_or(0);
+    let ended = marks.iter().map(|mark| mark.at).max().filter(|_| over).unwrap_or(u64::MAX);
     let times = || marks.iter().map(|mark| mark.at).chain(points.iter().map(|point| point.at_ms));
-    Some(Frame { from: times().min()?, to: times().max()?, marks })
+    Some(Frame { from: times().min()?, to: times().max()?, rollout: begun..=ended, marks })
 }
 
 /// Draws the shares as they were decided: what the journal says is exact, and lasts.
@@ -140,11 +143,15 @@ fn plots(points: &[&Point], frame: Option<&Frame>, stable: &str, canary: &str) -
     let percentiles: [(&str, Percentile); 3] = [("p50", |f| f.p50_us), ("p95", |f| f.p95_us), ("p99", |f| f.p99_us)];
     let mut text = String::new();
     for (name, of) in percentiles {
-        let line = |name, class, pick: fn(&Point) -> Option<&Figures>| {
+        let line = |name, class, from: u64, pick: fn(&Point) -> Option<&Figures>| {
             let dot = |point: &&Point| Some((point.at_ms, of(pick(point)?)?.map(|us| us as f64)));
-            Series { name, class, dots: shown.iter().filter_map(dot).collect::<Vec<Dot>>(), gap: GAP, spots: Vec::new() }
+            let dots: Vec<Dot> = shown.iter().filter(|point| point.at_ms >= from).filter_map(dot).collect();
+            Series { name, class, dots, gap: GAP, spots: Vec::new() }
         };
-        let series = [line(stable, "stable", |point| point.stable.as_ref()), line(canary, "canary", |point| point.canary.as_ref())];
+        // Before it began another version may have been on trial.
+        let begun = *frame.rollout.start();
+        let series =
+            [line(stable, "stable", 0, |point| point.stable.as_ref()), line(canary, "canary", begun, |point| point.canary.as_ref())];
         let title = format!("{name} of the last ten seconds, with its 95 % bounds");
         text.push_str(&plot(&title, frame, &series, &Scale { top: None, written: &|us| latency(us as u64) }));
     }

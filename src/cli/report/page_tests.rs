@@ -113,6 +113,23 @@ fn the_evidence_of_a_gate_is_drawn_over_time_and_stands_in_a_table() {
 }
 
 #[test]
+fn what_another_rollout_left_is_not_drawn() {
+    let all = points();
+    let mut points: Vec<Point> = all.iter().step_by(10).cloned().collect();
+    points.insert(0, Point { at_ms: BEGUN_MS - 20_000, ..all[800].clone() });
+    points.push(Point { at_ms: BEGUN_MS + 920_000, ..all[800].clone() });
+    let text = page(&story(), &points.iter().collect::<Vec<_>>(), "now");
+    let figure = |name: &str| text.split("<figure ").find(|part| part.contains(name)).unwrap();
+    let begins = |name: &str, class: &str| {
+        let line = figure(name).split(&format!("<polyline class=\"{class}\" points=\"")).nth(1).unwrap().split(',').next().unwrap();
+        line.parse::<f64>().unwrap()
+    };
+    assert!(begins("p95 of", "stable") < 70.1 && begins("p95 of", "canary") > 80.0 && begins("100% decides", "brake") > 80.0);
+    let table = text.split("The evidence of ").nth(1).unwrap().split("</details>").next().unwrap();
+    assert!(!table.contains("11:59:40") && !table.contains("12:15:20") && table.contains("12:14:50"), "{table}");
+}
+
+#[test]
 fn what_an_ended_proxy_left_is_drawn_from_its_journal() {
     let text = page(&story(), &[], "now");
     assert!(text.contains("100% decides") && text.contains("Shares of the traffic") && text.contains("keeps no figures of that time"));

@@ -1,6 +1,7 @@
 //! Draws lines over time as SVG, with the band in which each value lies.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use crate::cli::report::html::escaped;
 
@@ -34,6 +35,8 @@ pub struct Frame {
     pub from: u64,
     /// When it ends.
     pub to: u64,
+    /// From when to when the rollout itself lasted: what was before and after may be another's.
+    pub rollout: RangeInclusive<u64>,
     /// What is marked.
     pub marks: Vec<Mark>,
 }
@@ -194,7 +197,12 @@ mod tests {
     fn lines_break_where_there_is_nothing_and_stay_within_the_plot() {
         let dots =
             vec![(0, [0.0, 5.0, 10.0]), (1_000, [4.0, 5.0, 6.0]), (100_000, [1.0, 1.0, 1.0]), (200_000, [f64::NAN, f64::INFINITY, 7.0])];
-        let frame = Frame { from: 0, to: 100_000, marks: vec![Mark { at: 50_000, is_bad: true }, Mark { at: 100_001, is_bad: false }] };
+        let frame = Frame {
+            from: 0,
+            to: 100_000,
+            rollout: 0..=100_000,
+            marks: vec![Mark { at: 50_000, is_bad: true }, Mark { at: 100_001, is_bad: false }],
+        };
         let series = Series { name: "\"v2\"", class: "canary", dots, gap: GAP, spots: Vec::new() };
         let text = plot("<p95>", &frame, &[series], &Scale { top: None, written: &|v| format!("{v} <ms>") });
         assert_eq!(text.matches("class=\"mark").count(), 1, "what was before or after is not marked: {text}");

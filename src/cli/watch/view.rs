@@ -17,8 +17,8 @@ const SHARES: usize = 40;
 const EVIDENCE: usize = 20;
 /// The least width of either.
 const LEAST: usize = 6;
-/// What stands beside a bar of evidence on a line of its own.
-const BESIDE: usize = 38;
+/// What stands before a bar of evidence on a line of its own, and the blank behind it.
+const BEFORE: usize = 15;
 /// From which age a judgement is told to be old, in milliseconds.
 const OLD: u64 = 3_000;
 
@@ -180,20 +180,27 @@ fn gates(gates: &[GateStatus], colour: bool, width: usize) -> Vec<String> {
     if rows(false).iter().all(|line| fits(line, width)) {
         return rows(colour);
     }
+    // The bars are of one length, and give way to what is written behind them.
+    let behind = gates.iter().flat_map(evidence).map(|one| strength(one).chars().count()).max().unwrap_or(0);
+    let room = width.saturating_sub(BEFORE + behind).clamp(LEAST, EVIDENCE);
     let mut lines = Vec::new();
     for gate in gates {
         lines.extend(wrapped(&format!("  {}: {}, {} requests", gate.gate, gate.verdict, thousands(gate.requests)), width, 4));
-        let room = width.saturating_sub(BESIDE).clamp(LEAST, EVIDENCE);
         lines.extend(evidence(gate).into_iter().map(|one| format!("    {:<9} {}", one.0, bar(one, room, colour))));
     }
     lines
 }
 
 /// Draws how far evidence has come towards its threshold.
-fn bar((_, log_e, threshold, paint): Evidence, whole: usize, colour: bool) -> String {
+fn bar(evidence: Evidence, whole: usize, colour: bool) -> String {
+    let (_, log_e, threshold, paint) = evidence;
     let full = (Reading::part([log_e, threshold]) * whole as f64) as usize;
     let bar = painted(&"━".repeat(full), paint, colour) + &painted(&"─".repeat(whole.saturating_sub(full)), 90, colour);
-    format!("{bar} {} of {}", odds(log_e), odds(threshold))
+    format!("{bar} {}", strength(evidence))
+}
+
+fn strength((_, log_e, threshold, _): Evidence) -> String {
+    format!("{} of {}", odds(log_e), odds(threshold))
 }
 
 /// Colours a text; an empty one too, so that columns stand below each other.

@@ -126,6 +126,11 @@ because: braked after 8 of 48 requests exceeded 1.5 times
          the stable version's quantile; it gets nothing but
          probes";
     assert_eq!(moment.picture(false, 60).join("\n"), expected);
+    // Overwhelming evidence takes more room to write.
+    let mut sure = service.clone();
+    sure.rollout.iter_mut().flat_map(|rollout| &mut rollout.gates).for_each(|gate| gate.log_e = 19.0);
+    let sure = Moment { service: &sure, figures: None, judged_ms: 0 };
+    assert!(sure.picture(false, 50).iter().any(|line| line.ends_with("1 in 170,000,000 of 1 in 100") && line.chars().count() <= 50));
     for width in 50..200 {
         for colour in [false, true] {
             for line in moment.picture(colour, width) {
