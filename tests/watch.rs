@@ -56,6 +56,9 @@ const QUICK: &str = "    gates: [errors < 50%]\n    plan: {steps: [{weight: 50%,
 const STRICT: &str =
     "    gates: [p95 < 300ms]\n    burst_tolerance: 0s\n    plan: {steps: [{weight: 50%, hold: 1h}, {weight: 100%, hold: 1h}]}\n";
 
+/// A breach brakes, and is confirmed by probes: pauses of up to a second are no breach.
+const BRAKED: &str = "    gates: [p95 < 300ms]\n    plan: {steps: [{weight: 50%, hold: 1h}, {weight: 100%, hold: 1h}]}\n";
+
 fn said(ended: &Finished, code: i32, parts: &[&str]) {
     let text = format!("{}{}", ended.stdout, ended.stderr);
     assert_eq!(ended.code, Some(code), "{text}");
@@ -137,7 +140,8 @@ fn a_rollback_is_watched_to_its_end() {
 
     let verdict = json["decisions"][0]["entry"]["reason"].as_str().unwrap();
     let report = finish(&["report", "carts/v2", "--admin", &world.admin]);
-    said(&report, 0, &["<!doctype html>", "Shares of the traffic", "p99 of the last ten seconds", "evidence towards", "verified: ln E"]);
+    let drawn = ["<!doctype html>", "Shares of the traffic", "p99 of the last ten seconds", "evidence towards", "verified: ln E"];
+    said(&report, 0, &drawn);
     assert!(report.stdout.contains(&verdict.replace('<', "&lt;").replace('>', "&gt;")), "{verdict} is missing in {}", report.stdout);
     assert!(report.stdout.contains("<polyline class=\"stable\"") && !report.stdout.contains("<script"), "{}", report.stdout);
     said(&finish(&["report", "carts/9", "--admin", &world.admin]), 2, &["there is no rollout 9 of carts"]);
@@ -145,6 +149,48 @@ fn a_rollback_is_watched_to_its_end() {
     let state = world.folder.path().join("state").to_str().unwrap().to_owned();
     assert_eq!(world.proxy.terminate(), Some(0));
     said(&finish(&["report", "carts", "--state", &state]), 0, &["rolled back</h1>", "keeps no figures of that time", "verified: ln E"]);
+    // What the rollback rested on is drawn from the journal alone.
+    said(&finish(&["report", "carts", "--state", &state]), 0, &["Evidence of p95 &lt; 300 ms, 100% decides", "<circle class=\"confirm\""]);
+}
+
+/// Returns the numbers of an attribute's points: where they are, and how high, from 0 at the top.
+fn points_of(line: &str) -> Vec<(f64, f64)> {
+    let pair = |point: &str| point.split_once(',').map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap())).unwrap();
+    line.split(' ').map(pair).collect()
+}
+
+#[test]
+fn a_report_of_a_rollback_draws_how_the_evidence_grew_until_it_decided() {
+    let world = World::start("0.8.2", BRAKED);
+    world.drive();
+    let report = finish(&["report", "carts", "--admin", &world.admin]);
+    said(&report, 0, &["rolled back</h1>"]);
+    let figure = report.stdout.split("<figure ").find(|part| part.contains("Evidence of p95 &lt; 300 ms, 100% decides")).expect("the plot");
+    let lines = |class: &str| -> Vec<(f64, f64)> {
+        let head = format!("<polyline class=\"{class}\" points=\"");
+        figure.split(&head).skip(1).flat_map(|line| points_of(line.split('"').next().unwrap())).collect()
+    };
+    let confirm = lines("confirm");
+    assert!(confirm.len() >= 2 && confirm.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 >= pair[1].1), "it grows: {confirm:?}");
+    assert!(confirm[0].1 > confirm[confirm.len() - 1].1, "it has grown: {confirm:?}");
+    // The decisions: a brake, then a rollback whose evidence is all there, at the top.
+    let spot = |class: &str| figure.split(&format!("<circle class=\"{class}\"")).nth(1).and_then(|spot| spot.split("cy=\"").nth(1));
+    for class in ["brake", "confirm"] {
+        assert!(spot(class).is_some_and(|rest| rest.starts_with("10.0\"")), "{class} in {figure}");
+    }
+    let table = report.stdout.split("The evidence of p95").nth(1).unwrap().split("</details>").next().unwrap();
+    for row in ["<td>measured</td>", "<td>braked</td><td>-</td><td>1 in ", "<td>rolled back</td><td>-</td><td>-</td><td>1 in "] {
+        assert!(table.contains(row), "{row} is missing in {table}");
+    }
+    // Both versions' percentiles have a line each, and the shares go up and back.
+    for name in ["p50", "p95", "p99"] {
+        let figure = report.stdout.split("<figure ").find(|part| part.contains(&format!("{name} of the last"))).unwrap();
+        assert!(["stable", "canary"].iter().all(|class| figure.contains(&format!(" class=\"{class}\" "))), "{figure}");
+    }
+    let shares = report.stdout.split("<figure ").find(|part| part.contains("Shares of the traffic")).unwrap();
+    let canary = points_of(shares.split("<polyline class=\"canary\" points=\"").nth(1).unwrap().split('"').next().unwrap());
+    let heights: Vec<f64> = canary.iter().map(|(_, y)| *y).collect();
+    assert!(heights.first() == Some(&176.0) && heights.contains(&93.0) && heights.last() == Some(&176.0), "0%, 50%, 0%: {heights:?}");
 }
 
 #[test]

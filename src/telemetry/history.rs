@@ -13,9 +13,10 @@ use crate::domain::observation::{Window, histogram};
 use crate::domain::outcome::{Class, Role};
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
+use crate::telemetry::reading::Reading;
 use crate::telemetry::stretch::{Figures, Spectrum, Stretch};
 
-/// The most services with a history; each takes at most about a megabyte.
+/// The most services with a history; each takes at most about a megabyte, and another one for each eight gates.
 pub const SERVICES: usize = 32;
 /// How many points are kept a second apart.
 pub const FINE: usize = 600;
@@ -35,6 +36,9 @@ pub struct Point {
     pub stable: Option<Figures>,
     /// The version on trial.
     pub canary: Option<Figures>,
+    /// How far the evidence of each gate has come; none while nothing is judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Reading>,
 }
 
 /// All latencies of both versions since the rollout began, or since the process began where there was none.
@@ -154,7 +158,8 @@ impl Track {
             self.canary.sample(key(&rollout.canary.name, Role::Canary), rollout.canary_requests, true, board);
         }
         let weight = rollout.filter(|rollout| !rollout.phase.is_terminal()).map_or(Weight::ZERO, |rollout| rollout.weight);
-        Point { at_ms, weight, stable: self.stable.stretch.figures(), canary: self.canary.stretch.figures() }
+        let gates = rollout.map_or_else(Vec::new, Reading::all);
+        Point { at_ms, weight, stable: self.stable.stretch.figures(), canary: self.canary.stretch.figures(), gates }
     }
 }
 

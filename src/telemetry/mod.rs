@@ -10,6 +10,7 @@ pub mod history;
 pub mod logs;
 mod metrics;
 mod reach;
+pub mod reading;
 pub mod reloads;
 mod sheet;
 pub mod stretch;

@@ -1,18 +1,22 @@
 """Looks at the dashboard the way an operator does, in a real browser. Usage: drive.py PROGRAM FOLDER"""
 
+import json
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from urllib.parse import quote
 
 from playwright.sync_api import sync_playwright
+from operate import operated, staged
 from scene import Proxy, Scene, eventually
 
 PROBE = """<img src=x onerror="fired()"><script>fired()</script>'"><svg onload=fired()>"""
 SERIOUS = ("serious", "critical")
 # Those whose parts the dark colours and a phone are tried on, besides their width.
-DARK = ("ramping", "rolled_back", "stages", "disconnected")
-STATES = ("ramping", "braked", "rolled_back", "paused", "watching", "idle", "empty", "stages", "shows_only", "disconnected")
+DARK = ("ramping", "awaiting", "rolled_back", "stages", "disconnected")
+STATES = ("ramping", "awaiting", "held", "promoted", "braked", "rolled_back", "paused", "watching", "idle", "empty", "stages", "shows_only", "disconnected")
 results = []
 
 
@@ -125,6 +129,27 @@ def rollback_live(browser, scene, proxy):
     return page
 
 
+def reported(browser, scene, proxy):
+    """The report of the rollback as a browser shows it: a page that stands alone."""
+    file = scene.folder / "report.html"
+    file.write_text(scene.run("report", "carts", "--admin", f"http://{proxy.admin}"), encoding="utf-8")
+    for name, width, scheme in (("desk", 1280, "light"), ("phone", 360, "dark")):
+        page = browser.page(f"file://{file}", width=width, scheme=scheme)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        told = ([] if wide <= width else [f"{wide} px wide"]) + browser.violations(page)
+        claim(f"report, {name}: nothing overflows, axe finds nothing serious", not told, told)
+        browser.shot(page, f"report-{name}")
+        if name == "desk":
+            page.locator("summary").first.press("Enter")
+            cells = page.locator("details[open] td").all_inner_texts()
+            claim("the table of the evidence opens by keyboard, and has the decisions", "braked" in cells and "rolled back" in cells, cells)
+            spots = page.locator("figure", has_text="Evidence of p95 < 500 ms").locator("circle")
+            claim("the evidence of both decisions is seen in its plot", spots.count() >= 2 and all(spot.is_visible() for spot in spots.all()))
+            loaded = page.evaluate("performance.getEntriesByType('resource').length + document.scripts.length")
+            claim("a report has no script and loads nothing", loaded == 0, loaded)
+        page.context.close()
+
+
 def abort_by_keyboard(browser, scene, proxy, page):
     """Another version comes, and is stopped without a pointer; the reason is a probe."""
     proxy.try_version("0.8.3", scene.carts("0.8.3"))
@@ -211,7 +236,11 @@ def token_asked(browser, scene, folder):
 def probes(browser, scene, folder):
     """Every text of every answer holds markup; none of it becomes any."""
     url = scene.recorded(f"{folder}/ui", "probes")
-    for place in ("", "#stages"):
+    snapshot = json.load(open(f"{folder}/states/probes.json", encoding="utf-8"))["snapshot"]
+    named = {service["rollout"]["phase"]: service["name"] for service in snapshot["rollouts"]}
+    # The page of each service by its phase, and that of the stages: how often a probe stands there at least.
+    services = [(f"#/{quote(named[phase], safe='')}", f" of a rollout that is {phase}") for phase in ("braked", "awaiting_approval", "paused", "rolled_back")]
+    for place, what in [*services, ("#stages", " of stages")]:
         page = browser.page(url + place)
         page.locator("h1").filter(has_text="onerror").first.wait_for()
         for summary in page.locator("summary").all():
@@ -220,12 +249,31 @@ def probes(browser, scene, folder):
             button.click()
             page.locator("dialog[open] input").first.fill("x")
             page.keyboard.press("Escape")
+            page.locator("dialog[open]").wait_for(state="detached")
         text = page.locator("main").inner_text()
-        claim(f"probes show as text{' of stages' if place else ''}", text.count("fired()") > 30, text.count("fired()"))
+        claim(f"probes show as text{what}", text.count("fired()") > 20, text.count("fired()"))
         made = page.evaluate("document.querySelectorAll('img, script:not([src]), [onerror], [onload], iframe').length")
-        claim(f"no probe became an element{' of stages' if place else ''}", made == 0, made)
-        browser.shot(page, f"probes{'-stages' if place else ''}")
+        claim(f"no probe became an element{what}", made == 0, made)
+        browser.shot(page, f"probes{what.replace(' ', '-')}")
         page.context.close()
+    refused(browser, url, named)
+
+
+def refused(browser, url, named):
+    """What the proxy says of a command it refuses stays text in the dialog."""
+    service = named["paused"]
+    page = browser.page(f"{url}#/{quote(service, safe='')}")
+    page.get_by_role("button", name="Set weight").click()
+    dialog = page.locator("dialog[open]")
+    dialog.locator("select").select_option(index=1)
+    dialog.locator("input[type=text]").first.fill(service)
+    with page.expect_request("**/weight") as sent:
+        dialog.locator("button[type=submit]").click()
+    body = sent.value.post_data_json
+    claim("a weight is put, with the tag of what was shown", sent.value.method == "PUT" and body == {"weight": "0%"} and "if-match" in sent.value.headers, body)
+    told = dialog.locator("[role=alert]").inner_text()
+    claim("a refusal shows as text", told.count("<script>") == 3 and "it is over" in told, told)
+    page.context.close()
 
 
 def main(program, folder):
@@ -237,9 +285,12 @@ def main(program, folder):
         scene.load(proxy.listen)
         served(proxy)
         page = rollback_live(browser, scene, proxy)
+        reported(browser, scene, proxy)
         abort_by_keyboard(browser, scene, proxy, page)
         away_and_back(browser, proxy, page)
         page.context.close()
+        operated(browser, scene, claim, PROBE)
+        staged(browser, scene, claim, PROBE)
         recorded(browser, scene, folder)
         token_asked(browser, scene, folder)
         probes(browser, scene, folder)

@@ -54,6 +54,12 @@ class Scene:
         assert found, f"{command[0]} ended before it said {wanted}"
         return process, found.group(1)
 
+    def run(self, *args):
+        """Runs a command of the program, which must do what it is told; returns what it says."""
+        ended = subprocess.run([self.program, *args], capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 0, f"{args}: {ended.stderr}"
+        return ended.stdout
+
     def carts(self, tag):
         """Serves carts; returns its address."""
         return self.start([self.program, "carts", "--tag", tag, "--listen", "127.0.0.1:0"], r"listening on (\S+)")[1]
@@ -71,21 +77,22 @@ class Scene:
 
 
 class Proxy:
-    """A portcullis before stable 0.8.1."""
+    """A portcullis before stable 0.8.1, with a state folder of its own."""
 
-    def __init__(self, scene, stable):
+    def __init__(self, scene, stable, state="state"):
         self.scene, self.stable, self.process = scene, stable, None
-        self.listen, self.admin = "127.0.0.1:0", "127.0.0.1:0"
+        self.listen, self.admin, self.state = "127.0.0.1:0", "127.0.0.1:0", scene.folder / state
+
+    def command(self, state):
+        gates = ["--gate", "p95 < 500ms", "--gate", "errors < 1%"]
+        plan = ["--weight", "10%", "--hold", "60s", "--state", str(state), "--service", "carts", "--stable", f"0.8.1={self.stable}"]
+        return [self.scene.program, "run", "--listen", self.listen, "--admin", self.admin, *plan, *gates]
 
     def start(self):
         """Starts it, again where it was when it ran before."""
-        state = self.scene.folder / "state"
         if self.process is None:
-            shutil.rmtree(state, ignore_errors=True)
-        gates = ["--gate", "p95 < 500ms", "--gate", "errors < 1%"]
-        plan = ["--weight", "10%", "--hold", "60s", "--state", str(state), "--service", "carts", "--stable", f"0.8.1={self.stable}"]
-        command = [self.scene.program, "run", "--listen", self.listen, "--admin", self.admin, *plan, *gates]
-        self.process, self.listen = self.scene.start(command, r"listening on (\S+)")
+            shutil.rmtree(self.state, ignore_errors=True)
+        self.process, self.listen = self.scene.start(self.command(self.state), r"listening on (\S+)")
         self.admin = next(re.search(r"http://(\S+)", line).group(1) for line in self.process.stdout if "admin on" in line)
 
     def stop(self):
@@ -94,13 +101,16 @@ class Proxy:
 
     def ask(self, path, body=None):
         """Asks the admin listener, by POST where there is a body."""
+        return self.send("GET" if body is None else "POST", path, body, {})
+
+    def send(self, method, path, body, headers):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://{self.admin}{path}", data, {"content-type": "application/json"})
+        request = urllib.request.Request(f"http://{self.admin}{path}", data, {"content-type": "application/json", **headers}, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-    def try_version(self, name, address):
-        self.ask("/v1/rollouts", {"service": "carts", "canary": {"name": name, "endpoints": [address]}, "actor": "tests"})
+    def try_version(self, name, address, service="carts"):
+        self.ask("/v1/rollouts", {"service": service, "canary": {"name": name, "endpoints": [address]}, "actor": "tests"})
 
     def rollout(self):
         return self.ask("/v1/rollouts/carts")["rollout"]

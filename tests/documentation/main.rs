@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod page;
+mod readme;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -94,6 +95,11 @@ impl Drop for Reader {
             // The whole group: a block may have begun several programs.
             let _ = Command::new("bash").args(["-c", &format!("kill -KILL -- -{}", child.id())]).output();
             let _ = child.wait();
+        }
+        // What a pipeline has deployed outlives it, in groups of its own; it still stands in this reader's folder.
+        let is_ours = |entry: &fs::DirEntry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.folder.path()));
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten().filter(is_ours) {
+            let _ = Command::new("kill").arg("-KILL").arg(process.file_name()).output();
         }
     }
 }

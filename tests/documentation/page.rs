@@ -57,6 +57,18 @@ pub fn read(page: &str) -> Vec<Step> {
     steps
 }
 
+/// Returns each command of the `sh` blocks of a page as one line, without what explains it.
+pub fn commands(page: &str) -> Vec<String> {
+    let steps = read(page).into_iter();
+    let blocks = steps.filter_map(|step| match step {
+        Step::Background { commands, .. } | Step::Run { commands, .. } => Some(commands),
+        Step::File { .. } => None,
+    });
+    let joined = blocks.map(|block| block.replace("\\\n", " ")).collect::<String>();
+    let bare = joined.lines().map(|line| line.split(" #").next().unwrap_or_default());
+    bare.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|line| !line.is_empty()).collect()
+}
+
 /// Finds the ports of this machine that a page uses.
 pub fn ports(page: &str) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
@@ -127,6 +139,12 @@ fn a_page_is_read_in_order() {
             run(11, "ask\n", 3, true, Some("yes\n")),
         ]
     );
+}
+
+#[test]
+fn commands_are_read_as_lines_without_what_explains_them() {
+    let page = "```sh\na \\\n    -b   'c d'  # why\n\ne\n```\ntext\n```yaml\nf: 1\n```\n```sh background\ng\n```\n";
+    assert_eq!(commands(page), ["a -b 'c d'", "e", "g"]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     };
     let body: String = rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", &mut row.iter().map(String::as_str)))).collect();
     format!(
-        "<div class=\"wide\"><table><thead><tr>{}</tr></thead>\n<tbody>{body}</tbody></table></div>\n",
+        "<div class=\"wide\" tabindex=\"0\"><table><thead><tr>{}</tr></thead>\n<tbody>{body}</tbody></table></div>\n",
         cells("th", &mut heads.iter().copied())
     )
 }

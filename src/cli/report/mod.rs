@@ -1,6 +1,7 @@
 //! `portcullis report`: one rollout as a page that stands alone, and `portcullis history`: the same as tables.
 
 mod command;
+mod growth;
 mod html;
 mod page;
 mod past;

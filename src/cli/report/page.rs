@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::cli::figures::latency;
+use crate::cli::report::growth::growth;
 use crate::cli::report::html::{escaped, table};
-use crate::cli::report::past::thinned;
-use crate::cli::report::plot::{Dot, Series, plot};
+use crate::cli::report::past::{at_ms, thinned};
+use crate::cli::report::plot::{Dot, Frame, GAP, Mark, Scale, Series, plot};
 use crate::cli::report::tables::{self, DECISIONS, EVIDENCE, MOMENTS};
 use crate::cli::why::story::Story;
+use crate::domain::rollout::Phase;
 use crate::telemetry::history::Point;
 use crate::telemetry::stretch::{Bounded, Figures};
 
@@ -20,18 +22,26 @@ type Percentile = fn(&Figures) -> Option<Bounded>;
 
 /// How it looks, in the light and in the dark, and on paper.
 const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1b1f24;--faint:#59636e;--paper:#fff;--rule:#d1d9e0;--stable:#0969da;--canary:#bc4c00}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--faint:#9198a1;--paper:#0d1117;--rule:#3d444d;--stable:#58a6ff;--canary:#f0883e}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}
-.verdict{font-size:1.1rem;border-left:4px solid var(--canary);padding:.4rem .8rem}.faint{color:var(--faint)}
-.verdict.promoted{border-color:var(--stable)}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{text-align:left;padding:.2rem .7rem .2rem 0;vertical-align:top;border-bottom:1px solid var(--rule)}
-.wide{overflow-x:auto}figure{margin:1rem 0}figcaption{font-weight:600}svg{width:100%;height:auto}
-svg text{font-size:11px;fill:var(--faint)}.grid{stroke:var(--rule)}
-polyline{fill:none;stroke-width:1.6}polyline.stable{stroke:var(--stable)}polyline.canary{stroke:var(--canary);stroke-dasharray:5 2}
-polygon{opacity:.18}polygon.stable,circle.stable,rect.stable{fill:var(--stable)}polygon.canary,circle.canary,rect.canary{fill:var(--canary)}
-.key{font-weight:400;margin-left:.8rem}.key.stable{color:var(--stable)}.key.canary{color:var(--canary)}.bar{fill:var(--rule)}
+:root{color-scheme:light dark;--ink:#161a22;--faint:#5f6a7b;--page:#f4f5f8;--paper:#fff;--rule:#e1e5ec;--stable:#5a6b82;--canary:#3d4fd6;--good:#0b6b45;--warn:#8a5300;--bad:#b42323}
+@media(prefers-color-scheme:dark){:root{--ink:#eceff4;--faint:#939eae;--page:#0e1116;--paper:#161a21;--rule:#272d38;--stable:#a3b1c6;--canary:#8f9dff;--good:#55c893;--warn:#e3aa4e;--bad:#ff8880}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:62rem;margin:2rem auto;padding:0 1rem;font-variant-numeric:tabular-nums}
+h1{font-size:1.6rem;line-height:1.2;margin-bottom:.4rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}h3{font-size:1rem;margin:1.4rem 0 .4rem}
+.verdict{font-size:1.05rem;background:var(--paper);border-left:4px solid var(--canary);border-radius:0 8px 8px 0;padding:.6rem .9rem;overflow-wrap:anywhere}
+.verdict.promoted{border-color:var(--good)}.verdict.rolled_back,.verdict.aborted,.verdict.braked{border-color:var(--bad)}.faint{color:var(--faint)}
+table{border-collapse:collapse;font-size:.87rem;width:100%}td,th{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top;border-bottom:1px solid var(--rule)}
+th{color:var(--faint);font-weight:600;white-space:nowrap}td{min-width:3.5rem}td:nth-child(2){white-space:nowrap}td:last-child{min-width:14rem}
+.wide{overflow-x:auto;background:var(--paper);border:1px solid var(--rule);border-radius:8px;padding:.4rem .8rem}
+figure{margin:.8rem 0;background:var(--paper);border:1px solid var(--rule);border-radius:8px;padding:.7rem .8rem .3rem}
+figcaption{font-weight:600;margin-bottom:.3rem;overflow-wrap:anywhere}svg{display:block;width:100%;height:auto}svg text{font-size:11px;fill:var(--faint)}
+.key{display:inline-block;font-weight:400;color:var(--faint);margin-left:1rem}svg.sample{display:inline-block;width:24px;height:8px;margin-right:.4rem}
+.grid{stroke:var(--rule)}.mark{stroke:var(--faint);stroke-dasharray:2 3}.mark.bad{stroke:var(--bad);stroke-dasharray:none}
+polyline,path{fill:none;stroke-width:1.8}.stable{stroke:var(--stable)}.canary{stroke:var(--canary);stroke-dasharray:6 3}
+.pass{stroke:var(--good)}.brake{stroke:var(--warn);stroke-dasharray:6 3}.confirm{stroke:var(--bad);stroke-dasharray:2 2}
+polygon.stable,polygon.canary{opacity:.16;stroke:none}rect.canary{stroke:none}polygon.stable,circle.stable{fill:var(--stable)}polygon.canary,circle.canary,rect.canary{fill:var(--canary)}
+circle.canary,circle.brake,circle.confirm{stroke-dasharray:none}circle.pass{fill:var(--good)}circle.brake{fill:var(--warn)}circle.confirm{fill:var(--bad)}.bar{fill:var(--rule)}
+@media(max-width:40rem){figure{overflow-x:auto}figure>svg{min-width:36rem}}
+details{margin:.3rem 0 1rem}summary{cursor:pointer;color:var(--faint)}
+@media print{body{background:none;max-width:none}figure{break-inside:avoid}}
 ";
 
 /// Writes the whole page of a rollout. `at` says when it was written.
@@ -49,10 +59,17 @@ pub fn page(story: &Story, points: &[&Point], at: &str) -> String {
     let _ = writeln!(body, "<p class=\"faint\">Written {} by portcullis {}.</p>", escaped(at), env!("CARGO_PKG_VERSION"));
     body.push_str("<h2>What was decided</h2>\n");
     body.push_str(&table(&DECISIONS, &story.entries.iter().map(|(n, entry)| tables::decision(*n, entry)).collect::<Vec<_>>()));
+    let frame = frame(story, points);
+    body.push_str("<h2>Shares</h2>\n");
+    body.push_str(&shares(story, frame.as_ref(), &stable, &canary));
     body.push_str("<h2>Evidence</h2>\n");
+    if let Some(frame) = &frame {
+        body.push_str(&growth(story, points, frame));
+    }
+    body.push_str("<h3>What each decision rested on</h3>\n");
     body.push_str(&evidence(story));
     body.push_str("<h2>How both versions answered</h2>\n");
-    body.push_str(&plots(points, &stable, &canary));
+    body.push_str(&plots(points, frame.as_ref(), &stable, &canary));
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
@@ -80,33 +97,63 @@ fn evidence(story: &Story) -> String {
         let _ = writeln!(svg, "<rect class=\"canary\" x=\"260\" y=\"{:.1}\" width=\"{:.1}\" height=\"10\"/>", y + 5.0, 450.0 * part);
     }
     let rows: Vec<Vec<String>> = told.into_iter().map(|(cells, _)| cells).collect();
-    format!("<figure>{svg}</svg></figure>\n{}", table(&EVIDENCE, &rows))
+    format!("<figure tabindex=\"0\">{svg}</svg></figure>\n{}", table(&EVIDENCE, &rows))
 }
 
-fn plots(points: &[&Point], stable: &str, canary: &str) -> String {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+/// Returns from when to when the plots go, and what is marked in them; `None` where nothing says when anything was.
+fn frame(story: &Story, points: &[&Point]) -> Option<Frame> {
+    let is_bad = |phase| matches!(phase, Phase::Braked | Phase::RolledBack | Phase::Aborted);
+    let mark = |(_, entry): &(u64, crate::domain::rollout::Entry)| Some(Mark { at: at_ms(entry)?, is_bad: is_bad(entry.phase) });
+    let marks: Vec<Mark> = story.entries.iter().filter_map(mark).collect();
+    let over = story.entries.last().is_some_and(|(_, entry)| entry.phase.is_terminal());
+    let begun = marks.iter().map(|mark| mark.at).min().unwrap_or(0);
+    let ended = marks.iter().map(|mark| mark.at).max().filter(|_| over).unwrap_or(u64::MAX);
+    let times = || marks.iter().map(|mark| mark.at).chain(points.iter().map(|point| point.at_ms));
+    Some(Frame { from: times().min()?, to: times().max()?, rollout: begun..=ended, marks })
+}
+
+/// Draws the shares as they were decided: what the journal says is exact, and lasts.
+fn shares(story: &Story, frame: Option<&Frame>, stable: &str, canary: &str) -> String {
+    let Some(frame) = frame else { return "<p>The journal does not say when anything was.</p>\n".to_owned() };
+    let mut steps: Vec<(u64, f64)> = Vec::new();
+    for (_, entry) in &story.entries {
+        if let Some(at) = at_ms(entry) {
+            steps.extend([(at, entry.from.ratio() * 100.0), (at, entry.to.ratio() * 100.0)]);
+        }
+    }
+    if let Some((_, last)) = steps.last().copied() {
+        steps.push((frame.to, last));
+    }
+    let line = |name, class, of: fn(f64) -> f64| Series {
+        name,
+        class,
+        dots: steps.iter().map(|(at, share)| (*at, [of(*share); 3])).collect(),
+        gap: u64::MAX,
+        spots: Vec::new(),
+    };
+    let series = [line(stable, "stable", |share| 100.0 - share), line(canary, "canary", |share| share)];
+    plot("Shares of the traffic", frame, &series, &Scale { top: Some(100.0), written: &|percent| format!("{percent}%") })
+}
+
+fn plots(points: &[&Point], frame: Option<&Frame>, stable: &str, canary: &str) -> String {
+    let Some(frame) = frame.filter(|_| !points.is_empty()) else {
         return "<p>The proxy keeps no figures of that time: it has them of the last four hours, while it runs.</p>\n".to_owned();
     };
-    let span = (first.at_ms, last.at_ms);
     let shown = thinned(points, DOTS);
-    let share = |of: fn(&Point) -> f64| shown.iter().map(|point| (point.at_ms, [of(point); 3])).collect();
-    let shares = [
-        Series { name: stable, class: "stable", dots: share(|point| point.weight.complement().ratio() * 100.0) },
-        Series { name: canary, class: "canary", dots: share(|point| point.weight.ratio() * 100.0) },
-    ];
-    let mut text = plot("Shares of the traffic", span, &shares, |value| format!("{value}%"));
     let percentiles: [(&str, Percentile); 3] = [("p50", |f| f.p50_us), ("p95", |f| f.p95_us), ("p99", |f| f.p99_us)];
+    let mut text = String::new();
     for (name, of) in percentiles {
-        let arm = |pick: fn(&Point) -> Option<&Figures>| -> Vec<Dot> {
+        let line = |name, class, from: u64, pick: fn(&Point) -> Option<&Figures>| {
             let dot = |point: &&Point| Some((point.at_ms, of(pick(point)?)?.map(|us| us as f64)));
-            shown.iter().filter_map(dot).collect()
+            let dots: Vec<Dot> = shown.iter().filter(|point| point.at_ms >= from).filter_map(dot).collect();
+            Series { name, class, dots, gap: GAP, spots: Vec::new() }
         };
-        let series = [
-            Series { name: stable, class: "stable", dots: arm(|point| point.stable.as_ref()) },
-            Series { name: canary, class: "canary", dots: arm(|point| point.canary.as_ref()) },
-        ];
+        // Before it began another version may have been on trial.
+        let begun = *frame.rollout.start();
+        let series =
+            [line(stable, "stable", 0, |point| point.stable.as_ref()), line(canary, "canary", begun, |point| point.canary.as_ref())];
         let title = format!("{name} of the last ten seconds, with its 95 % bounds");
-        text.push_str(&plot(&title, span, &series, |us| latency(us as u64)));
+        text.push_str(&plot(&title, frame, &series, &Scale { top: None, written: &|us| latency(us as u64) }));
     }
     let rows: Vec<Vec<String>> = thinned(points, ROWS).into_iter().map(tables::moment).collect();
     format!("{text}<details><summary>The figures as a table</summary>\n{}</details>\n", table(&MOMENTS, &rows))

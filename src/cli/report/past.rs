@@ -7,6 +7,7 @@ use crate::cli::admin::Admin;
 use crate::cli::why::source::{self, SourceError};
 use crate::cli::why::story::{self, Story, Target, Untold};
 use crate::control::status::ServiceStatus;
+use crate::domain::rollout::Entry;
 use crate::domain::version::Name;
 use crate::telemetry::history::{Chart, Point, Spectra};
 
@@ -44,15 +45,18 @@ impl Past {
     /// the journal does not say when that was.
     pub fn points(&self, story: &Story) -> Vec<&Point> {
         const MORE: u64 = 30_000;
-        let at = |entry: Option<&(u64, crate::domain::rollout::Entry)>| {
-            let at = entry?.1.at.as_deref()?.parse::<jiff::Timestamp>().ok()?;
-            u64::try_from(at.as_millisecond()).ok()
-        };
+        let at = |entry: Option<&(u64, Entry)>| at_ms(&entry?.1);
         let from = at(story.entries.first()).map_or(0, |at| at.saturating_sub(MORE));
         let over = story.entries.last().is_some_and(|(_, entry)| entry.phase.is_terminal());
         let to = at(story.entries.last()).filter(|_| over).map_or(u64::MAX, |at| at.saturating_add(MORE));
         self.chart.points.iter().filter(|point| (from..=to).contains(&point.at_ms)).collect()
     }
+}
+
+/// Returns when an entry was written, in milliseconds since 1970, where it says so.
+pub fn at_ms(entry: &Entry) -> Option<u64> {
+    let at = entry.at.as_deref()?.parse::<jiff::Timestamp>().ok()?;
+    u64::try_from(at.as_millisecond()).ok()
 }
 
 /// Thins a list out to at most `most`, evenly and with its last.

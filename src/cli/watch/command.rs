@@ -165,7 +165,7 @@ impl Watch<'_> {
             writeln!(std::io::stdout().lock(), "{line}")?;
         } else {
             let moment = Moment { service, figures, judged_ms: snapshot.judged_ms };
-            let lines = moment.picture(self.picture.has_colour());
+            let lines = moment.picture(self.picture.has_colour(), self.picture.width());
             self.picture.show(lines, &moment.stand(), &moment.line(&snapshot.at))?;
         }
         let over = service.rollout.as_ref().filter(|rollout| rollout.phase.is_terminal());

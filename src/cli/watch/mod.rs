@@ -2,6 +2,7 @@
 
 mod command;
 mod feed;
+mod lines;
 mod picture;
 mod view;
 

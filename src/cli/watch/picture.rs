@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::figures::harmless;
+use crate::cli::watch::lines::wrapped;
 
 /// How often a plain line is written while nothing changes.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -43,6 +44,13 @@ impl Picture {
         self.colour
     }
 
+    /// Returns how many characters a line has: those of the terminal, and 80 where it does not say.
+    pub fn width(&self) -> usize {
+        const USUAL: usize = 80;
+        let size = self.drawn.as_ref().and_then(|_| rustix::termios::tcgetwinsize(std::io::stdout()).ok());
+        size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(USUAL)
+    }
+
     /// Tells what stays.
     ///
     /// # Errors
@@ -51,7 +59,7 @@ impl Picture {
     pub fn say(&self, text: &str) -> std::io::Result<()> {
         let text = harmless(text);
         match &self.drawn {
-            Some(drawn) => drawn.all.println(text),
+            Some(drawn) => wrapped(&text, self.width(), 2).iter().try_for_each(|line| drawn.all.println(line)),
             None => writeln!(std::io::stdout().lock(), "{text}"),
         }
     }

@@ -77,7 +77,7 @@ fn point() -> Point {
         p99_us: Some([80_000, 90_000, 900_000]),
     };
     let canary = Figures { requests: 0, errors: 0, in_flight: 2, p50_us: None, p95_us: None, p99_us: None };
-    Point { at_ms: 1, weight: "10%".parse().unwrap(), stable: Some(stable), canary: Some(canary) }
+    Point { at_ms: 1, weight: "10%".parse().unwrap(), stable: Some(stable), canary: Some(canary), gates: Vec::new() }
 }
 
 #[test]
@@ -93,13 +93,57 @@ carts: rollout 3 of 0.8.2 against 0.8.1, progressing, step 2 of 4
   p95 < 1 s  inconclusive  1,234  pass ━━━━━━━━━━────────── 1 in 10 of 1 in 100  brake ──────────────────── 1 in 1 of 1 in 4,000
 next: needs 41 more clean requests, about 7 min at this traffic; the hold lasts another 12 s
 because: 0.8.2 gets 10% of carts";
-    assert_eq!(moment.picture(false).join("\n"), expected);
+    assert_eq!(moment.picture(false, 140).join("\n"), expected);
     // With colours it is the same text.
-    let coloured = moment.picture(true).join("\n");
+    let coloured = moment.picture(true, 140).join("\n");
     let bare: String =
         coloured.split('\u{1b}').enumerate().map(|(i, part)| if i == 0 { part } else { part.split_once('m').unwrap().1 }).collect();
     assert!(coloured.contains("\u{1b}[33m░░░░\u{1b}[0m"), "{coloured}");
     assert_eq!(bare.split_whitespace().collect::<Vec<_>>(), expected.split_whitespace().collect::<Vec<_>>());
+}
+
+/// At 80 columns and fewer everything is still there: only the bounds of the percentiles give way.
+#[test]
+fn a_narrow_picture_leaves_nothing_out_that_matters_and_never_overflows() {
+    let mut braked = rollout(Phase::Braked);
+    (braked.gates[0].confirm_log_e, braked.gates[0].confirm_log_threshold) = (25.4_f64.ln(), Some(3_000_f64.ln()));
+    braked.reason = "braked after 8 of 48 requests exceeded 1.5 times the stable version's quantile; it gets nothing but probes".to_owned();
+    let (service, point) = (service(Some(braked)), point());
+    let moment = Moment { service: &service, figures: Some(&point), judged_ms: 100 };
+    let expected = "\
+carts: rollout 3 of 0.8.2 against 0.8.1, braked, step 2 of 4
+  0.8.1 ████████████████████████████████░░░ 0.8.2  90% | 10%
+  last 10 s  requests  wrong  p50    p95    p99
+  0.8.1      1,000     0.5%   12 ms  45 ms  90 ms
+  0.8.2      0         0.0%   -      -      -
+  p95 < 1 s: inconclusive, 1,234 requests
+    pass      ━━━━━━━━━━────────── 1 in 10 of 1 in 100
+    brake     ──────────────────── 1 in 1 of 1 in 4,000
+    roll back ━━━━━━━━──────────── 1 in 25 of 1 in 3,000
+next: for the breach to be confirmed within 12 s; else it
+      begins again (resume 0 of 3)
+because: braked after 8 of 48 requests exceeded 1.5 times
+         the stable version's quantile; it gets nothing but
+         probes";
+    assert_eq!(moment.picture(false, 60).join("\n"), expected);
+    // Overwhelming evidence takes more room to write.
+    let mut sure = service.clone();
+    sure.rollout.iter_mut().flat_map(|rollout| &mut rollout.gates).for_each(|gate| gate.log_e = 19.0);
+    let sure = Moment { service: &sure, figures: None, judged_ms: 0 };
+    assert!(sure.picture(false, 50).iter().any(|line| line.ends_with("1 in 170,000,000 of 1 in 100") && line.chars().count() <= 50));
+    for width in 50..200 {
+        for colour in [false, true] {
+            for line in moment.picture(colour, width) {
+                let bare: String =
+                    line.split('\u{1b}').enumerate().map(|(i, part)| if i == 0 { part } else { part.split_once('m').unwrap().1 }).collect();
+                assert!(bare.chars().count() <= width, "{width}: {bare}");
+            }
+        }
+        let text = moment.picture(false, width).join("\n");
+        for part in ["p99", "pass ", "brake ", "roll back ", "1 in 3,000", "within 12 s", "probes"] {
+            assert!(text.contains(part), "{part} is missing at {width}:\n{text}");
+        }
+    }
 }
 
 #[test]
@@ -123,10 +167,10 @@ fn one_line_tells_the_same_without_a_terminal() {
 fn a_service_without_a_rollout_and_an_old_judgement_are_told() {
     let none = service(None);
     let moment = Moment { service: &none, figures: None, judged_ms: 0 };
-    assert_eq!(moment.picture(true), ["carts: owned by 0.8.1; waiting for a rollout to begin"]);
+    assert_eq!(moment.picture(true, 140), ["carts: owned by 0.8.1; waiting for a rollout to begin"]);
     assert_eq!(moment.line("t"), "t carts waits for a rollout to begin");
     let over = service(Some(rollout(Phase::RolledBack)));
-    let picture = Moment { service: &over, figures: None, judged_ms: 4_200 }.picture(false).join("\n");
+    let picture = Moment { service: &over, figures: None, judged_ms: 4_200 }.picture(false, 140).join("\n");
     assert!(picture.contains("0.8.1, rolled back\n") && picture.ends_with("the last judgement is 4.2 s old"), "{picture}");
 }
 
@@ -137,7 +181,7 @@ fn nothing_a_proxy_says_steers_the_terminal() {
     nasty.gates[0].gate = "\u{1b}]0;title\u{7}".to_owned();
     let service = service(Some(nasty));
     for colour in [false, true] {
-        let picture = Moment { service: &service, figures: None, judged_ms: 0 }.picture(colour).join("");
+        let picture = Moment { service: &service, figures: None, judged_ms: 0 }.picture(colour, 140).join("");
         let codes = picture.split('\u{1b}').skip(1);
         for code in codes {
             assert!(["[0m", "[31m", "[32m", "[33m", "[90m"].iter().any(|ours| code.starts_with(ours)), "{code:?}");

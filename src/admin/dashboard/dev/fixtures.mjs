@@ -78,7 +78,7 @@ const ramping = copy(recorded.ramping);
 const raised = recorded.journal_good.slice(0, 2);
 fixture("ramping", {
   rollouts: [ramping], charts: { carts: history((ago) => figures(GOOD, 118, ago % 37 === 0 ? 1 : 0)) },
-  journal: journalOf(raised, 32), notices: shifted(recorded.notices_good, 30),
+  journal: journalOf(raised, 32), notices: shifted(recorded.notices_good.slice(0, 2), 30),
 });
 fixture("started", { rollouts: [recorded.started], charts: { carts: history((ago) => figures(GOOD, 20), 90, 8) }, journal: journalOf(raised.slice(0, 1), 8) });
 fixture("braked", {
@@ -97,6 +97,18 @@ fixture("disconnected", { rollouts: [ramping], charts: { carts: history(() => fi
 const paused = copy(recorded.braked);
 Object.assign(paused.rollout, { phase: "paused", brakes: 4, weight: 0, held_seconds: null, reason: "braked 4 times; it gets nothing until an operator decides" });
 fixture("paused", { rollouts: [paused], charts: { carts: history(() => null) }, journal: journalOf(recorded.journal_slow.slice(0, 2), 3) });
+// What waits for somebody, what a webhook holds, and what is over.
+const awaiting = copy(recorded.ramping);
+Object.assign(awaiting.rollout, { phase: "awaiting_approval", held_seconds: 1725, needs: 0, needs_seconds: 0, reason: "0.8.3 passed its gates at 30% of carts and waits for approval" });
+awaiting.rollout.gates.forEach((gate) => Object.assign(gate, { verdict: "pass", requests: 1846, breaches: 9, value: 0.0049, lower: 0.0012, upper: 0.031, log_e: 3.4, needs: 0, awaits_stable: null }));
+fixture("awaiting", { rollouts: [awaiting], charts: { carts: history((ago) => figures(GOOD, 118, ago % 37 === 0 ? 1 : 0)) }, journal: journalOf(raised, 132), notices: shifted(recorded.notices_good.slice(0, 2), 130) });
+const refused = copy(recorded.ramping);
+Object.assign(refused.rollout, { phase: "paused", held_seconds: null, reason: "a webhook does not let it go on, so it is held: load-test answered 409: the nightly load test has not ended" });
+fixture("held", { rollouts: [refused], charts: { carts: history(() => figures(GOOD, 118)) }, journal: journalOf(raised, 132) });
+const promoted = copy(recorded.watching);
+Object.assign(promoted, { owner: promoted.rollout.canary });
+Object.assign(promoted.rollout, { phase: "promoted", gates: [], held_seconds: null, reason: "0.8.3 owns carts: it held its gates for the whole watch" });
+fixture("promoted", { rollouts: [promoted], charts: { carts: history(() => null) }, journal: journalOf(recorded.journal_good, 72) });
 fixture("shows_only", { rollouts: [ramping], charts: { carts: history(() => figures(GOOD, 118)) }, changes: false, judged: 7200 });
 fixture("token", { rollouts: [ramping], charts: { carts: history(() => figures(GOOD, 118)) }, more: { answer: { status: 401, body: { title: "Unauthorized", detail: "a token is needed; give the one of token_file" } } } });
 
@@ -127,7 +139,7 @@ const probe = (value, key = "") => {
 const probed = (name) => `${name}<img src=x onerror="fired()"><script>fired()</script>'"><svg onload=fired()>javascript:fired()`;
 const evil = history((ago) => figures(SLOW, 9), 120, 40);
 fixture("probes", {
-  rollouts: [probe(recorded.braked), probe(named("carts.sockshop-staging", recorded.rolled_back))], charts: { [probed("carts")]: evil },
+  rollouts: [probe(recorded.braked), probe(named("carts.sockshop-staging", recorded.rolled_back)), probe(named("awaiting", awaiting)), probe(named("held", refused))], charts: { [probed("carts")]: evil },
   journal: { [probed("carts")]: { entries: probe(shifted(recorded.journal_slow, 3)), complete: true } },
   notices: probe(shifted(recorded.notices_slow, 3)), projects: probe(staged),
   more: { answer: { status: 409, body: probe({ title: "Conflict", detail: "it is over", errors: [{ pointer: "/reason", detail: "too long" }] }) } },

@@ -40,7 +40,7 @@ let followed = 0;
 const server = createServer((request, response) => {
   const url = new URL(request.url, "http://localhost");
   const name = decodeURIComponent(url.pathname.split("/")[3] ?? "");
-  if (request.method === "POST") return json(response, fixture.answer?.status ?? 200, fixture.answer?.body ?? { message: "it is done" });
+  if (request.method === "POST" || request.method === "PUT") return json(response, fixture.answer?.status ?? 200, fixture.answer?.body ?? { message: "it is done" });
   if (url.pathname === "/v1/events") return fixture.dies && followed++ > 0 ? response.writeHead(503).end() : events(response);
   if (url.pathname.endsWith("/history")) return json(response, 200, later(fixture.history?.[name] ?? { window_seconds: 10, points: [], spectra: { stable: { requests: 0, points: [] }, canary: { requests: 0, points: [] } } }));
   if (url.pathname.endsWith("/journal")) return json(response, 200, later(fixture.journal?.[name] ?? { entries: [], complete: true }));

@@ -63,7 +63,7 @@ function Main(): VNode {
       <p class="reason">
         {waiting
           ? "The first answer is on its way."
-          : "This proxy routes to no service. Write one in its configuration, or onboard one to a project; it appears here by itself."}
+          : "This proxy routes to no service. Write one under `services` in its configuration, or onboard one; it appears here by itself."}
       </p>
     </section>
   );
@@ -78,7 +78,7 @@ function One({ service }: { readonly service: Service }): VNode {
       <section class="panel" aria-labelledby="latency">
         <div class="panel-head">
           <h2 id="latency">Response times</h2>
-          <Legend stable={service.owner.name} canary={rollout?.canary.name ?? null} />
+          <Legend stable={rollout?.phase === "promoted" ? `${rollout.stable.name}, then ${service.owner.name}` : service.owner.name} canary={rollout?.canary.name ?? null} />
           <fieldset class="segments">
             <legend class="hidden">Stretch of time</legend>
             {STRETCHES.map((one) => (

@@ -97,15 +97,24 @@ export interface Outcome {
   readonly message: string;
 }
 
-/** Sends a command with its reason, and the state of the rollout it is about. */
-export async function command(path: string, reason: string, tag?: string): Promise<Outcome> {
-  const body: Record<string, string> = {};
+/** A command as it is sent: its fields, its reason, and the state of the rollout it is about. */
+export interface Command {
+  readonly path: string;
+  readonly method: "POST" | "PUT";
+  readonly fields: Readonly<Record<string, string>>;
+  readonly reason: string;
+  readonly tag: string | undefined;
+}
+
+/** Sends a command. */
+export async function command({ path, method, fields, reason, tag }: Command): Promise<Outcome> {
+  const body: Record<string, string> = { ...fields };
   if (actor.value.trim() !== "") body["actor"] = actor.value.trim();
   if (reason.trim() !== "") body["reason"] = reason.trim();
   try {
     const condition: Record<string, string> = tag === undefined ? {} : { "if-match": tag };
     const headers = { "content-type": "application/json", ...condition, ...authority() };
-    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const answer = await fetch(path, { method, headers, body: JSON.stringify(body) });
     const text = await answer.text();
     if (answer.ok) return { kind: "done", message: told(text) };
     return { kind: answer.status === 401 ? "denied" : "refused", message: refusal(text, answer.status) };

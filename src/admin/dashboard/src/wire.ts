@@ -186,6 +186,7 @@ export interface Journal {
 
 export interface StageRun {
   readonly artifact: string;
+  readonly keptnContext: string;
   readonly version: string;
   readonly phase: string;
   readonly reason: string;

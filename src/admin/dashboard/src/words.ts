@@ -96,6 +96,12 @@ function missing(rollout: Rollout): string {
   return "no number of clean requests would suffice as things are";
 }
 
+/** A text of the proxy as a sentence of its own. */
+export function sentence(text: string): string {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
 function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -28,7 +28,7 @@ export function Errors({ service }: { readonly service: Service }): VNode {
   const options = (ink: Ink): Omit<uPlot.Options, "width" | "height"> => {
     const { stable, canary } = lines(ink);
     return {
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false }, sync: { key: "time" } },
       scales: {
         x: { time: true, range: () => window(live.current.points) },

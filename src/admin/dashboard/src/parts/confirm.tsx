@@ -7,6 +7,13 @@ import { command } from "../stream.js";
 import type { Outcome } from "../stream.js";
 import { spoken, token } from "../store.js";
 
+/** One of several values a command may have, and what happens then. */
+export interface Option {
+  readonly value: string;
+  readonly name: string;
+  readonly effect: string;
+}
+
 /** A command that waits for its confirmation. */
 export interface Wish {
   readonly title: string;
@@ -19,11 +26,17 @@ export interface Wish {
   readonly dangerous: boolean;
   /** The state of the rollout that was shown when it was wished; a command about another one is refused. */
   readonly tag?: string;
+  /** How it is sent, by POST where nothing is said. */
+  readonly method?: "PUT";
+  /** What else is sent along, such as what the command is about. */
+  readonly fields?: Readonly<Record<string, string>>;
+  /** A value that has to be chosen, and the field it is sent in. */
+  readonly choice?: { readonly label: string; readonly field: string; readonly options: readonly Option[] };
 }
 
 export const wish = signal<Wish | null>(null);
-/** What became of the last command. */
-export const outcome = signal<Outcome | null>(null);
+/** What became of the last command, and where it was sent. */
+export const outcome = signal<{ readonly path: string; readonly message: string } | null>(null);
 
 export function Confirm(): VNode {
   const current = wish.value;
@@ -59,22 +72,25 @@ interface FormProps {
   readonly close: (done: boolean) => void;
 }
 
-function Form({ wish: { title, path, effect, name, verb, dangerous, tag }, title: id, close }: FormProps): VNode {
+function Form({ wish: { title, path, effect, name, verb, dangerous, tag, method, fields, choice }, title: id, close }: FormProps): VNode {
+  const [picked, setPicked] = useState("");
   const [typed, setTyped] = useState("");
   const [reason, setReason] = useState("");
   const [given, setGiven] = useState("");
   const [sending, setSending] = useState(false);
   const [failed, setFailed] = useState<Outcome | null>(null);
-  const fits = typed.trim() === name;
+  const option = choice?.options.find((one) => one.value === picked);
+  const fits = typed.trim() === name && (choice === undefined || option !== undefined);
   const send = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (!fits || sending) return;
     if (given.trim() !== "") token.value = given.trim();
     setSending(true);
-    const answer = await command(path, reason, tag);
+    const chosen = choice === undefined || option === undefined ? {} : { [choice.field]: option.value };
+    const answer = await command({ path, method: method ?? "POST", fields: { ...fields, ...chosen }, reason, tag });
     setSending(false);
     if (answer.kind === "done") {
-      outcome.value = answer;
+      outcome.value = { path, message: answer.message };
       spoken.value = { text: answer.message, urgent: false };
       close(true);
     } else {
@@ -84,12 +100,25 @@ function Form({ wish: { title, path, effect, name, verb, dangerous, tag }, title
   return (
     <form onSubmit={(event) => void send(event)}>
       <h2 id={id}>{title}</h2>
-      <p class="dialog-lead">{effect}</p>
+      <p class="dialog-lead">{option?.effect ?? effect}</p>
+      {choice === undefined ? null : (
+        <label class="field">
+          <span>{choice.label}</span>
+          <select autofocus value={picked} onInput={(event) => setPicked(event.currentTarget.value)}>
+            <option value="">Choose</option>
+            {choice.options.map((one) => (
+              <option key={one.value} value={one.value}>
+                {one.name}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
       <label class="field">
         <span>
           Type <code>{name}</code> to confirm
         </span>
-        <input type="text" autocomplete="off" autocapitalize="off" spellcheck={false} autofocus value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
+        <input type="text" autocomplete="off" autocapitalize="off" spellcheck={false} autofocus={choice === undefined} value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
       </label>
       <label class="field">
         <span>Reason</span>

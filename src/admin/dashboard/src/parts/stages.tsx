@@ -3,11 +3,12 @@
 import type { VNode } from "preact";
 import { projects, services, snapshot } from "../store.js";
 import { weight } from "../format.js";
-import type { Project, Stage } from "../wire.js";
-import { canaryShare, VERDICTS } from "../words.js";
+import type { Project, Stage, StageRun } from "../wire.js";
+import { canaryShare, sentence, VERDICTS } from "../words.js";
 import type { Tone } from "../words.js";
 import { Badge } from "./badge.js";
 import { wish } from "./confirm.js";
+import { Told } from "./verbs.js";
 
 const OUTCOMES: Readonly<Record<string, { readonly word: string; readonly tone: Tone }>> = {
   passed: { word: "Passed", tone: "good" },
@@ -17,6 +18,18 @@ const OUTCOMES: Readonly<Record<string, { readonly word: string; readonly tone: 
   denied: { word: "Denied", tone: "warn" },
   superseded: { word: "Superseded", tone: "calm" },
   refused: { word: "Refused", tone: "warn" },
+};
+
+/** What is done with an artifact that is on trial in a stage. */
+const TRIALS: Readonly<Record<string, string>> = {
+  approval: "waits for approval",
+  deploying: "is brought up",
+  checking: "has its health checked",
+  switching: "gets the traffic",
+  testing: "is tested",
+  evaluating: "is judged",
+  shifting: "gets a growing share",
+  returning: "gives the traffic back",
 };
 
 export function Stages(): VNode {
@@ -80,11 +93,13 @@ function OneStage({ project, service, stage }: { readonly project: string; reado
       {run === null ? null : (
         <div class="stage-run">
           <p>
-            <span class="chip canary" aria-hidden="true" /> <b>{run.version}</b> {run.phase}
-            {shifting !== undefined && run.phase === "shifting" ? `, ${weight(canaryShare(shifting.rollout))} of the traffic` : ""}
+            <span class="chip canary" aria-hidden="true" /> <b>{run.version}</b>{" "}
+            {shifting !== undefined && run.phase === "shifting"
+              ? `has ${weight(canaryShare(shifting.rollout))} of the traffic`
+              : TRIALS[run.phase] ?? run.phase}
           </p>
-          <p class="stage-reason">{run.reason}</p>
-          <StageVerbs project={project} service={service} stage={stage.stage} phase={run.phase} version={run.version} />
+          <p class="stage-reason">{sentence(run.reason)}</p>
+          <StageVerbs project={project} service={service} stage={stage.stage} run={run} />
         </div>
       )}
       {stage.queue.length === 0 ? null : <p class="stage-queue">Waiting: {stage.queue.map((one) => tag(one.artifact)).join(", ")}</p>}
@@ -93,7 +108,7 @@ function OneStage({ project, service, stage }: { readonly project: string; reado
           <p>
             <Badge tone={outcome.tone}>{outcome.word}</Badge> {last.artifact.tag ?? last.artifact.image}
           </p>
-          <p class="stage-reason">{last.reason}</p>
+          <p class="stage-reason">{sentence(last.reason)}</p>
         </div>
       )}
       {stage.rejected.length === 0 ? null : <p class="stage-queue">Rejected here: {stage.rejected.map(tag).join(", ")}</p>}
@@ -110,26 +125,27 @@ interface VerbsProps {
   readonly project: string;
   readonly service: string;
   readonly stage: string;
-  readonly phase: string;
-  readonly version: string;
+  readonly run: StageRun;
 }
 
-function StageVerbs({ project, service, stage, phase, version }: VerbsProps): VNode | null {
+function StageVerbs({ project, service, stage, run: { phase, version, keptnContext } }: VerbsProps): VNode | null {
   if (snapshot.value?.changes !== true) return null;
   const path = (verb: string): string =>
     `/v1/projects/${[project, "services", service, "stages", stage, verb].map(encodeURIComponent).join("/")}`;
   const ask = (verb: string, title: string, effect: string, dangerous: boolean): void => {
-    wish.value = { title, path: path(verb), effect, name: stage, verb: title.split(" ")[0] ?? title, dangerous };
+    // A decision is about the artifact that was shown, not about one that came meanwhile.
+    const fields: Record<string, string> = verb === "abort" ? {} : { context: keptnContext };
+    wish.value = { title, path: path(verb), effect, name: stage, verb: title.split(" ")[0] ?? title, dangerous, fields };
   };
   return (
     <div class="verbs small">
       {phase === "approval" ? (
         <>
-          <button type="button" class="plain" onClick={() => ask("approve", `Approve ${version} for ${stage}?`, `${version} enters ${stage}.`, false)}>
-            Approve
+          <button type="button" class="primary" onClick={() => ask("approve", `Approve ${version} for ${stage}?`, `${version} enters ${stage}.`, false)}>
+            Approve<span class="hidden"> {version} for {stage}</span>
           </button>
           <button type="button" class="plain" onClick={() => ask("deny", `Deny ${version} for ${stage}?`, `${version} does not enter ${stage}.`, true)}>
-            Deny
+            Deny<span class="hidden"> {version} for {stage}</span>
           </button>
         </>
       ) : null}
@@ -140,6 +156,7 @@ function StageVerbs({ project, service, stage, phase, version }: VerbsProps): VN
       >
         Abort<span class="hidden"> {version} in {stage}</span>
       </button>
+      <Told at={path("")} />
     </div>
   );
 }

@@ -2,12 +2,11 @@
 
 import type { VNode } from "preact";
 import { weight } from "../format.js";
-import { snapshot } from "../store.js";
-import type { Rollout, Service } from "../wire.js";
-import { canaryShare, headline, isOver, needed, PHASES, VERDICTS } from "../words.js";
+import type { Service } from "../wire.js";
+import { canaryShare, headline, isOver, needed, PHASES, sentence, VERDICTS } from "../words.js";
 import { Badge } from "./badge.js";
-import { outcome, wish } from "./confirm.js";
 import { Ramp } from "./ramp.js";
+import { Verbs } from "./verbs.js";
 
 export function Standing({ service }: { readonly service: Service }): VNode {
   const rollout = service.rollout;
@@ -59,11 +58,6 @@ export function Standing({ service }: { readonly service: Service }): VNode {
   );
 }
 
-function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
-}
-
 /** The shares as one bar; the canary's part is hatched. */
 function Split({ service }: { readonly service: Service }): VNode {
   const rollout = service.rollout;
@@ -96,88 +90,4 @@ function Split({ service }: { readonly service: Service }): VNode {
       </dl>
     </div>
   );
-}
-
-function Verbs({ service }: { readonly service: Service }): VNode | null {
-  const rollout = service.rollout;
-  if (rollout === null || isOver(rollout.phase)) return <Told />;
-  const allowed = snapshot.value?.changes === true;
-  if (!allowed) {
-    return <p class="note">This address only shows, because it knows nobody. Commands are taken over the Unix socket, or with a token where the configuration has one.</p>;
-  }
-  return (
-    <div class="verbs">
-      {rollout.phase === "awaiting_approval" ? (
-        <>
-          <button type="button" class="plain" onClick={() => (wish.value = approval(service, rollout))}>
-            Approve
-          </button>
-          <button type="button" class="plain" onClick={() => (wish.value = denial(service, rollout))}>
-            Deny
-          </button>
-        </>
-      ) : (
-        <button type="button" class="plain" onClick={() => (wish.value = promotion(service, rollout))}>
-          Promote
-        </button>
-      )}
-      {rollout.phase === "progressing" ? (
-        <button type="button" class="plain" onClick={() => (wish.value = pause(service, rollout))}>
-          Pause
-        </button>
-      ) : null}
-      {rollout.phase === "paused" ? (
-        <button type="button" class="plain" onClick={() => (wish.value = resumption(service, rollout))}>
-          Resume
-        </button>
-      ) : null}
-      <button type="button" class="danger" onClick={() => (wish.value = abortion(service, rollout))}>
-        Abort
-      </button>
-      <Told />
-    </div>
-  );
-}
-
-function Told(): VNode | null {
-  return outcome.value === null ? null : <p class="told">{sentence(outcome.value.message)}</p>;
-}
-
-function path(service: Service, verb: string): string {
-  return `/v1/rollouts/${encodeURIComponent(service.name)}/${verb}`;
-}
-
-function abortion(service: Service, rollout: Rollout) {
-  const effect = `${rollout.stable.name} gets all traffic at once, and ${rollout.canary.name} nothing. The rollout is over.`;
-  return { title: `Abort the rollout of ${rollout.canary.name}?`, path: path(service, "abort"), effect, name: service.name, verb: "Abort rollout", dangerous: true };
-}
-
-/** The rollout's ETag, as the proxy makes it. */
-function tagOf(rollout: Rollout): string {
-  return `"${rollout.id}.${rollout.generation}.${rollout.phase}"`;
-}
-
-function promotion(service: Service, rollout: Rollout) {
-  const effect = `The remaining holds before the last step are waived. Every step still needs its evidence, and the gates stay armed.`;
-  return { title: `Promote ${rollout.canary.name} sooner?`, path: path(service, "promote"), effect, name: service.name, verb: "Promote", dangerous: false, tag: tagOf(rollout) };
-}
-
-function approval(service: Service, rollout: Rollout) {
-  const effect = `${rollout.canary.name} goes on as soon as its gates pass; they stay armed.`;
-  return { title: `Approve the rollout of ${rollout.canary.name}?`, path: path(service, "approve"), effect, name: service.name, verb: "Approve", dangerous: false, tag: tagOf(rollout) };
-}
-
-function denial(service: Service, rollout: Rollout) {
-  const effect = `${rollout.stable.name} gets all traffic at once, and ${rollout.canary.name} nothing. The rollout is over.`;
-  return { title: `Deny the rollout of ${rollout.canary.name}?`, path: path(service, "deny"), effect, name: service.name, verb: "Deny", dangerous: true };
-}
-
-function pause(service: Service, rollout: Rollout) {
-  const effect = `${rollout.canary.name} keeps ${weight(rollout.weight)} of the traffic under its gates until somebody resumes it.`;
-  return { title: `Pause the rollout of ${rollout.canary.name}?`, path: path(service, "pause"), effect, name: service.name, verb: "Pause", dangerous: false, tag: tagOf(rollout) };
-}
-
-function resumption(service: Service, rollout: Rollout) {
-  const effect = `${rollout.canary.name} gets traffic again, from its first share and with fresh evidence.`;
-  return { title: `Resume the rollout of ${rollout.canary.name}?`, path: path(service, "resume"), effect, name: service.name, verb: "Resume", dangerous: false, tag: tagOf(rollout) };
 }

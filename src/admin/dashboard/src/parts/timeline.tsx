@@ -57,8 +57,16 @@ export function Timeline({ service }: { readonly service: Service }): VNode {
 function Change({ entry }: { readonly entry: Entry }): VNode {
   return (
     <span class="event-change">
-      {entry.canary ?? "canary"} {weight(entry.from)} <span aria-hidden="true">→</span>
-      <span class="hidden">to</span> {weight(entry.to)} <span class="event-actor">by {entry.actor}</span>
+      {entry.canary ?? "canary"}{" "}
+      {entry.from === entry.to ? (
+        "at"
+      ) : (
+        <>
+          {weight(entry.from)} <span aria-hidden="true">→</span>
+          <span class="hidden">to</span>
+        </>
+      )}{" "}
+      {weight(entry.to)} <span class="event-actor">by {entry.actor}</span>
     </span>
   );
 }
