@@ -89,6 +89,7 @@ mod names;
 pub mod openapi;
 pub mod page;
 pub mod problem;
+mod reserve;
 pub mod rollouts;
 pub mod router;
 mod seats;

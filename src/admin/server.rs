@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use webpki::EndEntityCert;
@@ -26,6 +27,7 @@ use crate::admin::access::{Peer, Way, way_of};
 use crate::admin::beat;
 use crate::admin::events::Endless;
 use crate::admin::guard::Arrived;
+use crate::admin::reserve::{KEPT, Reserve, is_exhaustion};
 use crate::admin::router::router;
 use crate::admin::seats::{Arriving, Seat, Seats};
 use crate::admin::state::AdminState;
@@ -44,6 +46,8 @@ pub const LIFETIME: Duration = Duration::from_secs(30);
 pub const LAST_REQUEST: Duration = Duration::from_secs(15);
 /// How long requests at hand may take once the listener stops.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+/// How long it waits before it tries again what the system refused.
+const BREATH: Duration = Duration::from_millis(50);
 /// The largest head of a request, in bytes.
 pub const HEAD: usize = 32 * 1024;
 
@@ -153,11 +157,18 @@ async fn accept(doors: Vec<Open>, router: Router, mut stopping: watch::Receiver<
     let for_connections = stopping.clone();
     let (mut connections, mut seats) = (JoinSet::new(), Seats::new(CONNECTIONS));
     let freed = seats.freed();
+    let (mut reserve, mut refill) = (Reserve::new(KEPT), tokio::time::interval(BREATH));
+    refill.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = 0;
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => break,
-            Some(ended) = connections.join_next_with_id() => seats.leave(ended.map_or_else(|error| error.id(), |(id, ())| id)),
+            Some(ended) = connections.join_next_with_id() => {
+                seats.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                // At once, before anybody else has it.
+                reserve.refill();
+            }
+            _ = refill.tick(), if !reserve.is_whole() => reserve.refill(),
             () = freed.notified() => {}
             (door, accepted) = next(&doors, last), if seats.has_room() => match (accepted, doors.get(door)) {
                 (Ok(stream), Some(open)) => {
@@ -168,10 +179,15 @@ async fn accept(doors: Vec<Open>, router: Router, mut stopping: watch::Receiver<
                     seats.take(task, seat);
                 }
                 (Ok(_), None) => {}
+                // With one of the reserve, or with that of whoever keeps us waiting longest, it can be accepted after all.
+                (Err(error), _) if is_exhaustion(&error) && (reserve.give_up_one() || seats.send_one_away()) => {
+                    // Whoever was sent away closes its connection meanwhile.
+                    tokio::task::yield_now().await;
+                }
                 (Err(error), _) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
-                    // Out of descriptors: trying again at once would only spin.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // Trying again at once would only spin.
+                    tokio::time::sleep(BREATH).await;
                 }
             }
         }
