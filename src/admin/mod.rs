@@ -85,6 +85,7 @@ pub mod health;
 pub mod idempotency;
 pub mod journal;
 pub mod live;
+pub mod lockout;
 mod names;
 pub mod openapi;
 pub mod page;

@@ -200,17 +200,21 @@ async fn accept(doors: Vec<Open>, router: Router, mut stopping: watch::Receiver<
 
 /// Sees over what a connection comes, encrypts it where it has to be, and answers its requests.
 async fn welcome(stream: Plain, entry: Arc<Entry>, router: Router, seat: Arc<Seat>, stopping: watch::Receiver<bool>) {
-    let (way, arrived) = match &stream {
+    let (peer, arrived) = match &stream {
         Plain::Tcp(stream) => {
             // Without it small answers are a little later, no more.
             let _ = stream.set_nodelay(true);
             let own = stream.local_addr().ok().map(|address| Arrived(address.ip()));
-            (entry.bound.map_or(Way::Network, way_of), own)
+            let source = stream.peer_addr().ok().map(|address| address.ip());
+            (Peer { way: entry.bound.map_or(Way::Network, way_of), source, ..Peer::default() }, own)
         }
-        Plain::Unix(stream) => (Way::Socket(stream.peer_cred().ok().map(|user| user.uid())), None),
+        Plain::Unix(stream) => {
+            let way = Way::Socket(stream.peer_cred().ok().map(|user| user.uid()));
+            (Peer { way, ..Peer::default() }, None)
+        }
     };
     let Some(tls) = &entry.tls else {
-        return serve(stream, (Peer { way, ..Peer::default() }, arrived), router, seat, stopping).await;
+        return serve(stream, (peer, arrived), router, seat, stopping).await;
     };
     let mut config = rustls::ServerConfig::clone(&tls.load());
     // The files are those of any listener, but here is no HTTP/2.
@@ -219,7 +223,7 @@ async fn welcome(stream: Plain, entry: Arc<Entry>, router: Router, seat: Arc<Sea
     // Who is no TLS client, or shows no good certificate, has been told so by TLS itself.
     let Ok(Ok(stream)) = hands else { return };
     let names = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(names).unwrap_or_default();
-    let peer = Peer { way, encrypted: true, names: names.into() };
+    let peer = Peer { encrypted: true, names: names.into(), ..peer };
     serve(stream, (peer, arrived), router, seat, stopping).await;
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::admin::access::Access;
 use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
+use crate::admin::lockout::Patience;
 use crate::admin::server::{Door, Server};
 use crate::admin::state::AdminState;
 use crate::app::delivery::Delivering;
@@ -111,6 +112,7 @@ impl Plane {
             access_log_dropped: dropped,
             pressure,
             reloads,
+            lockouts: Arc::default(),
             certificates: expiries,
             clock,
             compat: (&settings.metrics).into(),
@@ -163,6 +165,7 @@ impl Plane {
             delivery,
             answers: Answers::default(),
             live: Live::default(),
+            patience: Patience::new(Arc::clone(&self.figures.lockouts)),
         };
         Ok(Server::start(doors, state)?)
     }

@@ -116,6 +116,7 @@ impl Desk {
             compat: Default::default(),
             pressure: Arc::default(),
             reloads: Arc::default(),
+            lockouts: Arc::default(),
             certificates: Vec::new(),
             clock,
         })
@@ -133,6 +134,7 @@ impl Desk {
             delivery: None,
             answers: Default::default(),
             live: Default::default(),
+            patience: Default::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -147,6 +147,7 @@ impl Desk {
             compat: Default::default(),
             pressure: Arc::default(),
             reloads: Arc::default(),
+            lockouts: Arc::default(),
             certificates: Vec::new(),
             clock,
         };
@@ -168,6 +169,7 @@ impl Desk {
             delivery: None,
             answers: Default::default(),
             live,
+            patience: Default::default(),
         };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
