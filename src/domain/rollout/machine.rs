@@ -10,6 +10,7 @@ use crate::domain::invariants::{self, Broken};
 use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect, Event, View};
+use crate::domain::rollout::machine::question::{Asked, Wish};
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::standing::Standing;
@@ -21,10 +22,9 @@ use crate::domain::weight::Weight;
 mod changes;
 mod consult;
 mod orders;
+mod question;
 mod standings;
 mod waits;
-
-use consult::{Asked, Wish};
 
 /// A change that waits to become durable before it may be published.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use crate::domain::gate::Evidence;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect};
-use crate::domain::rollout::machine::consult::Asked;
+use crate::domain::rollout::machine::question::Asked;
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::time::{self, Timestamp};

@@ -1,7 +1,7 @@
 //! What operators may ask of a rollout, and when: to hold it, to give it another share of its plan, to let it go on, to approve it.
 
 use crate::domain::rollout::event::Effect;
-use crate::domain::rollout::machine::consult::Wish;
+use crate::domain::rollout::machine::question::Wish;
 use crate::domain::rollout::machine::{Pending, Rollout};
 use crate::domain::rollout::record::Phase;
 use crate::domain::time::Timestamp;
