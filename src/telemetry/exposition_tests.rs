@@ -71,7 +71,14 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         durable: true,
     });
     let owner = if phase == Some(Phase::Promoted) { "0.8.2" } else { "0.8.1" };
-    ServiceStatus { name: "carts".parse().unwrap(), owner: version(owner), rollout, rejected: Vec::new(), endpoints: Vec::new() }
+    ServiceStatus {
+        name: "carts".parse().unwrap(),
+        owner: version(owner),
+        rollout,
+        waits: None,
+        rejected: Vec::new(),
+        endpoints: Vec::new(),
+    }
 }
 
 fn figures(services: Vec<ServiceStatus>) -> Figures {
