@@ -109,6 +109,32 @@ fn a_token_gives_its_holder_a_role_and_a_name() {
     }
 }
 
+#[test]
+fn a_robot_with_an_old_token_is_kept_waiting_and_the_socket_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ann, eve) = (secret(folder.path(), "ann"), secret(folder.path(), "eve"));
+    let socket = format!("unix:{}", folder.path().join("admin.sock").display());
+    let running =
+        proxy(folder.path(), &format!("{{listen: [\"{socket}\", 127.0.0.1:0], tokens: [{{name: ann, role: operator, file: ann}}]}}"));
+    let at = running.line("admin on http://");
+    let status = |token: &str| finish(&["status", "--admin", &at, "--admin-token-file", token]);
+    for _ in 0..10 {
+        said(&status(&eve), 2, &["nobody here has this token"]);
+    }
+    let abort = |at: &str, token: &[&str]| finish(&[&["abort", "carts", "--admin", at][..], token].concat());
+    for token in [&eve, &ann] {
+        said(&status(token), 2, &["too many wrong tokens came from 127.0.0.1; come again in 60 s"]);
+    }
+    said(&abort(&at, &["--admin-token-file", &ann]), 0, &["no rollout of carts"]);
+    said(&abort(&socket, &[]), 0, &["no rollout of carts"]);
+    said(&finish(&["status", "--admin", &at]), 0, &["carts"]);
+    let metrics = request(at.parse().unwrap(), "GET /metrics", "");
+    for (family, count) in [("wrong_tokens", 10), ("lockouts", 1), ("locked_out_requests", 2)] {
+        assert!(metrics.contains(&format!("\nportcullis_admin_{family}_total {count}\n")), "{family}: {metrics}");
+    }
+    assert_eq!(running.terminate(), Some(0));
+}
+
 /// An authority with a certificate for 127.0.0.1 and one for a client.
 struct Authority {
     folder: tempfile::TempDir,

@@ -1,138 +1,29 @@
-//! The admin listener while the data plane is saturated: an abort must not wait for the traffic it is to stop.
+//! The admin listener while the data plane is saturated, or has used up every descriptor: an abort must not wait for the traffic it
+//! is to stop.
 #![cfg(test)]
 
 #[path = "support/desk.rs"]
 #[allow(dead_code, reason = "shared with the tests of the admin listener")]
 mod desk;
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of commands that print an answer")]
+mod process;
+#[path = "support/saturation.rs"]
+mod saturation;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use desk::{Desk, PATIENCE, eventually};
-use portcullis::domain::timeouts::Timeouts;
-use portcullis::proxy::listener;
-use portcullis::proxy::settings::Settings;
+use desk::{Desk, eventually};
+use process::{Running, request};
+use saturation::{Load, upstream};
 use serde_json::json;
 
-/// Workers of the data plane.
-const WORKERS: usize = 2;
-/// Clients that ask without a pause.
-const CLIENTS: usize = 16;
 /// Aborts that are measured.
 const ABORTS: usize = 11;
-
-/// Answers every request of every connection until the peers are gone.
-fn upstream() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for socket in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || converse(socket, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
-        }
-    });
-    address
-}
-
-/// Sends `words` after every message without a body that comes.
-fn converse(mut socket: TcpStream, words: &[u8]) {
-    let (mut buffer, mut seen) = ([0; 4096], Vec::new());
-    let _ = socket.set_nodelay(true);
-    while let Ok(count @ 1..) = socket.read(&mut buffer) {
-        seen.extend_from_slice(&buffer[..count]);
-        while let Some(end) = seen.windows(4).position(|w| w == b"\r\n\r\n") {
-            seen.drain(..end + 4);
-            if socket.write_all(words).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-fn settings() -> Settings {
-    let seconds = Duration::from_secs;
-    Settings {
-        workers: WORKERS,
-        timeouts: Timeouts {
-            connect: seconds(5),
-            response: seconds(30),
-            body_idle: seconds(30),
-            header: seconds(30),
-            keep_alive: seconds(30),
-            write_stall: seconds(30),
-            connection_age: Duration::from_secs(3600),
-            drain: seconds(5),
-        },
-        trusted: Vec::new(),
-        strict: false,
-        connections: 1_000,
-        pseudonym: "overload".to_owned(),
-        ..Settings::default()
-    }
-}
-
-/// Workers with clients that never rest; all of it ends when dropped.
-struct Load<'a> {
-    desk: &'a Desk,
-    over: Arc<AtomicBool>,
-    answers: Arc<AtomicU64>,
-    clients: Vec<JoinHandle<()>>,
-    workers: Vec<JoinHandle<()>>,
-}
-
-impl<'a> Load<'a> {
-    fn start(desk: &'a Desk) -> Self {
-        let (over, answers) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (mut clients, mut workers) = (Vec::new(), Vec::new());
-        let listeners: Vec<TcpListener> = (0..WORKERS).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
-        for (index, own) in listeners.into_iter().enumerate() {
-            let parts = desk.parts(settings());
-            workers.push(std::thread::spawn(move || listener::run(index, vec![own.into()], &parts).unwrap()));
-        }
-        for client in 0..CLIENTS {
-            let (to, over, answers) = (addresses[client % WORKERS], Arc::clone(&over), Arc::clone(&answers));
-            clients.push(std::thread::spawn(move || ask(to, &over, &answers)));
-        }
-        Self { desk, over, answers, clients, workers }
-    }
-
-    fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Load<'_> {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        let clients: Vec<_> = self.clients.drain(..).map(JoinHandle::join).collect();
-        self.desk.drain();
-        let workers: Vec<_> = self.workers.drain(..).map(JoinHandle::join).collect();
-        assert!(std::thread::panicking() || clients.iter().chain(&workers).all(Result::is_ok));
-    }
-}
-
-/// Asks again and again on one connection, the next request as soon as the answer is there.
-fn ask(to: SocketAddr, over: &AtomicBool, answers: &AtomicU64) {
-    let mut socket = TcpStream::connect(to).unwrap();
-    socket.set_nodelay(true).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (mut buffer, mut seen) = ([0; 4096], Vec::new());
-    while !over.load(Ordering::Relaxed) {
-        socket.write_all(b"GET /items HTTP/1.1\r\nHost: carts\r\n\r\n").unwrap();
-        seen.clear();
-        while !seen.ends_with(b"\r\n\r\nok") {
-            let count = socket.read(&mut buffer).unwrap();
-            assert!(count > 0, "the proxy closed a connection: {}", String::from_utf8_lossy(&seen));
-            seen.extend_from_slice(&buffer[..count]);
-        }
-        assert!(seen.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&seen));
-        answers.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn an_abort_is_answered_in_a_tenth_of_a_second_while_the_data_plane_is_saturated() {
@@ -162,4 +53,85 @@ fn an_abort_is_answered_in_a_tenth_of_a_second_while_the_data_plane_is_saturated
     assert!(median <= Duration::from_millis(100), "median {median:?}, worst {worst:?}");
     // One alone may meet a stall of the machine.
     assert!(worst <= Duration::from_secs(1), "{took:?}");
+}
+
+/// How many descriptors the process below may have, the reserve of the admin listener among them.
+const DESCRIPTORS: usize = 128;
+/// Clients that come at once: each takes a descriptor, and one more for its request to an upstream.
+const BURST: usize = 60;
+
+/// Starts an upstream that lets everybody in and never answers.
+fn silent() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        // Held until the test ends.
+        let mut held = Vec::new();
+        held.extend(listener.incoming().map_while(Result::ok));
+    });
+    address
+}
+
+/// Starts the proxy of a canary under a limit of open files.
+fn limited(folder: &std::path::Path, stable: SocketAddr, canary: SocketAddr) -> Running {
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nworkers: 1\nstate: state\ntimeouts: {{response: 5m}}\nservices:\n  - name: carts\n    \
+         stable: {{version: v1, endpoints: ['{stable}']}}\n    canary: {{version: v2, endpoints: ['{canary}']}}\n    \
+         gates: ['p95 < 50s']\n    outcome_deadline: 55s\n    plan: {{start: 10%, hold: 10s}}\n"
+    );
+    std::fs::write(folder.join("portcullis.yaml"), text).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n \"$1\" && exec \"$0\" run portcullis.yaml", env!("CARGO_BIN_EXE_portcullis"), &DESCRIPTORS.to_string()]);
+    command.current_dir(folder).env_remove("PORTCULLIS_CONFIG").env_remove("STATE_DIRECTORY");
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    Running::spawn(command)
+}
+
+/// Sends requests that nobody answers until the process has no descriptor left, and returns their connections.
+fn exhaust(proxy: &Running, listen: SocketAddr) -> Vec<TcpStream> {
+    let folder = format!("/proc/{}/fd", proxy.id());
+    let open = || std::fs::read_dir(&folder).unwrap().count();
+    eventually("no descriptor left", || {
+        let burst: Vec<TcpStream> = (0..BURST)
+            .map(|_| {
+                let mut socket = TcpStream::connect(listen).unwrap();
+                socket.write_all(b"GET / HTTP/1.1\r\nHost: carts.test\r\n\r\n").unwrap();
+                socket
+            })
+            .collect();
+        let until = Instant::now() + Duration::from_secs(2);
+        // The process may have noticed in time that it is short of them; then they come anew.
+        while Instant::now() < until {
+            if open() >= DESCRIPTORS {
+                return Some(burst);
+            }
+            std::thread::yield_now();
+        }
+        None
+    })
+}
+
+#[test]
+fn an_abort_is_answered_while_no_descriptor_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = limited(folder.path(), silent(), silent());
+    let (listen, admin) = (proxy.address("listening on "), proxy.address("admin on http://"));
+    let held = exhaust(&proxy, listen);
+    // More often than there are descriptors in reserve: each is taken back.
+    for _ in 0..40 {
+        let shown = request(admin, "GET /v1/rollouts/carts", "");
+        assert!(shown.starts_with("HTTP/1.1 200 ") && shown.contains("\"progressing\""), "{shown}");
+    }
+    // Those who say nothing take all of the reserve, and give way.
+    let silent: Vec<TcpStream> = (0..30).map(|_| TcpStream::connect(admin).unwrap()).collect();
+    let asked = Instant::now();
+    let aborted = request(admin, "POST /v1/rollouts/carts/abort", "");
+    let took = asked.elapsed();
+    assert!(aborted.starts_with("HTTP/1.1 200 ") && aborted.contains("\"changed\":true"), "{aborted}");
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+    println!("aborted after {took:?} without a descriptor left");
+    let shown = request(admin, "GET /v1/rollouts/carts", "");
+    assert!(shown.contains("\"aborted\"") && shown.contains("\"durable\":true"), "{shown}");
+    drop((held, silent));
+    assert_eq!(proxy.terminate(), Some(0));
 }

@@ -39,6 +39,8 @@ pub struct Peer {
     pub encrypted: bool,
     /// The names in the client's certificate, which an authority of the listener vouches for.
     pub names: Arc<[String]>,
+    /// From which address it comes; `None` over a Unix socket.
+    pub source: Option<IpAddr>,
 }
 
 /// Over what a connection came.
@@ -68,7 +70,7 @@ pub struct Unknown;
 impl Default for Peer {
     /// Comes over a loopback address, as an in-process caller does.
     fn default() -> Self {
-        Self { way: Way::Loopback, encrypted: false, names: Arc::default() }
+        Self { way: Way::Loopback, encrypted: false, names: Arc::default(), source: None }
     }
 }
 

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::admin::access::{self, Access, CALLER, Caller, Peer, Way};
 use crate::admin::condition::{self, EXPECTED};
+use crate::admin::lockout::Patience;
 use crate::admin::problem::Problem;
 use crate::admin::state::AdminState;
 use crate::domain::rank::Rank;
@@ -43,26 +44,39 @@ pub const EVENTS: &str = "/v1/events";
 /// Lets a request through to its handler or refuses it, and completes the answer's head either way.
 pub async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let shown = head.method.is_safe();
-    let conditioned =
-        check(&head, &state.access).and_then(|caller| Ok((caller, condition::of(&head.method, head.uri.path(), &head.headers)?)));
-    let mut response = match conditioned {
-        Ok((caller, expected)) => {
-            let answered = next.run(Request::from_parts(head, body));
-            CALLER.scope(caller, EXPECTED.scope(expected, answered)).await
-        }
-        Err(problem) => problem.into_response(),
+    let (shown, source) = (head.method.is_safe(), Patience::source(&head));
+    let refused = source.and_then(|source| state.patience.refuse(source, &head, state.clock.now()));
+    let mut response = match refused {
+        Some(refused) => refused,
+        None => answered(&state, Request::from_parts(head, body), next).await,
     };
     if response.status().is_client_error() {
         response = told(response).await;
     }
     if response.status() == StatusCode::UNAUTHORIZED {
         challenge(shown, response.headers_mut());
+        if let Some(source) = source {
+            state.patience.strike(source, state.clock.now());
+        }
     }
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Has a request answered by its handler, where nothing speaks against it.
+async fn answered(state: &AdminState, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let conditioned =
+        check(&head, &state.access).and_then(|caller| Ok((caller, condition::of(&head.method, head.uri.path(), &head.headers)?)));
+    match conditioned {
+        Ok((caller, expected)) => {
+            let answered = next.run(Request::from_parts(head, body));
+            CALLER.scope(caller, EXPECTED.scope(expected, answered)).await
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Tells a refusal that was made without a handler, such as for a path that is no text, as every other one.

@@ -49,6 +49,8 @@
 //! Evidence is a natural logarithm: ln E = 6.9 is evidence of 1 in 1 000.
 //!
 //! - A version: `name`, `endpoints`; it is spoken to (TLS, HTTP/2) as the service's configured stable version is.
+//! - A service: `name`, `owner`, its current or last `rollout`, what a rollout that is to begin `waits` for (one sentence), `rejected`,
+//!   `endpoints`.
 //! - A rollout: `id`, `stable`, `canary`, `phase`, `step` (from 0) of `steps`, `weight`, `generation`, `reason`, `evidence` (of the last
 //!   decision), `gates`, `file` (the gate file's `verdict` and `reason`), `needs` (more clean requests until every gate passes) and
 //!   `needs_seconds` at the present traffic, `held_seconds` (left of the hold, the watch or the time to confirm), `warm_up_seconds`
@@ -86,11 +88,13 @@ pub mod health;
 pub mod idempotency;
 pub mod journal;
 pub mod live;
+pub mod lockout;
 mod names;
 pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod reading;
+mod reserve;
 pub mod rollouts;
 pub mod router;
 mod seats;

@@ -83,6 +83,11 @@ impl Operation {
     }
 }
 
+/// What a follower is told.
+const EVENTS: &str = "Server-sent events, each with JSON as its data. At first and once a second, and at once when something changes: \
+    snapshot, with the rollouts as GET /v1/rollouts lists them, the newest figures and whether the process drains. At first and when they \
+    change: notices and projects. With the sequence of the journal as its id: transition, an entry of the journal";
+
 const TOLD: Content = Json("Told");
 const ANY: Content = Json("Object");
 const TEXT: Content = Type("text/plain");
@@ -238,6 +243,9 @@ fn described(operation: &Operation) -> Value {
             json!({"ETag": {"description": "Which state this is, for If-Match", "schema": {"type": "string"}, "required": true}}),
         );
     }
+    if operation.id == "follow" {
+        put(&mut answer, "description", json!(EVENTS));
+    }
     let mut described = json!({
         "operationId": operation.id,
         "summary": operation.summary,
@@ -281,6 +289,12 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     let mut all: Vec<Value> = in_path.map(of_path).collect();
     for (name, needed, shape) in operation.query {
         all.push(json!({"name": name, "in": "query", "required": needed, "schema": shapes::reference(shape)}));
+    }
+    if operation.id == "follow" {
+        let told = "The id of the last transition that was told; what came after it is told first";
+        all.push(
+            json!({"name": "Last-Event-ID", "in": "header", "required": false, "description": told, "schema": shapes::reference("After")}),
+        );
     }
     if operation.conditional {
         let told = "The ETag of the rollout as it was seen, or * for any";

@@ -62,12 +62,17 @@ impl Seats {
     /// Gives the place to a connection's task, and ends the one that has waited longest when there were no more.
     pub fn take(&mut self, task: AbortHandle, seat: Arc<Seat>) {
         if self.taken.len() >= self.most {
-            let waiting = self.taken.iter().enumerate().filter_map(|(index, (_, seat))| Some((seat.waits_since()?, index)));
-            if let Some((_, index)) = waiting.min() {
-                self.taken.swap_remove(index).0.abort();
-            }
+            self.send_one_away();
         }
         self.taken.push((task, seat));
+    }
+
+    /// Ends the one that has waited longest; `false` when nobody waits.
+    pub fn send_one_away(&mut self) -> bool {
+        let waiting = self.taken.iter().enumerate().filter_map(|(index, (_, seat))| Some((seat.waits_since()?, index)));
+        let Some((_, index)) = waiting.min() else { return false };
+        self.taken.swap_remove(index).0.abort();
+        true
     }
 
     /// Notes that a connection's task has ended.

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use webpki::EndEntityCert;
@@ -26,6 +27,7 @@ use crate::admin::access::{Peer, Way, way_of};
 use crate::admin::beat;
 use crate::admin::events::Endless;
 use crate::admin::guard::Arrived;
+use crate::admin::reserve::{KEPT, Reserve, is_exhaustion};
 use crate::admin::router::router;
 use crate::admin::seats::{Arriving, Seat, Seats};
 use crate::admin::state::AdminState;
@@ -44,6 +46,8 @@ pub const LIFETIME: Duration = Duration::from_secs(30);
 pub const LAST_REQUEST: Duration = Duration::from_secs(15);
 /// How long requests at hand may take once the listener stops.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+/// How long it waits before it tries again what the system refused.
+const BREATH: Duration = Duration::from_millis(50);
 /// The largest head of a request, in bytes.
 pub const HEAD: usize = 32 * 1024;
 
@@ -154,11 +158,18 @@ async fn accept(doors: Vec<Open>, router: Router, mut stopping: watch::Receiver<
     let for_connections = stopping.clone();
     let (mut connections, mut seats) = (JoinSet::new(), Seats::new(CONNECTIONS));
     let freed = seats.freed();
+    let (mut reserve, mut refill) = (Reserve::new(KEPT), tokio::time::interval(BREATH));
+    refill.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = 0;
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => break,
-            Some(ended) = connections.join_next_with_id() => seats.leave(ended.map_or_else(|error| error.id(), |(id, ())| id)),
+            Some(ended) = connections.join_next_with_id() => {
+                seats.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                // At once, before anybody else has it.
+                reserve.refill();
+            }
+            _ = refill.tick(), if !reserve.is_whole() => reserve.refill(),
             () = freed.notified() => {}
             (door, accepted) = next(&doors, last), if seats.has_room() => match (accepted, doors.get(door)) {
                 (Ok(stream), Some(open)) => {
@@ -169,10 +180,15 @@ async fn accept(doors: Vec<Open>, router: Router, mut stopping: watch::Receiver<
                     seats.take(task, seat);
                 }
                 (Ok(_), None) => {}
+                // With one of the reserve, or with that of whoever keeps us waiting longest, it can be accepted after all.
+                (Err(error), _) if is_exhaustion(&error) && (reserve.give_up_one() || seats.send_one_away()) => {
+                    // Whoever was sent away closes its connection meanwhile.
+                    tokio::task::yield_now().await;
+                }
                 (Err(error), _) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
-                    // Out of descriptors: trying again at once would only spin.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // Trying again at once would only spin.
+                    tokio::time::sleep(BREATH).await;
                 }
             }
         }
@@ -185,17 +201,21 @@ async fn accept(doors: Vec<Open>, router: Router, mut stopping: watch::Receiver<
 
 /// Sees over what a connection comes, encrypts it where it has to be, and answers its requests.
 async fn welcome(stream: Plain, entry: Arc<Entry>, router: Router, seat: Arc<Seat>, stopping: watch::Receiver<bool>) {
-    let (way, arrived) = match &stream {
+    let (peer, arrived) = match &stream {
         Plain::Tcp(stream) => {
             // Without it small answers are a little later, no more.
             let _ = stream.set_nodelay(true);
             let own = stream.local_addr().ok().map(|address| Arrived(address.ip()));
-            (entry.bound.map_or(Way::Network, way_of), own)
+            let source = stream.peer_addr().ok().map(|address| address.ip());
+            (Peer { way: entry.bound.map_or(Way::Network, way_of), source, ..Peer::default() }, own)
         }
-        Plain::Unix(stream) => (Way::Socket(stream.peer_cred().ok().map(|user| user.uid())), None),
+        Plain::Unix(stream) => {
+            let way = Way::Socket(stream.peer_cred().ok().map(|user| user.uid()));
+            (Peer { way, ..Peer::default() }, None)
+        }
     };
     let Some(tls) = &entry.tls else {
-        return serve(stream, (Peer { way, ..Peer::default() }, arrived), router, seat, stopping).await;
+        return serve(stream, (peer, arrived), router, seat, stopping).await;
     };
     let mut config = rustls::ServerConfig::clone(&tls.load());
     // The files are those of any listener, but here is no HTTP/2.
@@ -204,7 +224,7 @@ async fn welcome(stream: Plain, entry: Arc<Entry>, router: Router, seat: Arc<Sea
     // Who is no TLS client, or shows no good certificate, has been told so by TLS itself.
     let Ok(Ok(stream)) = hands else { return };
     let names = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(names).unwrap_or_default();
-    let peer = Peer { way, encrypted: true, names: names.into() };
+    let peer = Peer { encrypted: true, names: names.into(), ..peer };
     serve(stream, (peer, arrived), router, seat, stopping).await;
 }
 

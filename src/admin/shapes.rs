@@ -135,6 +135,7 @@ fn given() -> Vec<(&'static str, Value)> {
         ("name", reference("Name")),
         ("owner", version),
         ("rollout", maybe(rollout)),
+        ("waits", maybe(text())),
         ("rejected", list(reference("Name"))),
         ("endpoints", list(json!({"type": "object"}))),
     ]);

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::admin::access::Access;
 use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
+use crate::admin::lockout::Patience;
 use crate::admin::reading::Reading;
 use crate::control::command::Commands;
 use crate::control::controller::ServiceStore;
@@ -48,6 +49,8 @@ pub struct AdminState {
     pub reading: Reading,
     /// Who follows what happens, and the history of every service.
     pub live: Live,
+    /// Who brings wrong tokens.
+    pub patience: Patience,
 }
 
 /// One thing that must hold.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::admin::access::Access;
 use crate::admin::idempotency::Answers;
 use crate::admin::live::Live;
+use crate::admin::lockout::Patience;
 use crate::admin::reading::Reading;
 use crate::admin::server::{Door, Server};
 use crate::admin::state::AdminState;
@@ -112,6 +113,7 @@ impl Plane {
             access_log_dropped: dropped,
             pressure,
             reloads,
+            lockouts: Arc::default(),
             certificates: expiries,
             clock,
             compat: (&settings.metrics).into(),
@@ -165,6 +167,7 @@ impl Plane {
             answers: Answers::default(),
             reading: Reading::default(),
             live: Live::default(),
+            patience: Patience::new(Arc::clone(&self.figures.lockouts)),
         };
         Ok(Server::start(doors, state)?)
     }

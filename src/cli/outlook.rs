@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Service, Settings};
 use crate::domain::gate::{Criterion, Gate};
-use crate::domain::rollout::outlook::{clean_requests, first_trips, reveal, spoken, spoken_rate, step_times};
+use crate::domain::rollout::outlook::{Pace, clean_requests, first_trips, spoken, spoken_rate, step_times};
 
 /// How many entries of a tripwire are shown.
 const ENTRIES: usize = 3;
@@ -51,7 +51,7 @@ fn times(service: &Service) -> String {
     let Some(rate) = service.expected_traffic else {
         return "  write expected_traffic, such as 2/s, to see how long a rollout takes\n".to_owned();
     };
-    let Ok(plan) = service.schedule.plan(rate, reveal(&service.gates, &service.policy)) else { return String::new() };
+    let Ok(plan) = service.schedule.plan(&Pace::of(&service.gates, &service.policy, rate)) else { return String::new() };
     let times = step_times(&plan, &service.gates, &service.policy, rate);
     let steps: Vec<String> = plan.steps().iter().zip(&times).map(|(step, time)| format!("{} for {}", step.weight, spoken(*time))).collect();
     let whole: Duration = times.iter().fold(service.policy.watch, |sum, time| sum.saturating_add(*time));

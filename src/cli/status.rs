@@ -1,5 +1,6 @@
 //! `portcullis status`: asks a running proxy where its rollouts stand and what they wait for.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -80,8 +81,13 @@ fn table(services: &[ServiceStatus]) -> String {
 fn service(status: &ServiceStatus) -> String {
     let mut text = format!("{}: owned by {}\n", status.name, status.owner.name);
     match &status.rollout {
-        None => text.push_str("  no rollout yet\n"),
+        None if status.waits.is_none() => text.push_str("  no rollout yet\n"),
+        None => {}
         Some(rollout) => text.push_str(&told(rollout)),
+    }
+    if let Some(waits) = &status.waits {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {waits}");
     }
     text.push_str(&reach::told(&status.endpoints));
     if !status.rejected.is_empty() {

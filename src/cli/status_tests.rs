@@ -68,6 +68,7 @@ fn shown(rollout: RolloutStatus) -> ServiceStatus {
         name: "carts".parse().unwrap(),
         owner: version("0.8.1"),
         rollout: Some(rollout),
+        waits: None,
         rejected: Vec::new(),
         endpoints: Vec::new(),
     }
@@ -153,6 +154,12 @@ fn what_is_out_of_the_ordinary_is_told() {
     assert!(!text.contains("waits") && !text.contains("step "), "{text}");
     let none = ServiceStatus { rollout: None, ..shown(rollout(Phase::Promoted)) };
     assert_eq!(table(&[none]), "carts: owned by 0.8.1\n  no rollout yet\n");
+    let about_to =
+        ServiceStatus { rollout: None, waits: Some("0.8.3 begins in a few seconds".to_owned()), ..shown(rollout(Phase::Promoted)) };
+    assert_eq!(table(std::slice::from_ref(&about_to)), "carts: owned by 0.8.1\n  0.8.3 begins in a few seconds\n");
+    let after = ServiceStatus { rollout: Some(rollout(Phase::Promoted)), ..about_to };
+    let text = table(&[after]);
+    assert!(text.contains("promoted with") && text.ends_with("  0.8.3 begins in a few seconds\n"), "{text}");
     assert_eq!(table(&[]), "the proxy has no services\n");
 }
 

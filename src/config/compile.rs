@@ -13,6 +13,7 @@ use crate::config::settings::{AccessLog, Listen, LogFormat, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
+use crate::config::webhooks;
 use crate::domain::address::Address;
 use crate::domain::timeouts::Timeouts;
 use crate::formats::yaml::place::{At, Place, Report};
@@ -50,6 +51,10 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         .map(|service| routes::compile(&service.place, service.hosts.as_ref(), service.routes.as_ref(), report))
         .collect();
     check::unique(spec, &claims, report);
+    if let Some(hosts) = &spec.webhook_hosts {
+        let hooks = spec.services.iter().map(|service| &service.webhooks);
+        webhooks::check_hosts(&hosts.value, hooks, report);
+    }
     let mut services = Vec::new();
     for (written, claims) in spec.services.iter().zip(claims) {
         let rules = claims.into_iter().map(|claim| claim.rule).collect();

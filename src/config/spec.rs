@@ -34,6 +34,7 @@ pub(super) struct Spec {
     pub(super) answers: AnswersSpec,
     pub(super) metrics: MetricsSpec,
     pub(super) delivery: Option<DeliverySpec>,
+    pub(super) webhook_hosts: Option<At<Vec<At<String>>>>,
     pub(super) services: Vec<ServiceSpec>,
 }
 
@@ -74,6 +75,7 @@ impl Spec {
             answers: fields.get("answers").map_or_else(AnswersSpec::default, |(node, path)| AnswersSpec::read(node, path, report)),
             metrics: fields.get("metrics").map_or_else(MetricsSpec::default, |(node, path)| MetricsSpec::read(node, path, report)),
             delivery: fields.get("delivery").and_then(|(node, path)| DeliverySpec::read(node, path, report)),
+            webhook_hosts: fields.texts("webhook_hosts"),
             services: Self::read_services(&mut fields, report),
         };
         fields.require("listen", "write an address with a port, such as 127.0.0.1:8080");

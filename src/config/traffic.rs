@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::gates::Placed;
 use crate::config::policy::LONGEST_BAKE;
 use crate::domain::gate::{Gate, Policy};
-use crate::domain::rollout::outlook::{clean_requests, reveal, spoken, spoken_rate, time_for};
+use crate::domain::rollout::outlook::{Pace, clean_requests, spoken, spoken_rate, time_for};
 use crate::domain::rollout::{Plan, Schedule};
 use crate::domain::weight::Weight;
 use crate::formats::yaml::place::{At, Report};
@@ -46,7 +46,7 @@ pub(super) fn rate(text: &At<String>, report: &Report<'_>) -> Option<f64> {
 /// Reports each gate that cannot pass a step within `max_bake` at `rate` requests per second, were no request bad.
 pub(super) fn check(gates: &[Placed], policy: &Policy, schedule: &Schedule, rate: f64, report: &Report<'_>) {
     let plain: Vec<Gate> = gates.iter().map(|placed| placed.gate.clone()).collect();
-    let Ok(plan) = schedule.plan(rate, reveal(&plain, policy)) else { return };
+    let Ok(plan) = schedule.plan(&Pace::of(&plain, policy, rate)) else { return };
     let Some((step, weight, patience)) = hardest(&plan, policy) else { return };
     for placed in gates {
         let Some(needed) = clean_requests(&placed.gate, policy.beta) else { continue };

@@ -80,6 +80,29 @@ impl WebhookSpec {
     }
 }
 
+/// Reports every webhook whose host is none of these, each with or without a port.
+pub(super) fn check_hosts<'a>(hosts: &[At<String>], all: impl Iterator<Item = &'a WebhooksSpec>, report: &Report<'_>) {
+    for text in hosts {
+        let authority = text.value.parse::<http::uri::Authority>().ok();
+        if authority.is_none_or(|authority| authority.host().is_empty() || authority.as_str().contains('@')) {
+            let hint = "write a host, perhaps with its port, such as 127.0.0.1:8090 or gates.example.com";
+            report.error(&text.place, format!("{:?} is no host", text.value), hint);
+        }
+    }
+    let known = hosts.iter().map(|text| text.value.as_str()).collect::<Vec<_>>().join(", ");
+    for text in all.flat_map(|spec| &spec.hooks).filter_map(|hook| hook.url.as_ref()) {
+        let Ok(uri) = text.value.parse::<http::Uri>() else { continue };
+        let Some(authority) = uri.authority() else { continue };
+        let is_listed =
+            |host: &At<String>| [authority.as_str(), authority.host()].iter().any(|name| name.eq_ignore_ascii_case(&host.value));
+        if !hosts.iter().any(is_listed) {
+            let known = if known.is_empty() { "none" } else { &known };
+            let hint = format!("write {authority} below webhook_hosts too, or correct the URL");
+            report.error(&text.place, format!("{authority} is none of the hosts that webhooks may name ({known})"), hint);
+        }
+    }
+}
+
 fn occasion(text: &At<String>, report: &Report<'_>) -> Option<Occasion> {
     match text.value.as_str() {
         "confirm-rollout" | "pre-rollout" => Some(Occasion::Start),

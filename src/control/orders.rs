@@ -4,15 +4,10 @@ use crate::control::command::{Accepted, CommandError};
 use crate::control::service::Service;
 use crate::control::shell::Shell;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, Phase, Record};
+use crate::domain::rollout::{Entry, Event, Phase, Record, Rollout};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
-
-/// Says that there is nothing to ask something of.
-pub(super) fn nothing_progresses(name: &Name, what: &str) -> CommandError {
-    CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to {what}"))
-}
 
 /// Begins a rollout, where nothing stands in its way.
 pub(super) fn begin(
@@ -35,8 +30,146 @@ pub(super) fn begin(
     Ok(Accepted::Done(format!("the rollout of {version} begins")))
 }
 
+/// What an operator says to a service.
+pub(super) struct Word<'a> {
+    pub(super) service: &'a mut Service,
+    pub(super) actor: String,
+    pub(super) reason: String,
+    pub(super) now: Timestamp,
+    pub(super) shell: &'a mut dyn Shell,
+}
+
+type Answer = Result<Accepted, CommandError>;
+
+impl Word<'_> {
+    fn name(&self) -> Name {
+        self.service.setup().name.clone()
+    }
+
+    /// Returns the rollout; without one there is nothing to do so to.
+    fn rollout(&self, what: &str) -> Result<&Rollout, CommandError> {
+        let nothing = || CommandError::Conflict(format!("no rollout of {} is progressing, so there is nothing to {what}", self.name()));
+        self.service.rollout().ok_or_else(nothing)
+    }
+
+    /// Has the rollout take in what was said.
+    fn say(self, event: impl FnOnce(String, String) -> Event) {
+        self.service.drive(event(self.actor, self.reason), self.now, self.shell);
+    }
+
+    /// Gives everything to stable, whatever else is going on.
+    pub(super) fn abort(self) -> Answer {
+        let name = self.name();
+        if self.service.forget_waiting() {
+            return done(format!("the rollout of {name} does not begin"));
+        }
+        if self.service.progressing().is_none() {
+            return Ok(Accepted::Nothing(format!("no rollout of {name} is progressing")));
+        }
+        self.say(|actor, reason| Event::Abort { actor, reason });
+        done(format!("the rollout of {name} is aborted; the canary gets nothing"))
+    }
+
+    /// Lets a rollout go on that is held.
+    pub(super) fn resume(mut self) -> Answer {
+        let name = self.name();
+        if self.service.progressing().is_none_or(|record| record.phase != Phase::Paused) {
+            return conflict(format!("no rollout of {name} is paused, so there is nothing to resume"));
+        }
+        if self.service.is_unsaved() {
+            return conflict("what was decided last is not durable yet; see that the disk works and try again".to_owned());
+        }
+        match self.asks(|actor, reason| Event::Resume { actor, reason }) {
+            Some(weight) => done(format!("others are asked first; {name} begins again with {weight} once they let it")),
+            None => done(format!("the rollout of {name} goes on with fresh evidence")),
+        }
+    }
+
+    /// Approves that a rollout goes on.
+    pub(super) fn approve(mut self) -> Answer {
+        let name = self.name();
+        possible(self.rollout("approve")?.cannot_approve())?;
+        self.asks(|actor, reason| Event::Approve { actor, reason });
+        // What could not be written is not approved, and a trip may have come in between.
+        match self.service.progressing() {
+            Some(record) if record.phase == Phase::Progressing => {
+                done(format!("the rollout of {name} is approved and goes on as soon as its gates pass"))
+            }
+            _ => conflict(format!("the rollout of {name} was not approved; GET /v1/notices tells why")),
+        }
+    }
+
+    /// Denies that a rollout goes on.
+    pub(super) fn deny(self) -> Answer {
+        let (name, rollout) = (self.name(), self.rollout("deny")?);
+        if rollout.record().phase != Phase::AwaitingApproval {
+            let why = rollout.cannot_approve().unwrap_or_default();
+            return conflict(format!("{why}; abort it instead"));
+        }
+        self.say(|actor, reason| Event::Deny { actor, reason });
+        done(format!("the rollout of {name} is denied; the canary gets nothing"))
+    }
+
+    /// Holds a rollout where it is.
+    pub(super) fn pause(self) -> Answer {
+        let (name, rollout) = (self.name(), self.rollout("hold")?);
+        if rollout.record().phase == Phase::Paused {
+            return Ok(Accepted::Nothing(format!("the rollout of {name} is held already")));
+        }
+        possible(rollout.cannot_pause())?;
+        self.say(|actor, reason| Event::Pause { actor, reason });
+        done(format!("the rollout of {name} is held; its gates stay armed"))
+    }
+
+    /// Holds the canary with another share.
+    pub(super) fn set_weight(mut self, weight: Weight) -> Answer {
+        let name = self.name();
+        possible(self.rollout("give a share to")?.cannot_set(weight))?;
+        if self.asks(|actor, reason| Event::SetWeight { weight, actor, reason }).is_some() {
+            return done(format!("others are asked first; the canary of {name} is held with {weight} once they let it"));
+        }
+        // A raise that could not be written was not made, and a trip may have come in between.
+        match self.service.progressing() {
+            Some(record) if record.phase == Phase::Paused && record.weight == weight => {
+                done(format!("the canary of {name} is held with {weight}; its gates stay armed"))
+            }
+            _ => conflict(format!("the canary of {name} was not given {weight}; GET /v1/notices tells why")),
+        }
+    }
+
+    /// Waives the holds that remain before the last step.
+    pub(super) fn promote(self) -> Answer {
+        let name = self.name();
+        let entry = waiver(&name, self.rollout("promote")?.record(), &self.actor, &self.reason);
+        let written = self.shell.persist(&name, self.service.state(), &entry);
+        written.map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
+        self.say(|actor, reason| Event::Promote { actor, reason });
+        done(format!("the remaining holds of {name} before the last step are waived; every step still needs its evidence"))
+    }
+
+    /// Has the rollout take in what was said; returns the share that others are asked for because of it.
+    fn asks(&mut self, event: impl FnOnce(String, String) -> Event) -> Option<Weight> {
+        let (actor, reason) = (std::mem::take(&mut self.actor), std::mem::take(&mut self.reason));
+        self.service.drive(event(actor, reason), self.now, self.shell);
+        self.service.rollout().and_then(Rollout::wanted)
+    }
+}
+
+fn done(sentence: String) -> Answer {
+    Ok(Accepted::Done(sentence))
+}
+
+fn conflict(why: String) -> Answer {
+    Err(CommandError::Conflict(why))
+}
+
+/// Passes on why something is not possible.
+fn possible(obstacle: Option<String>) -> Result<(), CommandError> {
+    obstacle.map_or(Ok(()), |why| Err(CommandError::Conflict(why)))
+}
+
 /// Makes the journal's entry of a waiver, which changes nothing by itself.
-pub(super) fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
+fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
     Entry {
         service: service.clone(),
         rollout: record.id,
@@ -52,80 +185,5 @@ pub(super) fn waiver(service: &Name, record: &Record, actor: &str, reason: &str)
         reason: format!("{actor} waives the remaining holds: {reason}"),
         evidence: None,
         gates: Vec::new(),
-    }
-}
-
-/// Approves that a rollout goes on.
-pub(super) fn approve(
-    service: &mut Service,
-    (actor, reason): (String, String),
-    now: Timestamp,
-    shell: &mut dyn Shell,
-) -> Result<Accepted, CommandError> {
-    let name = service.setup().name.clone();
-    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "approve")) };
-    rollout.cannot_approve().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
-    service.drive(Event::Approve { actor, reason }, now, shell);
-    // What could not be written is not approved, and a trip may have come in between.
-    match service.progressing() {
-        Some(record) if record.phase == Phase::Progressing => {
-            Ok(Accepted::Done(format!("the rollout of {name} is approved and goes on as soon as its gates pass")))
-        }
-        _ => Err(CommandError::Conflict(format!("the rollout of {name} was not approved; GET /v1/notices tells why"))),
-    }
-}
-
-/// Denies that a rollout goes on.
-pub(super) fn deny(
-    service: &mut Service,
-    (actor, reason): (String, String),
-    now: Timestamp,
-    shell: &mut dyn Shell,
-) -> Result<Accepted, CommandError> {
-    let name = service.setup().name.clone();
-    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "deny")) };
-    if rollout.record().phase != Phase::AwaitingApproval {
-        let why = rollout.cannot_approve().unwrap_or_default();
-        return Err(CommandError::Conflict(format!("{why}; abort it instead")));
-    }
-    service.drive(Event::Deny { actor, reason }, now, shell);
-    Ok(Accepted::Done(format!("the rollout of {name} is denied; the canary gets nothing")))
-}
-
-/// Holds a rollout where it is.
-pub(super) fn pause(
-    service: &mut Service,
-    (actor, reason): (String, String),
-    now: Timestamp,
-    shell: &mut dyn Shell,
-) -> Result<Accepted, CommandError> {
-    let name = service.setup().name.clone();
-    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "hold")) };
-    if rollout.record().phase == Phase::Paused {
-        return Ok(Accepted::Nothing(format!("the rollout of {name} is held already")));
-    }
-    rollout.cannot_pause().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
-    service.drive(Event::Pause { actor, reason }, now, shell);
-    Ok(Accepted::Done(format!("the rollout of {name} is held; its gates stay armed")))
-}
-
-/// Holds the canary with another share.
-pub(super) fn set_weight(
-    service: &mut Service,
-    weight: Weight,
-    (actor, reason): (String, String),
-    now: Timestamp,
-    shell: &mut dyn Shell,
-) -> Result<Accepted, CommandError> {
-    let name = service.setup().name.clone();
-    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "give a share to")) };
-    rollout.cannot_set(weight).map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
-    service.drive(Event::SetWeight { weight, actor, reason }, now, shell);
-    // A raise that could not be written was not made, and a trip may have come in between.
-    match service.progressing() {
-        Some(record) if record.phase == Phase::Paused && record.weight == weight => {
-            Ok(Accepted::Done(format!("the canary of {name} is held with {weight}; its gates stay armed")))
-        }
-        _ => Err(CommandError::Conflict(format!("the canary of {name} was not given {weight}; GET /v1/notices tells why"))),
     }
 }

@@ -8,13 +8,13 @@ use crate::control::inquiry::Inquiry;
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::shell::Shell;
 use crate::control::status::{RolloutStatus, ServiceStatus};
-use crate::control::traffic::Traffic;
+use crate::control::traffic::{Traffic, waits_for_traffic};
 use crate::domain::gate::Evidence;
 use crate::domain::gate::evidence::Test;
 use crate::domain::judge::{Arm, Count, WireCount};
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::outlook;
+use crate::domain::rollout::outlook::Pace;
 use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollout, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
@@ -172,8 +172,8 @@ impl Service {
             self.waiting = Some(canary);
             return;
         }
-        let reveal = outlook::reveal(&self.setup.gates, &self.setup.policy);
-        let plan = match self.setup.schedule.plan(self.traffic.rate(), reveal) {
+        let pace = Pace::of(&self.setup.gates, &self.setup.policy, self.traffic.rate());
+        let plan = match self.setup.schedule.plan(&pace) {
             Ok(plan) => plan,
             Err(why) => return shell.notify(&self.setup.name, format!("the rollout does not begin: {why}"), true),
         };
@@ -190,11 +190,8 @@ impl Service {
 
     /// Begins the rollout that waited for the traffic to be known.
     fn begin_waiting(&mut self, now: Timestamp, shell: &mut dyn Shell) {
-        if self.traffic.is_known()
-            && let Some(canary) = self.waiting.take()
-        {
-            self.begin(canary, now, shell);
-        }
+        let Some(canary) = self.waiting.take_if(|_| self.traffic.is_known()) else { return };
+        self.begin(canary, now, shell);
     }
 
     /// Hands one event to the machine and carries out what it asks, and what follows from that.
@@ -389,6 +386,7 @@ impl Service {
             name: self.setup.name.clone(),
             owner: (*self.owner).clone(),
             rollout,
+            waits: self.waiting.as_ref().map(waits_for_traffic),
             rejected: self.state.rejected.clone(),
             endpoints: Vec::new(),
         }

@@ -104,6 +104,9 @@ pub struct ServiceStatus {
     pub owner: Version,
     /// The current or last rollout.
     pub rollout: Option<RolloutStatus>,
+    /// What a rollout that is to begin waits for, one sentence; absent where none does.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// Versions that were rolled back and stay so until someone asks for a retry.
     pub rejected: Vec<Name>,
     /// The endpoints of the versions that have a part now.

@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use crate::domain::observation::Observation;
 use crate::domain::time::Timestamp;
+use crate::domain::version::Version;
 
 /// Over how long the rate is taken.
 const WINDOW: Duration = Duration::from_secs(10);
 /// From how long a stretch on the rate counts as known.
 const ENOUGH: Duration = Duration::from_secs(3);
+
+/// Says what a rollout waits for whose first share the traffic decides.
+pub(super) fn waits_for_traffic(canary: &Version) -> String {
+    format!("{} begins in a few seconds, once it is known how much traffic there is: its first share is 'auto'", canary.name)
+}
 
 /// The traffic of one service.
 #[derive(Debug, Default)]

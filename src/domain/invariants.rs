@@ -157,7 +157,7 @@ pub fn i5_an_approval_is_somebodys_word(before: &View<'_>, event: &Event, effect
 
 /// Says whether no webhook need be asked on an occasion, or all of them let the rollout go on.
 fn is_cleared(rollout: &View<'_>, occasion: Occasion) -> bool {
-    rollout.cleared || rollout.consulting.is_none_or(|consulting| !consulting.asks(occasion))
+    (rollout.cleared && rollout.wanted.is_none()) || rollout.consulting.is_none_or(|consulting| !consulting.asks(occasion))
 }
 
 /// Says whether nobody need be asked before the rollout goes on from its step, or somebody was.
@@ -168,6 +168,10 @@ fn is_approved(rollout: &View<'_>) -> bool {
 fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) -> bool {
     let from_the_start = before.record.weight == Weight::ZERO && record.step == 0;
     match (before.record.phase, event) {
+        (Phase::Progressing | Phase::Paused, Event::Consulted { refusal: None, .. }) if before.asking => is_wanted(before, record),
+        (Phase::Progressing | Phase::Paused, Event::Judged { .. }) if before.cleared && before.wanted.is_some() => {
+            is_wanted(before, record)
+        }
         (Phase::Progressing, Event::Begin) => from_the_start && is_cleared(before, Occasion::Start),
         (Phase::Progressing, Event::Judged { judgement, .. }) => {
             let harmless = before.plan.harm().is_some() && judgement.harm_cap.is_some_and(|cap| cap >= record.weight);
@@ -187,15 +191,33 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
             let in_time = now.since(before.since) < before.policy.confirm_within();
             from_the_start && judgement.confirmed.is_none() && !in_time && before.record.brakes <= Policy::RESUMES
         }
-        (Phase::Paused, Event::Resume { .. }) => from_the_start,
+        (Phase::Paused, Event::Resume { .. }) => from_the_start && asks_nobody(before),
         (Phase::Progressing | Phase::Paused, Event::SetWeight { weight, .. }) => {
-            let planned = before.plan.step(record.step).is_some_and(|step| step.weight == *weight);
-            let reachable = before.canary.is_usable() && before.stable.is_usable();
-            let orderly = before.record.weight > Weight::ZERO || record.step == 0;
-            record.weight == *weight && record.phase == Phase::Paused && planned && orderly && reachable && !before.warming
+            record.weight == *weight && may_be_held_with_more(before, record) && asks_nobody(before)
         }
         _ => false,
     }
+}
+
+/// Says whether an operator may raise the share without asking anybody.
+fn asks_nobody(rollout: &View<'_>) -> bool {
+    let occasion = if rollout.record.weight == Weight::ZERO { Occasion::Start } else { Occasion::Raise };
+    rollout.consulting.is_none_or(|consulting| !consulting.asks(occasion))
+}
+
+/// Says whether this is what an operator wants, and was asked for.
+fn is_wanted(before: &View<'_>, record: &Record) -> bool {
+    let again = before.record.phase == Phase::Paused && before.record.weight == Weight::ZERO && record.step == 0;
+    let resumed = again && record.phase == Phase::Progressing;
+    before.wanted == Some(record.weight) && (resumed || may_be_held_with_more(before, record))
+}
+
+/// Says whether an operator may hold the canary with a higher share.
+fn may_be_held_with_more(before: &View<'_>, record: &Record) -> bool {
+    let planned = before.plan.step(record.step).is_some_and(|step| step.weight == record.weight);
+    let reachable = before.canary.is_usable() && before.stable.is_usable();
+    let orderly = before.record.weight > Weight::ZERO || record.step == 0;
+    record.phase == Phase::Paused && planned && orderly && reachable && !before.warming
 }
 
 fn hold_is_over(rollout: &View<'_>, now: Timestamp) -> bool {
@@ -298,7 +320,9 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     let waited = now.since(before.since);
     let judged = matches!(event, Event::Judged { .. });
     let waits = before.record.weight == Weight::ZERO && before.record.phase == Phase::Progressing;
-    let excused = !judged || before.pending || before.warming || before.unsaved || after.asking || waits || waited <= longest;
+    // What an operator wants and others have let be is carried out or dropped now, and the next time it is judged again.
+    let asked = after.asking || before.wanted.is_some();
+    let excused = !judged || before.pending || before.warming || before.unsaved || asked || waits || waited <= longest;
     hold("I24", excused || after.pending || after.record.phase != before.record.phase, || {
         format!("{} for {} seconds", before.record.phase.as_str(), waited.as_secs())
     })

@@ -8,6 +8,7 @@ pub mod error_kinds;
 pub mod gate;
 pub mod invariants;
 pub mod judge;
+pub mod lockout;
 pub mod observation;
 pub mod outcome;
 pub mod outlier;

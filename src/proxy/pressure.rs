@@ -2,9 +2,11 @@
 //! connections.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::lockout::network;
 
 /// From this share of memory or descriptors on connections are given up as soon as they can be.
 const TIGHT: f64 = 0.92;
@@ -103,17 +105,6 @@ impl Pressure {
         };
         let [first, ..] = &self.sources;
         self.sources.get(usize::from(last) % SHARDS).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Returns what stands for a source: its IPv4 address, or the network of its IPv6 address, all 2^64 of whose addresses it may use.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 

@@ -29,6 +29,7 @@ use crate::proxy::tunnel::Kind;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
 use crate::telemetry::compat::Compat;
+use crate::telemetry::lockouts::Lockouts;
 use crate::telemetry::metrics as m;
 use crate::telemetry::reach;
 use crate::telemetry::reloads::Reloads;
@@ -51,6 +52,8 @@ pub struct Figures {
     pub pressure: Arc<Pressure>,
     /// How reading the configuration again went.
     pub reloads: Arc<Reloads>,
+    /// Wrong tokens of the admin listener.
+    pub lockouts: Arc<Lockouts>,
     /// When certificates of the listeners expire.
     pub certificates: Vec<Expiry>,
     /// The process's clock.
@@ -147,6 +150,7 @@ impl Source {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
         let [succeeded, failed, last, good] = self.figures.reloads.figures();
         let [shed, over_source] = self.figures.pressure.turned_away();
+        let [wrong_tokens, lockouts, locked_out] = self.figures.lockouts.figures().map(|count| count as f64);
         let [workers, busy, parks, tasks] = runtimes(counters);
         let values = [
             (&m::OPEN, read(&counters.open)),
@@ -161,6 +165,9 @@ impl Source {
             (&m::PRESSURE, f64::from(self.figures.pressure.level() as u8)),
             (&m::SHED, shed as f64),
             (&m::OVER_SOURCE, over_source as f64),
+            (&m::WRONG_TOKENS, wrong_tokens),
+            (&m::LOCKOUTS, lockouts),
+            (&m::LOCKED_OUT, locked_out),
             (&m::RELOAD_GOOD, good as f64),
             (&m::RELOAD_TIME, last as f64),
             (&m::RUNTIME_WORKERS, workers),

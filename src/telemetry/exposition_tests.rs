@@ -71,7 +71,14 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         durable: true,
     });
     let owner = if phase == Some(Phase::Promoted) { "0.8.2" } else { "0.8.1" };
-    ServiceStatus { name: "carts".parse().unwrap(), owner: version(owner), rollout, rejected: Vec::new(), endpoints: Vec::new() }
+    ServiceStatus {
+        name: "carts".parse().unwrap(),
+        owner: version(owner),
+        rollout,
+        waits: None,
+        rejected: Vec::new(),
+        endpoints: Vec::new(),
+    }
 }
 
 fn figures(services: Vec<ServiceStatus>) -> Figures {
@@ -83,6 +90,7 @@ fn figures(services: Vec<ServiceStatus>) -> Figures {
         access_log_dropped: None,
         pressure: Arc::default(),
         reloads: Arc::default(),
+        lockouts: Arc::default(),
         certificates: Vec::new(),
         clock: Clock::start(),
         compat: Compat::default(),
@@ -312,8 +320,8 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     assert_eq!(value(&text, "portcullis_series_omitted"), Some(0.0));
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
-    // Besides: twenty-eight of the process and its floods, the rollbacks, two weights, and how many were left out.
-    let others = 20 + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
+    // Besides: thirty-one of the process and its floods, the rollbacks, two weights, and how many were left out.
+    let others = 23 + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
     assert_eq!(series(&text), (MOST + 1) * SERIES + others, "what there are too many of is shown together");
     assert_eq!(value(&text, r#"portcullis_label_values_over_limit_total{kind="version"}"#), Some(247.0 - MOST as f64));
     let other = r#"portcullis_requests_total{service="other",version="other",role="canary",class="2xx"}"#;

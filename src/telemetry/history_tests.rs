@@ -13,6 +13,7 @@ fn service() -> ServiceStatus {
         name: KEY.0.parse().unwrap(),
         owner: Version::at(KEY.1.parse().unwrap(), [([127, 0, 0, 1], 1).into()]),
         rollout: None,
+        waits: None,
         rejected: Vec::new(),
         endpoints: Vec::new(),
     }

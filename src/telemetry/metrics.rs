@@ -124,6 +124,17 @@ pub const OVER_SOURCE: Definition = counter(
     &[],
     "Client connections that were turned away because their source had as many as it may.",
 );
+pub const WRONG_TOKENS: Definition = counter("portcullis_admin_wrong_tokens_total", &[], "Wrong tokens that came to the admin listener.");
+pub const LOCKOUTS: Definition = counter(
+    "portcullis_admin_lockouts_total",
+    &[],
+    "How often the admin listener locked a source out for a while, because of its wrong tokens.",
+);
+pub const LOCKED_OUT: Definition = counter(
+    "portcullis_admin_locked_out_requests_total",
+    &[],
+    "Requests to the admin listener that were answered with 429, because their source was locked out.",
+);
 pub const RELOADS: Definition =
     counter("portcullis_config_reloads_total", &["class"], "How often the configuration was read again; class: success or failure.");
 pub const RELOAD_GOOD: Definition =
@@ -173,7 +184,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 49] = [
+pub const ALL: [&Definition; 52] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -206,6 +217,9 @@ pub const ALL: [&Definition; 49] = [
     &PRESSURE,
     &SHED,
     &OVER_SOURCE,
+    &WRONG_TOKENS,
+    &LOCKOUTS,
+    &LOCKED_OUT,
     &RELOADS,
     &RELOAD_GOOD,
     &RELOAD_TIME,

@@ -7,6 +7,7 @@ mod deploy_tests;
 pub mod exposition;
 mod figures;
 pub mod history;
+pub mod lockouts;
 pub mod logs;
 mod metrics;
 mod reach;

@@ -1,6 +1,7 @@
 //! Others are asked before a rollout goes on, and nobody waits for them on the way back.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::listener::listen;
@@ -72,4 +73,38 @@ fn a_webhook_that_hangs_holds_up_the_rollout_and_no_way_back() {
     assert!(status == 200 && asked.elapsed() < Duration::from_secs(10), "{answer} after {:?}", asked.elapsed());
     assert_eq!(stand.until("aborted")["weight"], 0);
     assert!((0..20).all(|_| stand.ask().contains("Version = v1")));
+}
+
+#[test]
+fn an_operator_who_gives_more_waits_for_the_same_answer() {
+    let allowing = Arc::new(AtomicBool::new(false));
+    let allows = Arc::clone(&allowing);
+    let (address, told) = listen(move |_, _| if allows.load(Ordering::SeqCst) { Some("200 OK") } else { Some("403 Forbidden") });
+    let stand =
+        Stand::start(&format!("{PLAN}    webhooks:\n      - {{name: gate, type: confirm-traffic-increase, url: \"http://{address}/\"}}\n"));
+    assert_eq!(stand.until("paused")["weight"], 5_000);
+    let raise = || {
+        let (status, answer) = stand.call("PUT /v1/rollouts/carts/weight", r#"{"weight": "100%", "actor": "ann"}"#);
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(status == 200 && message.contains("others are asked first"), "{answer}");
+    };
+    raise();
+    let refused = eventually("the refusal", || {
+        let rollout = stand.rollout();
+        rollout["reason"].as_str().is_some_and(|reason| reason.contains("does not let ann give it 100%")).then_some(rollout)
+    });
+    assert_eq!((&refused["phase"], &refused["weight"]), (&"paused".into(), &5_000.into()));
+    allowing.store(true, Ordering::SeqCst);
+    raise();
+    let held = eventually("the share", || Some(stand.rollout()).filter(|rollout| rollout["weight"] == 10_000));
+    assert_eq!(held["phase"], "paused");
+    for _ in 0..3 {
+        let (_, body) = told.recv_timeout(PATIENCE).expect("a question of the plan and two of the operator's");
+        assert_eq!(body["phase"], "WaitingTrafficIncrease");
+    }
+    // Nobody is asked before a share is taken.
+    allowing.store(false, Ordering::SeqCst);
+    let (_, answer) = stand.call("PUT /v1/rollouts/carts/weight", r#"{"weight": "0%"}"#);
+    assert!(answer["message"].as_str().is_some_and(|message| message.contains("is held with 0%")), "{answer}");
+    assert!(told.try_recv().is_err());
 }

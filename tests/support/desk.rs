@@ -116,6 +116,7 @@ impl Desk {
             compat: Default::default(),
             pressure: Arc::default(),
             reloads: Arc::default(),
+            lockouts: Arc::default(),
             certificates: Vec::new(),
             clock,
         })
@@ -134,6 +135,7 @@ impl Desk {
             answers: Default::default(),
             reading: Default::default(),
             live: Default::default(),
+            patience: Default::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

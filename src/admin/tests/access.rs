@@ -172,3 +172,67 @@ fn every_path_takes_a_role() {
         assert_eq!(needed(&method, path), rank, "{method} {path}");
     }
 }
+
+/// A client on another machine.
+fn from(source: &str) -> Peer {
+    Peer { source: Some(source.parse().unwrap()), ..network() }
+}
+
+/// Brings a wrong token until it is told to wait, and returns how often and for how many seconds.
+async fn provoke(desk: &Desk, peer: Peer) -> (u32, u64) {
+    for count in 0..100 {
+        let answer = ask(desk, "GET", "/v1/rollouts", &bearer("eve"), peer.clone()).await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            return (count, answer.header("retry-after").parse().unwrap());
+        }
+        assert_eq!(answer.problem().0, 401);
+    }
+    panic!("wrong tokens are taken without an end");
+}
+
+#[tokio::test]
+async fn a_source_of_wrong_tokens_waits_and_nobody_else_does() {
+    let desk = guarded();
+    let robot = from("192.0.2.7");
+    assert_eq!(provoke(&desk, robot.clone()).await, (10, 60));
+    let (status, detail) = ask(&desk, "GET", "/v1/rollouts", &bearer("oda"), robot.clone()).await.problem();
+    assert!(status == 429 && detail.contains("192.0.2.7") && detail.contains("60 s"), "a right token is not even looked at: {detail}");
+    assert_eq!(ask(&desk, "POST", "/v1/rollouts/carts/promote", &bearer("oda"), robot.clone()).await.problem().0, 429);
+    // What needs no token, and who needs none, is not kept waiting.
+    assert_eq!(ask(&desk, "GET", "/livez", "", robot.clone()).await.status, StatusCode::OK);
+    let known = Peer { names: ["spiffe://x/ops".to_owned()].into(), ..robot };
+    assert_eq!(ask(&desk, "GET", "/v1/rollouts", "", known).await.status, StatusCode::OK);
+    assert_eq!(ask(&desk, "GET", "/v1/rollouts", &bearer("oda"), from("192.0.2.8")).await.status, StatusCode::OK);
+    let socket = Peer { way: Way::Socket(Some(7)), ..Peer::default() };
+    for _ in 0..30 {
+        assert_eq!(ask(&desk, "GET", "/v1/rollouts", &bearer("eve"), socket.clone()).await.problem().0, 401);
+    }
+    assert_eq!(ask(&desk, "GET", "/v1/rollouts", &bearer("oda"), socket).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_abort_with_a_right_token_never_waits_and_wrong_ones_make_it_worse() {
+    let desk = guarded();
+    let robot = from("2001:db8::7");
+    assert_eq!(provoke(&desk, robot.clone()).await, (10, 60));
+    assert_eq!(ask(&desk, "POST", ABORT, &bearer("oda"), robot.clone()).await.status, StatusCode::OK);
+    assert_eq!(ask(&desk, "GET", ABORT, &bearer("oda"), robot.clone()).await.problem().0, 429);
+    assert_eq!(desk.commands().len(), 1);
+    for _ in 0..10 {
+        assert_eq!(ask(&desk, "POST", ABORT, &bearer("eve"), robot.clone()).await.problem().0, 401);
+    }
+    let neighbour = from("2001:db8::8");
+    assert_eq!(provoke(&desk, neighbour.clone()).await, (0, 120), "its network has another two minutes");
+    assert_eq!(ask(&desk, "POST", ABORT, &bearer("oda"), neighbour).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn no_token_and_too_low_a_role_are_no_wrong_tokens() {
+    let desk = guarded();
+    let peer = from("192.0.2.7");
+    for _ in 0..30 {
+        assert_eq!(ask(&desk, "GET", "/v1/rollouts", "", peer.clone()).await.problem().0, 401);
+        assert_eq!(ask(&desk, "POST", ABORT, &bearer("vic"), peer.clone()).await.problem().0, 403);
+    }
+    assert_eq!(ask(&desk, "GET", "/v1/rollouts", &bearer("oda"), peer).await.status, StatusCode::OK);
+}

@@ -147,6 +147,7 @@ impl Desk {
             compat: Default::default(),
             pressure: Arc::default(),
             reloads: Arc::default(),
+            lockouts: Arc::default(),
             certificates: Vec::new(),
             clock,
         };
@@ -169,6 +170,7 @@ impl Desk {
             answers: Default::default(),
             reading: Default::default(),
             live,
+            patience: Default::default(),
         };
         let desk = Self { state, drain, seen, _folder: folder };
         desk.show(Some(rollout(Phase::Progressing)));
@@ -177,8 +179,14 @@ impl Desk {
 
     /// Shows `carts` with this rollout.
     fn show(&self, rollout: Option<RolloutStatus>) {
-        let service =
-            ServiceStatus { name: name("carts"), owner: version("0.8.1"), rollout, rejected: vec![name("0.7.9")], endpoints: Vec::new() };
+        let service = ServiceStatus {
+            name: name("carts"),
+            owner: version("0.8.1"),
+            rollout,
+            waits: None,
+            rejected: vec![name("0.7.9")],
+            endpoints: Vec::new(),
+        };
         let notice =
             Notice { at: "2026-11-23T10:00:00.000Z".to_owned(), service: name("carts"), sentence: "it begins".to_owned(), alarm: false };
         let judged_ns = self.state.clock.now().as_nanos();

@@ -212,6 +212,7 @@ mod tests {
             name: SERVICE.parse().unwrap(),
             owner: version("0.8.1"),
             rollout: Some(rollout),
+            waits: None,
             rejected: Vec::new(),
             endpoints: Vec::new(),
         };

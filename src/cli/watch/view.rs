@@ -46,7 +46,8 @@ impl Moment<'_> {
     pub fn picture(&self, colour: bool, width: usize) -> Vec<String> {
         let name = &self.service.name;
         let Some(rollout) = &self.service.rollout else {
-            return vec![format!("{name}: owned by {}; waiting for a rollout to begin", self.service.owner.name)];
+            let waits = self.service.waits.as_deref().unwrap_or("waiting for a rollout to begin");
+            return vec![format!("{name}: owned by {}; {waits}", self.service.owner.name)];
         };
         let head = format!("{name}: rollout {} of {} against {}, {}", rollout.id, rollout.canary.name, rollout.stable.name, place(rollout));
         let mut lines = wrapped(&head, width, 2);
@@ -67,7 +68,9 @@ impl Moment<'_> {
     pub fn line(&self, at: &str) -> String {
         let name = &self.service.name;
         let Some(rollout) = &self.service.rollout else {
-            return format!("{at} {name} waits for a rollout to begin");
+            let waits =
+                self.service.waits.as_ref().map_or_else(|| "waits for a rollout to begin".to_owned(), |waits| format!("waits: {waits}"));
+            return format!("{at} {name} {waits}");
         };
         let mut parts = vec![format!("{at} {name} {} {}", rollout.weight, place(rollout))];
         let [stable, canary] = self.arms();

@@ -6,6 +6,7 @@ use super::*;
 use crate::config::AccessLog;
 use crate::domain::gate::{Gate, Inconclusive, Origin, Policy};
 use crate::domain::rank::Rank;
+use crate::domain::rollout::outlook::Pace;
 use crate::domain::rollout::{Plan, Ramp, Schedule, Start};
 use crate::domain::route::{HostPattern, Rule};
 use crate::domain::timeouts::Timeouts;
@@ -54,7 +55,7 @@ fn the_example_holds_every_key_and_its_defaults() {
     assert_eq!(service.policy, Policy::default());
     assert_eq!(service.expected_traffic, Some(100.0));
     assert_eq!(
-        service.schedule.plan(0.0, Duration::from_secs(1)).unwrap(),
+        service.schedule.plan(&Pace::of(&service.gates, &service.policy, 0.0)).unwrap(),
         Plan::ramp("10%".parse().unwrap(), 3, Duration::from_secs(10)).unwrap()
     );
 
@@ -132,7 +133,7 @@ fn lists_may_be_single_values_and_steps_may_replace_the_ramp() {
     assert_eq!(service.gates, [gate("p99 < 2s")]);
     let holds: Vec<_> = service
         .schedule
-        .plan(0.0, Duration::ZERO)
+        .plan(&Pace::of(&[], &Policy::default(), 0.0))
         .unwrap()
         .steps()
         .iter()

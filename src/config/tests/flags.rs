@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::AccessLog;
 use crate::domain::rollout::Plan;
+use crate::domain::rollout::outlook::Pace;
 
 fn owned(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -47,7 +48,7 @@ fn flags_alone_make_a_configuration() {
     let read = service.perfspec.as_ref().unwrap();
     assert_eq!((&read.path, read.derive_tripwire), (&perfspec, false));
     assert_eq!(
-        service.schedule.plan(0.0, Duration::from_secs(1)).unwrap(),
+        service.schedule.plan(&Pace::of(&service.gates, &service.policy, 0.0)).unwrap(),
         Plan::ramp("20%".parse().unwrap(), 3, Duration::from_secs(5)).unwrap()
     );
 }

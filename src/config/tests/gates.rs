@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::domain::rollout::outlook::{Pace, time_for};
 use crate::formats::problem::Severity;
 
 fn with(line: &str) -> String {
@@ -156,4 +157,16 @@ fn more_confidence_than_the_traffic_gives_is_refused_with_the_numbers() {
     refuses(&asks("0.03/s", "plan: {harm: 10}"), "services[0].gates[0]", "step 3", "raise max_bake");
     let rare = with("gates: [errors < 0.0001%]\n    expected_traffic: 1/h");
     refuses(&rare, "services[0].gates[0]", "of 1 requests per hour", "beta above");
+}
+
+#[test]
+fn an_automatic_first_share_is_one_at_which_the_gates_can_pass() {
+    // Five requests out within 3 s were 0.83 % of 200 requests per second: 50 minutes for the clean ones, where a step may take 30.
+    let auto = |rest: &str| format!("{WITH_CANARY}    gates: [p95 < 3s, errors < 0.05%]\n    expected_traffic: 200/s\n{rest}");
+    refuses(&auto("    plan: {start: 0.8%}\n"), "services[0].gates[1]", "cannot pass step 1 in time: at 0.8% of 200", "max_bake");
+    let service = &loaded(&auto("    plan: {start: auto}\n")).settings.services[0];
+    let pace = Pace::of(&service.gates, &service.policy, 200.0);
+    let share = service.schedule.plan(&pace).unwrap().step(0).unwrap().weight.basis_points();
+    let half = service.policy.max_bake / 2;
+    assert!(time_for(pace.requests, share, 200.0) <= half && time_for(pace.requests, share - 1, 200.0) > half, "{share}");
 }

@@ -183,6 +183,19 @@ fn gates_bounds_and_plans_can_fire_and_end() {
             gated("webhooks: [{name: a, type: post-rollout, url: \"http://a\", metadata: x}]"),
             ("services[0].webhooks[0].metadata", 7, "mapping", "key: value"),
         ),
+        (
+            format!(
+                "{}webhook_hosts: [127.0.0.1, 'gate:80']\n",
+                gated("webhooks: [{name: a, type: post-rollout, url: \"http://gate:8090/\"}]")
+            ),
+            (
+                "services[0].webhooks[0].url",
+                7,
+                "gate:8090 is none of the hosts that webhooks may name (127.0.0.1, gate:80)",
+                "write gate:8090",
+            ),
+        ),
+        (format!("{}webhook_hosts: ['u@h']\n", gated("webhook_failure: hold")), ("webhook_hosts[0]", 8, "no host", "127.0.0.1:8090")),
         (gated("webhook_failure: ignore"), ("services[0].webhook_failure", 7, "in doubt", "hold")),
         (gated("plan: {approval: {then: hold}}"), ("services[0].plan.approval.deadline", 7, "deadline is missing", "such as 30m")),
         (gated("plan: {approval: {deadline: 200h}}"), ("services[0].plan.approval.deadline", 7, "out of range", "at most 168 h")),

@@ -183,6 +183,8 @@ pub struct View<'a> {
     pub cleared: bool,
     /// Whether it waits for their answer.
     pub asking: bool,
+    /// The share that an operator wants to give it, once others let that be.
+    pub wanted: Option<Weight>,
     /// Whether a raise waits to become durable.
     pub pending: bool,
     /// Whether something that was published is not durable yet.

@@ -10,6 +10,7 @@ use crate::domain::invariants::{self, Broken};
 use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect, Event, View};
+use crate::domain::rollout::machine::question::{Asked, Wish};
 use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::standing::Standing;
@@ -21,6 +22,7 @@ use crate::domain::weight::Weight;
 mod changes;
 mod consult;
 mod orders;
+mod question;
 mod standings;
 mod waits;
 
@@ -43,17 +45,6 @@ enum Pending {
     Promote,
 }
 
-/// What was asked of others for the present step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// Nothing yet.
-    Nothing,
-    /// This question, and it is not answered.
-    Since(Timestamp),
-    /// Everybody lets it go on.
-    Cleared,
-}
-
 /// One rollout.
 #[derive(Clone, Debug)]
 pub struct Rollout {
@@ -74,6 +65,8 @@ pub struct Rollout {
     /// What was asked of others for this step, and how often somebody was asked at all.
     asked: Asked,
     question: u64,
+    /// What an operator wants, and others are asked for instead of for the plan.
+    wish: Option<Wish>,
     pending: Option<Pending>,
     /// What was published and is not durable yet.
     unsaved: Option<Entry>,
@@ -114,6 +107,7 @@ impl Rollout {
             consulting: None,
             asked: Asked::Nothing,
             question: 0,
+            wish: None,
             pending: None,
             unsaved: None,
             canary: Standing::Usable,
@@ -167,7 +161,7 @@ impl Rollout {
 
     /// Returns what invariants look at.
     #[must_use]
-    pub const fn view(&self) -> View<'_> {
+    pub fn view(&self) -> View<'_> {
         View {
             record: &self.record,
             plan: &self.plan,
@@ -181,6 +175,7 @@ impl Rollout {
             consulting: self.consulting,
             cleared: matches!(self.asked, Asked::Cleared),
             asking: matches!(self.asked, Asked::Since(_)),
+            wanted: self.wanted(),
             pending: self.pending.is_some(),
             unsaved: self.unsaved.is_some(),
         }
@@ -230,7 +225,7 @@ impl Rollout {
                 self.express = Some(actor.clone());
                 vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
             }
-            Event::Resume { actor, reason } => self.resume(actor, reason),
+            Event::Resume { actor, reason } => self.resume(now, actor, reason),
             Event::Approve { actor, reason } => self.approve(actor, reason),
             Event::Deny { actor, reason } => self.deny(now, actor, reason),
             Event::Pause { actor, reason } => self.pause(now, actor, reason),
@@ -275,6 +270,9 @@ impl Rollout {
         }
         if self.pending.is_some() {
             return Vec::new();
+        }
+        if self.wish.is_some() {
+            return self.wait_for_others(now);
         }
         match self.record.phase {
             Phase::Progressing if self.record.weight == Weight::ZERO => self.begin(now),

@@ -11,6 +11,34 @@ use crate::domain::tripwire;
 /// The longest time that is told, about three years.
 const LONGEST: f64 = 1e8;
 
+/// What an automatic first share depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Requests per second over both versions.
+    pub rate: f64,
+    /// After how long a bad request is known to be one at the latest.
+    pub reveal: Duration,
+    /// How many clean requests the gate needs to pass that needs most; 0 where that depends on more than counts.
+    pub requests: u64,
+    /// Within which time: what the first step may take but for its warm-up.
+    pub within: Duration,
+}
+
+impl Pace {
+    /// Returns the pace of a service with these gates at `rate` requests per second.
+    #[must_use]
+    pub fn of(gates: &[Gate], policy: &Policy, rate: f64) -> Self {
+        let requests = gates.iter().filter_map(|gate| clean_requests(gate, policy.beta)).max().unwrap_or(0);
+        Self { rate, reveal: reveal(gates, policy), requests, within: policy.max_bake.saturating_sub(policy.warm_up) }
+    }
+
+    /// Returns it without anything to prove.
+    #[must_use]
+    pub const fn without_evidence(self) -> Self {
+        Self { requests: 0, ..self }
+    }
+}
+
 /// Returns how many clean requests, and not one bad, let a canary pass the gate in one step; `None` for a gate whose
 /// evidence depends on more than counts: means, scores and comparisons with stable.
 ///

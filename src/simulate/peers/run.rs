@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::domain::gate::Criterion;
 use crate::domain::outcome::Role;
+use crate::domain::rollout::outlook::Pace;
 use crate::domain::rollout::{Phase, Schedule};
 use crate::domain::time::Timestamp;
 use crate::domain::weight::Weight;
@@ -50,7 +51,7 @@ pub fn run(kind: &PeerKind, scenario: &Scenario, seed: u64) -> Outcome {
     let weight = match scenario.plan.schedule() {
         Ok(Schedule::Steps(plan)) => plan.step(0).map_or(Weight::ZERO, |step| step.weight),
         Ok(schedule) => schedule
-            .plan(scenario.traffic.rate.map_or(0.0, |rate| rate.0), Duration::from_secs(1))
+            .plan(&Pace { rate: scenario.traffic.rate.map_or(0.0, |rate| rate.0), reveal: Duration::from_secs(1), ..Pace::default() })
             .ok()
             .and_then(|plan| plan.step(0).map(|step| step.weight))
             .unwrap_or_default(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::gate::policy::{Inconclusive, Policy};
+use crate::domain::rollout::outlook::Pace;
 use crate::domain::rollout::{Approval, Plan, Ramp, Schedule, Start, Step};
 use crate::domain::weight::Weight;
 use crate::simulate::scenario::values::{Above, Ratio, Span, Text};
@@ -138,7 +139,7 @@ impl Ramping {
                 let ramp = Ramp { start, factor: ramp.factor.unwrap_or(3), hold, harm: ramp.harm.map(|Above(harm)| harm), approval: None };
                 let schedule = Schedule::Ramp(ramp);
                 // A plan is made when the traffic is known; what is wrong with this one is wrong with every one.
-                schedule.plan(0.0, Duration::from_secs(1)).map_err(|why| why.to_string())?;
+                schedule.plan(&Pace::of(&[], &Policy::default(), 0.0)).map_err(|why| why.to_string())?;
                 return Ok(schedule);
             }
         };

@@ -190,6 +190,10 @@ pub struct Chaos {
     /// People that deny it.
     #[serde(default)]
     pub denials: f64,
+    /// The share of runs in which others are asked before the rollout begins, goes on or is promoted, and before an operator gives the
+    /// canary more. They let it be, refuse it, answer late or never.
+    #[serde(default)]
+    pub webhooks: Ratio,
     /// A controller that stands still for up to 4 s.
     #[serde(default)]
     pub stalls: f64,

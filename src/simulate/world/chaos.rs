@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::gate::Criterion;
+use crate::domain::gate::{Criterion, Inconclusive};
 use crate::domain::time::Timestamp;
 use crate::simulate::chance::{Chance, Stream};
 use crate::simulate::scenario::{Chaos, Ramping, Scenario, Text, VersionSpec};
@@ -55,6 +55,8 @@ pub struct Choice<'a> {
     pub canary: &'a VersionSpec,
     /// The chance that a write fails.
     pub writes_fail: f64,
+    /// What a refusal of others comes to, where others are asked.
+    pub webhooks: Option<Inconclusive>,
     /// What happens while it runs.
     pub disturbances: Option<Disturbances>,
 }
@@ -68,6 +70,7 @@ pub fn choose(scenario: &Scenario, seed: u64) -> Choice<'_> {
         plan: &scenario.plan,
         canary: &scenario.canary,
         writes_fail: 0.0,
+        webhooks: None,
         disturbances: None,
     };
     let Some(chaos) = &scenario.chaos else { return choice };
@@ -89,6 +92,9 @@ pub fn choose(scenario: &Scenario, seed: u64) -> Choice<'_> {
     }
     if chance.happens(chaos.bad_disks.0) {
         choice.writes_fail = chaos.writes_fail.0;
+    }
+    if chance.happens(chaos.webhooks.0) {
+        choice.webhooks = Some(if chance.happens(0.5) { Inconclusive::Hold } else { Inconclusive::RollBack });
     }
     choice.disturbances = Some(Disturbances::new(chaos, choice.workers, chance));
     choice

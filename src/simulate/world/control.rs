@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::control::restore::{self, Known};
 use crate::control::service::{Seen, Service};
 use crate::control::setup::{Origin, ServiceSetup, TICK};
-use crate::domain::gate::Gate;
+use crate::domain::gate::{Criterion, Gate, Inconclusive};
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Event, Phase, ServiceState};
@@ -17,6 +17,7 @@ use crate::seam::report::Mark;
 use crate::seam::table::Epoch;
 use crate::simulate::scenario::{Ramping, Scenario, Text};
 use crate::simulate::world::desk::Desk;
+use crate::simulate::world::others::{Answer, webhooks};
 
 /// What an operator may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,14 @@ fn version(text: &str) -> Version {
 
 impl Control {
     /// Makes the control plane of one run; no rollout has begun. The scenario was checked when it was read.
-    pub fn new(scenario: &Scenario, gates: &[Text<crate::domain::gate::Criterion>], plan: &Ramping, workers: usize, desk: Desk) -> Self {
+    /// `others` is what a refusal comes to, where others are asked.
+    pub fn new(
+        scenario: &Scenario,
+        (gates, plan): (&[Text<Criterion>], &Ramping),
+        workers: usize,
+        others: Option<Inconclusive>,
+        desk: Desk,
+    ) -> Self {
         let setup = ServiceSetup {
             origin: Origin::default(),
             name: name("service"),
@@ -103,8 +111,8 @@ impl Control {
             policy: scenario.policy.policy().expect("the scenario was checked"),
             grader: None,
             mutual: crate::domain::upkeep::Rules::default(),
-            webhooks: Arc::default(),
-            webhook_failure: crate::domain::gate::Inconclusive::Hold,
+            webhooks: others.map_or_else(Vec::new, |_| webhooks()).into(),
+            webhook_failure: others.unwrap_or(Inconclusive::Hold),
         };
         let state = ServiceState { owner: version("v1"), configured: name("v1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
         Self { desk, service: Service::new(setup.clone(), state), setup, known: vec![Timestamp::ZERO; workers] }
@@ -211,10 +219,20 @@ impl Control {
         }
     }
 
+    /// Hears the next answer of those who were asked, as the controller would.
+    pub fn answered(&mut self, now: Timestamp) {
+        self.desk.now = now;
+        let Some(Answer { question: (rollout, number), refusal, .. }) = self.desk.others.take() else { return };
+        if self.service.progressing().is_some_and(|record| record.id == rollout) {
+            self.service.drive(Event::Consulted { number, refusal }, now, &mut self.desk);
+        }
+    }
+
     /// Starts the process again from what is on the disk.
     pub fn restart(&mut self, now: Timestamp) {
         self.desk.now = now;
         self.desk.dies_in = None;
+        self.desk.others.forget();
         let known = self.desk.durable.clone().map_or(Known::Nothing, |state| Known::State(Box::new(state)));
         let start = restore::start(&self.setup.name, &self.setup.stable, None, known);
         if let Some(entry) = &start.write {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::control::inquiry::Inquiry;
 use crate::control::shell::Shell;
 use crate::domain::invariants;
 use crate::domain::rollout::{Effect, Entry, Event, Phase, Rollout, ServiceState};
@@ -10,6 +11,7 @@ use crate::domain::version::Name;
 use crate::domain::weight::Weight;
 use crate::seam::table::Epoch;
 use crate::simulate::chance::{Chance, Stream};
+use crate::simulate::world::others::Others;
 use crate::simulate::world::witness::Witness;
 
 /// The surroundings of a service in a run.
@@ -31,6 +33,8 @@ pub struct Desk {
     pub full: Option<Timestamp>,
     /// Who watches what happens.
     pub witness: Witness,
+    /// Who is asked before a rollout goes on.
+    pub others: Others,
     /// The first invariant that did not hold.
     pub broken: Option<String>,
     writes_fail: f64,
@@ -49,6 +53,7 @@ impl Desk {
             begun: None,
             full: None,
             witness: Witness::default(),
+            others: Others::new(seed),
             broken: None,
             writes_fail,
             chance: Chance::new(seed ^ 0xd15c, Stream::Chaos),
@@ -142,6 +147,12 @@ impl Shell for Desk {
         self.demand(held);
         self.durable = Some(state.clone());
         Ok(())
+    }
+
+    fn consult(&mut self, inquiry: Inquiry) {
+        if self.lives() {
+            self.others.ask((inquiry.record.id, inquiry.number), self.now);
+        }
     }
 
     fn now(&self) -> Timestamp {

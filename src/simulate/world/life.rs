@@ -110,10 +110,10 @@ fn harm(scenario: &Scenario, gates: &[Text<Criterion>]) -> (Option<Duration>, bo
 
 impl Life {
     fn new(scenario: &Scenario, seed: u64) -> Self {
-        let Choice { rate, workers, gates, plan, canary, writes_fail, disturbances } = chaos::choose(scenario, seed);
+        let Choice { rate, workers, gates, plan, canary, writes_fail, webhooks, disturbances } = chaos::choose(scenario, seed);
         let tick = scenario.tick.map_or(Control::tick_of_production(), |tick| tick.0.max(Duration::from_millis(1)));
         let mut chance = Chance::new(seed ^ 0x7e11, Stream::Plane);
-        let mut control = Control::new(scenario, gates, plan, workers, Desk::new(writes_fail, seed));
+        let mut control = Control::new(scenario, (gates, plan), workers, webhooks, Desk::new(writes_fail, seed));
         control.command(Command::Start, Timestamp::ZERO);
         Self {
             now: Timestamp::ZERO,
@@ -144,6 +144,7 @@ impl Life {
             report,
             self.wake.0.max(self.stalled),
             self.next_tick.max(self.stalled),
+            self.control.desk.others.next().max(self.stalled),
             self.disturbances.as_ref().map_or(Timestamp::NEVER, Disturbances::next),
         ];
         let Some((which, at)) = times.into_iter().enumerate().min_by_key(|(_, at)| *at) else { return false };
@@ -168,6 +169,7 @@ impl Life {
                 self.next_tick = at + self.tick;
                 self.control.tick(at);
             }
+            5 => self.control.answered(at),
             _ => self.disturb(),
         }
         self.after_step();

@@ -9,6 +9,7 @@ mod desk;
 mod flight;
 mod ledger;
 mod life;
+mod others;
 mod plane;
 mod witness;
 

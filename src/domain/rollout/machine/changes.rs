@@ -4,7 +4,8 @@ use crate::domain::gate::Evidence;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect};
-use crate::domain::rollout::machine::{Asked, Pending, Rollout, notice};
+use crate::domain::rollout::machine::question::Asked;
+use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::time::{self, Timestamp};
 use crate::domain::weight::Weight;
@@ -87,7 +88,7 @@ impl Rollout {
         self.since = now;
         self.approved = pending == Pending::Approved;
         self.served &= self.approved;
-        self.asked = Asked::Nothing;
+        (self.asked, self.wish) = (Asked::Nothing, None);
         self.record.reason.clone_from(&sentence);
         let done = [self.publish(self.record.weight, arming), notice(sentence, false)];
         done.into_iter().chain(self.told_of_end()).collect()
@@ -109,7 +110,7 @@ impl Rollout {
     ) -> Vec<Effect> {
         let from = self.record.weight;
         self.pending = None;
-        (self.approved, self.served, self.asked) = (false, false, Asked::Nothing);
+        (self.approved, self.served, self.asked, self.wish) = (false, false, Asked::Nothing, None);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
         self.since = now;
         self.record.phase = phase;

@@ -184,6 +184,8 @@ fn what_was_held_before_it_began_begins_with_its_warm_up() {
     desk.handle(2, Event::SetWeight { weight: "50%".parse().unwrap(), actor: "ann".to_owned(), reason: "go".to_owned() });
     assert_eq!(desk.stands(), (Phase::Paused, "0%".to_owned()));
     desk.handle(3, Event::Resume { actor: "ann".to_owned(), reason: "go".to_owned() });
+    assert_eq!(desk.stands(), (Phase::Paused, "0%".to_owned()), "others are asked again");
+    desk.answer(4, None);
     assert_eq!((desk.stands(), desk.published.1), (progressing("50%"), Arming::WarmUp));
 }
 
@@ -203,4 +205,132 @@ fn after_a_pause_others_are_asked_again() {
     desk.answer(26, None);
     desk.pass(27);
     assert_eq!(desk.stands(), progressing("100%"));
+}
+
+fn weight(text: &str) -> Weight {
+    text.parse().unwrap()
+}
+
+impl Desk {
+    /// A rollout that others let begin, held with half of the traffic by an operator.
+    fn held(then: Inconclusive) -> Self {
+        let mut desk = Self::asking(then);
+        desk.answer(0, None);
+        desk.pass(1);
+        desk.handle(2, Event::Pause { actor: "ann".to_owned(), reason: "lunch".to_owned() });
+        assert_eq!(desk.stands(), (Phase::Paused, "50%".to_owned()));
+        desk
+    }
+
+    fn wish(&mut self, seconds: u64, share: &str) {
+        self.handle(seconds, Event::SetWeight { weight: weight(share), actor: "ann".to_owned(), reason: "more".to_owned() });
+    }
+
+    fn resume(&mut self, seconds: u64) {
+        self.handle(seconds, Event::Resume { actor: "ann".to_owned(), reason: "on".to_owned() });
+    }
+}
+
+#[test]
+fn an_operator_who_gives_more_waits_for_others_and_one_who_takes_does_not() {
+    let mut desk = Desk::held(Inconclusive::Hold);
+    desk.wish(3, "100%");
+    for second in 4..20 {
+        desk.pass(second);
+    }
+    assert_eq!((desk.stands(), desk.asked()), ((Phase::Paused, "50%".to_owned()), vec![Occasion::Start, Occasion::Raise]));
+    assert_eq!(desk.rollout.wanted(), Some(Weight::FULL));
+    desk.answer(20, None);
+    assert_eq!((desk.stands(), desk.rollout.wanted()), ((Phase::Paused, "100%".to_owned()), None));
+    desk.wish(21, "50%");
+    desk.wish(22, "0%");
+    assert_eq!((desk.stands(), desk.questions.len()), ((Phase::Paused, "0%".to_owned()), 2), "nobody is asked before a share is taken");
+}
+
+#[test]
+fn beginning_again_from_nothing_is_asked_as_the_first_begin_was() {
+    let mut desk = Desk::held(Inconclusive::Hold);
+    desk.wish(3, "0%");
+    desk.resume(4);
+    assert_eq!((desk.stands(), desk.asked()), ((Phase::Paused, "0%".to_owned()), vec![Occasion::Start, Occasion::Start]));
+    desk.answer(5, None);
+    assert_eq!(desk.stands(), progressing("50%"));
+    desk.pass(15);
+    assert_eq!((desk.stands(), desk.asked().len()), (progressing("50%"), 3), "the plan's raise is a question of its own");
+}
+
+#[test]
+fn resuming_with_the_same_share_asks_nobody() {
+    let mut desk = Desk::held(Inconclusive::Hold);
+    desk.resume(3);
+    assert_eq!((desk.stands(), desk.asked()), (progressing("50%"), vec![Occasion::Start]));
+}
+
+#[test]
+fn a_refused_wish_takes_the_exit_of_the_policy_and_silence_is_a_refusal() {
+    for (then, phase, left) in [(Inconclusive::RollBack, Phase::Aborted, "0%"), (Inconclusive::Hold, Phase::Paused, "50%")] {
+        let mut refused = Desk::held(then);
+        refused.wish(3, "100%");
+        refused.answer(4, Some("not on Fridays"));
+        let mut silent = Desk::held(then);
+        silent.wish(3, "100%");
+        silent.pass(62);
+        assert_eq!(silent.stands(), (Phase::Paused, "50%".to_owned()), "there is time for an answer");
+        silent.pass(63);
+        for (mut desk, why) in [(refused, "not on Fridays"), (silent, "no answer within 60 s")] {
+            assert_eq!((desk.stands(), desk.rollout.wanted()), ((phase, left.to_owned()), None));
+            let reason = desk.rollout.record().reason.clone();
+            assert!(reason.contains(why) && reason.contains("does not let ann give it 100%"), "{reason}");
+            let number = desk.questions.iter().rfind(|(_, occasion)| *occasion == Occasion::Raise).unwrap().0;
+            desk.handle(70, Event::Consulted { number, refusal: None });
+            assert_eq!(desk.stands(), (phase, left.to_owned()), "an answer that is late says nothing");
+        }
+    }
+}
+
+#[test]
+fn whatever_takes_the_share_away_forgets_the_wish() {
+    let word = || ("ann".to_owned(), "enough".to_owned());
+    let gate = Gate::written("p95 < 1s".parse().unwrap());
+    let evidence = || Box::new(Evidence::of_trip(&gate, &"v2".parse().unwrap(), 0.001, 3, 3, 0));
+    type Taking = fn((String, String), Box<Evidence>) -> Event;
+    let takings: [(Taking, Phase); 3] = [
+        (|(actor, reason), _| Event::Abort { actor, reason }, Phase::Aborted),
+        (|_, evidence| Event::Tripped(evidence), Phase::RolledBack),
+        (|(actor, reason), _| Event::SetWeight { weight: Weight::ZERO, actor, reason }, Phase::Paused),
+    ];
+    for (taking, phase) in takings {
+        let mut desk = Desk::held(Inconclusive::Hold);
+        desk.wish(3, "100%");
+        let number = desk.questions.last().unwrap().0;
+        desk.handle(4, taking(word(), evidence()));
+        assert_eq!((desk.stands(), desk.rollout.wanted()), ((phase, "0%".to_owned()), None), "at once, whatever others say");
+        desk.handle(5, Event::Consulted { number, refusal: None });
+        desk.pass(6);
+        assert_eq!(desk.stands(), (phase, "0%".to_owned()));
+    }
+}
+
+#[test]
+fn a_wish_from_within_the_plan_waits_and_the_plan_with_it() {
+    let mut desk = Desk::asking(Inconclusive::Hold);
+    desk.answer(0, None);
+    desk.pass(1);
+    desk.pass(11);
+    let plans = desk.questions.last().unwrap().0;
+    desk.wish(12, "100%");
+    desk.handle(12, Event::Consulted { number: plans, refusal: None });
+    desk.pass(13);
+    assert_eq!(desk.stands(), progressing("50%"), "that was an answer to the plan's question");
+    desk.answer(14, None);
+    assert_eq!(desk.stands(), (Phase::Paused, "100%".to_owned()));
+}
+
+#[test]
+fn what_others_let_be_and_has_become_impossible_is_dropped() {
+    let mut desk = Desk::held(Inconclusive::Hold);
+    desk.wish(3, "100%");
+    desk.handle(4, Event::Endpoints { canary: Standing::Absent, stable: Standing::Usable });
+    desk.answer(5, None);
+    assert_eq!((desk.stands(), desk.rollout.wanted()), ((Phase::Paused, "50%".to_owned()), None));
 }

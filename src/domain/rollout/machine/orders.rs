@@ -1,6 +1,7 @@
 //! What operators may ask of a rollout, and when: to hold it, to give it another share of its plan, to let it go on, to approve it.
 
 use crate::domain::rollout::event::Effect;
+use crate::domain::rollout::machine::question::Wish;
 use crate::domain::rollout::machine::{Pending, Rollout};
 use crate::domain::rollout::record::Phase;
 use crate::domain::time::Timestamp;
@@ -100,25 +101,37 @@ impl Rollout {
             return Vec::new();
         }
         let step = self.step_of(weight).unwrap_or(0);
-        let reason = format!("held with {weight} by {actor}: {reason}");
-        if weight <= self.record.weight {
-            self.record.step = step;
-            return self.lower(now, (Phase::Paused, weight), actor, reason, None);
+        if weight > self.record.weight {
+            let wish = Wish { weight: Some(weight), actor: actor.to_owned(), reason: reason.to_owned() };
+            return self.consult_for(now, wish);
         }
+        self.record.step = step;
+        self.lower(now, (Phase::Paused, weight), actor, format!("held with {weight} by {actor}: {reason}"), None)
+    }
+
+    /// Raises the share to that of a step and holds it there; others let it.
+    pub(super) fn hold_with(&mut self, weight: Weight, actor: &str, reason: &str) -> Vec<Effect> {
+        let Some(step) = self.step_of(weight) else { return Vec::new() };
+        let reason = format!("held with {weight} by {actor}: {reason}");
         self.ask(Pending::Held { step }, actor, (reason, &[]), |record| {
             (record.phase, record.step, record.weight) = (Phase::Paused, step, weight);
         })
     }
 
-    pub(super) fn resume(&mut self, actor: &str, reason: &str) -> Vec<Effect> {
+    pub(super) fn resume(&mut self, now: Timestamp, actor: &str, reason: &str) -> Vec<Effect> {
         if self.record.phase != Phase::Paused || self.pending.is_some() {
             return Vec::new();
         }
-        let reason = format!("resumed by {actor}: {reason}");
         if self.record.weight == Weight::ZERO {
-            return self.raise_to(0, actor, reason, &[]);
+            return self.consult_for(now, Wish { weight: None, actor: actor.to_owned(), reason: reason.to_owned() });
         }
+        let reason = format!("resumed by {actor}: {reason}");
         self.ask(Pending::Again, actor, (reason, &[]), |record| record.phase = Phase::Progressing)
+    }
+
+    /// Begins again with the first share; others let it.
+    pub(super) fn begin_again(&mut self, actor: &str, reason: &str) -> Vec<Effect> {
+        self.raise_to(0, actor, format!("resumed by {actor}: {reason}"), &[])
     }
 
     /// Returns the step with this share.
