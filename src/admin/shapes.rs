@@ -137,6 +137,7 @@ fn given() -> Vec<(&'static str, Value)> {
         ("rollout", maybe(rollout)),
         ("rejected", list(reference("Name"))),
         ("endpoints", list(json!({"type": "object"}))),
+        ("way_back?", json!({"type": "object"})),
     ]);
     let sealed = open(&[("sequence", number()), ("sha256", text())]);
     let broken = open(&[("sequence", number()), ("reason", text())]);

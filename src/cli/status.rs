@@ -83,6 +83,9 @@ fn service(status: &ServiceStatus) -> String {
         None => text.push_str("  no rollout yet\n"),
         Some(rollout) => text.push_str(&told(rollout)),
     }
+    if let Some(way_back) = &status.way_back {
+        text.push_str(&columns("  ", &[vec!["way back".to_owned(), way_back.sentence.clone()]]));
+    }
     text.push_str(&reach::told(&status.endpoints));
     if !status.rejected.is_empty() {
         let names: Vec<&str> = status.rejected.iter().map(Name::as_str).collect();

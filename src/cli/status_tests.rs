@@ -70,6 +70,7 @@ fn shown(rollout: RolloutStatus) -> ServiceStatus {
         rollout: Some(rollout),
         rejected: Vec::new(),
         endpoints: Vec::new(),
+        way_back: None,
     }
 }
 

@@ -15,6 +15,7 @@ fn service() -> ServiceStatus {
         rollout: None,
         rejected: Vec::new(),
         endpoints: Vec::new(),
+        way_back: None,
     }
 }
 

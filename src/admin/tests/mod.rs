@@ -176,8 +176,14 @@ impl Desk {
 
     /// Shows `carts` with this rollout.
     fn show(&self, rollout: Option<RolloutStatus>) {
-        let service =
-            ServiceStatus { name: name("carts"), owner: version("0.8.1"), rollout, rejected: vec![name("0.7.9")], endpoints: Vec::new() };
+        let service = ServiceStatus {
+            name: name("carts"),
+            owner: version("0.8.1"),
+            rollout,
+            rejected: vec![name("0.7.9")],
+            endpoints: Vec::new(),
+            way_back: None,
+        };
         let notice =
             Notice { at: "2026-11-23T10:00:00.000Z".to_owned(), service: name("carts"), sentence: "it begins".to_owned(), alarm: false };
         let judged_ns = self.state.clock.now().as_nanos();

@@ -36,7 +36,14 @@ fn gate() -> GateStatus {
 }
 
 fn service(rollout: Option<RolloutStatus>) -> ServiceStatus {
-    ServiceStatus { name: "carts".parse().unwrap(), owner: version("0.8.1"), rollout, rejected: Vec::new(), endpoints: Vec::new() }
+    ServiceStatus {
+        name: "carts".parse().unwrap(),
+        owner: version("0.8.1"),
+        rollout,
+        rejected: Vec::new(),
+        endpoints: Vec::new(),
+        way_back: None,
+    }
 }
 
 fn rollout(phase: Phase) -> RolloutStatus {

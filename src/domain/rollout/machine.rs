@@ -81,6 +81,8 @@ pub struct Rollout {
     canary: Standing,
     /// How the stable version's endpoints stand.
     stable: Standing,
+    /// What is to be said of the stable version when everything goes back to it.
+    prospect: Option<String>,
 }
 
 impl Rollout {
@@ -118,6 +120,7 @@ impl Rollout {
             unsaved: None,
             canary: Standing::Usable,
             stable: Standing::Usable,
+            prospect: None,
         }
     }
 
