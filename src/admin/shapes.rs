@@ -138,6 +138,7 @@ fn given() -> Vec<(&'static str, Value)> {
         ("waits", maybe(text())),
         ("rejected", list(reference("Name"))),
         ("endpoints", list(json!({"type": "object"}))),
+        ("way_back?", json!({"type": "object"})),
     ]);
     let sealed = open(&[("sequence", number()), ("sha256", text())]);
     let broken = open(&[("sequence", number()), ("reason", text())]);

@@ -12,6 +12,7 @@ use crate::app::setup;
 use crate::config::{Loaded, Service, Settings};
 use crate::control::command::{Accepted, Commands, Wanted};
 use crate::control::setup::Origin;
+use crate::domain::way_back::WayBack;
 use crate::formats::problem::Problem;
 use crate::proxy::rules::SettingsSlot;
 use crate::seam::endpoints::Endpoints;
@@ -114,8 +115,14 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
 
 /// Says of each service what is wanted of it, and whether it differs from before in more than where its requests come from.
 fn wanted(old: &[Service], new: &[Service]) -> Vec<Wanted> {
-    let judged =
-        |service: &Service| Service { rules: Vec::new(), choice: None, expected_traffic: None, names: Vec::new(), ..service.clone() };
+    let judged = |service: &Service| Service {
+        rules: Vec::new(),
+        choice: None,
+        expected_traffic: None,
+        way_back: WayBack::AtOnce,
+        names: Vec::new(),
+        ..service.clone()
+    };
     let is_same = |service: &Service| old.iter().any(|before| before.name == service.name && judged(before) == judged(service));
     new.iter().map(|service| Wanted { setup: setup::service(service), anew: !is_same(service) }).collect()
 }
@@ -174,6 +181,7 @@ services:
             |text: &str| -> Vec<bool> { wanted(&settings(TEXT).services, &settings(text).services).iter().map(|w| w.anew).collect() };
         assert_eq!(anew(TEXT), [false, false]);
         assert_eq!(anew(&TEXT.replace("b.test", "c.test")), [false, false]);
+        assert_eq!(anew(&TEXT.replace("name: a,", "name: a, way_back: {policy: shed},")), [false, false]);
         assert_eq!(anew(&TEXT.replace("p95 < 1s", "p95 < 2s")), [false, true]);
         assert_eq!(anew(&TEXT.replace("v2", "v3")), [false, true]);
         assert_eq!(anew(&TEXT.replace("name: a,", "name: c,")), [true, false]);

@@ -26,6 +26,7 @@ pub(super) fn service(service: &config::Service) -> ServiceSetup {
         policy: service.policy,
         grader: grader(service),
         mutual: service.mutual,
+        way_back: service.way_back,
         webhooks: service.webhooks.clone().into(),
         webhook_failure: service.webhook_failure,
     }

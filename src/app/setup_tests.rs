@@ -40,6 +40,7 @@ fn service(graded: Vec<Graded>) -> config::Service {
         schedule: Schedule::Ramp(Ramp { start: Start::Auto, factor: 3, hold: Duration::ZERO, harm: None, approval: None }),
         expected_traffic: None,
         mutual: crate::domain::upkeep::Rules::default(),
+        way_back: crate::domain::way_back::WayBack::default(),
         webhooks: Vec::new(),
         webhook_failure: crate::domain::gate::Inconclusive::Hold,
         names: Vec::new(),

@@ -24,8 +24,12 @@ fn version(reach: &ReachStatus) -> Vec<Vec<String>> {
     if !odd.is_empty() {
         rows.push(vec!["endpoints".to_owned(), format!("{}: {}", reach.version, odd.join(", "))]);
     }
-    let done =
-        [("rescued by stable", reach.rescues), ("given to stable unasked", reach.vetoes), ("turned away by its limits", reach.limited)];
+    let done = [
+        ("rescued by stable", reach.rescues),
+        ("given to stable unasked", reach.vetoes),
+        ("turned away by its limits", reach.limited),
+        ("refused on the way back", reach.shed),
+    ];
     let done: Vec<String> = done.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
     if !done.is_empty() {
         rows.push(vec!["requests".to_owned(), format!("{}: {}", reach.version, done.join(", "))]);
@@ -51,6 +55,7 @@ mod tests {
             rescues: 0,
             vetoes: 0,
             limited: 0,
+            shed: 0,
             ejections: 0,
         }
     }

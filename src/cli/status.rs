@@ -89,6 +89,9 @@ fn service(status: &ServiceStatus) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {waits}");
     }
+    if let Some(way_back) = &status.way_back {
+        text.push_str(&columns("  ", &[vec!["way back".to_owned(), way_back.sentence.clone()]]));
+    }
     text.push_str(&reach::told(&status.endpoints));
     if !status.rejected.is_empty() {
         let names: Vec<&str> = status.rejected.iter().map(Name::as_str).collect();

@@ -71,6 +71,7 @@ fn shown(rollout: RolloutStatus) -> ServiceStatus {
         waits: None,
         rejected: Vec::new(),
         endpoints: Vec::new(),
+        way_back: None,
     }
 }
 

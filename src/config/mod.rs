@@ -34,6 +34,7 @@ mod traffic;
 mod transport;
 mod upkeep;
 mod values;
+mod way_back;
 mod webhooks;
 
 pub use file::read_text;

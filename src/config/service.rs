@@ -14,6 +14,7 @@ use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::Version;
+use crate::domain::way_back::WayBack;
 use crate::formats::plan::{self, PlanSpec};
 use crate::formats::yaml::place::Report;
 use crate::seam::choice::Choice;
@@ -56,6 +57,7 @@ pub(super) fn compile(
     {
         traffic::check(&placed, policy, schedule, rate, report);
     }
+    let way_back = spec.way_back.as_ref().map_or(Some(WayBack::AtOnce), |written| written.compile(report));
     let (webhooks, webhook_failure) = spec.webhooks.compile(report)?;
     Some(Service {
         name: name?,
@@ -70,6 +72,7 @@ pub(super) fn compile(
         schedule: schedule?,
         expected_traffic: expected_traffic.flatten(),
         mutual,
+        way_back: way_back?,
         webhooks,
         webhook_failure,
         names,

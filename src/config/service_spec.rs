@@ -4,6 +4,7 @@ use crate::config::choice_spec::ChoiceSpec;
 use crate::config::routes::RouteSpec;
 use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
+use crate::config::way_back::WayBackSpec;
 use crate::config::webhooks::WebhooksSpec;
 use crate::formats::plan::PlanSpec;
 use crate::formats::yaml::fields::{self, Fields};
@@ -33,6 +34,7 @@ pub(super) struct ServiceSpec {
     pub(super) failover: Option<At<String>>,
     pub(super) min_body: Option<At<String>>,
     pub(super) webhooks: WebhooksSpec,
+    pub(super) way_back: Option<WayBackSpec>,
 }
 
 /// A gate, written as a text or as a mapping.
@@ -107,6 +109,7 @@ impl ServiceSpec {
             failover: None,
             min_body: None,
             webhooks: WebhooksSpec::default(),
+            way_back: None,
             place,
         }
     }
@@ -133,6 +136,7 @@ impl ServiceSpec {
             failover: fields.text("failover"),
             min_body: fields.text("min_body"),
             webhooks: WebhooksSpec::read(&mut fields, report),
+            way_back: fields.get("way_back").and_then(|(node, path)| WayBackSpec::read(node, path, report)),
         };
         fields.require("name", "give the service a name, such as carts");
         fields.require("stable", "name the version that owns the traffic, with its endpoints");

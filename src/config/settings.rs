@@ -19,6 +19,7 @@ use crate::domain::route::Rule;
 use crate::domain::timeouts::Timeouts;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
+use crate::domain::way_back::WayBack;
 use crate::domain::webhook::Webhook;
 use crate::formats::tls::TlsFiles;
 use crate::seam::choice::Choice;
@@ -187,6 +188,8 @@ pub struct Service {
     pub expected_traffic: Option<f64>,
     /// What its versions may do for each other.
     pub mutual: Rules,
+    /// What is done for a stable version that gets everything back.
+    pub way_back: WayBack,
     /// Who is asked before its rollouts go on.
     pub webhooks: Vec<Webhook>,
     /// What happens after a refusal.

@@ -23,6 +23,7 @@ use crate::seam::clock::{Clock, wall};
 use crate::seam::report::Report;
 use crate::seam::routes::Routes;
 use crate::seam::table::{Epoch, Table};
+use crate::seam::valve::Valve;
 use crate::store::{Store, Stored};
 
 /// The durable store of the controller.
@@ -34,6 +35,7 @@ const NOTICES: usize = 100;
 /// The world as the services see it.
 struct World {
     clock: Clock,
+    workers: usize,
     routes: Routes,
     table: Table,
     store: Arc<ServiceStore>,
@@ -93,6 +95,18 @@ impl Shell for World {
         self.routes.endpoints().of(version).standing()
     }
 
+    fn usable(&self, version: &Arc<Version>) -> u32 {
+        self.routes.endpoints().of(version).usable()
+    }
+
+    fn workers(&self) -> usize {
+        self.workers
+    }
+
+    fn narrow(&mut self, version: &Arc<Version>, valve: Option<Arc<Valve>>) {
+        self.routes.endpoints().of(version).narrow(valve);
+    }
+
     fn consult(&mut self, inquiry: Inquiry) {
         // Where nobody listens nobody answers, which counts as a refusal in time.
         let _ = self.inquiries.send(inquiry);
@@ -145,6 +159,7 @@ impl Controller {
     pub fn start(setups: Vec<ServiceSetup>, store: Arc<ServiceStore>, clock: Clock, routes: Routes, board: Board, inputs: Inputs) -> Self {
         let mut world = World {
             clock,
+            workers: inputs.workers,
             routes,
             table: Table::default(),
             store,

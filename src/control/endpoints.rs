@@ -41,6 +41,9 @@ pub struct ReachStatus {
     pub vetoes: u64,
     /// Requests turned away because it held as many as it may.
     pub limited: u64,
+    /// Requests refused because it had got everything back and held as much as it could take.
+    #[serde(default)]
+    pub shed: u64,
     /// How often an endpoint was left out.
     pub ejections: u64,
 }
@@ -65,6 +68,7 @@ fn status(endpoints: &Endpoints, version: &Arc<Version>, role: Role) -> ReachSta
         rescues: read(&deeds.rescues),
         vetoes: read(&deeds.vetoes),
         limited: read(&deeds.limited),
+        shed: read(&deeds.shed),
         ejections: read(&deeds.ejections),
     }
 }

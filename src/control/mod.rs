@@ -19,3 +19,4 @@ pub mod shell;
 pub mod status;
 pub mod terms;
 mod traffic;
+pub mod way_back;

@@ -56,6 +56,7 @@ fn setup(name: &str, canary: &str) -> ServiceSetup {
         policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
         grader: None,
         mutual: crate::domain::upkeep::Rules::default(),
+        way_back: crate::domain::way_back::WayBack::default(),
         webhooks: Arc::default(),
         webhook_failure: crate::domain::gate::Inconclusive::Hold,
     }

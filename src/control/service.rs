@@ -9,8 +9,7 @@ use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::shell::Shell;
 use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::control::traffic::{Traffic, waits_for_traffic};
-use crate::domain::gate::Evidence;
-use crate::domain::gate::evidence::Test;
+use crate::control::way_back::Way;
 use crate::domain::judge::{Arm, Count, WireCount};
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
@@ -24,6 +23,8 @@ use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
 use crate::seam::table::{Epoch, Route};
 use crate::seam::tripwire as seam;
+
+mod trips;
 
 /// What is to be published.
 struct Change {
@@ -45,6 +46,7 @@ pub struct Service {
     waiting: Option<Version>,
     /// How the owner's endpoints stood when they were last looked at.
     owner_standing: Standing,
+    way: Way,
 }
 
 /// What a worker saw of one epoch of a service.
@@ -72,7 +74,17 @@ impl Service {
         let epoch = Arc::new(
             Epoch::new(setup.name.clone(), rollout, generation, Arc::clone(&owner), None, Timestamp::NEVER).with_rules(setup.mutual),
         );
-        Self { setup, state, owner, epoch, active: None, traffic: Traffic::default(), waiting: None, owner_standing: Standing::Usable }
+        Self {
+            setup,
+            state,
+            owner,
+            epoch,
+            active: None,
+            traffic: Traffic::default(),
+            waiting: None,
+            owner_standing: Standing::Usable,
+            way: Way::default(),
+        }
     }
 
     /// Takes the place of a service of the same name; its routing is a change after the last one.
@@ -200,6 +212,7 @@ impl Service {
         while let Some(event) = events.pop_front() {
             let Some(active) = &mut self.active else { return };
             let before = active.machine.record().phase;
+            active.machine.foresee(self.way.prospect(self.setup.way_back, &self.owner, self.traffic.rate()));
             let effects = shell.step(&mut active.machine, now, event);
             if before != Phase::RolledBack && active.machine.record().phase == Phase::RolledBack {
                 shell.rolled_back(&self.setup.name);
@@ -230,8 +243,15 @@ impl Service {
     fn publish(&mut self, change: Change, now: Timestamp, shell: &mut dyn Shell) {
         let Some(active) = &mut self.active else { return };
         let Change { generation, owner, weight, arming } = change;
-        if owner == Role::Canary {
-            self.owner = Arc::clone(&active.canary);
+        let had = self.epoch.canary.as_ref().is_some_and(|canary| canary.weight > Weight::ZERO && !self.epoch.is_probing());
+        match (owner, had, weight > Weight::ZERO) {
+            (Role::Canary, ..) => {
+                self.way.forget(&self.owner, shell);
+                self.owner = Arc::clone(&active.canary);
+            }
+            (_, true, false) => self.way.begin(self.setup.way_back, &self.owner, self.traffic.rate(), now, shell),
+            (_, false, true) => self.way.end(&self.owner, shell),
+            _ => {}
         }
         let canary = active.arm(arming, weight, generation, now);
         let (name, rollout) = (self.setup.name.clone(), active.machine.record().id);
@@ -265,23 +285,10 @@ impl Service {
         }
     }
 
-    /// Returns the evidence of the trip, when the trial has tripped.
-    fn trip_evidence(&mut self) -> Option<Evidence> {
-        let active = self.active.as_mut()?;
-        let trip = active.trial.trip()?;
-        active.tripped = Some(trip);
-        let counts = active.trial.counts().get(trip.wire).copied().unwrap_or_default();
-        let (test, count) = match trip.test {
-            seam::Test::Cumulative => (Test::Cumulative, counts.cumulative),
-            seam::Test::Step => (Test::Step, counts.step),
-        };
-        let unanswered = count.unanswered.min(trip.breaches);
-        active.judge.trip(trip.wire, test, Count { requests: trip.requests, breaches: trip.breaches, unanswered })
-    }
-
     /// Takes in what a worker saw of an epoch.
     pub fn observe(&mut self, seen: &Seen<'_>) {
         self.traffic.count(seen.observations);
+        self.way.observe(seen.observations);
         let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == seen.rollout) else { return };
         seen.observations.iter().for_each(|observation| active.observe(seen.generation, observation));
         for mark in seen.marks {
@@ -294,25 +301,6 @@ impl Service {
                 Mark::Answered(seq, latency) => active.judge.answered(arm, seq, latency),
                 Mark::Ended(seq, fate) => active.judge.ended(arm, seq, fate),
             }
-        }
-    }
-
-    /// Notes a trip as the data plane saw it, and ends the rollout.
-    pub fn tripped(&mut self, rollout: u64, evident: Timestamp, at: Timestamp, now: Timestamp, shell: &mut dyn Shell) {
-        if let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == rollout) {
-            active.note_trip(evident, at);
-        }
-        self.check_trip(now, shell);
-    }
-
-    fn check_trip(&mut self, now: Timestamp, shell: &mut dyn Shell) {
-        if self.progressing().is_some()
-            && let Some(evidence) = self.trip_evidence()
-        {
-            if let Some(active) = &mut self.active {
-                active.find_trip(now);
-            }
-            self.drive(Event::Tripped(Box::new(evidence)), now, shell);
         }
     }
 
@@ -347,6 +335,7 @@ impl Service {
     pub fn tick(&mut self, now: Timestamp, known_until: Timestamp, shell: &mut dyn Shell) {
         self.traffic.tick(now);
         self.begin_waiting(now, shell);
+        self.way.tick(&self.setup.name, &self.owner, now, shell);
         self.check_endpoints(now, shell);
         self.check_trip(now, shell);
         self.check_lapse(now, shell);
@@ -382,6 +371,7 @@ impl Service {
             Some(active) => Some(active.status(&self.epoch, &self.state, now)),
             None => self.state.rollout.as_ref().map(|record| RolloutStatus { durable: true, ..bare_status(record) }),
         };
+        let shared = self.progressing().is_some_and(|record| record.weight > Weight::ZERO);
         ServiceStatus {
             name: self.setup.name.clone(),
             owner: (*self.owner).clone(),
@@ -389,6 +379,7 @@ impl Service {
             waits: self.waiting.as_ref().map(waits_for_traffic),
             rejected: self.state.rejected.clone(),
             endpoints: Vec::new(),
+            way_back: self.way.status(self.setup.way_back, &self.owner, shared.then(|| self.traffic.rate()), now),
         }
     }
 }

@@ -105,6 +105,7 @@ impl Desk {
                 (grade, format!("{} requests{stable}", measured.count))
             })),
             mutual: crate::domain::upkeep::Rules::default(),
+            way_back: crate::domain::way_back::WayBack::default(),
             webhooks: Arc::default(),
             webhook_failure: crate::domain::gate::Inconclusive::Hold,
         };

@@ -9,6 +9,7 @@ use crate::domain::rollout::Schedule;
 use crate::domain::route::Rule;
 use crate::domain::upkeep::Rules;
 use crate::domain::version::{Name, Version};
+use crate::domain::way_back::WayBack;
 use crate::domain::webhook::Webhook;
 use crate::seam::choice::Choice;
 
@@ -57,6 +58,8 @@ pub struct ServiceSetup {
     pub grader: Option<Grader>,
     /// What its versions may do for each other.
     pub mutual: Rules,
+    /// What is done for a stable version that gets everything back.
+    pub way_back: WayBack,
     /// Who is asked before its rollouts go on.
     pub webhooks: Arc<[Webhook]>,
     /// What happens after a refusal.

@@ -8,6 +8,7 @@ use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::seam::table::Epoch;
+use crate::seam::valve::Valve;
 
 /// What a service needs of the world: publish, persist, tell.
 pub trait Shell {
@@ -27,6 +28,16 @@ pub trait Shell {
     fn standing(&self, _version: &Arc<Version>) -> Standing {
         Standing::Usable
     }
+    /// Returns how many endpoints of a version are usable.
+    fn usable(&self, _version: &Arc<Version>) -> u32 {
+        1
+    }
+    /// Returns how many workers there are.
+    fn workers(&self) -> usize {
+        1
+    }
+    /// Bounds what a version may hold over all workers, or no longer.
+    fn narrow(&mut self, _version: &Arc<Version>, _valve: Option<Arc<Valve>>) {}
     /// Asks others; the answer may never come.
     fn consult(&mut self, _inquiry: Inquiry) {}
     /// Tells people.

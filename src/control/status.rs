@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::endpoints::ReachStatus;
 use crate::control::terms::{PlanStatus, PolicyStatus};
+use crate::control::way_back::WayBackStatus;
 use crate::domain::gate::{Evidence, Verdict};
 use crate::domain::judge::GateStatus;
 use crate::domain::observation::{Observation, Window};
@@ -112,6 +113,9 @@ pub struct ServiceStatus {
     /// The endpoints of the versions that have a part now.
     #[serde(default)]
     pub endpoints: Vec<ReachStatus>,
+    /// Whether the owner can take everything back, and what was done for it; absent where nothing is to come back, and nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_back: Option<WayBackStatus>,
 }
 
 impl ServiceStatus {

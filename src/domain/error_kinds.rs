@@ -117,6 +117,7 @@ impl ErrorKinds {
                 | Failure::ProxyExhausted
                 | Failure::NoEndpoint
                 | Failure::VersionBusy
+                | Failure::Shed
                 | Failure::TakenBack => Self::NONE,
             },
         }
@@ -213,6 +214,7 @@ mod tests {
             Failure::ProxyExhausted,
             Failure::NoEndpoint,
             Failure::VersionBusy,
+            Failure::Shed,
             Failure::TakenBack,
         ];
         let answers = [200, 302, 404, 500, 503, 599].map(Outcome::Answered);

@@ -26,5 +26,6 @@ pub mod transport;
 pub mod tripwire;
 pub mod upkeep;
 pub mod version;
+pub mod way_back;
 pub mod webhook;
 pub mod weight;

@@ -91,6 +91,8 @@ pub enum Failure {
     NoEndpoint,
     /// The version holds as many requests, or connections being made, as it may.
     VersionBusy,
+    /// The stable version got everything back and holds as much as it can take.
+    Shed,
     /// The request was taken back from a canary whose trial had tripped.
     TakenBack,
 }
@@ -112,7 +114,7 @@ impl Failure {
             | Self::ResponseInformational => Blame::Upstream,
             Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone | Self::GivenUp => Blame::Client,
             Self::ProxyExhausted => Blame::Proxy,
-            Self::NoEndpoint | Self::VersionBusy | Self::TakenBack => Blame::Policy,
+            Self::NoEndpoint | Self::VersionBusy | Self::Shed | Self::TakenBack => Blame::Policy,
         }
     }
 
@@ -146,7 +148,7 @@ impl Failure {
             Self::RequestBodyInvalid => 400,
             Self::RequestBodyTimeout => 408,
             Self::ClientGone => 499,
-            Self::ProxyExhausted | Self::NoEndpoint | Self::VersionBusy | Self::TakenBack => 503,
+            Self::ProxyExhausted | Self::NoEndpoint | Self::VersionBusy | Self::Shed | Self::TakenBack => 503,
             _ => 502,
         }
     }
@@ -165,7 +167,7 @@ impl Failure {
             Self::ResponseBodyTimeout | Self::GivenUp => "http_response_timeout",
             Self::ResponseBodyCut => "http_response_incomplete",
             Self::RequestBodyInvalid | Self::RequestBodyTimeout | Self::ClientGone => "http_request_error",
-            Self::ProxyExhausted | Self::VersionBusy => "connection_limit_reached",
+            Self::ProxyExhausted | Self::VersionBusy | Self::Shed => "connection_limit_reached",
             Self::NoEndpoint | Self::TakenBack => "destination_unavailable",
         }
     }

@@ -30,6 +30,7 @@ pub fn failed(failure: Failure, form: Form, policy: &Policy) -> Response<Answer>
         Failure::ProxyExhausted => "the proxy has no connection left to make",
         Failure::NoEndpoint => "the service has no endpoint",
         Failure::VersionBusy => "the service has as many requests in flight as it may",
+        Failure::Shed => "the service was given back to a version that holds as much as it can take now",
         Failure::TakenBack => "the request was taken back from a version that is rolled back",
     };
     let mut response =

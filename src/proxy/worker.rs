@@ -189,7 +189,7 @@ impl Worker {
         let rules = Rc::new(Rules::new(parts.settings.load_full()));
         Rc::new(Self {
             clock: parts.clock,
-            pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &rules.settings, rand::rng().random()),
+            pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &rules.settings, index, rand::rng().random()),
             patrol: Patrol::new(Limits::new(&rules.settings.timeouts)),
             deadlines: Deadlines::new(parts.clock, parts.routes.endpoints().clone()),
             access: parts.access.clone(),

@@ -19,3 +19,4 @@ pub mod table;
 mod tally;
 pub mod token;
 pub mod tripwire;
+pub mod valve;

@@ -9,12 +9,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::domain::endpoint::Endpoint;
 use crate::domain::outlier;
 use crate::domain::standing::Standing;
 use crate::domain::time::{Timestamp, nanos};
+use crate::seam::valve::Valve;
 
 /// A moment that stands for "not left out" and for "open".
 const IN: u64 = 0;
@@ -163,6 +164,8 @@ pub struct Deeds {
     pub vetoes: AtomicU64,
     /// Requests turned away because the version held as many as it may.
     pub limited: AtomicU64,
+    /// Requests refused because the version had got everything back and held as much as it could take.
+    pub shed: AtomicU64,
     /// Ejections.
     pub ejections: AtomicU64,
 }
@@ -183,6 +186,8 @@ pub struct Reach {
     /// Guards every change of who is in and who is out, so that the half that may be left out is exact. Taken only when
     /// something fails, returns, or moves.
     change: Mutex<()>,
+    /// What bounds the version over all workers for a while; written by the controller.
+    valve: ArcSwapOption<Valve>,
     /// What was done.
     pub deeds: Deeds,
 }
@@ -198,6 +203,7 @@ impl Reach {
             standing: AtomicU8::new(Standing::Absent.index()),
             checked,
             change: Mutex::new(()),
+            valve: ArcSwapOption::empty(),
             deeds: Deeds::default(),
         }
     }
@@ -206,6 +212,24 @@ impl Reach {
     #[must_use]
     pub const fn list(&self) -> &Arc<ArcSwap<List>> {
         &self.list
+    }
+
+    /// Bounds what the version may hold over all workers, or no longer. A worker follows with its next round, or at once where its
+    /// routing changes.
+    pub fn narrow(&self, valve: Option<Arc<Valve>>) {
+        self.valve.store(valve);
+    }
+
+    /// Returns what bounds the version over all workers, if something does.
+    #[must_use]
+    pub fn valve(&self) -> Option<Arc<Valve>> {
+        self.valve.load_full()
+    }
+
+    /// Returns how many endpoints are usable.
+    #[must_use]
+    pub fn usable(&self) -> u32 {
+        u32::try_from(self.list.load().places.iter().filter(|place| place.is_usable()).count()).unwrap_or(u32::MAX)
     }
 
     /// Returns whether the version can be reached.

@@ -51,6 +51,8 @@ pub fn check(expect: &Expect, runs: &[Outcome], full: usize) -> Vec<Checked> {
         ("harmed", expect.harmed, of_brake(|brake| brake.harmed)),
         ("requests", expect.requests, of_brake(|brake| brake.requests)),
         ("breaches", expect.breaches, of_brake(|brake| brake.breaches)),
+        ("late", expect.late, runs.iter().map(|run| run.late as f64).collect()),
+        ("shed", expect.shed, runs.iter().map(|run| run.shed as f64).collect()),
         ("full", expect.full, runs.iter().filter_map(|run| run.full).collect()),
         ("promotion", expect.promotion, runs.iter().filter_map(Outcome::promotion).collect::<Vec<f64>>()),
     ];

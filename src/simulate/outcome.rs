@@ -25,6 +25,10 @@ pub struct Outcome {
     pub canary_requests: u64,
     /// All requests.
     pub requests: u64,
+    /// Requests of the stable version that came late or failed since the canary's share was first taken back.
+    pub late: u64,
+    /// Requests that were refused because the stable version held as much as it could take.
+    pub shed: u64,
     /// The invariant that was broken, and when.
     pub broken: Option<String>,
 }

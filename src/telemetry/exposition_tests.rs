@@ -4,6 +4,7 @@ use super::*;
 use crate::control::endpoints::{EndpointStatus, ReachStatus};
 use crate::control::status::RolloutStatus;
 use crate::control::status::TotalsKey;
+use crate::control::way_back::WayBackStatus;
 use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
 use crate::domain::judge::GateStatus;
@@ -11,10 +12,15 @@ use crate::domain::observation::Observation;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::standing::Standing;
 use crate::domain::version::Version;
+use crate::domain::way_back::{Forecast, Room};
 use crate::domain::weight::Weight;
 use crate::proxy::scan::Flood;
 use crate::telemetry::figures::SERIES;
 use crate::telemetry::versions::MOST;
+
+#[cfg(test)]
+#[path = "exposition_reach_tests.rs"]
+mod reaches;
 
 fn version(name: &str) -> Version {
     Version::new(name.parse().unwrap(), vec!["127.0.0.1:1".parse().unwrap()])
@@ -78,6 +84,7 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         waits: None,
         rejected: Vec::new(),
         endpoints: Vec::new(),
+        way_back: None,
     }
 }
 
@@ -344,6 +351,13 @@ fn counters_never_go_backwards_also_when_a_version_is_no_longer_on_trial() {
     assert_eq!(count(), Some(3.0), "requests that ended late count too");
 }
 
+/// Six requests may be held, which is less than what is to come.
+fn way_back() -> WayBackStatus {
+    let forecast = Forecast { room: Room::Short, asked: 400.0, shown: Some(80.0), endpoints: 2 };
+    let (policy, sentence) = ("shed".to_owned(), "v1 cannot take it".to_owned());
+    WayBackStatus { policy, forecast, most_in_flight: Some(6), left_seconds: Some(9.0), shed: 11, sentence }
+}
+
 /// The endpoints of 0.8.1: one gets requests, one is left out, and nothing is usable.
 fn reach(role: Role) -> ReachStatus {
     let endpoint = |state: &str| EndpointStatus { endpoint: format!("10.0.0.1:{}", state.len()), state: state.to_owned() };
@@ -357,27 +371,8 @@ fn reach(role: Role) -> ReachStatus {
         rescues: 6,
         vetoes: 7,
         limited: 8,
+        shed: 11,
         ejections: 9,
-    }
-}
-
-#[test]
-fn what_is_done_about_endpoints_is_told() {
-    let text = text(&figures(vec![ServiceStatus { endpoints: vec![reach(Role::Stable)], ..service(None, 0) }]));
-    let of = r#"service="carts",version="0.8.1",role="stable""#;
-    for (series, expected) in [
-        (r#"portcullis_stable_unavailable{service="carts"}"#.to_owned(), 1.0),
-        (format!("portcullis_version_unreachable{{{of}}}"), 1.0),
-        (format!("portcullis_endpoints{{{of},state=\"out\"}}"), 1.0),
-        (format!("portcullis_endpoints{{{of},state=\"unready\"}}"), 0.0),
-        (format!("portcullis_retries_total{{{of},reason=\"connect\"}}"), 3.0),
-        (format!("portcullis_retries_total{{{of},reason=\"unaffordable\"}}"), 5.0),
-        (format!("portcullis_rescues_total{{{of}}}"), 6.0),
-        (format!("portcullis_vetoed_requests_total{{{of}}}"), 7.0),
-        (format!("portcullis_limited_requests_total{{{of}}}"), 8.0),
-        (format!("portcullis_ejections_total{{{of}}}"), 9.0),
-    ] {
-        assert_eq!(value(&text, &series), Some(expected), "{series}");
     }
 }
 
@@ -385,7 +380,8 @@ fn what_is_done_about_endpoints_is_told() {
 fn every_metric_is_registered_once_with_a_help_text() {
     let names: BTreeSet<&str> = m::ALL.iter().map(|definition| definition.name).collect();
     assert_eq!(names.len(), m::ALL.len());
-    let reached = ServiceStatus { endpoints: vec![reach(Role::Stable)], ..service(Some(Phase::Progressing), 1_000) };
+    let told = service(Some(Phase::Progressing), 1_000);
+    let reached = ServiceStatus { endpoints: vec![reach(Role::Stable)], way_back: Some(way_back()), ..told };
     let encrypted = Figures { certificates: vec![Arc::new(1.into())], ..figures(vec![reached]) };
     let text = text(&encrypted);
     for definition in m::ALL {

@@ -16,6 +16,7 @@ fn service() -> ServiceStatus {
         waits: None,
         rejected: Vec::new(),
         endpoints: Vec::new(),
+        way_back: None,
     }
 }
 

@@ -97,6 +97,21 @@ pub const VETOES: Definition =
     counter("portcullis_vetoed_requests_total", VERSION, "Requests drawn for a canary without a usable endpoint that went to stable.");
 pub const LIMITED: Definition =
     counter("portcullis_limited_requests_total", VERSION, "Requests turned away because the version held as many as it may.");
+pub const WAY_BACK_SHED: Definition = counter(
+    "portcullis_way_back_shed_requests_total",
+    VERSION,
+    "Requests refused because the version had got everything back and held as much as it could take.",
+);
+pub const WAY_BACK_LIMIT: Definition = gauge(
+    "portcullis_way_back_in_flight_limit",
+    &["service"],
+    "How many requests the version that got everything back may hold now; absent where that is not bounded.",
+);
+pub const WAY_BACK_ROOM: Definition = gauge(
+    "portcullis_way_back_room",
+    &["service", "room"],
+    "1 for whether the owner can take everything, while a canary has a share or as it was when everything came back: enough, unproven, short or unknown.",
+);
 pub const EJECTIONS: Definition = counter("portcullis_ejections_total", VERSION, "How often an endpoint was left out for its failures.");
 pub const DECISION_AGE: Definition = gauge("portcullis_decision_age_seconds", &[], "Time since the controller last judged.");
 pub const OPEN: Definition = gauge("portcullis_connections_open", &[], "Client connections that are open.");
@@ -206,6 +221,9 @@ pub const ALL: [&Definition; 52] = [
     &RESCUES,
     &VETOES,
     &LIMITED,
+    &WAY_BACK_SHED,
+    &WAY_BACK_LIMIT,
+    &WAY_BACK_ROOM,
     &EJECTIONS,
     &DECISION_AGE,
     &OPEN,

@@ -3,6 +3,7 @@
 use crate::control::endpoints::ReachStatus;
 use crate::control::status::ServiceStatus;
 use crate::domain::outcome::Role;
+use crate::domain::way_back::Room;
 use crate::telemetry::metrics as m;
 use crate::telemetry::sheet::Sheet;
 
@@ -18,6 +19,16 @@ pub fn write(sheet: &mut Sheet, service: &ServiceStatus) {
     {
         sheet.value(&m::STABLE_UNAVAILABLE, &[name], f64::from(u8::from(!stable.standing.is_usable())));
     }
+    if let Some(way_back) = &service.way_back
+        && sheet.reserve(Room::ALL.len() + 1)
+    {
+        for room in Room::ALL {
+            sheet.value(&m::WAY_BACK_ROOM, &[name, room.as_str()], f64::from(u8::from(room == way_back.forecast.room)));
+        }
+        if let Some(most) = way_back.most_in_flight {
+            sheet.value(&m::WAY_BACK_LIMIT, &[name], f64::from(most));
+        }
+    }
     for reach in &service.endpoints {
         version(sheet, name, reach);
     }
@@ -31,6 +42,7 @@ fn version(sheet: &mut Sheet, service: &str, reach: &ReachStatus) {
         (&m::RESCUES, reach.rescues),
         (&m::VETOES, reach.vetoes),
         (&m::LIMITED, reach.limited),
+        (&m::WAY_BACK_SHED, reach.shed),
         (&m::EJECTIONS, reach.ejections),
     ];
     if !sheet.reserve(figures.len() + STATES.len() + reach.retries.len() + 1) {

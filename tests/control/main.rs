@@ -9,4 +9,5 @@ mod approval;
 mod listener;
 mod notifications;
 mod stand;
+mod way_back;
 mod webhooks;

@@ -82,6 +82,7 @@ fn setup(stable: SocketAddr) -> ServiceSetup {
         policy: Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() },
         grader: None,
         mutual: portcullis::domain::upkeep::Rules::default(),
+        way_back: portcullis::domain::way_back::WayBack::default(),
         webhooks: Arc::default(),
         webhook_failure: portcullis::domain::gate::Inconclusive::Hold,
     }

@@ -186,6 +186,7 @@ impl Desk {
             waits: None,
             rejected: vec![name("0.7.9")],
             endpoints: Vec::new(),
+            way_back: None,
         };
         let notice =
             Notice { at: "2026-11-23T10:00:00.000Z".to_owned(), service: name("carts"), sentence: "it begins".to_owned(), alarm: false };

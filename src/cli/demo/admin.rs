@@ -215,6 +215,7 @@ mod tests {
             waits: None,
             rejected: Vec::new(),
             endpoints: Vec::new(),
+            way_back: None,
         };
         let status: Status = serde_json::from_str(&serde_json::to_string(&shown).unwrap()).unwrap();
         let rollout = status.rollout.unwrap();

@@ -43,6 +43,7 @@ fn service(rollout: Option<RolloutStatus>) -> ServiceStatus {
         waits: None,
         rejected: Vec::new(),
         endpoints: Vec::new(),
+        way_back: None,
     }
 }
 

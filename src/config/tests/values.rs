@@ -1,6 +1,9 @@
 //! Endpoints that are names, and listeners that may look alike.
 
+use std::time::Duration;
+
 use super::*;
+use crate::domain::way_back::{Terms, WayBack};
 
 fn endpoints(text: &str) -> Vec<String> {
     let settings = loaded(&SMALL.replace("\"127.0.0.1:8081\"", text)).settings;
@@ -60,6 +63,28 @@ fn how_endpoints_are_kept_up_is_read_with_its_defaults() {
     let other = rules("    rescue: false\n    failover: allow\n    min_body: 2KiB\n");
     assert_eq!((other.rescue, other.failover, other.min_body), (false, true, 2048));
     assert_eq!(rules("").min_body, 0);
+}
+
+#[test]
+fn the_way_back_is_as_written() {
+    let way_back = |rest: &str| loaded(&format!("{SMALL}{rest}")).settings.services.remove(0).way_back;
+    let shed = |most, seconds| WayBack::Shed(Terms { most, lasts: Duration::from_secs(seconds) });
+    assert_eq!([way_back(""), way_back("    way_back: {policy: at_once}\n")], [WayBack::AtOnce; 2]);
+    assert_eq!(way_back("    way_back: {policy: shed}\n"), shed(None, 60));
+    assert_eq!(way_back("    way_back: {policy: shed, max_in_flight: 200, lasts: 5m}\n"), shed(Some(200), 300));
+    for (written, key, why) in [
+        ("{policy: ramp}", "policy", "no way back"),
+        ("{lasts: 5s}", "", "policy"),
+        ("{policy: shed, lasts: 11m}", "lasts", "at most"),
+        ("{policy: shed, max_in_flight: 0}", "max_in_flight", "not a number in range"),
+        ("{policy: at_once, lasts: 5s}", "lasts", "no effect"),
+        ("{policy: shed, most: 3}", "most", "unknown"),
+        ("shed", "", ""),
+    ] {
+        let problems = refused(&format!("{SMALL}    way_back: {written}\n"));
+        let found = problems.iter().any(|problem| problem.path.ends_with(key) && problem.to_string().contains(why));
+        assert!(found, "{written}: {}", shown(&problems));
+    }
 }
 
 #[test]

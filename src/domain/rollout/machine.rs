@@ -74,6 +74,8 @@ pub struct Rollout {
     canary: Standing,
     /// How the stable version's endpoints stand.
     stable: Standing,
+    /// What is to be said of the stable version when everything goes back to it.
+    prospect: Option<String>,
 }
 
 impl Rollout {
@@ -112,6 +114,7 @@ impl Rollout {
             unsaved: None,
             canary: Standing::Usable,
             stable: Standing::Usable,
+            prospect: None,
         }
     }
 

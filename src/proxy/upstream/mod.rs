@@ -6,6 +6,7 @@
 //! connections, each of which is a task.
 
 mod balance;
+mod bound;
 mod connect;
 mod dial;
 mod download;

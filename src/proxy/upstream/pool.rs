@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 use crate::proxy::settings::{PENDING, Settings};
 use crate::proxy::upstream::balance;
+use crate::proxy::upstream::bound::{Bound, Most};
 use crate::proxy::upstream::connect::{Link, Scratch};
 use crate::proxy::upstream::dial::{Conduit, Dialed, Dialer};
 use crate::proxy::upstream::http2::lane::Crowd;
@@ -27,15 +28,6 @@ use crate::seam::endpoints::Endpoints;
 use crate::seam::reach::{Again, List, Reach};
 use crate::seam::table::Epoch;
 
-/// How much a version may hold at one worker.
-#[derive(Clone, Copy)]
-struct Most {
-    requests: u32,
-    /// The same while it is on trial: a canary that hangs must leave room for stable.
-    on_trial: u32,
-    opening: u32,
-}
-
 /// The connections of one worker to one version.
 pub struct Pool {
     reach: Arc<Reach>,
@@ -44,8 +36,7 @@ pub struct Pool {
     made_from: Cell<*const List>,
     slots: RefCell<Vec<Rc<Slot>>>,
     load: Rc<Load>,
-    most: Most,
-    on_trial: Cell<bool>,
+    bound: Bound,
     budget: RefCell<RetryBudget>,
     random: Rc<RefCell<SmallRng>>,
     clock: Clock,
@@ -115,10 +106,7 @@ impl Pool {
     ///
     /// Fails when the version holds as many requests as it may, or has no such endpoint.
     pub(super) fn choose(&self, except: Option<&Slot>) -> Result<(Seat, Option<Timestamp>), Failure> {
-        let most = if self.on_trial.get() { self.most.on_trial } else { self.most.requests };
-        if self.load.requests.get() >= most {
-            return Err(self.limited());
-        }
+        self.bound.check(self.load.requests.get(), &self.reach, || self.now())?;
         self.renew();
         let slots = self.slots.borrow();
         if let ([only], None) = (slots.as_slice(), except) {
@@ -177,16 +165,13 @@ impl Pool {
     ///
     /// Fails when as many are being made as may be.
     pub(super) fn open(&self, seat: &Seat) -> Result<Opening, Failure> {
-        if self.load.opening.get() >= self.most.opening {
-            return Err(self.limited());
-        }
+        self.bound.check_opening(self.load.opening.get(), &self.reach)?;
         Ok(seat.opening())
     }
 
-    #[cold]
-    fn limited(&self) -> Failure {
-        self.reach.deeds.limited.fetch_add(1, Ordering::Relaxed);
-        Failure::VersionBusy
+    /// Takes over what bounds the version over all workers.
+    fn follow(&self) {
+        self.bound.follow(&self.reach, self.load.requests.get(), self.now());
     }
 
     /// Counts a request, which earns the version a part of a retry.
@@ -223,6 +208,7 @@ impl Pool {
 
     fn sweep(&self) {
         self.renew();
+        self.follow();
         self.dialer.sweep();
         self.slots.borrow().iter().for_each(|slot| slot.sweep());
     }
@@ -234,6 +220,7 @@ pub struct Pools {
     crowd: Crowd,
     endpoints: Endpoints,
     clock: Clock,
+    worker: usize,
     workers: u32,
     connections: u32,
     random: Rc<RefCell<SmallRng>>,
@@ -241,14 +228,15 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Makes a worker's pools; `seed` decides what it draws.
+    /// Makes the pools of this worker of all; `seed` decides what it draws.
     #[must_use]
-    pub fn new(endpoints: Endpoints, clock: Clock, settings: &Settings, seed: u64) -> Self {
+    pub fn new(endpoints: Endpoints, clock: Clock, settings: &Settings, worker: usize, seed: u64) -> Self {
         Self {
             scratch: Scratch::default(),
             crowd: Crowd::default(),
             endpoints,
             clock,
+            worker,
             workers: u32::try_from(settings.workers).unwrap_or(u32::MAX).max(1),
             connections: u32::try_from(settings.connections).unwrap_or(u32::MAX),
             random: Rc::new(RefCell::new(SmallRng::seed_from_u64(seed))),
@@ -266,14 +254,14 @@ impl Pools {
     pub fn admit(&self, epoch: &Epoch, picked: Role, now: Timestamp, of: impl Fn(Role) -> Rc<Pool>) -> (Role, Rc<Pool>) {
         let pool = of(picked);
         if picked == Role::Canary {
-            pool.on_trial.set(true);
+            pool.bound.set_on_trial(true);
             if pool.reach.admits(now) {
                 return (picked, pool);
             }
             pool.reach.deeds.vetoes.fetch_add(1, Ordering::Relaxed);
             return (Role::Stable, of(Role::Stable));
         }
-        pool.on_trial.set(false);
+        pool.bound.set_on_trial(false);
         if epoch.rules.failover && !pool.reach.standing().is_usable() && epoch.pick(Role::Canary, now) == Role::Canary {
             let canary = of(Role::Canary);
             if canary.reach.admits(now) {
@@ -283,13 +271,16 @@ impl Pools {
         (picked, pool)
     }
 
-    /// Returns the pool of a version, making it when needed.
+    /// Returns the pool of a version, making it when needed. A route asks once per epoch: what bounds the version is then in force with
+    /// the first request of an epoch that was published after it.
     pub fn of(&self, version: &Arc<Version>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         if let Some((_, pool)) = pools.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(version)) {
+            pool.follow();
             return Rc::clone(pool);
         }
         let pool = Rc::new(self.make(version));
+        pool.follow();
         pools.push((Arc::downgrade(version), Rc::clone(&pool)));
         pool
     }
@@ -309,8 +300,7 @@ impl Pools {
             made_from: Cell::new(std::ptr::null()),
             slots: RefCell::default(),
             load: Rc::default(),
-            most,
-            on_trial: Cell::new(false),
+            bound: Bound::new(self.worker, most),
             budget: RefCell::new(RetryBudget::new(self.clock.now())),
             random: Rc::clone(&self.random),
             clock: self.clock,

@@ -82,7 +82,7 @@ async fn linked(scratch: &Scratch) -> (Link, TcpStream) {
 fn pool_of(endpoints: Vec<SocketAddr>) -> Rc<Pool> {
     let version = Version::at("v1".parse().unwrap(), endpoints);
     let settings = Settings { connections: 1_000, ..Settings::default() };
-    Pools::new(Endpoints::default(), Clock::start(), &settings, 5).of(&Arc::new(version))
+    Pools::new(Endpoints::default(), Clock::start(), &settings, 0, 5).of(&Arc::new(version))
 }
 
 /// An idle connection whose sending side is dead although nothing was heard of it yet.

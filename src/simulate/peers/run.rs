@@ -95,6 +95,8 @@ impl Run {
             full: None,
             brakes: u64::from(brake.is_some()),
             brake,
+            late: 0,
+            shed: 0,
             harmed: self.harmed,
             canary_requests: self.requests,
             requests: self.total,

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use crate::domain::time::Timestamp;
 use crate::domain::weight::Weight;
-use crate::simulate::scenario::values::{Above, Ratio, Span, Text};
+use crate::simulate::scenario::values::{Above, Count, Ratio, Span, Text};
 
 /// How long the next answer takes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -123,6 +124,44 @@ pub struct Restart {
     pub down: Span,
 }
 
+/// How much a version serves at once; what is beyond that waits its turn.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// How many endpoints it has.
+    pub endpoints: Count,
+    /// How many requests each serves at once.
+    pub each: Count,
+    /// Changes of the number of endpoints.
+    #[serde(default)]
+    pub change: Vec<Rescale>,
+}
+
+/// A change of the number of endpoints.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rescale {
+    /// When.
+    pub at: Span,
+    /// How many it has from then on.
+    pub endpoints: Count,
+}
+
+impl Scale {
+    /// Returns how many endpoints there are at that moment.
+    #[must_use]
+    pub fn endpoints_at(&self, at: Timestamp) -> usize {
+        let past = |change: &&Rescale| Timestamp::ZERO + change.at.0 <= at;
+        self.change.iter().take_while(past).last().map_or(self.endpoints.0, |change| change.endpoints.0)
+    }
+
+    /// Returns how many requests are served at once at that moment.
+    #[must_use]
+    pub fn places(&self, at: Timestamp) -> usize {
+        self.endpoints_at(at).saturating_mul(self.each.0)
+    }
+}
+
 /// A share of clients that leave.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -166,4 +205,6 @@ pub struct VersionSpec {
     pub breaks: Option<Breaks>,
     /// A restart.
     pub restart: Option<Restart>,
+    /// How much it serves at once; without it as much as comes.
+    pub scale: Option<Scale>,
 }

@@ -142,6 +142,10 @@ pub struct Expect {
     pub requests: Option<Figure>,
     /// Breaches counted when the share was taken back.
     pub breaches: Option<Figure>,
+    /// Requests of the stable version that came late or failed since the share was first taken back.
+    pub late: Option<Figure>,
+    /// Requests that were refused because the stable version held as much as it could take.
+    pub shed: Option<Figure>,
     /// From the beginning until the canary first got everything.
     pub full: Option<Figure>,
     /// From the beginning to the promotion.

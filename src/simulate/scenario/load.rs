@@ -63,7 +63,7 @@ fn at_header(file: &str, text: &str, headers: &[usize], index: usize, message: &
 /// alternatives, such as `latency` or `plan`, is replaced whole.
 fn overlay(base: &mut toml::Value, over: toml::Value) {
     /// Tables of which exactly one key may be written.
-    const ALTERNATIVES: [&str; 5] = ["latency", "plan", "errors_take", "body", "after"];
+    const ALTERNATIVES: [&str; 6] = ["latency", "plan", "errors_take", "body", "after", "way_back"];
     match (base, over) {
         (toml::Value::Table(base), toml::Value::Table(over)) => {
             for (key, value) in over {
@@ -96,6 +96,11 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     }
     if !scenario.traffic.change.is_sorted_by(|a, b| a.at <= b.at) {
         return Err("the changes of the rate are not in the order of their times".to_owned());
+    }
+    for scale in [&scenario.stable.scale, &scenario.canary.scale].into_iter().flatten() {
+        if !scale.change.is_sorted_by(|a, b| a.at <= b.at) {
+            return Err("the changes of the number of endpoints are not in the order of their times".to_owned());
+        }
     }
     if let Some((low, high)) = rates.filter(|(low, high)| low > high) {
         return Err(format!("chaos.rates goes from {} down to {}", low.0, high.0));

@@ -10,9 +10,9 @@ pub mod policy;
 pub mod spec;
 pub mod values;
 
-pub use behaviour::{Breaks, ColdStart, Drift, Latency, Pauses, Restart, VersionSpec};
+pub use behaviour::{Breaks, ColdStart, Drift, Latency, Pauses, Rescale, Restart, Scale, VersionSpec};
 pub use expectation::{Expect, Figure, Tally};
 pub use load::load;
-pub use policy::{Overrides, Ramping};
+pub use policy::{Overrides, Ramping, Return};
 pub use spec::{Arrivals, Change, Chaos, Harm, Peer, Scenario, Traffic};
 pub use values::{Above, Count, Ratio, Span, Text};

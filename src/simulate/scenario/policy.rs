@@ -7,8 +7,9 @@ use serde::Deserialize;
 use crate::domain::gate::policy::{Inconclusive, Policy};
 use crate::domain::rollout::outlook::Pace;
 use crate::domain::rollout::{Approval, Plan, Ramp, Schedule, Start, Step};
+use crate::domain::way_back::{Terms, WayBack};
 use crate::domain::weight::Weight;
-use crate::simulate::scenario::values::{Above, Ratio, Span, Text};
+use crate::simulate::scenario::values::{Above, Count, Ratio, Span, Text};
 
 /// The policy of a scenario; what is not written is as in the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -62,6 +63,36 @@ impl Overrides {
             watch: time(self.watch, base.watch),
             min_clients: self.min_clients.unwrap_or(base.min_clients),
         })
+    }
+}
+
+/// What is done for a stable version that gets everything back, as written.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Return {
+    /// Nothing.
+    #[default]
+    AtOnce,
+    /// What it cannot take is refused.
+    Shed {
+        /// How many requests it may hold; learned without it.
+        max_in_flight: Option<Count>,
+        /// For how long at most, a minute without it.
+        lasts: Option<Span>,
+    },
+}
+
+impl Return {
+    /// Returns what the control plane takes.
+    #[must_use]
+    pub fn way_back(&self) -> WayBack {
+        match self {
+            Self::AtOnce => WayBack::AtOnce,
+            Self::Shed { max_in_flight, lasts } => WayBack::Shed(Terms {
+                most: max_in_flight.map(|Count(count)| u32::try_from(count).unwrap_or(u32::MAX)),
+                lasts: lasts.map_or(Terms::LASTS, |lasts| lasts.0),
+            }),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::domain::gate::Criterion;
 use crate::simulate::scenario::behaviour::{Pauses, VersionSpec};
 use crate::simulate::scenario::expectation::Expect;
-use crate::simulate::scenario::policy::{Overrides, Ramping};
+use crate::simulate::scenario::policy::{Overrides, Ramping, Return};
 use crate::simulate::scenario::values::{Above, Count, Ratio, Span, Text};
 
 /// One scenario.
@@ -42,6 +42,9 @@ pub struct Scenario {
     /// How it is judged.
     #[serde(default)]
     pub policy: Overrides,
+    /// What is done for the stable version when it gets everything back.
+    #[serde(default)]
+    pub way_back: Return,
     /// The version that owns the traffic.
     pub stable: VersionSpec,
     /// The version on trial.

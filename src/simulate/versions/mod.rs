@@ -2,6 +2,7 @@
 
 mod latency;
 mod pauses;
+mod queue;
 mod version;
 
 pub use version::{Manner, Version};

@@ -8,6 +8,7 @@ use crate::simulate::chance::{Chance, Stream};
 use crate::simulate::scenario::{Breaks, ColdStart, Drift, Scenario, Span, VersionSpec};
 use crate::simulate::versions::latency::Sampler;
 use crate::simulate::versions::pauses::Schedule;
+use crate::simulate::versions::queue::Queue;
 
 /// What becomes of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub struct Version {
     leave_after: Option<Sampler>,
     pauses: Option<Schedule>,
     stalls: Option<Schedule>,
+    queue: Option<Queue>,
     answered: u64,
     /// When it got its first request, from which on it warms up.
     first: Option<Duration>,
@@ -71,6 +73,7 @@ impl Version {
             leave_after: spec.leaves.as_ref().map(|leaves| Sampler::new(&leaves.after)),
             pauses,
             stalls: scenario.stalls.as_ref().map(|stalls| Schedule::new(stalls, Chance::new(seed, Stream::Stalls))),
+            queue: spec.scale.as_ref().map(Queue::new),
             spec: spec.clone(),
             chance,
             answered: 0,
@@ -126,6 +129,9 @@ impl Version {
         let wait = |schedule: &mut Option<Schedule>| schedule.as_mut().map_or(Duration::ZERO, |s| s.wait(at));
         head += wait(&mut self.pauses).max(wait(&mut self.stalls));
         let body = self.body.as_mut().map_or(Duration::ZERO, |body| body.next(at, &mut self.chance));
+        if let Some(queue) = &mut self.queue {
+            head += queue.wait(at, head + body);
+        }
         Manner { head: (!hangs).then_some(head), body, fails, refused: false, leaves }
     }
 

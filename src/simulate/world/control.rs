@@ -7,11 +7,12 @@ use crate::control::restore::{self, Known};
 use crate::control::service::{Seen, Service};
 use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::domain::gate::{Criterion, Gate, Inconclusive};
-use crate::domain::observation::Observation;
-use crate::domain::outcome::Role;
+use crate::domain::observation::{Observation, cell};
+use crate::domain::outcome::{Outcome, Role};
 use crate::domain::rollout::{Event, Phase, ServiceState};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, nanos};
 use crate::domain::version::{Name, Version};
+use crate::domain::way_back::WayBack;
 use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
 use crate::seam::table::Epoch;
@@ -41,7 +42,7 @@ pub enum Command {
 }
 
 /// What one worker saw of one epoch of one rollout.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     /// The rollout.
     pub rollout: u64,
@@ -51,23 +52,39 @@ pub struct Batch {
     pub marks: Vec<Mark>,
     /// The stable version's requests beside a canary.
     pub stable_marks: Vec<Mark>,
-    /// How many requests of stable and canary began.
-    pub decided: (u64, u64),
+    /// What the sums say of stable.
+    pub stable: Observation,
+    /// How many requests of the canary began.
+    pub decided: u64,
 }
 
 impl Batch {
+    /// Begins one of a rollout and a generation.
+    pub fn new(rollout: u64, generation: u64) -> Self {
+        let stable = Observation::new(Role::Stable);
+        Self { rollout, generation, marks: Vec::new(), stable_marks: Vec::new(), stable, decided: 0 }
+    }
+
     /// Counts a request that begins.
     pub const fn count(&mut self, role: Role) {
         match role {
-            Role::Stable | Role::Beside => self.decided.0 += 1,
-            Role::Canary => self.decided.1 += 1,
+            Role::Stable | Role::Beside => self.stable.decided += 1,
+            Role::Canary => self.decided += 1,
         }
     }
 
-    /// The sums that the controller reads: how many requests there are.
+    /// Counts how a request of stable ended, and how long it took.
+    pub fn ended(&mut self, outcome: Outcome, head: Option<Duration>, duration: Duration) {
+        self.stable.count(outcome);
+        self.stable.duration.sum_ns += nanos(duration);
+        if let Some(head) = head {
+            self.stable.response_time.cells.push((cell(nanos(head) / 1_000), 1));
+        }
+    }
+
+    /// The sums that the controller reads: how many requests there are, and what stable can take.
     fn observations(&self) -> [Observation; 2] {
-        let of = |role, decided| Observation { decided, ..Observation::new(role) };
-        [of(Role::Stable, self.decided.0), of(Role::Canary, self.decided.1)]
+        [self.stable.clone(), Observation { decided: self.decided, ..Observation::new(Role::Canary) }]
     }
 }
 
@@ -111,10 +128,15 @@ impl Control {
             policy: scenario.policy.policy().expect("the scenario was checked"),
             grader: None,
             mutual: crate::domain::upkeep::Rules::default(),
+            way_back: scenario.way_back.way_back(),
             webhooks: others.map_or_else(Vec::new, |_| webhooks()).into(),
             webhook_failure: others.unwrap_or(Inconclusive::Hold),
         };
         let state = ServiceState { owner: version("v1"), configured: name("v1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
+        let mut desk = desk;
+        if let WayBack::Shed(terms) = setup.way_back {
+            desk.witness.may_refuse_for(terms.lasts);
+        }
         Self { desk, service: Service::new(setup.clone(), state), setup, known: vec![Timestamp::ZERO; workers] }
     }
 
@@ -233,6 +255,7 @@ impl Control {
         self.desk.now = now;
         self.desk.dies_in = None;
         self.desk.others.forget();
+        self.desk.valve = None;
         let known = self.desk.durable.clone().map_or(Known::Nothing, |state| Known::State(Box::new(state)));
         let start = restore::start(&self.setup.name, &self.setup.stable, None, known);
         if let Some(entry) = &start.write {

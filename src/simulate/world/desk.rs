@@ -7,10 +7,12 @@ use crate::control::shell::Shell;
 use crate::domain::invariants;
 use crate::domain::rollout::{Effect, Entry, Event, Phase, Rollout, ServiceState};
 use crate::domain::time::Timestamp;
-use crate::domain::version::Name;
+use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 use crate::seam::table::Epoch;
+use crate::seam::valve::Valve;
 use crate::simulate::chance::{Chance, Stream};
+use crate::simulate::scenario::Scale;
 use crate::simulate::world::others::Others;
 use crate::simulate::world::witness::Witness;
 
@@ -31,6 +33,10 @@ pub struct Desk {
     pub begun: Option<Timestamp>,
     /// When a canary first got everything.
     pub full: Option<Timestamp>,
+    /// What bounds the stable version.
+    pub valve: Option<Arc<Valve>>,
+    /// How the stable version is scaled.
+    pub scale: Option<Scale>,
     /// Who watches what happens.
     pub witness: Witness,
     /// Who is asked before a rollout goes on.
@@ -38,12 +44,13 @@ pub struct Desk {
     /// The first invariant that did not hold.
     pub broken: Option<String>,
     writes_fail: f64,
+    workers: usize,
     chance: Chance,
 }
 
 impl Desk {
     /// Makes surroundings with an empty disk on which a write fails with this chance.
-    pub fn new(writes_fail: f64, seed: u64) -> Self {
+    pub fn new(writes_fail: f64, workers: usize, seed: u64) -> Self {
         Self {
             now: Timestamp::ZERO,
             durable: None,
@@ -52,10 +59,13 @@ impl Desk {
             lowered: (0, Timestamp::ZERO),
             begun: None,
             full: None,
+            valve: None,
+            scale: None,
             witness: Witness::default(),
             others: Others::new(seed),
             broken: None,
             writes_fail,
+            workers,
             chance: Chance::new(seed ^ 0xd15c, Stream::Chaos),
         }
     }
@@ -97,8 +107,7 @@ impl Desk {
         if record.as_ref().is_some_and(|record| record.phase == Phase::Promoted && record.id == epoch.rollout) {
             return;
         }
-        // Probes are no share.
-        let given = epoch.canary.as_ref().filter(|_| !epoch.is_probing()).map_or(Weight::ZERO, |canary| canary.weight);
+        let given = share(epoch);
         if given > Weight::ZERO {
             let most = record.as_ref().filter(|record| record.id == epoch.rollout && !record.phase.is_terminal());
             let allowed = most.map_or(Weight::ZERO, |record| record.weight);
@@ -107,21 +116,25 @@ impl Desk {
     }
 }
 
+/// Returns the canary's share; probes are none.
+fn share(epoch: &Epoch) -> Weight {
+    epoch.canary.as_ref().filter(|_| !epoch.is_probing()).map_or(Weight::ZERO, |canary| canary.weight)
+}
+
 impl Shell for Desk {
     fn publish(&mut self, _: &Name, epoch: Arc<Epoch>) {
         if !self.lives() {
             return;
         }
-        let share = |epoch: &Arc<Epoch>| {
-            let canary = epoch.canary.as_ref().filter(|_| !epoch.is_probing());
-            canary.map_or(Weight::ZERO, |canary| canary.weight)
-        };
         if let Some(before) = self.published.clone() {
             let (was, is) = (before.generation, epoch.generation);
             self.claim(is > was, || format!("I4: generation {is} was published after {was}"));
             let promoted = before.stable.name != epoch.stable.name;
             if share(&before) > Weight::ZERO && share(&epoch) == Weight::ZERO && !promoted {
                 self.lowered = (self.lowered.0 + 1, self.now);
+                self.witness.goes_back(Some(self.now));
+            } else if share(&epoch) > Weight::ZERO || promoted {
+                self.witness.goes_back(None);
             }
         }
         if epoch.canary.is_some() {
@@ -160,6 +173,23 @@ impl Shell for Desk {
     }
 
     fn rolled_back(&mut self, _: &Name) {}
+
+    fn usable(&self, _: &Arc<Version>) -> u32 {
+        self.scale.as_ref().map_or(1, |scale| u32::try_from(scale.endpoints_at(self.now)).unwrap_or(u32::MAX))
+    }
+
+    fn workers(&self) -> usize {
+        self.workers
+    }
+
+    fn narrow(&mut self, _: &Arc<Version>, valve: Option<Arc<Valve>>) {
+        if self.is_dead() {
+            return;
+        }
+        let shares = self.published.as_ref().is_some_and(|epoch| share(epoch) > Weight::ZERO);
+        self.claim(valve.is_none() || shares, || "I27: stable was bounded only after everything had gone back".to_owned());
+        self.valve = valve;
+    }
 
     fn notify(&mut self, _: &Name, sentence: String, _: bool) {
         self.claim(!sentence.is_empty(), || "people were told nothing".to_owned());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::error_kinds::ErrorKinds;
-use crate::domain::outcome::Role;
+use crate::domain::outcome::{Failure, Outcome, Role};
 use crate::domain::start_order::Fate;
 use crate::domain::time::Timestamp;
 use crate::seam::sample::Due;
@@ -125,6 +125,18 @@ impl Flight {
         let failed =
             !errors.is_empty() && self.settle(false, |watch| matches!(watch, Watch::Errors(kinds) if kinds.meets(errors)).then_some(true));
         (fate, slow || failed)
+    }
+
+    /// Says how it ended to its client, and when its response head came.
+    pub fn outcome(&self, how: End) -> (Outcome, Option<Duration>) {
+        let outcome = match how {
+            End::Complete if self.manner.fails => Outcome::Answered(500),
+            End::Complete => Outcome::Answered(200),
+            End::Refused => Outcome::Failed(Failure::ConnectionRefused),
+            End::TimeOut => Outcome::Failed(Failure::ResponseTimeout),
+            End::Left => Outcome::Failed(Failure::ClientGone),
+        };
+        (outcome, self.head)
     }
 
     /// Says whether it passed the outcome deadline without a response head; a stable request has no deadlines, so its time is

@@ -29,12 +29,15 @@ pub struct Ledger {
     harmed: u64,
     brake: Option<(Timestamp, Brake)>,
     trips: u64,
+    /// Requests of the stable version since then that came late or failed, and those that were refused.
+    late: u64,
+    shed: u64,
 }
 
 impl Ledger {
     /// Opens the ledger of a run whose canary goes bad at `onset`, `None` when that depends on the requests it gets.
     pub fn new(onset: Option<Timestamp>) -> Self {
-        Self { stable: Tally::default(), canary: Tally::default(), onset, requests: 0, harmed: 0, brake: None, trips: 0 }
+        Self { stable: Tally::default(), canary: Tally::default(), onset, requests: 0, harmed: 0, brake: None, trips: 0, late: 0, shed: 0 }
     }
 
     fn tally(&mut self, role: Role) -> &mut Tally {
@@ -54,10 +57,20 @@ impl Ledger {
         let tally = self.tally(role);
         tally.decided += 1;
         tally.in_flight += 1;
+        if role == Role::Stable && self.brake.is_some() {
+            self.late += u64::from(harmed);
+        }
         if role == Role::Canary && self.onset.is_some_and(|onset| now >= onset) {
             self.requests += 1;
             self.harmed += u64::from(harmed);
         }
+    }
+
+    /// Counts a request that was refused for the stable version's sake.
+    pub fn shed(&mut self) {
+        self.shed += 1;
+        self.stable.decided += 1;
+        self.stable.failed += 1;
     }
 
     /// Counts a request that ends.
@@ -114,6 +127,8 @@ impl Ledger {
             harmed: self.harmed,
             canary_requests: self.canary.decided,
             requests: self.canary.decided + self.stable.decided,
+            late: self.late,
+            shed: self.shed,
             broken,
         }
     }

@@ -52,7 +52,7 @@ struct Life {
 pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     let mut life = Life::new(scenario, seed);
     let end = Timestamp::ZERO + scenario.length.0;
-    let goes_on_after_its_end = scenario.chaos.is_some();
+    let goes_on_after_its_end = scenario.chaos.is_some() || scenario.stable.scale.is_some();
     let mut ended = None;
     while life.step(end) {
         if life.control.is_over() && ended.is_none() {
@@ -113,12 +113,13 @@ impl Life {
         let Choice { rate, workers, gates, plan, canary, writes_fail, webhooks, disturbances } = chaos::choose(scenario, seed);
         let tick = scenario.tick.map_or(Control::tick_of_production(), |tick| tick.0.max(Duration::from_millis(1)));
         let mut chance = Chance::new(seed ^ 0x7e11, Stream::Plane);
-        let mut control = Control::new(scenario, (gates, plan), workers, webhooks, Desk::new(writes_fail, seed));
+        let mut control = Control::new(scenario, (gates, plan), workers, webhooks, Desk::new(writes_fail, workers, seed));
+        control.desk.scale.clone_from(&scenario.stable.scale);
         control.command(Command::Start, Timestamp::ZERO);
         Self {
             now: Timestamp::ZERO,
             control,
-            plane: Plane::new(workers, tick, seed),
+            plane: Plane::new(workers, tick, scenario.stable.scale.is_some(), seed),
             traffic: Traffic::new(scenario, rate, seed),
             stable: Version::new(&scenario.stable, scenario, seed, Stream::Stable),
             canary: Version::new(canary, scenario, seed, Stream::Canary),
@@ -181,6 +182,11 @@ impl Life {
         let epoch = Arc::clone(self.control.epoch());
         let (worker, role) = self.plane.pick(&epoch, self.now);
         self.check_pick(&epoch, role);
+        if role == Role::Stable && !self.is_admitted(worker, &epoch) {
+            self.ledger.shed();
+            self.traffic.answered(self.now);
+            return;
+        }
         let weight = epoch.canary.as_ref().map_or(Weight::ZERO, |canary| canary.weight);
         let manner = match role {
             Role::Stable | Role::Beside => self.stable.next(self.now, weight),
@@ -194,6 +200,18 @@ impl Life {
         };
         self.ledger.begin(role, manner.harms(self.harm.0, self.harm.1), self.now);
         self.plane.begin(worker, &epoch, role, manner, self.now);
+    }
+
+    /// Says whether the stable version may get a request, and checks I27 where it may not.
+    fn is_admitted(&mut self, worker: usize, epoch: &Epoch) -> bool {
+        let desk = &mut self.control.desk;
+        let Some(valve) = &desk.valve else { return true };
+        let admitted = self.plane.admits(worker, epoch, valve, self.now);
+        if !admitted {
+            let held = desk.witness.refused(self.now);
+            desk.demand(held);
+        }
+        admitted
     }
 
     /// I2, I12 and I14 at the pick.

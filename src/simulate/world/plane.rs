@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::domain::outcome::Role;
+use crate::domain::outcome::{Failure, Outcome, Role};
 use crate::domain::split::Draw;
 use crate::domain::time::Timestamp;
 use crate::domain::timeouts::Timeouts;
 use crate::seam::report::Mark;
 use crate::seam::sample::Due;
 use crate::seam::table::Epoch;
+use crate::seam::valve::Valve;
 use crate::simulate::chance::{Chance, Stream};
 use crate::simulate::versions::Manner;
 use crate::simulate::world::control::Batch;
@@ -45,6 +46,8 @@ struct Worker {
     next_report: Timestamp,
     /// Its stable requests of which rollout, so far.
     stable: (u64, u64),
+    /// How many requests of the stable version it holds.
+    held: u32,
 }
 
 impl Worker {
@@ -53,7 +56,7 @@ impl Worker {
         let at = self.batches.iter().rposition(|batch| batch.rollout == rollout && batch.generation == generation);
         let at = at.unwrap_or(self.batches.len());
         if at == self.batches.len() {
-            self.batches.push(Batch { rollout, generation, ..Batch::default() });
+            self.batches.push(Batch::new(rollout, generation));
         }
         // It was found or has just been pushed.
         #[expect(clippy::indexing_slicing, reason = "the index was found or made two lines above")]
@@ -92,17 +95,20 @@ pub struct Plane {
     chance: Chance,
     last: u64,
     response_timeout: Duration,
+    /// Whether it tells how the stable version answers, which costs time and matters where it can be overrun.
+    observes: bool,
 }
 
 impl Plane {
     /// Makes workers that report once per `round`, each at its own moment of it.
-    pub fn new(workers: usize, round: Duration, seed: u64) -> Self {
+    pub fn new(workers: usize, round: Duration, observes: bool, seed: u64) -> Self {
         let mut chance = Chance::new(seed, Stream::Plane);
         let worker = |chance: &mut Chance| Worker {
             draw: Draw::new(chance.word()),
             batches: Vec::new(),
             next_report: Timestamp::ZERO + round.mul_f64(chance.unit()),
             stable: (0, 0),
+            held: 0,
         };
         Self {
             workers: (0..workers).map(|_| worker(&mut chance)).collect(),
@@ -112,6 +118,7 @@ impl Plane {
             round,
             chance,
             last: 0,
+            observes,
             response_timeout: Timeouts::default().response,
         }
     }
@@ -127,6 +134,18 @@ impl Plane {
         let (Some(canary), Some(state)) = (&epoch.canary, self.workers.get_mut(worker)) else { return (worker, Role::Stable) };
         let drawn = state.draw.next(canary.weight, self.chance.word());
         (worker, epoch.pick(drawn, now))
+    }
+
+    /// Says whether the valve lets a worker take one more request of the stable version; one that it does not is counted as failed.
+    pub fn admits(&mut self, worker: usize, epoch: &Epoch, valve: &Valve, now: Timestamp) -> bool {
+        let Some(state) = self.workers.get_mut(worker) else { return true };
+        let admitted = valve.admits(worker, state.held, now);
+        if !admitted {
+            let batch = state.batch(epoch);
+            batch.count(Role::Stable);
+            batch.ended(Outcome::Failed(Failure::Shed), None, Duration::ZERO);
+        }
+        admitted
     }
 
     /// Begins a request.
@@ -148,6 +167,7 @@ impl Plane {
             (None, _) => 0,
         };
         state.batch(epoch).count(role);
+        state.held += u32::from(role == Role::Stable);
         if flight.number > 0 {
             state.mark(epoch, role, Mark::Started(flight.number, now));
         }
@@ -224,6 +244,15 @@ impl Plane {
     fn end(&mut self, key: usize, how: End, now: Timestamp) -> Happened {
         let flight = self.flights.remove(key);
         let (fate, tripped) = flight.end(how, now);
+        if flight.role == Role::Stable
+            && let Some(worker) = self.workers.get_mut(flight.worker)
+        {
+            worker.held = worker.held.saturating_sub(1);
+            if self.observes {
+                let (outcome, head) = flight.outcome(how);
+                worker.batch(&flight.epoch).ended(outcome, head, now.since(flight.started));
+            }
+        }
         if let Some(worker) = self.workers.get_mut(flight.worker).filter(|_| flight.number > 0) {
             worker.mark(&flight.epoch, flight.role, Mark::Ended(flight.number, fate));
         }
@@ -262,6 +291,7 @@ impl Plane {
         for worker in &mut self.workers {
             worker.batches.clear();
             worker.stable = (0, 0);
+            worker.held = 0;
         }
         lost
     }

@@ -3,6 +3,8 @@
 //! It decides nothing and looks at no counter of the machine or the judge, so that a mistake there cannot hide itself here. It
 //! is checked at every step of a run, in release builds too; the machine's own checks are in [`crate::domain::invariants`].
 
+use std::time::Duration;
+
 use crate::control::setup::VALIDITY;
 use crate::domain::gate::{Evidence, Policy};
 use crate::domain::invariants::Broken;
@@ -41,6 +43,10 @@ pub struct Witness {
     fresh: Timestamp,
     /// The last probe: of which generation, and when.
     probe: Option<(u64, Timestamp)>,
+    /// When everything went back to stable, while it has everything.
+    back: Option<Timestamp>,
+    /// How long requests may be refused from then on; nothing where they may not.
+    refuses_for: Duration,
 }
 
 fn hold(name: &'static str, holds: bool, what: impl FnOnce() -> String) -> Held {
@@ -75,7 +81,8 @@ impl Witness {
     pub fn stepped(&mut self, before: &Record, event: &Event, effects: &[Effect], after: &Record, plan: &Plan) -> Held {
         if matches!(event, Event::Begin) {
             hold("I15", after.id > self.sharing, || format!("rollout {} was before", after.id))?;
-            *self = Self { sharing: self.sharing, raised: self.raised, rollout: after.id, ..Self::default() };
+            let Self { sharing, raised, back, refuses_for, .. } = *self;
+            *self = Self { sharing, raised, back, refuses_for, rollout: after.id, ..Self::default() };
         }
         hold("I15", after.id == self.rollout, || format!("rollout {} steps, {} is watched", after.id, self.rollout))?;
         if let Event::Judged { judgement, .. } = event {
@@ -170,6 +177,28 @@ impl Witness {
         Ok(())
     }
 
+    /// Notes for how long requests may be refused after everything went back to stable.
+    pub fn may_refuse_for(&mut self, lasts: Duration) {
+        self.refuses_for = lasts;
+    }
+
+    /// Notes when everything went back to stable, or that it no longer has everything.
+    pub fn goes_back(&mut self, at: Option<Timestamp>) {
+        self.back = at;
+    }
+
+    /// I27 at a request that is refused for stable's sake: it has everything, and not for longer than requests may be refused.
+    ///
+    /// # Errors
+    ///
+    /// Returns what broke it.
+    pub fn refused(&self, now: Timestamp) -> Held {
+        let since = self.back.map(|at| now.since(at));
+        hold("I27", since.is_some_and(|since| since <= self.refuses_for), || {
+            format!("a request was refused {since:?} after everything went back, {:?} are allowed", self.refuses_for)
+        })
+    }
+
     /// Notes that the canary's share was given or confirmed at `now`, by a publication or by everything reported until then.
     pub fn refreshed(&mut self, now: Timestamp) {
         self.fresh = self.fresh.max(now);
@@ -219,7 +248,7 @@ impl Witness {
     pub fn restarted(&mut self, generation: u64, given: Weight) -> Held {
         hold("I4", generation >= self.raised, || format!("generation {generation} after a restart, {} gave a share", self.raised))?;
         hold("I11", given == Weight::ZERO, || format!("{given} after a restart"))?;
-        (self.share, self.unsaved, self.ended) = ((Weight::ZERO, true), None, None);
+        (self.share, self.unsaved, self.ended, self.back) = ((Weight::ZERO, true), None, None, None);
         Ok(())
     }
 }

@@ -208,3 +208,15 @@ fn a_trip_left_in_force_and_a_lowering_left_unwritten_are_seen() {
     witness.wrote(None, &state(record(Phase::RolledBack, "0%", 3))).unwrap();
     witness.ticked(false).unwrap();
 }
+
+#[test]
+fn a_refusal_needs_that_everything_went_back_and_ends_in_time() {
+    let mut witness = Witness::default();
+    witness.may_refuse_for(Duration::from_secs(5));
+    assert_eq!(witness.refused(second(1)).unwrap_err().name, "I27", "the canary has a share");
+    witness.goes_back(Some(second(1)));
+    assert_eq!((witness.refused(second(1)), witness.refused(second(6))), (Ok(()), Ok(())));
+    assert_eq!(witness.refused(second(7)).unwrap_err().name, "I27", "it takes too long");
+    witness.goes_back(None);
+    assert_eq!(witness.refused(second(2)).unwrap_err().name, "I27", "another share was given");
+}

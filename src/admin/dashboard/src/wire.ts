@@ -100,6 +100,8 @@ export interface Service {
   readonly rollout: Rollout | null;
   readonly rejected: readonly string[];
   readonly endpoints: readonly Reach[];
+  /** Absent where nothing is to come back, and nothing did. */
+  readonly way_back?: { readonly sentence: string };
 }
 
 /** Lower bound, value, upper bound, in microseconds. */

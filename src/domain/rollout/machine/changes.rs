@@ -109,6 +109,10 @@ impl Rollout {
         evidence: Option<Evidence>,
     ) -> Vec<Effect> {
         let from = self.record.weight;
+        let reason = match &self.prospect {
+            Some(prospect) if from > Weight::ZERO && weight == Weight::ZERO => format!("{reason}; {prospect}"),
+            _ => reason,
+        };
         self.pending = None;
         (self.approved, self.served, self.asked, self.wish) = (false, false, Asked::Nothing, None);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
@@ -129,6 +133,11 @@ impl Rollout {
         };
         let done = [self.publish(weight, arming), self.persist(entry), notice(reason, phase != Phase::Aborted)];
         done.into_iter().chain(self.dead_end(Role::Stable, weight)).chain(self.told_of_end()).collect()
+    }
+
+    /// Hears what is to be said of the stable version when everything goes back to it; that changes no decision.
+    pub fn foresee(&mut self, prospect: Option<String>) {
+        self.prospect = prospect;
     }
 
     pub(super) fn publish(&self, weight: Weight, arming: Arming) -> Effect {

@@ -139,3 +139,21 @@ fn a_watch_does_not_end_in_promotion_when_the_canary_is_gone() {
     desk.pass(40);
     assert_eq!((desk.rollout.record().phase, desk.weight), (Phase::Aborted, Weight::ZERO));
 }
+
+#[test]
+fn the_reason_says_what_is_foreseen_when_everything_goes_back_and_only_then() {
+    let said = |actor: &str| (actor.to_owned(), "so it is".to_owned());
+    let mut desk = Desk::begun(final_policy());
+    desk.rollout.foresee(Some("v1 cannot take it".to_owned()));
+    let (actor, reason) = said("ann");
+    desk.handle(1, Event::Pause { actor, reason });
+    assert_eq!(desk.rollout.record().reason, "held by ann: so it is", "it keeps its share");
+    let (actor, reason) = said("bob");
+    desk.handle(2, Event::Abort { actor, reason });
+    assert_eq!(desk.rollout.record().reason, "aborted by bob: so it is; v1 cannot take it");
+    assert!(desk.has_told("v1 cannot take it", false), "{:?}", desk.told);
+    let mut plain = Desk::begun(final_policy());
+    let (actor, reason) = said("bob");
+    plain.handle(2, Event::Abort { actor, reason });
+    assert_eq!(plain.rollout.record().reason, "aborted by bob: so it is");
+}

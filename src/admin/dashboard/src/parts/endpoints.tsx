@@ -29,6 +29,12 @@ export function Endpoints({ service }: { readonly service: Service }): VNode | n
             </dd>
           </div>
         ))}
+        {service.way_back === undefined ? null : (
+          <div>
+            <dt>Way back</dt>
+            <dd>{service.way_back.sentence}</dd>
+          </div>
+        )}
         {service.rejected.length === 0 ? null : (
           <div>
             <dt>Rejected</dt>

@@ -1,0 +1,177 @@
+//! Claims about the way back of one service: what is bounded, for how long, and what people are told.
+
+use super::*;
+use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::rollout::{Entry, ServiceState};
+use crate::domain::way_back::Terms;
+use crate::seam::table::Epoch;
+
+const TICK: Duration = Duration::from_millis(100);
+const SHED: WayBack = WayBack::Shed(Terms { most: None, lasts: Duration::from_secs(30) });
+
+/// A world in which a version has so many endpoints.
+#[derive(Default)]
+struct World {
+    endpoints: u32,
+    valve: Option<Arc<Valve>>,
+    told: Vec<(String, bool)>,
+}
+
+impl Shell for World {
+    fn publish(&mut self, _: &Name, _: Arc<Epoch>) {}
+
+    fn persist(&mut self, _: &Name, _: &ServiceState, _: &Entry) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO
+    }
+
+    fn rolled_back(&mut self, _: &Name) {}
+
+    fn usable(&self, _: &Arc<Version>) -> u32 {
+        self.endpoints
+    }
+
+    fn narrow(&mut self, _: &Arc<Version>, valve: Option<Arc<Valve>>) {
+        self.valve = valve;
+    }
+
+    fn notify(&mut self, _: &Name, sentence: String, alarm: bool) {
+        self.told.push((sentence, alarm));
+    }
+}
+
+struct Desk {
+    way: Way,
+    owner: Arc<Version>,
+    world: World,
+    now: Timestamp,
+}
+
+impl Desk {
+    /// v1 has served 400 requests/s of 20 ms with ten endpoints for a minute.
+    fn new() -> Self {
+        let owner = Arc::new(Version::new("v1".parse().unwrap(), Vec::new()));
+        let world = World { endpoints: 10, ..World::default() };
+        let mut desk = Self { way: Way::default(), owner, world, now: Timestamp::ZERO };
+        desk.serve(60, 40, 20);
+        desk
+    }
+
+    /// Serves so many requests of so many milliseconds in each tick, for so many seconds.
+    fn serve(&mut self, seconds: u64, each: u64, ms: u64) {
+        self.serve_and(seconds, each, ms, |_| {});
+    }
+
+    fn serve_and(&mut self, seconds: u64, each: u64, ms: u64, mut meanwhile: impl FnMut(&mut Self)) {
+        for _ in 0..10 * seconds {
+            self.now = self.now + TICK;
+            let mut seen = Observation::new(Role::Stable);
+            (0..each).for_each(|_| seen.count(Outcome::Answered(200)));
+            seen.duration.sum_ns = each * ms * 1_000_000;
+            seen.response_time.cells = vec![(ms * 1_000, each)];
+            self.way.observe(&[seen]);
+            meanwhile(self);
+            self.way.tick(&"carts".parse().unwrap(), &self.owner, self.now, &mut self.world);
+        }
+    }
+
+    fn begin(&mut self, rule: WayBack) {
+        self.way.begin(rule, &self.owner, 400.0, self.now, &mut self.world);
+    }
+
+    /// Asks for one more request than may be held, and reports the refusal as a worker does.
+    fn refuse(&mut self) {
+        let valve = self.world.valve.clone().expect("there is a bound");
+        assert!(!valve.admits(0, u32::MAX - 1, self.now));
+        let mut seen = Observation::new(Role::Stable);
+        seen.count(Outcome::Failed(Failure::Shed));
+        self.way.observe(&[seen]);
+    }
+
+    fn status(&self, rule: WayBack) -> WayBackStatus {
+        self.way.status(rule, &self.owner, None, self.now).expect("everything came back")
+    }
+}
+
+#[test]
+fn by_default_nothing_is_bounded_and_what_is_short_is_told() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.way.status(WayBack::AtOnce, &desk.owner, None, desk.now), None);
+    assert_eq!(desk.way.prospect(WayBack::AtOnce, &desk.owner, 400.0), None, "it has shown that it can");
+    desk.begin(WayBack::AtOnce);
+    desk.serve(1, 40, 20);
+    assert_eq!((desk.status(WayBack::AtOnce).forecast.room, desk.world.told.len()), (Room::Enough, 0));
+    desk.world.endpoints = 2;
+    desk.serve(1, 4, 20);
+    let short = "v1 cannot take the 400 requests/s: 2 usable endpoints have shown no more than 80";
+    assert_eq!(desk.way.prospect(WayBack::AtOnce, &desk.owner, 400.0).as_deref(), Some(short));
+    desk.begin(WayBack::AtOnce);
+    desk.serve(1, 4, 20);
+    assert!(desk.world.valve.is_none());
+    assert_eq!(desk.status(WayBack::AtOnce).sentence, short);
+    let [(told, alarm)] = &*desk.world.told else { panic!("{:?}", desk.world.told) };
+    assert!(*alarm && told.contains("cannot take") && told.ends_with("it gets everything at once"), "{told}");
+}
+
+#[test]
+fn what_is_beyond_is_refused_until_nothing_is() {
+    let mut desk = Desk::new();
+    desk.world.endpoints = 2;
+    desk.serve(1, 4, 20);
+    let prospect = desk.way.prospect(SHED, &desk.owner, 400.0).unwrap();
+    assert!(prospect.ends_with("what is beyond that is refused for 30 s at most"), "{prospect}");
+    desk.begin(SHED);
+    assert_eq!(desk.status(SHED).most_in_flight, Some(9));
+    desk.serve_and(5, 8, 20, Desk::refuse);
+    let grown = desk.status(SHED);
+    assert!(grown.most_in_flight > Some(9) && grown.shed == 50, "it answers as usual, so it may hold more: {grown:?}");
+    desk.serve_and(10, 8, 200, Desk::refuse);
+    let less = desk.status(SHED);
+    assert!(less.most_in_flight < grown.most_in_flight, "it is overrun: {less:?}");
+    assert!((less.left_seconds.unwrap() - 15.0).abs() < 0.2, "{less:?}");
+    desk.world.endpoints = 10;
+    desk.serve(11, 40, 20);
+    assert!(desk.world.valve.is_none());
+    let over = desk.status(SHED);
+    assert_eq!((over.most_in_flight, over.left_seconds, over.shed), (None, None, 150));
+    assert!(over.sentence.ends_with("150 requests were refused"), "{}", over.sentence);
+    assert_eq!(desk.world.told.last(), Some(&("v1 takes everything again: 150 requests were refused on the way back".to_owned(), false)));
+}
+
+#[test]
+fn it_ends_in_time_although_requests_are_still_refused() {
+    let mut desk = Desk::new();
+    desk.world.endpoints = 2;
+    desk.begin(SHED);
+    let valve = desk.world.valve.clone().unwrap();
+    let ends = desk.now + Duration::from_secs(30);
+    assert!(!valve.is_over(desk.now) && valve.is_over(ends), "no controller is needed for the end");
+    desk.serve_and(30, 8, 20, |desk| {
+        if desk.now < ends {
+            desk.refuse()
+        }
+    });
+    assert!(desk.world.valve.is_none());
+    let (told, alarm) = desk.world.told.last().unwrap();
+    assert!(*alarm && told.starts_with("v1 gets everything now, although requests had to be refused until the end"), "{told}");
+}
+
+#[test]
+fn without_anything_shown_nothing_is_bounded_unless_the_operator_says_how_much() {
+    let mut desk = Desk::new();
+    desk.way = Way::default();
+    desk.begin(SHED);
+    desk.serve(1, 1, 20);
+    assert!(desk.world.valve.is_none());
+    assert!(desk.world.told[0].0.ends_with("so nothing is refused"), "{:?}", desk.world.told);
+    desk.begin(WayBack::Shed(Terms { most: Some(7), lasts: Duration::from_secs(30) }));
+    assert_eq!(desk.status(SHED).most_in_flight, Some(7));
+    desk.way.end(&desk.owner, &mut desk.world);
+    assert!(desk.world.valve.is_none(), "another rollout began");
+    desk.begin(SHED);
+    desk.way.forget(&desk.owner, &mut desk.world);
+    assert_eq!(desk.way.status(SHED, &desk.owner, None, desk.now), None, "another version owns the traffic");
+}
