@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
 use crate::control::inquiry::Inquiry;
 use crate::control::orders::{approve, begin, deny, nothing_progresses, pause, set_weight, waiver};
+use crate::control::queue::Queue;
 use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
 use crate::control::restore::Known;
@@ -137,6 +139,7 @@ pub struct Controller {
     /// Up to when each worker has reported.
     known: Vec<Timestamp>,
     inputs: Inputs,
+    queue: Queue,
 }
 
 impl Controller {
@@ -161,7 +164,7 @@ impl Controller {
         });
         let begun = begun.collect();
         let known = vec![clock.now(); inputs.workers];
-        let mut controller = Self { world, services: Vec::new(), known, inputs };
+        let mut controller = Self { world, services: Vec::new(), known, inputs, queue: Queue::default() };
         controller.install(begun);
         controller
     }
@@ -209,7 +212,7 @@ impl Controller {
     pub fn run(mut self) {
         let mut next = self.world.clock.now() + TICK;
         loop {
-            let wait = next.since(self.world.clock.now());
+            let wait = if self.queue.is_empty() { next.since(self.world.clock.now()) } else { Duration::ZERO };
             match self.inputs.reports.recv_timeout(wait) {
                 Ok(report) => self.take(report),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -218,7 +221,7 @@ impl Controller {
             while let Ok(report) = self.inputs.reports.try_recv() {
                 self.take(report);
             }
-            self.obey();
+            self.obey(next);
             let now = self.world.clock.now();
             if now >= next {
                 next = now + TICK;
@@ -279,10 +282,14 @@ impl Controller {
         }
     }
 
-    fn obey(&mut self) {
-        let mut answers = Vec::new();
-        while let Ok(request) = self.inputs.requests.try_recv() {
-            let answer = match request.order {
+    /// Carries out what is asked, until nothing is or the next verdict is due: that waits for one order at most.
+    fn obey(&mut self, due: Timestamp) {
+        loop {
+            while let Ok(request) = self.inputs.requests.try_recv() {
+                self.queue.add(request);
+            }
+            let Some(Request { order, answer: operator }) = self.queue.next() else { return };
+            let answer = match order {
                 Order::Command(command) => self.carry_out(command),
                 Order::Consulted { service, rollout, number, refusal } => {
                     self.take_answer(&service, rollout, Event::Consulted { number, refusal })
@@ -290,15 +297,14 @@ impl Controller {
                 Order::Conditional(command, tags) => self.carry_out_if(command, &tags),
                 Order::Reconfigure { origin, services, actor } => self.reconfigure(origin, services, &actor, self.world.clock.now()),
             };
-            answers.push((request.answer, answer));
-        }
-        if !answers.is_empty() {
+            let now = self.world.clock.now();
             // Whoever has an answer finds what it says.
-            self.show(self.world.clock.now());
-        }
-        for (operator, answer) in answers {
+            self.show(now);
             // An operator who no longer waits has lost the answer, not the effect.
             let _ = operator.try_send(answer);
+            if now >= due {
+                return;
+            }
         }
     }
 
