@@ -17,11 +17,11 @@ use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::control::shell::Shell;
 use crate::control::status::{Board, Notice, ServiceStatus, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, Phase, ServiceState};
+use crate::domain::rollout::{Dated, Entry, Event, Phase, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
-use crate::seam::clock::{Clock, wall};
+use crate::seam::clock::{Clock, wall, wall_before};
 use crate::seam::report::Report;
 use crate::seam::routes::Routes;
 use crate::seam::table::{Epoch, Table};
@@ -79,12 +79,14 @@ impl Shell for World {
         self.routes.publish(self.table.clone());
     }
 
-    fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        let mut entry = Entry { at: Some(wall()), ..entry.clone() };
-        if let Some(starter) = self.starter.take() {
+    fn persist(&mut self, service: &Name, state: &ServiceState, lines: &[Dated]) -> Result<(), String> {
+        let now = self.clock.now();
+        let ago = |line: &Dated| line.decided.map_or(Duration::ZERO, |decided| now.since(decided));
+        let mut entries: Vec<Entry> = lines.iter().map(|line| Entry { at: Some(wall_before(ago(line))), ..line.entry.clone() }).collect();
+        if let (Some(starter), Some(entry)) = (self.starter.take(), entries.last_mut()) {
             entry.actor = starter;
         }
-        self.store.put(service, state, &entry).map(|_| ()).map_err(|error| error.to_string())
+        self.store.put_all(service, state, &entries).map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn now(&self) -> Timestamp {
@@ -370,7 +372,7 @@ impl Controller {
                 let Some(record) = service.progressing() else { return Err(nothing_progresses(&name, "promote")) };
                 let entry = waiver(&name, record, &actor, &reason);
                 self.world
-                    .persist(&name, service.state(), &entry)
+                    .persist(&name, service.state(), &[entry.into()])
                     .map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
                 service.drive(Event::Promote { actor, reason }, now, &mut self.world);
                 Ok(Accepted::Done(format!(

@@ -15,7 +15,7 @@ use crate::domain::judge::{Arm, Count, WireCount};
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::outlook;
-use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollout, ServiceState};
+use crate::domain::rollout::{Arming, Dated, Effect, Event, Phase, Record, Rollout, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
@@ -212,8 +212,9 @@ impl Service {
                     Effect::Publish { generation, owner, weight, arming } => {
                         self.publish(Change { generation, owner, weight, arming }, now, shell);
                     }
-                    Effect::Persist { record, entry } => {
-                        events.push_back(self.persist(*record, &entry, shell));
+                    Effect::Persist { record, entry, decided, earlier } => {
+                        let lines: Vec<Dated> = earlier.into_iter().chain([Dated { decided, entry: *entry }]).collect();
+                        events.extend(self.persist(*record, &lines, shell));
                         // The disk may have taken long; what follows happens now.
                         now = shell.now();
                     }
@@ -243,8 +244,9 @@ impl Service {
         shell.publish(&self.setup.name, Arc::clone(&self.epoch));
     }
 
-    /// Writes and returns the event that says how it went; a trip that happened meanwhile goes first.
-    fn persist(&mut self, record: Record, entry: &Entry, shell: &mut dyn Shell) -> Event {
+    /// Writes and returns the events that say how it went. A trip that happened meanwhile goes before a raise that waits to be published;
+    /// what was published already is durable all the same, and not written again.
+    fn persist(&mut self, record: Record, lines: &[Dated], shell: &mut dyn Shell) -> Vec<Event> {
         let mut state = self.state.clone();
         match record.phase {
             Phase::Promoted => state.owner = record.canary.clone(),
@@ -256,15 +258,14 @@ impl Service {
         }
         let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
         state.rollout = Some(record);
-        match shell.persist(&self.setup.name, &state, entry) {
-            Err(why) => Event::PersistFailed(why),
-            Ok(()) => {
-                self.state = state;
-                match self.trip_evidence() {
-                    Some(evidence) if goes_forward => Event::Tripped(Box::new(evidence)),
-                    _ => Event::Persisted,
-                }
-            }
+        if let Err(why) = shell.persist(&self.setup.name, &state, lines) {
+            return vec![Event::PersistFailed(why)];
+        }
+        self.state = state;
+        let saved = self.is_unsaved().then_some(Event::Persisted);
+        match self.trip_evidence() {
+            Some(evidence) if goes_forward => saved.into_iter().chain([Event::Tripped(Box::new(evidence))]).collect(),
+            _ => vec![Event::Persisted],
         }
     }
 

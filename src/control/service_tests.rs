@@ -6,7 +6,7 @@ use super::*;
 use crate::control::setup::{Origin, TICK};
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Gate, Policy, Verdict};
-use crate::domain::rollout::{Plan, Schedule};
+use crate::domain::rollout::{Entry, Plan, Schedule};
 use crate::domain::start_order::Fate;
 use crate::domain::version::Name;
 use crate::seam::choice::Choice;
@@ -26,7 +26,11 @@ struct World {
     write_takes: Duration,
     /// Trips this trial while something in this phase is written.
     trip_while: Option<(Phase, Arc<crate::seam::tripwire::Trial>)>,
+    /// Trips what was published last while something in this phase is written.
+    trip_published_while: Option<Phase>,
     written: Vec<(ServiceState, Entry)>,
+    /// When what was written was decided.
+    decided: Vec<Option<Timestamp>>,
     published: Vec<Arc<Epoch>>,
     rollbacks: u64,
     told: Vec<String>,
@@ -37,17 +41,23 @@ impl Shell for World {
         self.published.push(epoch);
     }
 
-    fn persist(&mut self, _: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
+    fn persist(&mut self, _: &Name, state: &ServiceState, lines: &[Dated]) -> Result<(), String> {
         self.now = self.now + self.write_takes;
         if let Some((phase, trial)) = &self.trip_while
-            && *phase == entry.phase
+            && lines.iter().any(|line| line.entry.phase == *phase)
         {
             trip(trial);
+        }
+        if lines.iter().any(|line| Some(line.entry.phase) == self.trip_published_while)
+            && let Some(canary) = self.published.last().and_then(|epoch| epoch.canary.as_ref())
+        {
+            trip(&canary.trial);
         }
         if self.broken {
             return Err("the disk is broken".to_owned());
         }
-        self.written.push((state.clone(), entry.clone()));
+        self.written.extend(lines.iter().map(|line| (state.clone(), line.entry.clone())));
+        self.decided.extend(lines.iter().map(|line| line.decided));
         Ok(())
     }
 
@@ -380,3 +390,5 @@ fn a_client_that_left_after_the_limit_met_the_first_breach() {
 
 #[path = "brake_tests.rs"]
 mod brakes;
+#[path = "disk_tests.rs"]
+mod disk;

@@ -8,15 +8,17 @@ use std::time::Duration;
 use crate::domain::gate::{Evidence, Inconclusive, Policy, Verdict};
 use crate::domain::invariants::{self, Broken};
 use crate::domain::judge::Judgement;
-use crate::domain::outcome::Role;
-use crate::domain::rollout::event::{Arming, Effect, Event, View};
+use crate::domain::rollout::event::{Dated, Effect, Event, View};
 use crate::domain::rollout::plan::Plan;
-use crate::domain::rollout::record::{Entry, Phase, Record};
+use crate::domain::rollout::record::{Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
 use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
+
+/// Who decided where nobody and no gate did.
+const PLAN: &str = "plan";
 
 mod changes;
 mod consult;
@@ -75,8 +77,8 @@ pub struct Rollout {
     asked: Asked,
     question: u64,
     pending: Option<Pending>,
-    /// What was published and is not durable yet.
-    unsaved: Option<Entry>,
+    /// What was published and is not durable yet, the oldest first.
+    unsaved: Vec<Dated>,
     /// How the canary's endpoints stand.
     canary: Standing,
     /// How the stable version's endpoints stand.
@@ -115,7 +117,7 @@ impl Rollout {
             asked: Asked::Nothing,
             question: 0,
             pending: None,
-            unsaved: None,
+            unsaved: Vec::new(),
             canary: Standing::Usable,
             stable: Standing::Usable,
         }
@@ -162,7 +164,7 @@ impl Rollout {
     /// Says whether what was published is not yet durable.
     #[must_use]
     pub const fn is_unsaved(&self) -> bool {
-        self.unsaved.is_some()
+        !self.unsaved.is_empty()
     }
 
     /// Returns what invariants look at.
@@ -182,7 +184,7 @@ impl Rollout {
             cleared: matches!(self.asked, Asked::Cleared),
             asking: matches!(self.asked, Asked::Since(_)),
             pending: self.pending.is_some(),
-            unsaved: self.unsaved.is_some(),
+            unsaved: self.unsaved.as_slice(),
         }
     }
 
@@ -209,16 +211,17 @@ impl Rollout {
         match event {
             Event::Persisted => return self.persisted(now),
             Event::PersistFailed(why) => return self.persist_failed(why),
-            Event::Judged { .. } => {
-                if let Some(entry) = self.unsaved.clone() {
-                    return vec![self.persist(entry)];
-                }
-            }
             _ => {}
         }
-        if self.record.phase.is_terminal() {
-            return Vec::new();
+        let mut effects = if self.record.phase.is_terminal() { Vec::new() } else { self.decide(now, event) };
+        // A verdict that takes the share away has been heard before the disk is tried again: no brake waits for it.
+        if matches!(event, Event::Judged { .. }) && !effects.iter().any(|effect| matches!(effect, Effect::Persist { .. })) {
+            effects.extend(self.write_again());
         }
+        effects
+    }
+
+    fn decide(&mut self, now: Timestamp, event: &Event) -> Vec<Effect> {
         match event {
             Event::Begin => self.begin(now),
             Event::Consulted { number, refusal } => self.answered(now, *number, refusal.as_deref()),
@@ -249,7 +252,7 @@ impl Rollout {
         if let Err(meanwhile) = self.consult(now, Occasion::Start) {
             return meanwhile;
         }
-        self.raise_to(0, "plan", "the rollout begins".to_owned(), &[])
+        self.raise_to(0, PLAN, "the rollout begins".to_owned(), &[])
     }
 
     /// A hold is time under judgement; what passed without it does not count. The deadline of an approval stays where it is.
@@ -306,7 +309,7 @@ impl Rollout {
         if !(held && enough && graded && self.held_by().is_none()) {
             return if baked > step.hold.saturating_add(self.policy.max_bake) { self.inconclusive(now, judgement) } else { Vec::new() };
         }
-        let actor = self.express.clone().unwrap_or_else(|| "plan".to_owned());
+        let actor = self.express.clone().unwrap_or_else(|| PLAN.to_owned());
         let reason = self.why_passed(judgement, step.weight);
         if let Some(approval) = step.approval.filter(|_| !self.approved) {
             return self.ask_for_approval(now, approval, &reason, judgement);
@@ -340,19 +343,6 @@ impl Rollout {
     fn is_harmless_to_raise(&self, judgement: &Judgement) -> bool {
         let next = self.plan.step(self.record.step + 1);
         self.plan.harm().is_some() && next.is_some_and(|next| judgement.harm_cap.is_some_and(|cap| cap >= next.weight))
-    }
-
-    /// Ends the warm-up: the same share under the normal limits.
-    fn warmed_up(&mut self, now: Timestamp) -> Vec<Effect> {
-        self.warming = None;
-        self.since = now;
-        self.record.generation += 1;
-        let sentence = format!("{} has warmed up; the normal limits apply", self.record.canary.name);
-        self.record.reason.clone_from(&sentence);
-        let entry = self.entry(&self.record, "plan", Role::Stable);
-        self.unsaved = Some(entry.clone());
-        let arming = Arming::Fresh { halvings: self.record.brakes };
-        vec![self.publish(self.record.weight, arming), self.persist(entry), notice(sentence, false)]
     }
 
     fn inconclusive(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {

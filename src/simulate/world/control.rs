@@ -217,9 +217,9 @@ impl Control {
         self.desk.dies_in = None;
         let known = self.desk.durable.clone().map_or(Known::Nothing, |state| Known::State(Box::new(state)));
         let start = restore::start(&self.setup.name, &self.setup.stable, None, known);
-        if let Some(entry) = &start.write {
+        if let Some(entry) = start.write {
             // What cannot be written is decided again at the next start.
-            let _ = crate::control::shell::Shell::persist(&mut self.desk, &self.setup.name, &start.state, entry);
+            let _ = crate::control::shell::Shell::persist(&mut self.desk, &self.setup.name, &start.state, &[entry.into()]);
         }
         self.service = Service::new(self.setup.clone(), start.state);
         let epoch = Arc::clone(self.service.epoch());

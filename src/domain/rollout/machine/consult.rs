@@ -27,6 +27,8 @@ impl Rollout {
         let Some(consulting) = self.consulting.filter(|consulting| consulting.asks(occasion)) else { return Ok(()) };
         match self.asked {
             Asked::Cleared => Ok(()),
+            // Nothing can be raised now, and by the time it can their word would be old.
+            Asked::Nothing if self.is_unsaved() => Err(Vec::new()),
             Asked::Nothing => {
                 self.question += 1;
                 self.asked = Asked::Since(now);

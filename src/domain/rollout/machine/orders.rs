@@ -62,7 +62,7 @@ impl Rollout {
         let name = &self.record.canary.name;
         match self.record.phase {
             Phase::AwaitingApproval if self.pending.is_some() => Some(format!("{name} is approved already")),
-            Phase::AwaitingApproval if self.unsaved.is_some() => {
+            Phase::AwaitingApproval if self.is_unsaved() => {
                 Some(format!("that {name} waits for approval is not durable yet; see that the disk works"))
             }
             Phase::AwaitingApproval => None,
