@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
 use crate::control::inquiry::Inquiry;
-use crate::control::orders::{approve, begin, deny, nothing_progresses, pause, set_weight, waiver};
+use crate::control::orders::{abort, approve, begin, deny, pause, promote, resume, set_weight};
 use crate::control::queue::Queue;
 use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
@@ -17,7 +17,7 @@ use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::control::shell::Shell;
 use crate::control::status::{Board, Notice, ServiceStatus, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Dated, Entry, Event, Phase, ServiceState};
+use crate::domain::rollout::{Dated, Entry, Event, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
@@ -339,27 +339,8 @@ impl Controller {
             Command::Start { canary, retry, actor, .. } => {
                 self.world.for_whom(actor, |world, actor| begin(service, *canary, retry, actor, now, world))
             }
-            Command::Abort { actor, reason, .. } => {
-                if service.forget_waiting() {
-                    return Ok(Accepted::Done(format!("the rollout of {name} does not begin")));
-                }
-                if service.progressing().is_none() {
-                    return Ok(Accepted::Nothing(format!("no rollout of {name} is progressing")));
-                }
-                service.drive(Event::Abort { actor, reason }, now, &mut self.world);
-                Ok(Accepted::Done(format!("the rollout of {name} is aborted; the canary gets nothing")))
-            }
-            Command::Resume { actor, reason, .. } => {
-                if service.progressing().is_none_or(|record| record.phase != Phase::Paused) {
-                    return Err(CommandError::Conflict(format!("no rollout of {name} is paused, so there is nothing to resume")));
-                }
-                if service.is_unsaved() {
-                    let why = "what was decided last is not durable yet; see that the disk works and try again";
-                    return Err(CommandError::Conflict(why.to_owned()));
-                }
-                service.drive(Event::Resume { actor, reason }, now, &mut self.world);
-                Ok(Accepted::Done(format!("the rollout of {name} goes on with fresh evidence")))
-            }
+            Command::Abort { actor, reason, .. } => Ok(abort(service, (actor, reason), now, &mut self.world)),
+            Command::Resume { actor, reason, .. } => resume(service, (actor, reason), now, &mut self.world),
             Command::Approve { actor, reason, .. } => approve(service, (actor, reason), now, &mut self.world),
             Command::Deny { actor, reason, .. } => deny(service, (actor, reason), now, &mut self.world),
             Command::Pause { actor, reason, .. } => pause(service, (actor, reason), now, &mut self.world),
@@ -368,17 +349,7 @@ impl Controller {
                 Some(canary) => self.world.for_whom(actor, |world, actor| begin(service, canary, true, actor, now, world)),
                 None => Err(CommandError::Conflict(format!("{name} has had no rollout that could be tried again"))),
             },
-            Command::Promote { actor, reason, .. } => {
-                let Some(record) = service.progressing() else { return Err(nothing_progresses(&name, "promote")) };
-                let entry = waiver(&name, record, &actor, &reason);
-                self.world
-                    .persist(&name, service.state(), &[entry.into()])
-                    .map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
-                service.drive(Event::Promote { actor, reason }, now, &mut self.world);
-                Ok(Accepted::Done(format!(
-                    "the remaining holds of {name} before the last step are waived; every step still needs its evidence"
-                )))
-            }
+            Command::Promote { actor, reason, .. } => promote(service, (actor, reason), now, &mut self.world),
         }
     }
 }

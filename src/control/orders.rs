@@ -10,7 +10,7 @@ use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 
 /// Says that there is nothing to ask something of.
-pub(super) fn nothing_progresses(name: &Name, what: &str) -> CommandError {
+fn nothing_progresses(name: &Name, what: &str) -> CommandError {
     CommandError::Conflict(format!("no rollout of {name} is progressing, so there is nothing to {what}"))
 }
 
@@ -35,24 +35,61 @@ pub(super) fn begin(
     Ok(Accepted::Done(format!("the rollout of {version} begins")))
 }
 
-/// Makes the journal's entry of a waiver, which changes nothing by itself.
-pub(super) fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
-    Entry {
-        service: service.clone(),
-        rollout: record.id,
-        at: None,
-        stable: Some(record.stable.name.clone()),
-        canary: Some(record.canary.name.clone()),
-        actor: actor.to_owned(),
-        phase: record.phase,
-        owner: Role::Stable,
-        from: record.weight,
-        to: record.weight,
-        generation: record.generation,
-        reason: format!("{actor} waives the remaining holds: {reason}"),
-        evidence: None,
-        gates: Vec::new(),
+/// Ends a rollout, begun or about to.
+pub(super) fn abort(service: &mut Service, (actor, reason): (String, String), now: Timestamp, shell: &mut dyn Shell) -> Accepted {
+    let name = service.setup().name.clone();
+    if service.forget_waiting() {
+        return Accepted::Done(format!("the rollout of {name} does not begin"));
     }
+    if service.progressing().is_none() {
+        return Accepted::Nothing(format!("no rollout of {name} is progressing"));
+    }
+    service.drive(Event::Abort { actor, reason }, now, shell);
+    Accepted::Done(format!("the rollout of {name} is aborted; the canary gets nothing"))
+}
+
+/// Lets a held rollout go on.
+pub(super) fn resume(
+    service: &mut Service,
+    (actor, reason): (String, String),
+    now: Timestamp,
+    shell: &mut dyn Shell,
+) -> Result<Accepted, CommandError> {
+    let name = service.setup().name.clone();
+    if service.progressing().is_none_or(|record| record.phase != Phase::Paused) {
+        return Err(CommandError::Conflict(format!("no rollout of {name} is paused, so there is nothing to resume")));
+    }
+    if service.is_unsaved() {
+        let why = "what was decided last is not durable yet; see that the disk works and try again";
+        return Err(CommandError::Conflict(why.to_owned()));
+    }
+    service.drive(Event::Resume { actor, reason }, now, shell);
+    // What could not be written does not go on, and a trip may have come in between.
+    match service.progressing() {
+        Some(record) if record.phase == Phase::Progressing => {
+            Ok(Accepted::Done(format!("the rollout of {name} goes on with fresh evidence")))
+        }
+        _ => Err(CommandError::Conflict(format!("the rollout of {name} was not resumed; GET /v1/notices tells why"))),
+    }
+}
+
+/// Waives the holds that remain before the last step.
+pub(super) fn promote(
+    service: &mut Service,
+    (actor, reason): (String, String),
+    now: Timestamp,
+    shell: &mut dyn Shell,
+) -> Result<Accepted, CommandError> {
+    let name = service.setup().name.clone();
+    let Some(rollout) = service.rollout() else { return Err(nothing_progresses(&name, "promote")) };
+    rollout.cannot_promote().map_or(Ok(()), |why| Err(CommandError::Conflict(why)))?;
+    if rollout.is_waived() {
+        return Ok(Accepted::Nothing(format!("the remaining holds of {name} before the last step are waived already")));
+    }
+    let entry = waiver(&name, rollout.record(), &actor, &reason);
+    shell.persist(&name, service.state(), &[entry.into()]).map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
+    service.drive(Event::Promote { actor, reason }, now, shell);
+    Ok(Accepted::Done(format!("the remaining holds of {name} before the last step are waived; every step still needs its evidence")))
 }
 
 /// Approves that a rollout goes on.
@@ -127,5 +164,25 @@ pub(super) fn set_weight(
             Ok(Accepted::Done(format!("the canary of {name} is held with {weight}; its gates stay armed")))
         }
         _ => Err(CommandError::Conflict(format!("the canary of {name} was not given {weight}; GET /v1/notices tells why"))),
+    }
+}
+
+/// Makes the journal's entry of a waiver, which changes nothing by itself.
+fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
+    Entry {
+        service: service.clone(),
+        rollout: record.id,
+        at: None,
+        stable: Some(record.stable.name.clone()),
+        canary: Some(record.canary.name.clone()),
+        actor: actor.to_owned(),
+        phase: record.phase,
+        owner: Role::Stable,
+        from: record.weight,
+        to: record.weight,
+        generation: record.generation,
+        reason: format!("{actor} waives the remaining holds: {reason}"),
+        evidence: None,
+        gates: Vec::new(),
     }
 }

@@ -392,3 +392,5 @@ fn a_client_that_left_after_the_limit_met_the_first_breach() {
 mod brakes;
 #[path = "disk_tests.rs"]
 mod disk;
+#[path = "orders_tests.rs"]
+mod orders;

@@ -40,6 +40,7 @@ pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[E
     i8_a_breach_latches(before, event, after.record)?;
     i9_abort_dominates(before.record, event, after.record)?;
     i5_an_approval_is_somebodys_word(before, event, effects, after)?;
+    i5_a_waiver_ends_with_a_brake(after)?;
     i24_every_wait_ends(before, now, event, after)?;
     i26_changes_explain_themselves(effects)?;
     i26_no_change_is_forgotten(before, event, effects, after)?;
@@ -156,6 +157,15 @@ pub fn i5_an_approval_is_somebodys_word(before: &View<'_>, event: &Event, effect
     hold("I5", !after.approved || before.approved || durable, || format!("approved on {event:?}"))
 }
 
+/// I5 of a waiver: the holds that were waived are in force again once the canary is braked.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i5_a_waiver_ends_with_a_brake(after: &View<'_>) -> Result<(), Broken> {
+    hold("I5", !(after.waived && after.record.phase == Phase::Braked), || "the holds are waived of a braked canary".to_owned())
+}
+
 /// Says whether no webhook need be asked on an occasion, or all of them let the rollout go on.
 fn is_cleared(rollout: &View<'_>, occasion: Occasion) -> bool {
     rollout.cleared || rollout.consulting.is_none_or(|consulting| !consulting.asks(occasion))
@@ -182,7 +192,7 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
                     && reachable
                     && !breached
                     && !before.warming
-                    && (hold_is_over(before, now) || before_last_step(before)))
+                    && (hold_is_over(before, now) || (before.waived && before_last_step(before))))
         }
         (Phase::Braked, Event::Judged { judgement, .. }) => {
             let in_time = now.since(before.since) < before.policy.confirm_within();

@@ -51,6 +51,9 @@ fn every_check_can_fail() {
     assert!(i24_every_wait_ends(&waits, second(1), &undecided(), &waits).is_err());
     assert!(i24_every_wait_ends(&View { unsaved: &unsaved(1), ..waits }, second(1), &undecided(), &waits).is_err());
     assert!(i26_changes_explain_themselves(&[writes(good.clone())]).is_err());
+    assert!(i5_a_waiver_ends_with_a_brake(&View { waived: true, ..braked }).is_err());
+    let waived = View { waived: true, ..waits };
+    assert!(i5_a_waiver_ends_with_a_brake(&waived).is_ok(), "what waits for an approval keeps it");
     assert!(i14_requests_are_conserved(3, 1, 0, 0, 1).is_err());
 }
 

@@ -209,6 +209,8 @@ pub struct View<'a> {
     pub asking: bool,
     /// Whether a raise waits to become durable.
     pub pending: bool,
+    /// Whether somebody has waived the holds that remain before the last step.
+    pub waived: bool,
     /// What was published and is not durable yet, the oldest first.
     pub unsaved: &'a [Dated],
 }

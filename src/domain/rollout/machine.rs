@@ -67,6 +67,7 @@ pub struct Rollout {
     since: Timestamp,
     /// Until when it warms up; `None` when that is over.
     warming: Option<Timestamp>,
+    /// Who has waived the holds that remain before the last step.
     express: Option<String>,
     /// Whether somebody has approved that it goes on from this step.
     approved: bool,
@@ -184,6 +185,7 @@ impl Rollout {
             cleared: matches!(self.asked, Asked::Cleared),
             asking: matches!(self.asked, Asked::Since(_)),
             pending: self.pending.is_some(),
+            waived: self.express.is_some(),
             unsaved: self.unsaved.as_slice(),
         }
     }
@@ -229,10 +231,7 @@ impl Rollout {
                 self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("aborted by {actor}: {reason}"), None)
             }
             Event::Tripped(evidence) => self.breached(now, evidence),
-            Event::Promote { actor, reason } => {
-                self.express = Some(actor.clone());
-                vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
-            }
+            Event::Promote { actor, reason } => self.promote(actor, reason),
             Event::Resume { actor, reason } => self.resume(actor, reason),
             Event::Approve { actor, reason } => self.approve(actor, reason),
             Event::Deny { actor, reason } => self.deny(now, actor, reason),

@@ -111,6 +111,8 @@ impl Rollout {
         self.pending = None;
         (self.approved, self.served, self.asked) = (false, false, Asked::Nothing);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
+        // What was waived was waived of a version that had a share; what begins again begins with every hold.
+        self.express = self.express.take().filter(|_| weight > Weight::ZERO);
         self.since = now;
         self.record.phase = phase;
         self.record.weight = weight;
