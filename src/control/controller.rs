@@ -43,21 +43,11 @@ struct World {
     quiet: Quiet,
     board: Board,
     inquiries: Sender<Inquiry>,
-    /// For whom a rollout begins right now: the journal names them instead of the plan.
-    starter: Option<String>,
 }
 
 impl World {
     fn known(&self, service: &Name) -> Known {
         known(&self.store, service)
-    }
-
-    /// Names an operator in the journal's entry of a rollout that begins meanwhile.
-    fn for_whom<T>(&mut self, actor: String, run: impl FnOnce(&mut Self, &str) -> T) -> T {
-        self.starter = Some(actor.clone());
-        let done = run(self, &actor);
-        self.starter = None;
-        done
     }
 }
 
@@ -82,10 +72,7 @@ impl Shell for World {
     fn persist(&mut self, service: &Name, state: &ServiceState, lines: &[Dated]) -> Result<(), String> {
         let now = self.clock.now();
         let ago = |line: &Dated| line.decided.map_or(Duration::ZERO, |decided| now.since(decided));
-        let mut entries: Vec<Entry> = lines.iter().map(|line| Entry { at: Some(wall_before(ago(line))), ..line.entry.clone() }).collect();
-        if let (Some(starter), Some(entry)) = (self.starter.take(), entries.last_mut()) {
-            entry.actor = starter;
-        }
+        let entries: Vec<Entry> = lines.iter().map(|line| Entry { at: Some(wall_before(ago(line))), ..line.entry.clone() }).collect();
         self.store.put_all(service, state, &entries).map(|_| ()).map_err(|error| error.to_string())
     }
 
@@ -157,7 +144,6 @@ impl Controller {
             quiet: Quiet::default(),
             board,
             inquiries: inputs.inquiries.clone(),
-            starter: None,
         };
         let begun = setups.into_iter().map(|setup| {
             let known = world.known(&setup.name);
@@ -180,7 +166,7 @@ impl Controller {
         let now = self.world.clock.now();
         for (service, canary) in self.services.iter_mut().zip(begin) {
             if let Some(canary) = canary {
-                service.begin(canary, now, &mut self.world);
+                service.begin(canary, None, now, &mut self.world);
             }
         }
         self.show(now);
@@ -336,9 +322,7 @@ impl Controller {
             return Err(CommandError::UnknownService(name));
         };
         match command {
-            Command::Start { canary, retry, actor, .. } => {
-                self.world.for_whom(actor, |world, actor| begin(service, *canary, retry, actor, now, world))
-            }
+            Command::Start { canary, retry, actor, .. } => begin(service, *canary, retry, &actor, now, &mut self.world),
             Command::Abort { actor, reason, .. } => Ok(abort(service, (actor, reason), now, &mut self.world)),
             Command::Resume { actor, reason, .. } => resume(service, (actor, reason), now, &mut self.world),
             Command::Approve { actor, reason, .. } => approve(service, (actor, reason), now, &mut self.world),
@@ -346,7 +330,7 @@ impl Controller {
             Command::Pause { actor, reason, .. } => pause(service, (actor, reason), now, &mut self.world),
             Command::SetWeight { weight, actor, reason, .. } => set_weight(service, weight, (actor, reason), now, &mut self.world),
             Command::Retry { actor, .. } => match service.state().rollout.as_ref().map(|record| record.canary.clone()) {
-                Some(canary) => self.world.for_whom(actor, |world, actor| begin(service, canary, true, actor, now, world)),
+                Some(canary) => begin(service, canary, true, &actor, now, &mut self.world),
                 None => Err(CommandError::Conflict(format!("{name} has had no rollout that could be tried again"))),
             },
             Command::Promote { actor, reason, .. } => promote(service, (actor, reason), now, &mut self.world),

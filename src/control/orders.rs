@@ -3,8 +3,7 @@
 use crate::control::command::{Accepted, CommandError};
 use crate::control::service::Service;
 use crate::control::shell::Shell;
-use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, Phase, Record};
+use crate::domain::rollout::{Event, Phase};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
@@ -31,14 +30,22 @@ pub(super) fn begin(
     }
     shell.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
     let version = canary.name.clone();
-    service.begin(canary, now, shell);
+    service.begin(canary, Some(actor.to_owned()), now, shell);
+    if let Some(record) = service.accepted() {
+        // It waits for somebody or something: that it was started, and by whom, is known from now on all the same.
+        let what = format!("{actor} starts a rollout of {version}");
+        let entry = service.remark(&record, actor, what.clone());
+        if let Err(why) = shell.persist(&name, service.state(), &[entry.into()]) {
+            shell.notify(&name, format!("that {what} could not be written ({why})"), true);
+        }
+    }
     Ok(Accepted::Done(format!("the rollout of {version} begins")))
 }
 
 /// Ends a rollout, begun or about to.
 pub(super) fn abort(service: &mut Service, (actor, reason): (String, String), now: Timestamp, shell: &mut dyn Shell) -> Accepted {
     let name = service.setup().name.clone();
-    if service.forget_waiting() {
+    if service.abort_waiting(&actor, &reason, shell) {
         return Accepted::Done(format!("the rollout of {name} does not begin"));
     }
     if service.progressing().is_none() {
@@ -86,7 +93,7 @@ pub(super) fn promote(
     if rollout.is_waived() {
         return Ok(Accepted::Nothing(format!("the remaining holds of {name} before the last step are waived already")));
     }
-    let entry = waiver(&name, rollout.record(), &actor, &reason);
+    let entry = service.remark(rollout.record(), &actor, format!("{actor} waives the remaining holds: {reason}"));
     shell.persist(&name, service.state(), &[entry.into()]).map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
     service.drive(Event::Promote { actor, reason }, now, shell);
     Ok(Accepted::Done(format!("the remaining holds of {name} before the last step are waived; every step still needs its evidence")))
@@ -164,25 +171,5 @@ pub(super) fn set_weight(
             Ok(Accepted::Done(format!("the canary of {name} is held with {weight}; its gates stay armed")))
         }
         _ => Err(CommandError::Conflict(format!("the canary of {name} was not given {weight}; GET /v1/notices tells why"))),
-    }
-}
-
-/// Makes the journal's entry of a waiver, which changes nothing by itself.
-fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
-    Entry {
-        service: service.clone(),
-        rollout: record.id,
-        at: None,
-        stable: Some(record.stable.name.clone()),
-        canary: Some(record.canary.name.clone()),
-        actor: actor.to_owned(),
-        phase: record.phase,
-        owner: Role::Stable,
-        from: record.weight,
-        to: record.weight,
-        generation: record.generation,
-        reason: format!("{actor} waives the remaining holds: {reason}"),
-        evidence: None,
-        gates: Vec::new(),
     }
 }

@@ -70,7 +70,7 @@ fn running(world: &mut World) -> Vec<Service> {
     let all = replace(Vec::new(), vec![wanted("a", "v2", true), wanted("b", "v2", true)], world, |_| Known::Nothing);
     let mut services = Vec::new();
     for (mut service, canary) in all {
-        service.begin(canary.expect("a new service begins its rollout"), Timestamp::ZERO, world);
+        service.begin(canary.expect("a new service begins its rollout"), None, Timestamp::ZERO, world);
         services.push(service);
     }
     assert!(services.iter().all(|service| service.progressing().is_some()));

@@ -126,7 +126,7 @@ impl Desk {
             tried: Vec::new(),
         };
         let mut desk = Self { service: Service::new(setup, state), world };
-        desk.service.begin(version("v2"), desk.world.now, &mut desk.world);
+        desk.service.begin(version("v2"), None, desk.world.now, &mut desk.world);
         desk
     }
 

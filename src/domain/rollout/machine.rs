@@ -67,6 +67,8 @@ pub struct Rollout {
     since: Timestamp,
     /// Until when it warms up; `None` when that is over.
     warming: Option<Timestamp>,
+    /// Who started it, where that was somebody.
+    starter: Option<String>,
     /// Who has waived the holds that remain before the last step.
     express: Option<String>,
     /// Whether somebody has approved that it goes on from this step.
@@ -111,6 +113,7 @@ impl Rollout {
             record,
             since: Timestamp::ZERO,
             warming,
+            starter: None,
             express: None,
             approved: false,
             served: false,
@@ -129,6 +132,13 @@ impl Rollout {
     #[must_use]
     pub fn within_harm(mut self, harm: Option<f64>) -> Self {
         self.plan = self.plan.within_harm(harm);
+        self
+    }
+
+    /// Returns the rollout in the name of whoever started it; without a name it is the plan that begins.
+    #[must_use]
+    pub fn started_by(mut self, starter: Option<String>) -> Self {
+        self.starter = starter;
         self
     }
 
@@ -251,7 +261,8 @@ impl Rollout {
         if let Err(meanwhile) = self.consult(now, Occasion::Start) {
             return meanwhile;
         }
-        self.raise_to(0, PLAN, "the rollout begins".to_owned(), &[])
+        let starter = self.starter.clone().unwrap_or_else(|| PLAN.to_owned());
+        self.raise_to(0, &starter, "the rollout begins".to_owned(), &[])
     }
 
     /// A hold is time under judgement; what passed without it does not count. The deadline of an approval stays where it is.

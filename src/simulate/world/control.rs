@@ -173,7 +173,7 @@ impl Control {
             Command::Start => {
                 let canary = version("v2");
                 if self.service.refusal(&canary, true).is_none() {
-                    self.service.begin(canary, now, &mut self.desk);
+                    self.service.begin(canary, None, now, &mut self.desk);
                 }
             }
             Command::Abort if self.service.progressing().is_some() => {
