@@ -4,10 +4,12 @@
 //! sockets. The successor reads the configuration and says `configured`; the running process lets go of the state folder and says
 //! `state`; the successor starts and says `serving`; only then does the running process drain. It stops answering operators first,
 //! and says `alone`. Whatever goes wrong before that, the
-//! successor is ended and the running process goes on as if nothing had been. In between the running process serves by the table it
-//! has, raises nothing, and gives the canary nothing more once a trip says so.
+//! successor is ended and the running process goes on, with everything but the rollouts it had to end. In between the running process
+//! serves by the table it has, raises nothing, and gives the canary nothing more once a trip says so.
 //!
-//! A rollout ends with the process that judges it; whoever started it starts it again. Artifacts that are being delivered go on: the
+//! A rollout ends with the process that judges it, and whoever started it starts it again: it is ended while that can be written, just
+//! before the state goes to a successor that has read its configuration. Should that fail after all, the message that this process goes
+//! on names the rollouts that were ended for nothing. No order is taken any more when they are ended, so that none begins in between. Artifacts that are being delivered go on: the
 //! delivery lets go of its state first and leaves everything that is live as it is. The successor takes that over, shows it before it
 //! accepts a connection, and once it is alone goes on with what was on trial as after a restart: a deployment, a test or the rollout
 //! of a stage begins again.
@@ -28,11 +30,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::delivery::{Grip, UP_WITHIN};
 use crate::app::listeners::{Heirloom, Inherited, Sockets};
-use crate::control::command::{Command as Order, Commands};
+use crate::control::command::{Accepted, Commands};
 use crate::control::controller::ServiceStore;
 use crate::control::restore;
 use crate::control::status::Board;
 use crate::domain::address::Address;
+use crate::domain::version::Name;
 use crate::proxy::listening::Bound;
 
 /// Says to a process that its standard input is its predecessor.
@@ -95,16 +98,30 @@ pub(super) fn hand_over(
 }
 
 /// Ends every rollout while it can be written down: the process that judges one is the only one that knows its evidence. That of a
-/// stage begins again with the successor.
-fn end_rollouts(commands: &Commands, board: &Board, grip: Option<&Grip>) {
+/// stage begins again with the successor; the services of the others are returned.
+fn end_rollouts(commands: &Commands, board: &Board, grip: Option<&Grip>) -> Vec<Name> {
+    let mut ended = Vec::new();
     for service in &board.snapshot().services {
         let begins_again = grip.is_some_and(|grip| grip.is_stage(&service.name));
-        let (service, actor) = (service.name.clone(), restore::HAND_OVER.to_owned());
+        let (name, actor) = (service.name.clone(), restore::HAND_OVER.to_owned());
         let reason =
             if begins_again { restore::BEGINS_AGAIN } else { "a new process takes over; start the rollout again there" }.to_owned();
-        if let Err(error) = commands.run(Order::Abort { service, actor, reason }) {
-            tracing::warn!(%error, "a rollout could not be ended before the hand-over");
+        match commands.end(name.clone(), actor, reason) {
+            Ok(Accepted::Done(_)) if !begins_again => ended.push(name),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(service = %name, %error, "a rollout could not be ended before the hand-over"),
         }
+    }
+    ended
+}
+
+/// Says which rollouts were ended although nobody took over.
+fn ended_for_nothing(services: &[Name]) -> String {
+    let names: Vec<&str> = services.iter().map(Name::as_str).collect();
+    match &names[..] {
+        [] => String::new(),
+        [name] => format!("; the rollout of {name} was ended before that: start it again"),
+        _ => format!("; the rollouts of {} were ended before that: start them again", names.join(", ")),
     }
 }
 
@@ -129,11 +146,13 @@ impl Successor {
             // Before rollouts are ended, which would be failures to it.
             grip.let_go()?;
         }
-        end_rollouts(commands, board, grip);
+        // First, or what begins in between would be interrupted without a word.
         commands.close(true);
+        let ended = end_rollouts(commands, board, grip);
         store.release();
-        self.line.say("state", &[]).map_err(|error| error.to_string())?;
-        self.expect("serving", "could not go on; it has said why", SERVES_WITHIN)
+        let told = self.line.say("state", &[]).map_err(|error| error.to_string());
+        let served = told.and_then(|()| self.expect("serving", "could not go on; it has said why", SERVES_WITHIN));
+        served.map_err(|why| why + &ended_for_nothing(&ended))
     }
 
     fn expect(&mut self, word: &str, otherwise: &str, patience: Duration) -> Result<(), String> {
@@ -320,3 +339,7 @@ mod tests {
         assert_eq!(Line(other).hear().unwrap().0, "");
     }
 }
+
+#[cfg(test)]
+#[path = "handover_tests.rs"]
+mod failure;

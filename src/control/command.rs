@@ -1,8 +1,7 @@
 //! What operators ask of the controller, and its answers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::control::setup::{Origin, ServiceSetup};
@@ -195,8 +194,9 @@ pub struct Request {
 pub struct Commands {
     requests: Sender<Request>,
     wake: ReportSender,
-    /// Set while another process may own the state: only what takes the canary's share away is carried out then.
-    closed: Arc<AtomicBool>,
+    /// Set while another process may own the state: only what takes the canary's share away is carried out then. The hand-over writes
+    /// it. Whoever sends an order holds it for reading until that is sent, so that nothing comes after a close that did not know of it.
+    closed: Arc<RwLock<bool>>,
 }
 
 /// How long an operator waits for the controller.
@@ -210,9 +210,20 @@ impl Commands {
         (Self { requests, wake, closed: Arc::default() }, receiver)
     }
 
-    /// Carries out nothing but aborts until further notice.
+    /// Carries out nothing but aborts until further notice; what was sent before this returns is carried out all the same.
     pub fn close(&self, closed: bool) {
-        self.closed.store(closed, Ordering::Release);
+        // Nobody can leave it half written.
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = closed;
+    }
+
+    /// Ends a rollout because this process is about to let go of it, closed or not. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the rollout was not ended.
+    pub fn end(&self, service: Name, actor: String, reason: String) -> Result<Accepted, CommandError> {
+        let (reply, _) = self.send(Order::Command(Command::Abort { service, actor, reason }))?;
+        answer(&reply, Some(PATIENCE))
     }
 
     /// Sends a command and waits for its answer. Blocks; call it from a thread that may.
@@ -230,15 +241,12 @@ impl Commands {
     ///
     /// Returns why the command was not carried out.
     pub fn run_if(&self, command: Command, tags: Option<Vec<String>>) -> Result<Accepted, CommandError> {
-        let closed = self.closed.load(Ordering::Acquire);
-        if closed && !matches!(command, Command::Abort { .. }) {
-            return Err(CommandError::Succeeded);
-        }
         let order = match tags {
             Some(tags) => Order::Conditional(command, tags),
             None => Order::Command(command),
         };
-        let answer = self.give(order, Some(PATIENCE));
+        let (reply, closed) = self.send(order)?;
+        let answer = answer(&reply, Some(PATIENCE));
         // What is aborted here may go on there: it must be said there too.
         if closed { Err(CommandError::Succeeded) } else { answer }
     }
@@ -249,10 +257,8 @@ impl Commands {
     ///
     /// Returns why nothing but ends of rollouts has happened.
     pub fn reconfigure(&self, origin: Origin, services: Vec<Wanted>, actor: String) -> Result<Accepted, CommandError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(CommandError::Succeeded);
-        }
-        self.give(Order::Reconfigure { origin, services, actor }, None)
+        let (reply, _) = self.send(Order::Reconfigure { origin, services, actor })?;
+        answer(&reply, None)
     }
 
     /// Brings what others have answered to a question; waits for nobody.
@@ -263,15 +269,28 @@ impl Commands {
         let _ = self.wake.try_send(Report::Wake);
     }
 
-    fn give(&self, order: Order, patience: Option<Duration>) -> Result<Accepted, CommandError> {
+    /// Sends an order, unless this is closed to it; returns where its answer comes from, and whether this is closed.
+    fn send(&self, order: Order) -> Result<(Reply, bool), CommandError> {
         let (answer, reply) = std::sync::mpsc::sync_channel(1);
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed && !matches!(order, Order::Command(Command::Abort { .. }) | Order::Conditional(Command::Abort { .. }, _)) {
+            return Err(CommandError::Succeeded);
+        }
         self.requests.send(Request { order, answer }).map_err(|_| CommandError::Unavailable)?;
         // A full channel means that the controller is awake already.
         let _ = self.wake.try_send(Report::Wake);
-        let answered = match patience {
-            Some(patience) => reply.recv_timeout(patience).ok(),
-            None => reply.recv().ok(),
-        };
-        answered.ok_or(CommandError::Unavailable)?
+        Ok((reply, *closed))
     }
+}
+
+/// Where an answer comes from.
+type Reply = Receiver<Result<Accepted, CommandError>>;
+
+/// Waits for an answer.
+fn answer(reply: &Reply, patience: Option<Duration>) -> Result<Accepted, CommandError> {
+    let answered = match patience {
+        Some(patience) => reply.recv_timeout(patience).ok(),
+        None => reply.recv().ok(),
+    };
+    answered.ok_or(CommandError::Unavailable)?
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
 use crate::control::inquiry::Inquiry;
 use crate::control::orders::{Word, begin};
+use crate::control::queue::Queue;
 use crate::control::quiet::Quiet;
 use crate::control::reconfigure::{self, Begun};
 use crate::control::restore::Known;
@@ -15,11 +17,11 @@ use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::control::shell::Shell;
 use crate::control::status::{Board, Notice, ServiceStatus, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, ServiceState};
+use crate::domain::rollout::{Dated, Entry, Event, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
-use crate::seam::clock::{Clock, wall};
+use crate::seam::clock::{Clock, wall, wall_before};
 use crate::seam::report::Report;
 use crate::seam::routes::Routes;
 use crate::seam::table::{Epoch, Table};
@@ -43,21 +45,11 @@ struct World {
     quiet: Quiet,
     board: Board,
     inquiries: Sender<Inquiry>,
-    /// For whom a rollout begins right now: the journal names them instead of the plan.
-    starter: Option<String>,
 }
 
 impl World {
     fn known(&self, service: &Name) -> Known {
         known(&self.store, service)
-    }
-
-    /// Names an operator in the journal's entry of a rollout that begins meanwhile.
-    fn for_whom<T>(&mut self, actor: String, run: impl FnOnce(&mut Self, &str) -> T) -> T {
-        self.starter = Some(actor.clone());
-        let done = run(self, &actor);
-        self.starter = None;
-        done
     }
 }
 
@@ -79,12 +71,11 @@ impl Shell for World {
         self.routes.publish(self.table.clone());
     }
 
-    fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
-        let mut entry = Entry { at: Some(wall()), ..entry.clone() };
-        if let Some(starter) = self.starter.take() {
-            entry.actor = starter;
-        }
-        self.store.put(service, state, &entry).map(|_| ()).map_err(|error| error.to_string())
+    fn persist(&mut self, service: &Name, state: &ServiceState, lines: &[Dated]) -> Result<(), String> {
+        let now = self.clock.now();
+        let ago = |line: &Dated| line.decided.map_or(Duration::ZERO, |decided| now.since(decided));
+        let entries: Vec<Entry> = lines.iter().map(|line| Entry { at: Some(wall_before(ago(line))), ..line.entry.clone() }).collect();
+        self.store.put_all(service, state, &entries).map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn now(&self) -> Timestamp {
@@ -151,6 +142,7 @@ pub struct Controller {
     /// Up to when each worker has reported.
     known: Vec<Timestamp>,
     inputs: Inputs,
+    queue: Queue,
 }
 
 impl Controller {
@@ -167,7 +159,6 @@ impl Controller {
             quiet: Quiet::default(),
             board,
             inquiries: inputs.inquiries.clone(),
-            starter: None,
         };
         let begun = setups.into_iter().map(|setup| {
             let known = world.known(&setup.name);
@@ -176,7 +167,7 @@ impl Controller {
         });
         let begun = begun.collect();
         let known = vec![clock.now(); inputs.workers];
-        let mut controller = Self { world, services: Vec::new(), known, inputs };
+        let mut controller = Self { world, services: Vec::new(), known, inputs, queue: Queue::default() };
         controller.install(begun);
         controller
     }
@@ -190,7 +181,7 @@ impl Controller {
         let now = self.world.clock.now();
         for (service, canary) in self.services.iter_mut().zip(begin) {
             if let Some(canary) = canary {
-                service.begin(canary, now, &mut self.world);
+                service.begin(canary, None, now, &mut self.world);
             }
         }
         self.show(now);
@@ -224,7 +215,7 @@ impl Controller {
     pub fn run(mut self) {
         let mut next = self.world.clock.now() + TICK;
         loop {
-            let wait = next.since(self.world.clock.now());
+            let wait = if self.queue.is_empty() { next.since(self.world.clock.now()) } else { Duration::ZERO };
             match self.inputs.reports.recv_timeout(wait) {
                 Ok(report) => self.take(report),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -233,7 +224,7 @@ impl Controller {
             while let Ok(report) = self.inputs.reports.try_recv() {
                 self.take(report);
             }
-            self.obey();
+            self.obey(next);
             let now = self.world.clock.now();
             if now >= next {
                 next = now + TICK;
@@ -294,10 +285,14 @@ impl Controller {
         }
     }
 
-    fn obey(&mut self) {
-        let mut answers = Vec::new();
-        while let Ok(request) = self.inputs.requests.try_recv() {
-            let answer = match request.order {
+    /// Carries out what is asked, until nothing is or the next verdict is due: that waits for one order at most.
+    fn obey(&mut self, due: Timestamp) {
+        loop {
+            while let Ok(request) = self.inputs.requests.try_recv() {
+                self.queue.add(request);
+            }
+            let Some(Request { order, answer: operator }) = self.queue.next() else { return };
+            let answer = match order {
                 Order::Command(command) => self.carry_out(command),
                 Order::Consulted { service, rollout, number, refusal } => {
                     self.take_answer(&service, rollout, Event::Consulted { number, refusal })
@@ -305,15 +300,14 @@ impl Controller {
                 Order::Conditional(command, tags) => self.carry_out_if(command, &tags),
                 Order::Reconfigure { origin, services, actor } => self.reconfigure(origin, services, &actor, self.world.clock.now()),
             };
-            answers.push((request.answer, answer));
-        }
-        if !answers.is_empty() {
+            let now = self.world.clock.now();
             // Whoever has an answer finds what it says.
-            self.show(self.world.clock.now());
-        }
-        for (operator, answer) in answers {
+            self.show(now);
             // An operator who no longer waits has lost the answer, not the effect.
             let _ = operator.try_send(answer);
+            if now >= due {
+                return;
+            }
         }
     }
 
@@ -343,11 +337,9 @@ impl Controller {
             return Err(CommandError::UnknownService(name));
         };
         match command {
-            Command::Start { canary, retry, actor, .. } => {
-                self.world.for_whom(actor, |world, actor| begin(service, *canary, retry, actor, now, world))
-            }
+            Command::Start { canary, retry, actor, .. } => begin(service, *canary, retry, &actor, now, &mut self.world),
             Command::Retry { actor, .. } => match service.state().rollout.as_ref().map(|record| record.canary.clone()) {
-                Some(canary) => self.world.for_whom(actor, |world, actor| begin(service, canary, true, actor, now, world)),
+                Some(canary) => begin(service, canary, true, &actor, now, &mut self.world),
                 None => Err(CommandError::Conflict(format!("{name} has had no rollout that could be tried again"))),
             },
             Command::Abort { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.abort(),

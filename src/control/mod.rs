@@ -10,6 +10,7 @@ pub mod controller;
 pub mod endpoints;
 pub mod inquiry;
 mod orders;
+mod queue;
 pub mod quiet;
 mod reconfigure;
 pub mod restore;

@@ -3,8 +3,7 @@
 use crate::control::command::{Accepted, CommandError};
 use crate::control::service::Service;
 use crate::control::shell::Shell;
-use crate::domain::outcome::Role;
-use crate::domain::rollout::{Entry, Event, Phase, Record, Rollout};
+use crate::domain::rollout::{Event, Phase, Rollout};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
@@ -26,7 +25,15 @@ pub(super) fn begin(
     }
     shell.notify(&name, format!("{actor} starts a rollout of {}", canary.name), false);
     let version = canary.name.clone();
-    service.begin(canary, now, shell);
+    service.begin(canary, Some(actor.to_owned()), now, shell);
+    if let Some(record) = service.accepted() {
+        // It waits for somebody or something: that it was started, and by whom, is known from now on all the same.
+        let what = format!("{actor} starts a rollout of {version}");
+        let entry = service.remark(&record, actor, what.clone());
+        if let Err(why) = shell.persist(&name, service.state(), &[entry.into()]) {
+            shell.notify(&name, format!("that {what} could not be written ({why})"), true);
+        }
+    }
     Ok(Accepted::Done(format!("the rollout of {version} begins")))
 }
 
@@ -60,7 +67,7 @@ impl Word<'_> {
     /// Gives everything to stable, whatever else is going on.
     pub(super) fn abort(self) -> Answer {
         let name = self.name();
-        if self.service.forget_waiting() {
+        if self.service.abort_waiting(&self.actor, &self.reason, self.shell) {
             return done(format!("the rollout of {name} does not begin"));
         }
         if self.service.progressing().is_none() {
@@ -81,7 +88,11 @@ impl Word<'_> {
         }
         match self.asks(|actor, reason| Event::Resume { actor, reason }) {
             Some(weight) => done(format!("others are asked first; {name} begins again with {weight} once they let it")),
-            None => done(format!("the rollout of {name} goes on with fresh evidence")),
+            // What could not be written does not go on, and a trip may have come in between.
+            None if self.service.progressing().is_some_and(|record| record.phase == Phase::Progressing) => {
+                done(format!("the rollout of {name} goes on with fresh evidence"))
+            }
+            None => conflict(format!("the rollout of {name} was not resumed; GET /v1/notices tells why")),
         }
     }
 
@@ -140,8 +151,14 @@ impl Word<'_> {
     /// Waives the holds that remain before the last step.
     pub(super) fn promote(self) -> Answer {
         let name = self.name();
-        let entry = waiver(&name, self.rollout("promote")?.record(), &self.actor, &self.reason);
-        let written = self.shell.persist(&name, self.service.state(), &entry);
+        let rollout = self.rollout("promote")?;
+        possible(rollout.cannot_promote())?;
+        if rollout.is_waived() {
+            return Ok(Accepted::Nothing(format!("the remaining holds of {name} before the last step are waived already")));
+        }
+        let waives = format!("{} waives the remaining holds: {}", self.actor, self.reason);
+        let entry = self.service.remark(rollout.record(), &self.actor, waives);
+        let written = self.shell.persist(&name, self.service.state(), &[entry.into()]);
         written.map_err(|why| CommandError::Conflict(format!("nothing was waived: {why}")))?;
         self.say(|actor, reason| Event::Promote { actor, reason });
         done(format!("the remaining holds of {name} before the last step are waived; every step still needs its evidence"))
@@ -166,24 +183,4 @@ fn conflict(why: String) -> Answer {
 /// Passes on why something is not possible.
 fn possible(obstacle: Option<String>) -> Result<(), CommandError> {
     obstacle.map_or(Ok(()), |why| Err(CommandError::Conflict(why)))
-}
-
-/// Makes the journal's entry of a waiver, which changes nothing by itself.
-fn waiver(service: &Name, record: &Record, actor: &str, reason: &str) -> Entry {
-    Entry {
-        service: service.clone(),
-        rollout: record.id,
-        at: None,
-        stable: Some(record.stable.name.clone()),
-        canary: Some(record.canary.name.clone()),
-        actor: actor.to_owned(),
-        phase: record.phase,
-        owner: Role::Stable,
-        from: record.weight,
-        to: record.weight,
-        generation: record.generation,
-        reason: format!("{actor} waives the remaining holds: {reason}"),
-        evidence: None,
-        gates: Vec::new(),
-    }
 }

@@ -68,7 +68,7 @@ pub fn begin(setup: ServiceSetup, known: Known, shell: &mut dyn Shell) -> (Servi
     };
     let start = restore::start(&setup.name, &setup.stable, setup.canary.as_ref(), known);
     if let Some(entry) = &start.write
-        && let Err(why) = shell.persist(&setup.name, &start.state, entry)
+        && let Err(why) = shell.persist(&setup.name, &start.state, &[entry.clone().into()])
     {
         shell.notify(&setup.name, format!("what this start decided could not be written ({why})"), true);
     }

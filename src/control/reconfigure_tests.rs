@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::control::setup::Origin;
 use crate::domain::gate::{Gate, Policy};
-use crate::domain::rollout::{Entry, Phase, Plan, Schedule, ServiceState};
+use crate::domain::rollout::{Dated, Entry, Phase, Plan, Schedule, ServiceState};
 use crate::seam::table::Epoch;
 
 #[derive(Default)]
@@ -20,11 +20,11 @@ struct World {
 impl Shell for World {
     fn publish(&mut self, _: &Name, _: Arc<Epoch>) {}
 
-    fn persist(&mut self, _: &Name, _: &ServiceState, entry: &Entry) -> Result<(), String> {
+    fn persist(&mut self, _: &Name, _: &ServiceState, lines: &[Dated]) -> Result<(), String> {
         if self.broken {
             return Err("the disk is broken".to_owned());
         }
-        self.written.push(entry.clone());
+        self.written.extend(lines.iter().map(|line| line.entry.clone()));
         Ok(())
     }
 
@@ -71,7 +71,7 @@ fn running(world: &mut World) -> Vec<Service> {
     let all = replace(Vec::new(), vec![wanted("a", "v2", true), wanted("b", "v2", true)], world, |_| Known::Nothing);
     let mut services = Vec::new();
     for (mut service, canary) in all {
-        service.begin(canary.expect("a new service begins its rollout"), Timestamp::ZERO, world);
+        service.begin(canary.expect("a new service begins its rollout"), None, Timestamp::ZERO, world);
         services.push(service);
     }
     assert!(services.iter().all(|service| service.progressing().is_some()));

@@ -13,18 +13,20 @@ use crate::control::way_back::Way;
 use crate::domain::judge::{Arm, Count, WireCount};
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::outlook::Pace;
-use crate::domain::rollout::{Arming, Effect, Entry, Event, Phase, Record, Rollout, ServiceState};
+use crate::domain::rollout::{Arming, Dated, Effect, Event, Phase, Record, Rollout, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
-use crate::domain::webhook::{Consulting, Occasion};
+use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
 use crate::seam::report::Mark;
 use crate::seam::table::{Epoch, Route};
 use crate::seam::tripwire as seam;
 
+mod beginning;
 mod trips;
+
+use beginning::Waiting;
 
 /// What is to be published.
 struct Change {
@@ -42,8 +44,8 @@ pub struct Service {
     epoch: Arc<Epoch>,
     active: Option<Active>,
     traffic: Traffic,
-    /// The version whose rollout begins as soon as the traffic is known.
-    waiting: Option<Version>,
+    /// The rollout that begins as soon as the traffic is known.
+    waiting: Option<Waiting>,
     /// How the owner's endpoints stood when they were last looked at.
     owner_standing: Standing,
     way: Way,
@@ -145,67 +147,6 @@ impl Service {
         self.rollout().map(Rollout::record)
     }
 
-    /// Forgets the rollout that waited for the traffic to be known; says whether there was one.
-    pub fn forget_waiting(&mut self) -> bool {
-        self.waiting.take().is_some()
-    }
-
-    /// Says why a rollout of this version may not begin, `None` when it may.
-    #[must_use]
-    pub fn refusal(&self, canary: &Version, retry: bool) -> Option<String> {
-        let (name, version) = (&self.setup.name, &canary.name);
-        if let Some(waiting) = &self.waiting {
-            return Some(format!("the rollout of {} is about to begin; abort it first", waiting.name));
-        }
-        if let Some(record) = self.progressing() {
-            return Some(format!("the rollout of {} is still progressing; abort it first", record.canary.name));
-        }
-        if let Some(active) = self.active.as_ref().filter(|a| a.machine.is_unsaved()) {
-            let last = &active.machine.record().canary.name;
-            return Some(format!("the end of the rollout of {last} is not durable yet; see that the disk works and try again"));
-        }
-        if self.setup.gates.is_empty() {
-            return Some(format!("{name} has no gates, so nothing could judge {version}; configure gates first"));
-        }
-        if self.state.owner.name == *version {
-            return Some(format!("{version} owns {name} already"));
-        }
-        if self.setup.choice.as_ref().is_some_and(|choice| choice.other(version).is_some()) {
-            return Some(format!("{version} is one of the others of {name}, which no trip takes requests from; take it out there first"));
-        }
-        let rejected = self.state.rejected.contains(version) && !retry;
-        rejected.then(|| format!("{version} was rolled back before; say \"retry\": true to try it again"))
-    }
-
-    /// Begins a rollout; the caller has made sure that there is no [`Self::refusal`]. Where the traffic decides the first share
-    /// and is not known yet, the rollout begins a little later.
-    pub fn begin(&mut self, canary: Version, now: Timestamp, shell: &mut dyn Shell) {
-        if self.setup.schedule.needs_traffic() && !self.traffic.is_known() {
-            self.waiting = Some(canary);
-            return;
-        }
-        let pace = Pace::of(&self.setup.gates, &self.setup.policy, self.traffic.rate());
-        let plan = match self.setup.schedule.plan(&pace) {
-            Ok(plan) => plan,
-            Err(why) => return shell.notify(&self.setup.name, format!("the rollout does not begin: {why}"), true),
-        };
-        let (id, generation) =
-            self.state.rollout.as_ref().map_or((1, self.epoch.generation), |r| (r.id + 1, r.generation.max(self.epoch.generation)));
-        self.state.rejected.retain(|name| *name != canary.name);
-        self.state.has_tried(&canary.name);
-        let versions = (self.state.owner.clone(), canary);
-        let machine = Rollout::new(id, self.setup.name.clone(), versions, plan, self.setup.policy, generation);
-        let consulting = Consulting::of(&self.setup.webhooks, self.setup.webhook_failure);
-        self.active = Some(Active::new(machine.consulting(consulting), &self.setup));
-        self.drive(Event::Begin, now, shell);
-    }
-
-    /// Begins the rollout that waited for the traffic to be known.
-    fn begin_waiting(&mut self, now: Timestamp, shell: &mut dyn Shell) {
-        let Some(canary) = self.waiting.take_if(|_| self.traffic.is_known()) else { return };
-        self.begin(canary, now, shell);
-    }
-
     /// Hands one event to the machine and carries out what it asks, and what follows from that.
     pub fn drive(&mut self, event: Event, mut now: Timestamp, shell: &mut dyn Shell) {
         let mut events = VecDeque::from([event]);
@@ -222,8 +163,9 @@ impl Service {
                     Effect::Publish { generation, owner, weight, arming } => {
                         self.publish(Change { generation, owner, weight, arming }, now, shell);
                     }
-                    Effect::Persist { record, entry } => {
-                        events.push_back(self.persist(*record, &entry, shell));
+                    Effect::Persist { record, entry, decided, earlier } => {
+                        let lines: Vec<Dated> = earlier.into_iter().chain([Dated { decided, entry: *entry }]).collect();
+                        events.extend(self.persist(*record, &lines, shell));
                         // The disk may have taken long; what follows happens now.
                         now = shell.now();
                     }
@@ -260,8 +202,9 @@ impl Service {
         shell.publish(&self.setup.name, Arc::clone(&self.epoch));
     }
 
-    /// Writes and returns the event that says how it went; a trip that happened meanwhile goes first.
-    fn persist(&mut self, record: Record, entry: &Entry, shell: &mut dyn Shell) -> Event {
+    /// Writes and returns the events that say how it went. A trip that happened meanwhile goes before a raise that waits to be published;
+    /// what was published already is durable all the same, and not written again.
+    fn persist(&mut self, record: Record, lines: &[Dated], shell: &mut dyn Shell) -> Vec<Event> {
         let mut state = self.state.clone();
         match record.phase {
             Phase::Promoted => state.owner = record.canary.clone(),
@@ -273,15 +216,14 @@ impl Service {
         }
         let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
         state.rollout = Some(record);
-        match shell.persist(&self.setup.name, &state, entry) {
-            Err(why) => Event::PersistFailed(why),
-            Ok(()) => {
-                self.state = state;
-                match self.trip_evidence() {
-                    Some(evidence) if goes_forward => Event::Tripped(Box::new(evidence)),
-                    _ => Event::Persisted,
-                }
-            }
+        if let Err(why) = shell.persist(&self.setup.name, &state, lines) {
+            return vec![Event::PersistFailed(why)];
+        }
+        self.state = state;
+        let saved = self.is_unsaved().then_some(Event::Persisted);
+        match self.trip_evidence() {
+            Some(evidence) if goes_forward => saved.into_iter().chain([Event::Tripped(Box::new(evidence))]).collect(),
+            _ => vec![Event::Persisted],
         }
     }
 
@@ -376,7 +318,7 @@ impl Service {
             name: self.setup.name.clone(),
             owner: (*self.owner).clone(),
             rollout,
-            waits: self.waiting.as_ref().map(waits_for_traffic),
+            waits: self.waiting.as_ref().map(|waiting| waits_for_traffic(&waiting.canary)),
             rejected: self.state.rejected.clone(),
             endpoints: Vec::new(),
             way_back: self.way.status(self.setup.way_back, &self.owner, shared.then(|| self.traffic.rate()), now),

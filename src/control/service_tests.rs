@@ -6,7 +6,7 @@ use super::*;
 use crate::control::setup::{Origin, TICK};
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Gate, Policy, Verdict};
-use crate::domain::rollout::{Plan, Ramp, Schedule, Start};
+use crate::domain::rollout::{Entry, Plan, Ramp, Schedule, Start};
 use crate::domain::start_order::Fate;
 use crate::domain::version::Name;
 use crate::seam::choice::Choice;
@@ -26,7 +26,11 @@ struct World {
     write_takes: Duration,
     /// Trips this trial while something in this phase is written.
     trip_while: Option<(Phase, Arc<crate::seam::tripwire::Trial>)>,
+    /// Trips what was published last while something in this phase is written.
+    trip_published_while: Option<Phase>,
     written: Vec<(ServiceState, Entry)>,
+    /// When what was written was decided.
+    decided: Vec<Option<Timestamp>>,
     published: Vec<Arc<Epoch>>,
     rollbacks: u64,
     told: Vec<String>,
@@ -37,17 +41,23 @@ impl Shell for World {
         self.published.push(epoch);
     }
 
-    fn persist(&mut self, _: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String> {
+    fn persist(&mut self, _: &Name, state: &ServiceState, lines: &[Dated]) -> Result<(), String> {
         self.now = self.now + self.write_takes;
         if let Some((phase, trial)) = &self.trip_while
-            && *phase == entry.phase
+            && lines.iter().any(|line| line.entry.phase == *phase)
         {
             trip(trial);
+        }
+        if lines.iter().any(|line| Some(line.entry.phase) == self.trip_published_while)
+            && let Some(canary) = self.published.last().and_then(|epoch| epoch.canary.as_ref())
+        {
+            trip(&canary.trial);
         }
         if self.broken {
             return Err("the disk is broken".to_owned());
         }
-        self.written.push((state.clone(), entry.clone()));
+        self.written.extend(lines.iter().map(|line| (state.clone(), line.entry.clone())));
+        self.decided.extend(lines.iter().map(|line| line.decided));
         Ok(())
     }
 
@@ -117,7 +127,7 @@ impl Desk {
             tried: Vec::new(),
         };
         let mut desk = Self { service: Service::new(setup, state), world };
-        desk.service.begin(version("v2"), desk.world.now, &mut desk.world);
+        desk.service.begin(version("v2"), None, desk.world.now, &mut desk.world);
         desk
     }
 
@@ -385,7 +395,7 @@ fn a_rollout_that_waits_for_the_traffic_to_be_known_says_so() {
     desk.service.drive(Event::Abort { actor: "ann".to_owned(), reason: "anew".to_owned() }, desk.world.now, &mut desk.world);
     let ramp = Ramp { start: Start::Auto, factor: 3, hold: SECOND, harm: None, approval: None };
     desk.service.accept(ServiceSetup { schedule: Schedule::Ramp(ramp), ..desk.service.setup().clone() });
-    desk.service.begin(version("v3"), desk.world.now, &mut desk.world);
+    desk.service.begin(version("v3"), None, desk.world.now, &mut desk.world);
     let waits = desk.service.status(desk.world.now).waits.expect("a reason");
     assert!(waits.starts_with("v3 begins in a few seconds, once it is known how much traffic there is"), "{waits}");
     while desk.service.status(desk.world.now).waits.is_some() {
@@ -398,3 +408,7 @@ fn a_rollout_that_waits_for_the_traffic_to_be_known_says_so() {
 
 #[path = "brake_tests.rs"]
 mod brakes;
+#[path = "disk_tests.rs"]
+mod disk;
+#[path = "orders_tests.rs"]
+mod orders;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::control::inquiry::Inquiry;
-use crate::domain::rollout::{Effect, Entry, Event, Rollout, ServiceState};
+use crate::domain::rollout::{Dated, Effect, Event, Rollout, ServiceState};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
@@ -14,12 +14,12 @@ use crate::seam::valve::Valve;
 pub trait Shell {
     /// Publishes an epoch for this service.
     fn publish(&mut self, service: &Name, epoch: Arc<Epoch>);
-    /// Writes the state and the journal entry durably.
+    /// Writes the state and the lines of the journal durably, all or nothing.
     ///
     /// # Errors
     ///
     /// Returns why it could not be written.
-    fn persist(&mut self, service: &Name, state: &ServiceState, entry: &Entry) -> Result<(), String>;
+    fn persist(&mut self, service: &Name, state: &ServiceState, lines: &[Dated]) -> Result<(), String>;
     /// Returns the time; a write may have taken long.
     fn now(&self) -> Timestamp;
     /// Counts a rollback.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::outcome::{Failure, Outcome};
-use crate::domain::rollout::{Entry, ServiceState};
+use crate::domain::rollout::{Dated, ServiceState};
 use crate::domain::way_back::Terms;
 use crate::seam::table::Epoch;
 
@@ -20,7 +20,7 @@ struct World {
 impl Shell for World {
     fn publish(&mut self, _: &Name, _: Arc<Epoch>) {}
 
-    fn persist(&mut self, _: &Name, _: &ServiceState, _: &Entry) -> Result<(), String> {
+    fn persist(&mut self, _: &Name, _: &ServiceState, _: &[Dated]) -> Result<(), String> {
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::gate::Policy;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::event::{Arming, Effect, Event, View};
+use crate::domain::rollout::event::{Arming, Effect, Event, UNSAVED, View};
 use crate::domain::rollout::record::{ENDPOINTS, Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
@@ -40,8 +40,10 @@ pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[E
     i8_a_breach_latches(before, event, after.record)?;
     i9_abort_dominates(before.record, event, after.record)?;
     i5_an_approval_is_somebodys_word(before, event, effects, after)?;
+    i5_a_waiver_ends_with_a_brake(after)?;
     i24_every_wait_ends(before, now, event, after)?;
     i26_changes_explain_themselves(effects)?;
+    i26_no_change_is_forgotten(before, event, effects, after)?;
     safe_order_of_effects(before.record, effects)
 }
 
@@ -155,6 +157,15 @@ pub fn i5_an_approval_is_somebodys_word(before: &View<'_>, event: &Event, effect
     hold("I5", !after.approved || before.approved || durable, || format!("approved on {event:?}"))
 }
 
+/// I5 of a waiver: the holds that were waived are in force again once the canary is braked.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i5_a_waiver_ends_with_a_brake(after: &View<'_>) -> Result<(), Broken> {
+    hold("I5", !(after.waived && after.record.phase == Phase::Braked), || "the holds are waived of a braked canary".to_owned())
+}
+
 /// Says whether no webhook need be asked on an occasion, or all of them let the rollout go on.
 fn is_cleared(rollout: &View<'_>, occasion: Occasion) -> bool {
     (rollout.cleared && rollout.wanted.is_none()) || rollout.consulting.is_none_or(|consulting| !consulting.asks(occasion))
@@ -185,7 +196,7 @@ fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) 
                     && reachable
                     && !breached
                     && !before.warming
-                    && (hold_is_over(before, now) || before_last_step(before)))
+                    && (hold_is_over(before, now) || (before.waived && before_last_step(before))))
         }
         (Phase::Braked, Event::Judged { judgement, .. }) => {
             let in_time = now.since(before.since) < before.policy.confirm_within();
@@ -274,7 +285,8 @@ pub fn i7_the_weight_is_monotone_until_it_is_zero(before: &Record, event: &Event
     hold("I7", !(before.phase.is_terminal() && is > was), || format!("from {was} to {is} after the end"))
 }
 
-/// I8: a final breach is never undone, and a breach takes the share at once: finally, or until it is confirmed or not.
+/// I8: a final breach is never undone, and a breach takes the share at once, whatever waits for the disk: finally, or until it is
+/// confirmed or not.
 ///
 /// # Errors
 ///
@@ -285,7 +297,8 @@ pub fn i8_a_breach_latches(before: &View<'_>, event: &Event, after: &Record) -> 
     })?;
     let lost = matches!(event, Event::Endpoints { canary: Standing::Failed, .. }) && before.canary != Standing::Failed;
     let lost = lost && before.record.weight > Weight::ZERO;
-    let tripped = (matches!(event, Event::Tripped(_)) || lost) && !before.record.phase.is_terminal();
+    let judged = matches!(event, Event::Judged { judgement, .. } if judgement.brake.is_some() || judgement.confirmed.is_some());
+    let tripped = (matches!(event, Event::Tripped(_)) || judged || lost) && !before.record.phase.is_terminal();
     let taken = after.phase == Phase::RolledBack || (after.phase == Phase::Braked && before.policy.confirms());
     hold("I8", !tripped || (taken && after.weight == Weight::ZERO), || format!("a trip led to {}", after.phase.as_str()))
 }
@@ -322,7 +335,9 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     let waits = before.record.weight == Weight::ZERO && before.record.phase == Phase::Progressing;
     // What an operator wants and others have let be is carried out or dropped now, and the next time it is judged again.
     let asked = after.asking || before.wanted.is_some();
-    let excused = !judged || before.pending || before.warming || before.unsaved || asked || waits || waited <= longest;
+    // What waits to be raised waits for the disk, too.
+    let blocked = !before.unsaved.is_empty() && !matches!(before.record.phase, Phase::Paused | Phase::AwaitingApproval);
+    let excused = !judged || before.pending || before.warming || blocked || asked || waits || waited <= longest;
     hold("I24", excused || after.pending || after.record.phase != before.record.phase, || {
         format!("{} for {} seconds", before.record.phase.as_str(), waited.as_secs())
     })
@@ -343,6 +358,25 @@ pub fn i26_changes_explain_themselves(effects: &[Effect]) -> Result<(), Broken> 
         hold("I26", explained, || format!("{entry:?} has no evidence"))?;
     }
     Ok(())
+}
+
+/// I26: what was published and could not be written is not forgotten: every verdict tries to write all of it, each line in its turn.
+///
+/// # Errors
+///
+/// Returns what broke it.
+pub fn i26_no_change_is_forgotten(before: &View<'_>, event: &Event, effects: &[Effect], after: &View<'_>) -> Result<(), Broken> {
+    let unsaved: Vec<u64> = after.unsaved.iter().map(|line| line.entry.generation).collect();
+    let mut kept = before.unsaved.iter().take(UNSAVED - 1).map(|line| line.entry.generation);
+    let lost = kept.find(|generation| !unsaved.contains(generation)).filter(|_| !matches!(event, Event::Persisted));
+    hold("I26", lost.is_none(), || format!("generation {lost:?} was not written and is forgotten"))?;
+    let tried = effects.iter().find_map(|effect| match effect {
+        Effect::Persist { entry, earlier, .. } => Some(earlier.iter().map(|line| line.entry.generation).chain([entry.generation])),
+        _ => None,
+    });
+    let tried: Option<Vec<u64>> = tried.map(Iterator::collect);
+    let due = !unsaved.is_empty() && (tried.is_some() || matches!(event, Event::Judged { .. }));
+    hold("I26", !due || tried.as_ref() == Some(&unsaved), || format!("{tried:?} is tried, {unsaved:?} is not written"))
 }
 
 /// I11: after a restart the canary has at most what was last durable, and nothing when that is unknown.

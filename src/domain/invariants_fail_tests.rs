@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use super::*;
+use crate::domain::rollout::event::Dated;
 use crate::domain::rollout::record::Entry;
 
 #[test]
@@ -32,6 +33,8 @@ fn every_check_can_fail() {
     assert!(i7_the_weight_is_monotone_until_it_is_zero(&ended, &Event::Begin, &half).is_err());
     assert!(i8_a_breach_latches(&View { record: &ended, ..rollout().view() }, &Event::Begin, &good).is_err());
     assert!(i8_a_breach_latches(&rollout().view(), &Event::Tripped(Box::new(evidence())), &good).is_err());
+    let breach = Event::Judged { judgement: Box::new(judgement(Verdict::Fail)), file: None };
+    assert!(i8_a_breach_latches(&View { unsaved: &unsaved(1), ..rollout().view() }, &breach, &good).is_err());
     assert!(i9_abort_dominates(&half, &Event::Abort { actor: "a".into(), reason: "b".into() }, &half).is_err());
     assert!(i9_abort_dominates(&with(|r| r.phase = Phase::Aborted), &Event::Begin, &good).is_err());
     assert!(i11_unknown_is_safe(None, "1%".parse().unwrap()).is_err());
@@ -41,13 +44,37 @@ fn every_check_can_fail() {
     assert!(i24_every_wait_ends(&braked, second(99), &undecided(), &braked).is_err());
     let waiting = with(|r| r.phase = Phase::AwaitingApproval);
     let waits = View { record: &waiting, ..fresh.view() };
-    let goes_on = Effect::Persist { record: Box::new(with(|r| r.phase = Phase::Watching)), entry: Box::new(silent()) };
+    let writes = |record| Effect::Persist { record: Box::new(record), entry: Box::new(silent()), decided: None, earlier: Vec::new() };
+    let goes_on = writes(with(|r| r.phase = Phase::Watching));
     assert!(i5_an_approval_is_somebodys_word(&waits, &undecided(), &[goes_on], &waits).is_err());
     assert!(i5_an_approval_is_somebodys_word(&waits, &Event::Begin, &[], &View { approved: true, ..waits }).is_err());
     assert!(i24_every_wait_ends(&waits, second(1), &undecided(), &waits).is_err());
-    let persist = Effect::Persist { record: Box::new(good.clone()), entry: Box::new(silent()) };
-    assert!(i26_changes_explain_themselves(&[persist]).is_err());
+    assert!(i24_every_wait_ends(&View { unsaved: &unsaved(1), ..waits }, second(1), &undecided(), &waits).is_err());
+    assert!(i26_changes_explain_themselves(&[writes(good.clone())]).is_err());
+    assert!(i5_a_waiver_ends_with_a_brake(&View { waived: true, ..braked }).is_err());
+    let waived = View { waived: true, ..waits };
+    assert!(i5_a_waiver_ends_with_a_brake(&waived).is_ok(), "what waits for an approval keeps it");
     assert!(i14_requests_are_conserved(3, 1, 0, 0, 1).is_err());
+}
+
+#[test]
+fn a_change_that_is_forgotten_or_not_tried_is_noticed() {
+    let (fresh, [one, two]) = (rollout(), [unsaved(1), unsaved(2)]);
+    let [none, first, both] = [&[], &one[..], &two[..]].map(|unsaved| View { unsaved, ..fresh.view() });
+    let record = Box::new(fresh.record().clone());
+    let tries =
+        |earlier: &[Dated]| Effect::Persist { record: record.clone(), entry: Box::new(silent()), decided: None, earlier: earlier.to_vec() };
+    assert_eq!(i26_no_change_is_forgotten(&first, &undecided(), &[tries(&[])], &first), Ok(()));
+    assert_eq!(i26_no_change_is_forgotten(&first, &Event::Persisted, &[], &none), Ok(()));
+    assert!(i26_no_change_is_forgotten(&first, &undecided(), &[], &none).is_err(), "it is forgotten");
+    assert!(i26_no_change_is_forgotten(&first, &undecided(), &[], &first).is_err(), "it is not tried");
+    assert!(i26_no_change_is_forgotten(&first, &Event::Lapsed, &[tries(&[])], &both).is_err(), "the earlier one is not");
+}
+
+/// Brakes that explain nothing and are not written, one after another.
+fn unsaved(count: u64) -> Vec<Dated> {
+    let line = |at| Dated { decided: Some(second(at)), entry: Entry { generation: 8 + at, ..silent() } };
+    (0..count).map(line).collect()
 }
 
 /// A brake that explains nothing.

@@ -47,5 +47,12 @@ pub fn unix_millis() -> u64 {
 /// Returns the wall clock as RFC 3339 text in UTC with milliseconds, for logs and the journal only.
 #[must_use]
 pub fn wall() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
+    wall_before(Duration::ZERO)
+}
+
+/// Returns what [`wall`] would have returned so long ago, by the present clock.
+#[must_use]
+pub fn wall_before(ago: Duration) -> String {
+    let now = jiff::Timestamp::now();
+    format!("{:.3}", now.checked_sub(ago).unwrap_or(now))
 }

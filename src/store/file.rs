@@ -115,11 +115,21 @@ impl<R: Serialize + DeserializeOwned, E: Serialize + DeserializeOwned> Store<R, 
     /// Fails when the disk does. Then either all of it was recorded or nothing; trying again is safe and opens the
     /// file anew.
     pub fn put(&self, service: &Name, record: &R, entry: &E) -> Result<u64, StoreError> {
+        self.put_all(service, record, std::slice::from_ref(entry))
+    }
+
+    /// Does the same with several entries, which the journal then has in this order; all of it becomes durable, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::put`] does, and when there is no entry.
+    pub fn put_all(&self, service: &Name, record: &R, entries: &[E]) -> Result<u64, StoreError> {
         let doing = "record a decision";
         let failed = |reason: String| StoreError::failed(self.folder.path(), doing, reason);
         let record = envelope::seal(record).map_err(|error| failed(error.to_string()))?;
-        let entry = serde_json::to_vec(entry).map_err(|error| failed(error.to_string()))?;
-        self.with_database(doing, |database| write(database, service, &record, &entry))
+        let entries = entries.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.to_string()))?;
+        let last = self.with_database(doing, |database| write(database, service, &record, &entries))?;
+        last.ok_or_else(|| failed("there is nothing the journal could say of it".to_owned()))
     }
 
     /// Returns the record of a service: `None` when nothing was ever recorded, unknown when it cannot be read or when
@@ -374,14 +384,21 @@ fn sort_failure(folder: &Folder, error: redb::Error) -> Unusable {
     }
 }
 
-/// Writes one decision in one durable transaction; `entry` is the JSON of its value alone.
-fn write(database: &Database, service: &Name, record: &[u8], entry: &[u8]) -> Result<u64, redb::Error> {
+/// Writes a decision in one durable transaction; each of `entries` is the JSON of its value alone. Returns the number of the last;
+/// without one nothing is written.
+fn write(database: &Database, service: &Name, record: &[u8], entries: &[Vec<u8>]) -> Result<Option<u64>, redb::Error> {
     let writer = database.begin_write()?;
-    let sequence = {
+    let mut last = None;
+    {
         writer.open_table(STATE)?.insert(service.as_str(), record)?;
         let (mut journal, mut about) = (writer.open_table(JOURNAL)?, writer.open_table(ABOUT)?);
-        chain::append(&mut journal, &mut about, entry, JOURNAL_LIMIT)?
-    };
-    writer.commit()?;
-    Ok(sequence)
+        for entry in entries {
+            last = Some(chain::append(&mut journal, &mut about, entry, JOURNAL_LIMIT)?);
+        }
+    }
+    match last {
+        Some(_) => writer.commit()?,
+        None => writer.abort()?,
+    }
+    Ok(last)
 }

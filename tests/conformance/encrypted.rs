@@ -191,7 +191,7 @@ fn who_showed_a_certificate_shows_it_again_on_the_next_connection() {
         let proxy = start(&upstream, &certificates);
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             let client = authority.client_of(version, Some(&own));
-            let mut handshake = || {
+            let handshake = || {
                 let mut stream = connect(proxy.address, &client, "a.test");
                 ask(&mut stream, "a.test").unwrap();
                 stream.conn.handshake_kind().unwrap()

@@ -119,6 +119,26 @@ pub enum Arming {
     Watch,
 }
 
+/// A line of the journal that is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dated {
+    /// When what it says was decided, where that was published first; else it is decided by being written.
+    pub decided: Option<Timestamp>,
+    /// What it says.
+    pub entry: Entry,
+}
+
+impl From<Entry> for Dated {
+    /// Makes a line that is decided by being written.
+    fn from(entry: Entry) -> Self {
+        Self { decided: None, entry }
+    }
+}
+
+/// How many lines that are not durable yet are kept. Each of them takes from the canary or leaves it what it has, so that a rollout
+/// seldom comes to more than a few; the newest is always kept.
+pub const UNSAVED: usize = 32;
+
 /// What the shell must do, in the order given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -133,12 +153,16 @@ pub enum Effect {
         /// What watches the canary.
         arming: Arming,
     },
-    /// Write this durably, then answer with [`Event::Persisted`] or [`Event::PersistFailed`].
+    /// Write this durably, all of it or nothing, then answer with [`Event::Persisted`] or [`Event::PersistFailed`].
     Persist {
         /// What is kept.
         record: Box<Record>,
         /// What the journal says.
         entry: Box<Entry>,
+        /// When that was decided, where it was published first; else it is decided by being written.
+        decided: Option<Timestamp>,
+        /// What was published before and is not durable yet either, the oldest first; the journal says it before `entry`.
+        earlier: Vec<Dated>,
     },
     /// Ask others, or tell them of the end; the answer is [`Event::Consulted`] and may never come.
     Consult {
@@ -187,6 +211,8 @@ pub struct View<'a> {
     pub wanted: Option<Weight>,
     /// Whether a raise waits to become durable.
     pub pending: bool,
-    /// Whether something that was published is not durable yet.
-    pub unsaved: bool,
+    /// Whether somebody has waived the holds that remain before the last step.
+    pub waived: bool,
+    /// What was published and is not durable yet, the oldest first.
+    pub unsaved: &'a [Dated],
 }

@@ -8,16 +8,18 @@ use std::time::Duration;
 use crate::domain::gate::{Evidence, Inconclusive, Policy, Verdict};
 use crate::domain::invariants::{self, Broken};
 use crate::domain::judge::Judgement;
-use crate::domain::outcome::Role;
-use crate::domain::rollout::event::{Arming, Effect, Event, View};
+use crate::domain::rollout::event::{Dated, Effect, Event, View};
 use crate::domain::rollout::machine::question::{Asked, Wish};
 use crate::domain::rollout::plan::Plan;
-use crate::domain::rollout::record::{Entry, Phase, Record};
+use crate::domain::rollout::record::{Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
 use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
+
+/// Who decided where nobody and no gate did.
+const PLAN: &str = "plan";
 
 mod changes;
 mod consult;
@@ -56,6 +58,9 @@ pub struct Rollout {
     since: Timestamp,
     /// Until when it warms up; `None` when that is over.
     warming: Option<Timestamp>,
+    /// Who started it, where that was somebody.
+    starter: Option<String>,
+    /// Who has waived the holds that remain before the last step.
     express: Option<String>,
     /// Whether somebody has approved that it goes on from this step.
     approved: bool,
@@ -68,8 +73,8 @@ pub struct Rollout {
     /// What an operator wants, and others are asked for instead of for the plan.
     wish: Option<Wish>,
     pending: Option<Pending>,
-    /// What was published and is not durable yet.
-    unsaved: Option<Entry>,
+    /// What was published and is not durable yet, the oldest first.
+    unsaved: Vec<Dated>,
     /// How the canary's endpoints stand.
     canary: Standing,
     /// How the stable version's endpoints stand.
@@ -103,6 +108,7 @@ impl Rollout {
             record,
             since: Timestamp::ZERO,
             warming,
+            starter: None,
             express: None,
             approved: false,
             served: false,
@@ -111,7 +117,7 @@ impl Rollout {
             question: 0,
             wish: None,
             pending: None,
-            unsaved: None,
+            unsaved: Vec::new(),
             canary: Standing::Usable,
             stable: Standing::Usable,
             prospect: None,
@@ -123,6 +129,13 @@ impl Rollout {
     #[must_use]
     pub fn within_harm(mut self, harm: Option<f64>) -> Self {
         self.plan = self.plan.within_harm(harm);
+        self
+    }
+
+    /// Returns the rollout in the name of whoever started it; without a name it is the plan that begins.
+    #[must_use]
+    pub fn started_by(mut self, starter: Option<String>) -> Self {
+        self.starter = starter;
         self
     }
 
@@ -159,7 +172,7 @@ impl Rollout {
     /// Says whether what was published is not yet durable.
     #[must_use]
     pub const fn is_unsaved(&self) -> bool {
-        self.unsaved.is_some()
+        !self.unsaved.is_empty()
     }
 
     /// Returns what invariants look at.
@@ -180,7 +193,8 @@ impl Rollout {
             asking: matches!(self.asked, Asked::Since(_)),
             wanted: self.wanted(),
             pending: self.pending.is_some(),
-            unsaved: self.unsaved.is_some(),
+            waived: self.express.is_some(),
+            unsaved: self.unsaved.as_slice(),
         }
     }
 
@@ -207,16 +221,17 @@ impl Rollout {
         match event {
             Event::Persisted => return self.persisted(now),
             Event::PersistFailed(why) => return self.persist_failed(why),
-            Event::Judged { .. } => {
-                if let Some(entry) = self.unsaved.clone() {
-                    return vec![self.persist(entry)];
-                }
-            }
             _ => {}
         }
-        if self.record.phase.is_terminal() {
-            return Vec::new();
+        let mut effects = if self.record.phase.is_terminal() { Vec::new() } else { self.decide(now, event) };
+        // A verdict that takes the share away has been heard before the disk is tried again: no brake waits for it.
+        if matches!(event, Event::Judged { .. }) && !effects.iter().any(|effect| matches!(effect, Effect::Persist { .. })) {
+            effects.extend(self.write_again());
         }
+        effects
+    }
+
+    fn decide(&mut self, now: Timestamp, event: &Event) -> Vec<Effect> {
         match event {
             Event::Begin => self.begin(now),
             Event::Consulted { number, refusal } => self.answered(now, *number, refusal.as_deref()),
@@ -224,10 +239,7 @@ impl Rollout {
                 self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("aborted by {actor}: {reason}"), None)
             }
             Event::Tripped(evidence) => self.breached(now, evidence),
-            Event::Promote { actor, reason } => {
-                self.express = Some(actor.clone());
-                vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
-            }
+            Event::Promote { actor, reason } => self.promote(actor, reason),
             Event::Resume { actor, reason } => self.resume(now, actor, reason),
             Event::Approve { actor, reason } => self.approve(actor, reason),
             Event::Deny { actor, reason } => self.deny(now, actor, reason),
@@ -247,7 +259,8 @@ impl Rollout {
         if let Err(meanwhile) = self.consult(now, Occasion::Start) {
             return meanwhile;
         }
-        self.raise_to(0, "plan", "the rollout begins".to_owned(), &[])
+        let starter = self.starter.clone().unwrap_or_else(|| PLAN.to_owned());
+        self.raise_to(0, &starter, "the rollout begins".to_owned(), &[])
     }
 
     /// A hold is time under judgement; what passed without it does not count. The deadline of an approval stays where it is.
@@ -307,7 +320,7 @@ impl Rollout {
         if !(held && enough && graded && self.held_by().is_none()) {
             return if baked > step.hold.saturating_add(self.policy.max_bake) { self.inconclusive(now, judgement) } else { Vec::new() };
         }
-        let actor = self.express.clone().unwrap_or_else(|| "plan".to_owned());
+        let actor = self.express.clone().unwrap_or_else(|| PLAN.to_owned());
         let reason = self.why_passed(judgement, step.weight);
         if let Some(approval) = step.approval.filter(|_| !self.approved) {
             return self.ask_for_approval(now, approval, &reason, judgement);
@@ -341,19 +354,6 @@ impl Rollout {
     fn is_harmless_to_raise(&self, judgement: &Judgement) -> bool {
         let next = self.plan.step(self.record.step + 1);
         self.plan.harm().is_some() && next.is_some_and(|next| judgement.harm_cap.is_some_and(|cap| cap >= next.weight))
-    }
-
-    /// Ends the warm-up: the same share under the normal limits.
-    fn warmed_up(&mut self, now: Timestamp) -> Vec<Effect> {
-        self.warming = None;
-        self.since = now;
-        self.record.generation += 1;
-        let sentence = format!("{} has warmed up; the normal limits apply", self.record.canary.name);
-        self.record.reason.clone_from(&sentence);
-        let entry = self.entry(&self.record, "plan", Role::Stable);
-        self.unsaved = Some(entry.clone());
-        let arming = Arming::Fresh { halvings: self.record.brakes };
-        vec![self.publish(self.record.weight, arming), self.persist(entry), notice(sentence, false)]
     }
 
     fn inconclusive(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {

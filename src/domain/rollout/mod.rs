@@ -9,7 +9,7 @@ pub mod record;
 mod record_tests;
 pub mod schedule;
 
-pub use event::{Arming, Effect, Event, View};
+pub use event::{Arming, Dated, Effect, Event, View};
 pub use machine::Rollout;
 pub use plan::{Approval, Plan, Step};
 pub use record::{Entry, Phase, Record, ServiceState};

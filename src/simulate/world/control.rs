@@ -203,7 +203,7 @@ impl Control {
             Command::Start => {
                 let canary = version("v2");
                 if self.service.refusal(&canary, true).is_none() {
-                    self.service.begin(canary, now, &mut self.desk);
+                    self.service.begin(canary, None, now, &mut self.desk);
                 }
             }
             Command::Abort if self.service.progressing().is_some() => {
@@ -258,9 +258,9 @@ impl Control {
         self.desk.valve = None;
         let known = self.desk.durable.clone().map_or(Known::Nothing, |state| Known::State(Box::new(state)));
         let start = restore::start(&self.setup.name, &self.setup.stable, None, known);
-        if let Some(entry) = &start.write {
+        if let Some(entry) = start.write {
             // What cannot be written is decided again at the next start.
-            let _ = crate::control::shell::Shell::persist(&mut self.desk, &self.setup.name, &start.state, entry);
+            let _ = crate::control::shell::Shell::persist(&mut self.desk, &self.setup.name, &start.state, &[entry.into()]);
         }
         self.service = Service::new(self.setup.clone(), start.state);
         let epoch = Arc::clone(self.service.epoch());

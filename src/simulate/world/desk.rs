@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::control::inquiry::Inquiry;
 use crate::control::shell::Shell;
 use crate::domain::invariants;
-use crate::domain::rollout::{Effect, Entry, Event, Phase, Rollout, ServiceState};
+use crate::domain::rollout::{Dated, Effect, Event, Phase, Rollout, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
@@ -148,7 +148,7 @@ impl Shell for Desk {
         self.published = Some(epoch);
     }
 
-    fn persist(&mut self, _: &Name, state: &ServiceState, _: &Entry) -> Result<(), String> {
+    fn persist(&mut self, _: &Name, state: &ServiceState, _: &[Dated]) -> Result<(), String> {
         if !self.lives() {
             return Err("the process is dead".to_owned());
         }

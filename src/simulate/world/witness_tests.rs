@@ -69,7 +69,7 @@ fn persist(generation: u64, weight: &str, phase: Phase, evidence: Option<Evidenc
         evidence,
         gates: Vec::new(),
     };
-    Effect::Persist { record: Box::new(record), entry: Box::new(entry) }
+    Effect::Persist { record: Box::new(record), entry: Box::new(entry), decided: None, earlier: Vec::new() }
 }
 
 const FRESH: Arming = Arming::Fresh { halvings: 0 };

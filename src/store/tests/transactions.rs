@@ -36,6 +36,22 @@ fn a_reopened_store_returns_what_was_put() {
 }
 
 #[test]
+fn several_entries_are_written_with_one_record_in_their_order_or_none_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_quietly(folder.path());
+    store.put(&carts(), &record(1), &entry(1)).unwrap();
+    assert_eq!(store.put_all(&carts(), &record(3), &[entry(2), entry(3)]).unwrap(), 3);
+    let error = store.put_all(&carts(), &record(9), &[]).unwrap_err().to_string();
+    assert!(error.contains("nothing the journal could say"), "{error}");
+    assert_eq!(store.record(&carts()).unwrap(), Some(Stored::Known(record(3))), "what the journal does not tell is not recorded");
+    assert_eq!(store.journal(10).unwrap().len(), 3);
+    drop(store);
+    let store = open_quietly(folder.path());
+    assert_eq!(store.journal(2).unwrap(), [(2, Stored::Known(entry(2))), (3, Stored::Known(entry(3)))]);
+    assert_eq!(store.chain().unwrap().broken, None, "each is linked to the one before");
+}
+
+#[test]
 fn a_record_that_does_not_parse_is_unknown_and_harms_no_other() {
     let folder = tempfile::tempdir().unwrap();
     open_quietly(folder.path()).put(&carts(), &record(1), &entry(1)).unwrap();

@@ -3,7 +3,7 @@
 use crate::domain::gate::Evidence;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::event::{Arming, Effect};
+use crate::domain::rollout::event::{Arming, Dated, Effect, UNSAVED};
 use crate::domain::rollout::machine::question::Asked;
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
@@ -27,7 +27,7 @@ impl Rollout {
         change: impl FnOnce(&mut Record),
     ) -> Vec<Effect> {
         // The answer of the disk would be taken for that about what was published before.
-        if self.unsaved.is_some() {
+        if self.is_unsaved() {
             return Vec::new();
         }
         let mut record = Record { generation: self.record.generation + 1, reason, evidence: None, ..self.record.clone() };
@@ -36,11 +36,11 @@ impl Rollout {
         let mut entry = self.entry(&record, actor, owner);
         entry.gates = shown.iter().map(|gate| gate.evidence(&record.canary.name, self.record.generation)).collect();
         self.pending = Some(pending);
-        vec![Effect::Persist { record: Box::new(record), entry: Box::new(entry) }]
+        vec![Effect::Persist { record: Box::new(record), entry: Box::new(entry), decided: None, earlier: Vec::new() }]
     }
 
     pub(super) fn persisted(&mut self, now: Timestamp) -> Vec<Effect> {
-        if self.unsaved.take().is_some() {
+        if !std::mem::take(&mut self.unsaved).is_empty() {
             return Vec::new();
         }
         let Some(pending) = self.pending.take() else { return Vec::new() };
@@ -116,6 +116,8 @@ impl Rollout {
         self.pending = None;
         (self.approved, self.served, self.asked, self.wish) = (false, false, Asked::Nothing, None);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
+        // What was waived was waived of a version that had a share; what begins again begins with every hold.
+        self.express = self.express.take().filter(|_| weight > Weight::ZERO);
         self.since = now;
         self.record.phase = phase;
         self.record.weight = weight;
@@ -124,14 +126,13 @@ impl Rollout {
         self.record.evidence = evidence;
         let mut entry = self.entry(&self.record, actor, Role::Stable);
         entry.from = from;
-        self.unsaved = Some(entry.clone());
         let arming = match phase {
             Phase::Braked => Arming::Probes(from),
             Phase::Paused if weight > Weight::ZERO && weight == from => Arming::Held,
             Phase::Paused if weight > Weight::ZERO => Arming::NextStep,
             _ => Arming::Nothing,
         };
-        let done = [self.publish(weight, arming), self.persist(entry), notice(reason, phase != Phase::Aborted)];
+        let done = [self.publish(weight, arming), self.persist(now, entry), notice(reason, phase != Phase::Aborted)];
         done.into_iter().chain(self.dead_end(Role::Stable, weight)).chain(self.told_of_end()).collect()
     }
 
@@ -145,8 +146,23 @@ impl Rollout {
         Effect::Publish { generation: self.record.generation, owner, weight, arming }
     }
 
-    pub(super) fn persist(&self, entry: Entry) -> Effect {
-        Effect::Persist { record: Box::new(self.record.clone()), entry: Box::new(entry) }
+    /// Makes durable what was published at `now`, and with it everything before that is not.
+    pub(super) fn persist(&mut self, now: Timestamp, entry: Entry) -> Effect {
+        self.unsaved.truncate(UNSAVED - 1);
+        let last = Dated { decided: Some(now), entry };
+        let effect = self.write(&last, self.unsaved.clone());
+        self.unsaved.push(last);
+        effect
+    }
+
+    /// Tries again to make durable what was published and is not.
+    pub(super) fn write_again(&self) -> Option<Effect> {
+        let (last, earlier) = self.unsaved.split_last()?;
+        Some(self.write(last, earlier.to_vec()))
+    }
+
+    fn write(&self, last: &Dated, earlier: Vec<Dated>) -> Effect {
+        Effect::Persist { record: Box::new(self.record.clone()), entry: Box::new(last.entry.clone()), decided: last.decided, earlier }
     }
 
     pub(super) fn entry(&self, after: &Record, actor: &str, owner: Role) -> Entry {
@@ -168,3 +184,7 @@ impl Rollout {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "changes_tests.rs"]
+mod tests;

@@ -29,6 +29,8 @@ impl Rollout {
         let Some(consulting) = self.consulting.filter(|consulting| consulting.asks(occasion)) else { return Ok(()) };
         match self.asked {
             Asked::Cleared => Ok(()),
+            // Nothing can be raised now, and by the time it can their word would be old.
+            Asked::Nothing if self.is_unsaved() => Err(Vec::new()),
             Asked::Nothing => {
                 self.question += 1;
                 self.asked = Asked::Since(now);
@@ -89,7 +91,7 @@ impl Rollout {
     /// Carries out what an operator wants, now that others let it. While the disk is behind it waits; what has become impossible
     /// meanwhile is dropped.
     fn grant(&mut self) -> Vec<Effect> {
-        if self.unsaved.is_some() || self.pending.is_some() {
+        if !self.unsaved.is_empty() || self.pending.is_some() {
             return Vec::new();
         }
         let Some(wish) = self.wish.take() else { return Vec::new() };

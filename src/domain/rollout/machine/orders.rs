@@ -2,7 +2,7 @@
 
 use crate::domain::rollout::event::Effect;
 use crate::domain::rollout::machine::question::Wish;
-use crate::domain::rollout::machine::{Pending, Rollout};
+use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::Phase;
 use crate::domain::time::Timestamp;
 use crate::domain::weight::Weight;
@@ -63,13 +63,36 @@ impl Rollout {
         let name = &self.record.canary.name;
         match self.record.phase {
             Phase::AwaitingApproval if self.pending.is_some() => Some(format!("{name} is approved already")),
-            Phase::AwaitingApproval if self.unsaved.is_some() => {
+            Phase::AwaitingApproval if self.is_unsaved() => {
                 Some(format!("that {name} waits for approval is not durable yet; see that the disk works"))
             }
             Phase::AwaitingApproval => None,
             Phase::Promoted | Phase::RolledBack | Phase::Aborted => Some(format!("the rollout of {name} is over")),
             Phase::Progressing | Phase::Braked | Phase::Paused | Phase::Watching => Some(format!("{name} does not wait for approval")),
         }
+    }
+
+    /// Says whether somebody has waived the holds that remain before the last step.
+    #[must_use]
+    pub const fn is_waived(&self) -> bool {
+        self.express.is_some()
+    }
+
+    /// Says why no hold can be waived now, `None` when it can.
+    #[must_use]
+    pub fn cannot_promote(&self) -> Option<String> {
+        match self.record.phase {
+            Phase::Braked | Phase::Promoted | Phase::RolledBack | Phase::Aborted => self.cannot_pause(),
+            Phase::Progressing | Phase::Paused | Phase::AwaitingApproval | Phase::Watching => None,
+        }
+    }
+
+    pub(super) fn promote(&mut self, actor: &str, reason: &str) -> Vec<Effect> {
+        if self.is_waived() || self.cannot_promote().is_some() {
+            return Vec::new();
+        }
+        self.express = Some(actor.to_owned());
+        vec![notice(format!("{actor} waives the remaining holds: {reason}; evidence is still required"), false)]
     }
 
     /// Lets it go on from its step; the raise itself needs the evidence at that moment.

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::gate::{Evidence, Gate, Policy};
+use crate::domain::gate::{Evidence, Gate, Policy, Verdict};
+use crate::domain::judge::{Judgement, samples};
 use crate::domain::rollout::event::{Arming, Event};
 use crate::domain::rollout::plan::Plan;
 use crate::domain::standing::Standing;
@@ -154,4 +155,42 @@ fn a_warm_up_is_not_held() {
     desk.pause(1);
     desk.set(1, "0%");
     assert_eq!((desk.stands(), desk.published.1), ((Phase::Progressing, 0, share("10%")), Arming::WarmUp));
+}
+
+#[test]
+fn a_waiver_ends_with_the_brake_and_is_not_taken_while_braked() {
+    let mut desk = Desk::begun(Policy::default());
+    let promote = |desk: &mut Desk, second| desk.handle(second, Event::Promote { actor: "ann".to_owned(), reason: "hurry".to_owned() });
+    let pass = |desk: &mut Desk, second| {
+        let judgement = Judgement { gates: vec![samples::gate(Verdict::Pass)], ..Judgement::default() };
+        desk.handle(second, Event::Judged { judgement: Box::new(judgement), file: None });
+    };
+    promote(&mut desk, 1);
+    pass(&mut desk, 2);
+    assert_eq!(desk.stands(), (Phase::Progressing, 1, share("30%")), "the hold is waived");
+    desk.trip(3);
+    promote(&mut desk, 4);
+    assert_eq!(desk.stands(), (Phase::Braked, 1, Weight::ZERO));
+    pass(&mut desk, 13);
+    assert_eq!(desk.stands(), (Phase::Progressing, 0, share("10%")), "nothing was confirmed");
+    pass(&mut desk, 22);
+    assert_eq!(desk.stands(), (Phase::Progressing, 0, share("10%")), "what ann waived was before the breach");
+    pass(&mut desk, 23);
+    assert_eq!(desk.stands(), (Phase::Progressing, 1, share("30%")));
+}
+
+#[test]
+fn a_waiver_outlives_a_hold_but_not_the_loss_of_the_share() {
+    for (shares, begins_again) in [(None, false), (Some("0%"), true)] {
+        let mut desk = Desk::begun(final_policy());
+        desk.handle(1, Event::Promote { actor: "ann".to_owned(), reason: "hurry".to_owned() });
+        match shares {
+            None => desk.pause(2),
+            Some(weight) => desk.set(2, weight),
+        }
+        desk.resume(3);
+        let judgement = Judgement { gates: vec![samples::gate(Verdict::Pass)], ..Judgement::default() };
+        desk.handle(4, Event::Judged { judgement: Box::new(judgement), file: None });
+        assert_eq!(desk.stands().1 == 0, begins_again, "{shares:?}");
+    }
 }

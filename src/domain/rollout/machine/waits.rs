@@ -1,10 +1,11 @@
-//! How a rollout waits: for a breach to be confirmed, for an operator, for an approval, for the end of its watch. Every wait ends.
+//! How a rollout waits: for the end of its warm-up, for a breach to be confirmed, for an operator, for an approval, for the end of
+//! its watch. Every wait ends.
 
 use crate::domain::gate::{Inconclusive, Policy, Verdict};
 use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect};
-use crate::domain::rollout::machine::{Pending, Rollout, notice};
+use crate::domain::rollout::machine::{PLAN, Pending, Rollout, notice};
 use crate::domain::rollout::outlook;
 use crate::domain::rollout::plan::Approval;
 use crate::domain::rollout::record::Phase;
@@ -19,6 +20,18 @@ impl Rollout {
     pub fn approved_at(mut self, approvals: &[Option<Approval>]) -> Self {
         self.plan = self.plan.approved_at(approvals);
         self
+    }
+
+    /// Ends the warm-up: the same share under the normal limits.
+    pub(super) fn warmed_up(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.warming = None;
+        self.since = now;
+        self.record.generation += 1;
+        let sentence = format!("{} has warmed up; the normal limits apply", self.record.canary.name);
+        self.record.reason.clone_from(&sentence);
+        let entry = self.entry(&self.record, PLAN, Role::Stable);
+        let arming = Arming::Fresh { halvings: self.record.brakes };
+        vec![self.publish(self.record.weight, arming), self.persist(now, entry), notice(sentence, false)]
     }
 
     pub(super) fn wait_for_confirmation(&mut self, now: Timestamp, file: Option<&(Verdict, String)>) -> Vec<Effect> {
@@ -50,7 +63,7 @@ impl Rollout {
             return Vec::new();
         }
         let reason = format!("held for {} and nobody decided, so everything is given back", time::human(Policy::HOLD_LIMIT));
-        self.lower(now, (Phase::Aborted, Weight::ZERO), "plan", reason, None)
+        self.lower(now, (Phase::Aborted, Weight::ZERO), PLAN, reason, None)
     }
 
     pub(super) fn keep_watching(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
@@ -65,7 +78,7 @@ impl Rollout {
             return meanwhile;
         }
         let reason = format!("nothing was breached in {} at {}", time::human(watch), self.record.weight);
-        self.ask(Pending::Promote, "plan", (reason, &judgement.gates), |record| record.phase = Phase::Promoted)
+        self.ask(Pending::Promote, PLAN, (reason, &judgement.gates), |record| record.phase = Phase::Promoted)
     }
 
     /// The step has passed and somebody must say that it may go on: until then, and until the deadline at most, the canary keeps its
@@ -81,10 +94,9 @@ impl Rollout {
         (self.record.phase, self.record.evidence) = (Phase::AwaitingApproval, None);
         self.record.generation += 1;
         self.record.reason.clone_from(&reason);
-        let mut entry = self.entry(&self.record, "plan", Role::Stable);
+        let mut entry = self.entry(&self.record, PLAN, Role::Stable);
         entry.gates = judgement.gates.iter().map(|gate| gate.evidence(&self.record.canary.name, self.record.generation)).collect();
-        self.unsaved = Some(entry.clone());
-        vec![self.publish(self.record.weight, Arming::Held), self.persist(entry), notice(reason, true)]
+        vec![self.publish(self.record.weight, Arming::Held), self.persist(now, entry), notice(reason, true)]
     }
 
     /// Nobody has said anything yet: at the deadline the plan's exit is taken.
@@ -96,10 +108,10 @@ impl Rollout {
         let nobody = format!("nobody approved within {}", outlook::spoken(approval.deadline));
         match approval.then {
             Inconclusive::RollBack if !self.lacks_way_back() => {
-                self.lower(now, (Phase::Aborted, Weight::ZERO), "plan", format!("{nobody}, so everything is given back"), None)
+                self.lower(now, (Phase::Aborted, Weight::ZERO), PLAN, format!("{nobody}, so everything is given back"), None)
             }
             Inconclusive::Hold | Inconclusive::RollBack => {
-                self.lower(now, (Phase::Paused, self.record.weight), "plan", format!("{nobody}, so it is held"), None)
+                self.lower(now, (Phase::Paused, self.record.weight), PLAN, format!("{nobody}, so it is held"), None)
             }
         }
     }

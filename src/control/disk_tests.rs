@@ -1,0 +1,46 @@
+//! What the journal says of a service whose disk was slow or broken: every change once, in its order, with the time it was decided.
+#![cfg(test)]
+
+use super::*;
+
+fn generations(desk: &Desk) -> Vec<u64> {
+    desk.world.written.iter().map(|(_, entry)| entry.generation).collect()
+}
+
+#[test]
+fn what_trips_while_the_end_of_its_warm_up_is_written_is_journaled_once() {
+    let mut desk = Desk::begin_under(World::default(), Policy { warm_up: 5 * SECOND, ..Policy::default() });
+    desk.world.trip_published_while = Some(Phase::Progressing);
+    desk.pass(6 * SECOND);
+    assert_eq!((desk.record().phase, desk.percent()), (Phase::Braked, 0));
+    let phases: Vec<Phase> = desk.world.written.iter().map(|(_, entry)| entry.phase).collect();
+    assert_eq!(phases, [Phase::Progressing, Phase::Progressing, Phase::Braked]);
+    assert!(generations(&desk).is_sorted_by(|a, b| a < b), "{:?}", generations(&desk));
+}
+
+#[test]
+fn what_could_not_be_written_is_written_later_with_the_time_it_was_decided() {
+    let mut desk = Desk::begin_under(World::default(), Policy::default());
+    let before = desk.world.written.len();
+    desk.world.broken = true;
+    desk.pass(2 * SECOND);
+    let now = desk.world.now;
+    desk.service.drive(Event::Pause { actor: "ann".to_owned(), reason: "lunch".to_owned() }, now, &mut desk.world);
+    desk.pass(2 * SECOND);
+    trip(&desk.trial());
+    desk.tick();
+    desk.pass(SECOND);
+    let now = desk.world.now;
+    desk.service.drive(Event::Abort { actor: "ann".to_owned(), reason: "no".to_owned() }, now, &mut desk.world);
+    desk.pass(3 * SECOND);
+    assert_eq!((desk.world.written.len(), desk.percent()), (before, 0));
+    desk.world.broken = false;
+    desk.pass(SECOND);
+    let phases: Vec<Phase> = desk.world.written[before..].iter().map(|(_, entry)| entry.phase).collect();
+    assert_eq!(phases, [Phase::Paused, Phase::Braked, Phase::Aborted]);
+    assert!(desk.world.written[before + 1].1.evidence.is_some(), "with what the brake rests on");
+    let decided = [2, 4, 5].map(|second| Some(Timestamp::ZERO + second * SECOND));
+    assert_eq!(desk.world.decided[before..], decided);
+    assert!(generations(&desk).is_sorted_by(|a, b| a < b), "each once: {:?}", generations(&desk));
+    assert_eq!(desk.service.state().rollout.as_ref().map(|record| record.phase), Some(Phase::Aborted));
+}
