@@ -126,3 +126,20 @@ fn a_start_that_waits_for_the_traffic_is_in_the_journal_and_so_is_its_abort() {
     assert_eq!(goes_on.world.written.last().map(|(_, entry)| (entry.actor.as_str(), entry.rollout)), Some(("ann", id)));
     assert!(goes_on.percent() > 0);
 }
+
+#[test]
+fn a_rollout_that_waits_for_the_traffic_to_be_known_says_so() {
+    let mut desk = Desk::begin(World::default());
+    desk.service.drive(Event::Abort { actor: "ann".to_owned(), reason: "anew".to_owned() }, desk.world.now, &mut desk.world);
+    let ramp = Ramp { start: Start::Auto, factor: 3, hold: SECOND, harm: None, approval: None };
+    desk.service.accept(ServiceSetup { schedule: Schedule::Ramp(ramp), ..desk.service.setup().clone() });
+    desk.service.begin(version("v3"), None, desk.world.now, &mut desk.world);
+    let waits = desk.service.status(desk.world.now).waits.expect("a reason");
+    assert!(waits.starts_with("v3 begins in a few seconds, once it is known how much traffic there is"), "{waits}");
+    while desk.service.status(desk.world.now).waits.is_some() {
+        desk.world.now = desk.world.now + TICK;
+        desk.tick();
+        assert!(desk.world.now < Timestamp::ZERO + 5 * SECOND, "it waits for no more than the traffic");
+    }
+    assert_eq!(desk.service.progressing().unwrap().canary.name, version("v3").name);
+}

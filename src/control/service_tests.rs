@@ -6,7 +6,7 @@ use super::*;
 use crate::control::setup::{Origin, TICK};
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::{Gate, Policy, Verdict};
-use crate::domain::rollout::{Entry, Plan, Ramp, Schedule, Start};
+use crate::domain::rollout::{Entry, Plan, Schedule};
 use crate::domain::start_order::Fate;
 use crate::domain::version::Name;
 use crate::seam::choice::Choice;
@@ -387,23 +387,6 @@ fn a_client_that_left_after_the_limit_met_the_first_breach() {
     trip(&desk.trial());
     desk.tick();
     assert_eq!(desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap().first_breach_started_ns, Some(0));
-}
-
-#[test]
-fn a_rollout_that_waits_for_the_traffic_to_be_known_says_so() {
-    let mut desk = Desk::begin(World::default());
-    desk.service.drive(Event::Abort { actor: "ann".to_owned(), reason: "anew".to_owned() }, desk.world.now, &mut desk.world);
-    let ramp = Ramp { start: Start::Auto, factor: 3, hold: SECOND, harm: None, approval: None };
-    desk.service.accept(ServiceSetup { schedule: Schedule::Ramp(ramp), ..desk.service.setup().clone() });
-    desk.service.begin(version("v3"), None, desk.world.now, &mut desk.world);
-    let waits = desk.service.status(desk.world.now).waits.expect("a reason");
-    assert!(waits.starts_with("v3 begins in a few seconds, once it is known how much traffic there is"), "{waits}");
-    while desk.service.status(desk.world.now).waits.is_some() {
-        desk.world.now = desk.world.now + TICK;
-        desk.tick();
-        assert!(desk.world.now < Timestamp::ZERO + 5 * SECOND, "it waits for no more than the traffic");
-    }
-    assert_eq!(desk.service.progressing().unwrap().canary.name, version("v3").name);
 }
 
 #[path = "brake_tests.rs"]
