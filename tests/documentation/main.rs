@@ -95,6 +95,15 @@ impl Drop for Reader {
             let _ = Command::new("bash").args(["-c", &format!("kill -KILL -- -{}", child.id())]).output();
             let _ = child.wait();
         }
+        // Deployments outlive the program that made them, as they are meant to; their mark names its state folder.
+        let folder = self.folder.path().display().to_string();
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            let mark = environment.split(|byte| *byte == 0).find(|one| one.starts_with(b"PORTCULLIS_DEPLOYMENT="));
+            if mark.is_some_and(|mark| String::from_utf8_lossy(mark).contains(&folder)) {
+                let _ = Command::new("kill").arg("-KILL").arg(process.file_name()).output();
+            }
+        }
     }
 }
 
