@@ -21,6 +21,7 @@ use crate::proxy::grpc;
 use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
 use crate::proxy::pressure::Level;
+use crate::proxy::record;
 use crate::proxy::repeat;
 use crate::proxy::rescue;
 use crate::proxy::respond::{self, Form};
@@ -31,7 +32,7 @@ use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Parcel, Reply};
 use crate::proxy::wire::Line;
 use crate::proxy::worker::{Found, Worker};
-use crate::seam::access::{self, Access};
+use crate::seam::record::Access;
 use crate::seam::sample::Sample;
 
 /// The service of one client connection.
@@ -82,7 +83,7 @@ impl Serve {
         let notes = self.line.as_ref().map_or_else(WireNotes::default, |line| line.take_notes());
         let (mut head, body) = request.into_parts();
         let form = Form::wanted(&head);
-        let access = self.access(&head, worker);
+        let access = record::begin(worker, &self.peer, &head, started);
 
         // 2. Refuse it or clean it.
         let clean = match sanitise::request(&mut head, notes, &self.peer, &rules.policy) {
@@ -114,6 +115,7 @@ impl Serve {
             guard.call(worker.clock, grpc::timeout(&head.headers));
         }
         let mut passage = Passage::new(sample, access, &clean);
+        let trail = passage.announce(&mut head.headers);
 
         // 7. To the version, and to stable where a canary fails it, within one time budget.
         let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
@@ -123,7 +125,7 @@ impl Serve {
         let either = pool.may_multiplex() || found.books.epoch().may_multiplex();
         let mut request = Outgoing::complete(head, either, framing, &self.peer, &rules.policy);
         request.upgrade = clean.upgrade;
-        let mut parcel = Parcel::new(request, upload);
+        let mut parcel = Parcel::new(request, upload, trail);
         let mut sent = rescue::send(worker, &pool, &mut parcel, &guard, &mut passage).await;
 
         // 8. The head of the answer: time, blame and class are known.
@@ -189,19 +191,6 @@ impl Serve {
             access.finish(0, std::time::Duration::ZERO, None);
         }
         error::no_route(form, &self.rules.policy)
-    }
-
-    /// Begins a line of the access log when there is one; the only part of the path that copies text.
-    fn access(&self, head: &http::request::Parts, worker: &Worker) -> Option<Box<Access>> {
-        let sender = worker.access.clone()?;
-        let line = Box::new(access::Line {
-            client: self.peer.address,
-            method: head.method.as_str().to_owned(),
-            path: head.uri.path().to_owned(),
-            protocol: head.version,
-            ..access::Line::default()
-        });
-        Some(Box::new(Access { line, sender }))
     }
 }
 

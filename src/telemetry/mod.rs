@@ -13,4 +13,6 @@ mod reach;
 pub mod reloads;
 mod sheet;
 pub mod stretch;
+#[cfg(feature = "otlp")]
+pub mod traces;
 mod versions;
