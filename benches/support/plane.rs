@@ -49,6 +49,7 @@ impl Plane {
             routes: routes.clone(),
             reports: sender,
             access: None,
+            tracer: None,
             clock,
             counters: Arc::new(Counters::default()),
             drain: draining,

@@ -37,6 +37,9 @@ pub enum AppError {
     /// Somebody cannot be told of what happens to rollouts.
     #[error("notifications: {0}")]
     Notifications(String),
+    /// Traces cannot be sent.
+    #[error("traces cannot be sent: {0}")]
+    Traces(String),
     /// A thread or runtime could not be made, or a worker stopped.
     #[error("cannot run: {0}")]
     Run(#[from] io::Error),
@@ -61,7 +64,7 @@ impl AppError {
                 _ => "check the path".to_owned(),
             }),
             Self::AccessLog { .. } => Some("choose a writable file, 'stdout' or 'off'".to_owned()),
-            Self::State(_) | Self::Certificates(_) | Self::Delivery(_) | Self::Notifications(_) | Self::Run(_) => None,
+            Self::State(_) | Self::Certificates(_) | Self::Delivery(_) | Self::Notifications(_) | Self::Traces(_) | Self::Run(_) => None,
         }
     }
 }

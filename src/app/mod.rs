@@ -15,6 +15,7 @@ mod setup;
 mod signals;
 mod socket_file;
 mod supervisor;
+mod traces;
 
 pub use error::AppError;
 pub use reload::Source;

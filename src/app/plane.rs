@@ -41,6 +41,7 @@ use crate::seam::access::AccessSender;
 use crate::seam::clock::Clock;
 use crate::seam::report;
 use crate::seam::routes::Routes;
+use crate::seam::trace::{SpanCounts, Tracer};
 use crate::telemetry::exposition::{Exposition, Figures};
 
 /// How long the workers may take to close their listeners; they do so at their next turn.
@@ -69,7 +70,7 @@ pub(super) struct Plane {
 impl Plane {
     /// Starts everything but the workers.
     pub(super) fn start(settings: &Settings, given: Given) -> Result<Self, AppError> {
-        let Given { doors, expiries, store, shares, own, access, dropped } = given;
+        let Given { doors, expiries, store, shares, own, access, dropped, pseudonym, tracer, spans } = given;
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
         routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
@@ -89,7 +90,6 @@ impl Plane {
         let keeper = Keeper::start(routes.clone(), clock, own, endpoints::resolve::system)?;
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
         let (drain, draining) = watch::channel(false);
-        let pseudonym = setup::pseudonym();
         let slot: SettingsSlot = Arc::new(ArcSwap::from_pointee(setup::data_plane(settings, &pseudonym)));
         let (succeeded, pressure) = (Arc::<AtomicBool>::default(), Arc::<Pressure>::default());
         overload::watch(Arc::clone(&pressure), Arc::clone(&counters), Arc::clone(&slot))?;
@@ -98,6 +98,7 @@ impl Plane {
             routes: routes.clone(),
             reports: sender,
             access,
+            tracer,
             clock,
             counters: Arc::clone(&counters),
             pressure: Arc::clone(&pressure),
@@ -111,6 +112,7 @@ impl Plane {
             board,
             counters,
             access_log_dropped: dropped,
+            spans,
             pressure,
             reloads,
             lockouts: Arc::default(),
@@ -232,4 +234,10 @@ pub(super) struct Given {
     pub(super) access: Option<AccessSender>,
     /// How many of them were dropped.
     pub(super) dropped: Option<Arc<std::sync::atomic::AtomicU64>>,
+    /// What this process calls itself.
+    pub(super) pseudonym: String,
+    /// Where traces go.
+    pub(super) tracer: Option<Tracer>,
+    /// What becomes of their spans.
+    pub(super) spans: Option<Arc<SpanCounts>>,
 }

@@ -105,6 +105,7 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("workers", old.workers != new.workers),
         ("access_log", old.access_log != new.access_log || old.access_log_format != new.access_log_format),
         ("metrics", old.metrics != new.metrics),
+        ("traces", old.traces != new.traces),
         ("notifications", old.notifications != new.notifications),
         ("delivery", old.delivery != new.delivery),
     ]

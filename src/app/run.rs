@@ -14,8 +14,10 @@ use crate::app::listeners::{Inherited, Sockets, doors};
 use crate::app::notify;
 use crate::app::plane::{Given, Plane};
 use crate::app::reload::{self, Reload, Source};
+use crate::app::setup;
 use crate::app::signals::{self, Wish};
 use crate::app::supervisor;
+use crate::app::traces;
 use crate::config::delivery::Deployer;
 use crate::config::{Loaded, Settings};
 use crate::delivery::Wanted;
@@ -59,6 +61,8 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         tracing::warn!("{warning}");
     }
     let (access, log) = access_log::start(&settings.access_log, settings.access_log_format)?;
+    let pseudonym = setup::pseudonym();
+    let (tracer, exporter) = traces::start(settings.traces.as_ref(), &pseudonym)?.unzip();
     let encrypted = settings.admin.listen.iter().map(|one| one.tls.is_some());
     let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin_addresses().into_iter().zip(encrypted).collect() };
     let store = Arc::new(opened.store);
@@ -76,6 +80,9 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
             .collect(),
         access,
         dropped: log.as_ref().map(AccessLog::dropped),
+        pseudonym,
+        tracer,
+        spans: exporter.as_ref().map(traces::Exporter::counts),
     };
     let mut plane = Plane::start(settings, given)?;
     let wanted = if predecessor.is_some() { Wanted::Restore } else { Wanted::Deliver };
@@ -126,6 +133,11 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         && !log.finish(LOG_PATIENCE)
     {
         tracing::warn!("the last lines of the access log were not written in time");
+    }
+    if let Some(exporter) = exporter
+        && !exporter.finish(LOG_PATIENCE)
+    {
+        tracing::warn!("the last traces were not sent in time");
     }
     ended
 }

@@ -69,6 +69,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         Some((spec, addresses)) => AdminSpec::compile(spec, &addresses, base, report),
         None => state.as_deref().map(|state| admin::usual(state, around)),
     };
+    let traces = spec.traces.as_ref().map(|traces| traces.compile(base, around, report));
     let delivery = spec.delivery.as_ref().map(|delivery| delivery.compile(base, report));
     Some(Settings {
         listen,
@@ -85,6 +86,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         access_log_format: access_log_format?,
         answers: spec.answers.compile(),
         metrics: metrics?,
+        traces: traces.map_or(Some(None), |traces| traces.map(Some))?,
         delivery: delivery.map_or(Some(None), |delivery| delivery.map(Some))?,
         services,
     })

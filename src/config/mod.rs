@@ -30,6 +30,7 @@ mod spec;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod traffic;
 mod transport;
 mod upkeep;
@@ -43,3 +44,4 @@ pub use load::{Loaded, load, load_text};
 pub use notifications::{NotificationKind, Notifications, Receiver, Url};
 pub use settings::{AccessLog, Answers, Compatible, Limits, Listen, LogFormat, Memory, Metrics, Perfspec, Service, Settings};
 pub use surroundings::Surroundings;
+pub use traces::Traces;

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::config::admin::Admin;
 use crate::config::delivery::Delivery;
 use crate::config::notifications::Notifications;
+use crate::config::traces::Traces;
 use crate::domain::address::Address;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::gate::graded::Graded;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub answers: Answers,
     /// What the metrics show besides the program's own families.
     pub metrics: Metrics,
+    /// Where traces go; `None` where there are none.
+    pub traces: Option<Traces>,
     /// How artifacts are delivered through stages.
     pub delivery: Option<Delivery>,
     /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.

@@ -12,6 +12,7 @@ use crate::config::listen::ListenSpec;
 use crate::config::metrics::{AnswersSpec, MetricsSpec};
 use crate::config::notifications::NotificationsSpec;
 use crate::config::service_spec::ServiceSpec;
+use crate::config::traces::TracesSpec;
 use crate::config::values;
 use crate::formats::yaml::fields::Fields;
 use crate::formats::yaml::place::{At, Place, Report};
@@ -33,6 +34,7 @@ pub(super) struct Spec {
     pub(super) access_log_format: Option<At<String>>,
     pub(super) answers: AnswersSpec,
     pub(super) metrics: MetricsSpec,
+    pub(super) traces: Option<TracesSpec>,
     pub(super) delivery: Option<DeliverySpec>,
     pub(super) webhook_hosts: Option<At<Vec<At<String>>>>,
     pub(super) services: Vec<ServiceSpec>,
@@ -74,6 +76,7 @@ impl Spec {
             access_log_format: fields.text("access_log_format"),
             answers: fields.get("answers").map_or_else(AnswersSpec::default, |(node, path)| AnswersSpec::read(node, path, report)),
             metrics: fields.get("metrics").map_or_else(MetricsSpec::default, |(node, path)| MetricsSpec::read(node, path, report)),
+            traces: fields.get("traces").and_then(|(node, path)| TracesSpec::read(node, path, report)),
             delivery: fields.get("delivery").and_then(|(node, path)| DeliverySpec::read(node, path, report)),
             webhook_hosts: fields.texts("webhook_hosts"),
             services: Self::read_services(&mut fields, report),

@@ -15,6 +15,8 @@ pub struct Surroundings<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
     /// Resolves `host:port`.
     pub resolve: &'a dyn Fn(&str) -> io::Result<Vec<SocketAddr>>,
+    /// Whether the program was built so that it can send traces.
+    pub sends_traces: bool,
 }
 
 impl Surroundings<'static> {
@@ -25,6 +27,7 @@ impl Surroundings<'static> {
             cores: thread::available_parallelism().map_or(1, usize::from),
             variable: &|name| env::var_os(name),
             resolve: &|address| address.to_socket_addrs().map(Iterator::collect),
+            sends_traces: cfg!(feature = "otlp"),
         }
     }
 }

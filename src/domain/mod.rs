@@ -22,6 +22,7 @@ pub mod start_order;
 pub mod stats;
 pub mod time;
 pub mod timeouts;
+pub mod trace;
 pub mod transport;
 pub mod tripwire;
 pub mod upkeep;

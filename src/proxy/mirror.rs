@@ -110,7 +110,7 @@ impl Copying for Copy {
         let deadline = mirror.deadline;
         count(&worker.counters.choices.mirrored);
         tokio::task::spawn_local(async move {
-            let exchange = exchange(&mut sample, &pool, Parcel::new(request, upload), &guard, &worker);
+            let exchange = exchange(&mut sample, &pool, Parcel::new(request, upload, None), &guard, &worker);
             let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::ResponseTimeout));
             match outcome {
                 Ok(()) => drop(sample.complete()),

@@ -19,6 +19,7 @@ pub mod passage;
 pub mod patrol;
 pub mod plain;
 pub mod pressure;
+mod record;
 pub mod repeat;
 pub mod rescue;
 pub mod respond;

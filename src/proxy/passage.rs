@@ -10,10 +10,12 @@ use crate::domain::outcome::{Failure, Role};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::proxy::grpc;
+use crate::proxy::record;
 use crate::proxy::sanitise::Clean;
-use crate::seam::access::Access;
+use crate::seam::record::Access;
 use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::Sample;
+use crate::seam::trace::Trail;
 
 /// A request that was given to a version. Dropping it before its end says that the client left.
 pub struct Passage {
@@ -51,8 +53,20 @@ impl Passage {
             access.line.version = Some(sample.version().name.clone());
             access.line.role = Some(sample.role());
             access.line.generation = epoch.generation;
+            access.line.rollout = epoch.rollout;
+            if let Some(trail) = access.trail() {
+                trail.given(&sample);
+            }
         }
         Self { sample: Some(sample), access, sent: 0, bodiless: if clean.bodyless { ErrorKinds::NONE } else { LACKING }, call: Call::None }
+    }
+
+    /// Tells the version, where the request is recorded, which span calls it; returns where its attempts are noted.
+    #[inline]
+    pub fn announce(&self, headers: &mut HeaderMap) -> Option<Rc<Trail>> {
+        let trace = self.access.as_ref()?.trace()?;
+        record::announce(trace, headers);
+        Some(Rc::clone(trace.trail()))
     }
 
     /// Returns the version that answered and how long it took until the head of its answer; `None` before that.
@@ -115,6 +129,9 @@ impl Passage {
             access.line.version = Some(sample.epoch().version(sample.role()).name.clone());
             access.line.role = Some(sample.role());
             access.line.rescued = Some(failure);
+            if let Some(trail) = access.trail() {
+                trail.given(&sample);
+            }
         }
         self.sample = Some(sample);
     }

@@ -20,6 +20,7 @@ use crate::proxy::error;
 use crate::proxy::grpc;
 use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
+use crate::proxy::record;
 use crate::proxy::repeat;
 use crate::proxy::rescue;
 use crate::proxy::respond::{self, Form};
@@ -30,7 +31,7 @@ use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Parcel, Reply};
 use crate::proxy::wire::Line;
 use crate::proxy::worker::{Found, Worker};
-use crate::seam::access::{self, Access};
+use crate::seam::record::Access;
 use crate::seam::sample::Sample;
 
 /// The service of one client connection.
@@ -68,7 +69,7 @@ impl Serve {
             if let Some(reason) = worker.is_full(rules) {
                 return self.refuse(Refusal { status: 503, reason }, form, None);
             }
-            let access = self.access(&head, worker);
+            let access = record::begin(worker, &self.peer, &head, started);
 
             // 2. Refuse it or clean it.
             let clean = match sanitise::request(&mut head, notes, &self.peer, &rules.policy) {
@@ -113,13 +114,14 @@ impl Serve {
                 guard.call(worker.clock, grpc::timeout(&head.headers));
             }
             let mut passage = Passage::new(sample, access, &clean);
+            let trail = passage.announce(&mut head.headers);
 
             // 7. To the version, and to stable where a canary fails it, within one time budget.
             upload.copy_to(copy);
             let either = pool.may_multiplex() || found.books.epoch().may_multiplex();
             let mut request = Outgoing::complete(head, either, framing, &self.peer, &rules.policy);
             request.upgrade = clean.upgrade;
-            let mut parcel = Parcel::new(request, upload);
+            let mut parcel = Parcel::new(request, upload, trail);
             let mut sent = rescue::send(worker, &pool, &mut parcel, &guard, &mut passage).await;
 
             // 8. The head of the answer: time, blame and class are known.
@@ -186,19 +188,6 @@ impl Serve {
             access.finish(0, std::time::Duration::ZERO, None);
         }
         error::no_route(form, &self.rules.policy)
-    }
-
-    /// Begins a line of the access log when there is one; the only part of the path that copies text.
-    fn access(&self, head: &http::request::Parts, worker: &Worker) -> Option<Box<Access>> {
-        let sender = worker.access.clone()?;
-        let line = Box::new(access::Line {
-            client: self.peer.address,
-            method: head.method.as_str().to_owned(),
-            path: head.uri.path().to_owned(),
-            protocol: head.version,
-            ..access::Line::default()
-        });
-        Some(Box::new(Access { line, sender }))
     }
 }
 

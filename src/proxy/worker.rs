@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ipnet::IpNet;
+use rand::distr::{Distribution, StandardUniform};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
@@ -27,10 +28,12 @@ use crate::proxy::wire::Gathered;
 use crate::seam::access::AccessSender;
 use crate::seam::choice::Choice;
 use crate::seam::clock::Clock;
+use crate::seam::record::Records;
 use crate::seam::recorder::{EpochBooks, Recorder};
 use crate::seam::report::ReportSender;
 use crate::seam::routes::{Reader, Routes};
 use crate::seam::table::{Epoch, Table};
+use crate::seam::trace::Tracer;
 
 /// Counters of the data plane that no version owns; written by workers, read at exposition.
 #[derive(Debug, Default)]
@@ -94,6 +97,8 @@ pub struct Parts {
     pub reports: ReportSender,
     /// Where access lines go, when there is a log.
     pub access: Option<AccessSender>,
+    /// Where traces go, when they are collected.
+    pub tracer: Option<Tracer>,
     /// The clock.
     pub clock: Clock,
     /// Counters shared by all workers.
@@ -141,7 +146,8 @@ pub struct Worker {
     pub(in crate::proxy) pools: Pools,
     pub(in crate::proxy) patrol: Rc<Patrol>,
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
-    pub(in crate::proxy) access: Option<AccessSender>,
+    /// Who is told of requests that have ended, where somebody is.
+    pub(in crate::proxy) records: Option<Rc<Records>>,
     pub(in crate::proxy) counters: Arc<Counters>,
     pub(in crate::proxy) pressure: Arc<Pressure>,
     /// Told when the drain time is over and the remaining connections must go.
@@ -192,7 +198,7 @@ impl Worker {
             pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &rules.settings, index, rand::rng().random()),
             patrol: Patrol::new(Limits::new(&rules.settings.timeouts)),
             deadlines: Deadlines::new(parts.clock, parts.routes.endpoints().clone()),
-            access: parts.access.clone(),
+            records: Records::new(parts.access.clone(), parts.tracer.clone()),
             counters: Arc::clone(&parts.counters),
             pressure: Arc::clone(&parts.pressure),
             cut: Notify::new(),
@@ -283,6 +289,14 @@ impl Worker {
 
     /// Returns a uniform number.
     pub(in crate::proxy) fn random(&self) -> u32 {
+        self.random.borrow_mut().random()
+    }
+
+    /// Returns a uniform number for an id.
+    pub(in crate::proxy) fn random_id<T>(&self) -> T
+    where
+        StandardUniform: Distribution<T>,
+    {
         self.random.borrow_mut().random()
     }
 

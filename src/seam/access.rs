@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::domain::outcome::{Failure, Role};
+use crate::domain::trace::TraceId;
 use crate::domain::version::Name;
 
 /// What one line of the access log says.
@@ -30,6 +31,8 @@ pub struct Line {
     pub role: Option<Role>,
     /// The generation of the epoch that decided.
     pub generation: u64,
+    /// The rollout it belongs to, 0 when there is none.
+    pub rollout: u64,
     /// The status of the answer.
     pub status: u16,
     /// From head read to response head, or to a version's connection.
@@ -46,6 +49,8 @@ pub struct Line {
     pub rescued: Option<Failure>,
     /// Why the request was refused.
     pub refusal: Option<&'static str>,
+    /// Its trace, where it is recorded.
+    pub trace: Option<TraceId>,
 }
 
 /// A worker's end of the log.
@@ -82,24 +87,5 @@ impl AccessSender {
         if self.lines.try_send(line).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// A line that is not finished yet.
-#[derive(Debug)]
-pub struct Access {
-    /// What is known so far.
-    pub line: Box<Line>,
-    /// Where it goes.
-    pub sender: AccessSender,
-}
-
-impl Access {
-    /// Finishes the line and sends it.
-    pub fn finish(mut self, bytes: u64, duration: Duration, failure: Option<Failure>) {
-        self.line.bytes = bytes;
-        self.line.duration = duration;
-        self.line.failure = failure;
-        self.sender.send(self.line);
     }
 }

@@ -44,6 +44,12 @@ pub fn unix_millis() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
+/// Returns the wall clock in nanoseconds since 1970, for what is put beside others' records of the same moment.
+#[must_use]
+pub fn unix_nanos() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0)
+}
+
 /// Returns the wall clock as RFC 3339 text in UTC with milliseconds, for logs and the journal only.
 #[must_use]
 pub fn wall() -> String {

@@ -11,14 +11,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::uri::Scheme;
-use http::{Request, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use crate::sources::credential::Credential;
 use crate::sources::endpoint::speak_tls;
 use crate::sources::exchange::{self, Secure};
 
-/// The longest answer that is read, in bytes; nobody looks at it.
+/// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Why a text is no mailbox; it never holds the text.
@@ -98,6 +98,15 @@ impl Mailbox {
     ///
     /// Says in one sentence why there was no answer in time.
     pub async fn post(&self, kind: &str, body: String, within: Duration) -> Result<StatusCode, String> {
+        self.send(kind, body, within).await.map(|answer| answer.status())
+    }
+
+    /// Sends a message and returns the whole answer; a redirection is an answer and not followed.
+    ///
+    /// # Errors
+    ///
+    /// Says in one sentence why there was no answer in time.
+    pub async fn send(&self, kind: &str, body: String, within: Duration) -> Result<Response<Bytes>, String> {
         let posted = async {
             let mut request = Request::post(&self.target).header(HOST, &self.authority).header(CONTENT_TYPE, kind);
             if let Some(credential) = &self.credential {
@@ -106,7 +115,7 @@ impl Mailbox {
             let request = request.body(Full::new(Bytes::from(body))).map_err(|_| "the message cannot be sent".to_owned())?;
             let socket = exchange::connect(&self.host, self.port).await?;
             match exchange::exchange(socket, self.secure.as_ref(), request, LONGEST_ANSWER).await {
-                Ok(answer) => Ok(answer.status()),
+                Ok(answer) => Ok(answer),
                 Err(exchange::Broken::Long) => Err(format!("its answer is longer than {LONGEST_ANSWER} bytes")),
                 Err(exchange::Broken::Connection(why)) => Err(why),
             }

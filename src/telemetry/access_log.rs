@@ -201,6 +201,9 @@ pub fn render(line: &Line, at: &str, out: &mut String) {
     if let Some(refusal) = line.refusal {
         object.text("refusal.reason", refusal);
     }
+    if let Some(trace) = line.trace {
+        object.text("trace.id", &trace.to_string());
+    }
     object.out.push('}');
 }
 

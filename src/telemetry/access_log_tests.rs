@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::outcome::{Failure, Role};
+use crate::domain::trace::TraceId;
 use crate::seam::access;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +27,7 @@ fn line(path: &str) -> Line {
         version: Some("0.8.2".parse().unwrap()),
         role: Some(Role::Canary),
         generation: 7,
+        rollout: 3,
         status: 201,
         response_time: Some(Duration::from_micros(1_500)),
         duration: Duration::from_nanos(2_000_001),
@@ -34,6 +36,7 @@ fn line(path: &str) -> Line {
         uploaded: 0,
         rescued: None,
         refusal: None,
+        trace: None,
     }
 }
 
@@ -56,6 +59,8 @@ fn a_line_tells_who_asked_what_which_version_answered_and_how_long_it_took() {
         "upstream.version": "0.8.2", "role": "canary", "decision.epoch": 7,
     });
     assert_eq!(parsed(&line("/carts/1/items")), expected);
+    let recorded = Line { trace: Some(TraceId::drawn(0xab)), ..line("/") };
+    assert_eq!(parsed(&recorded)["trace.id"], json!(format!("{}ab", "0".repeat(30))));
 }
 
 #[test]

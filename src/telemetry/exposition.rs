@@ -28,6 +28,7 @@ use crate::proxy::scan::Flood;
 use crate::proxy::tunnel::Kind;
 use crate::proxy::worker::Counters;
 use crate::seam::clock::Clock;
+use crate::seam::trace::SpanCounts;
 use crate::telemetry::compat::Compat;
 use crate::telemetry::lockouts::Lockouts;
 use crate::telemetry::metrics as m;
@@ -48,6 +49,8 @@ pub struct Figures {
     pub counters: Arc<Counters>,
     /// Lines of the access log that were dropped; absent without an access log.
     pub access_log_dropped: Option<Arc<AtomicU64>>,
+    /// What became of spans; absent without traces.
+    pub spans: Option<Arc<SpanCounts>>,
     /// The load on the process.
     pub pressure: Arc<Pressure>,
     /// How reading the configuration again went.
@@ -190,6 +193,14 @@ impl Source {
             && sheet.reserve(1)
         {
             sheet.value(&m::CERTIFICATE_EXPIRY, &[], first as f64);
+        }
+        if let Some(spans) = self.figures.spans.as_deref()
+            && sheet.reserve(4)
+        {
+            sheet.value(&m::SPANS_SENT, &[], read(&spans.sent));
+            for (reason, count) in [("full", &spans.full), ("refused", &spans.refused), ("undelivered", &spans.undelivered)] {
+                sheet.value(&m::SPANS_DROPPED, &[reason], read(count));
+            }
         }
         let choices = &counters.choices;
         let kinds = [

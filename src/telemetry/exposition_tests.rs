@@ -95,6 +95,7 @@ fn figures(services: Vec<ServiceStatus>) -> Figures {
         board,
         counters: Arc::default(),
         access_log_dropped: None,
+        spans: None,
         pressure: Arc::default(),
         reloads: Arc::default(),
         lockouts: Arc::default(),
@@ -208,6 +209,8 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     gates.push(GateStatus { confirm_log_e: 0.75, confirm_log_threshold: Some(8.0), ..mean });
     let mut figures = figures(vec![status]);
     figures.access_log_dropped = Some(Arc::new(AtomicU64::new(9)));
+    let [sent, full, refused, undelivered] = [16, 17, 18, 19].map(AtomicU64::new);
+    figures.spans = Some(Arc::new(SpanCounts { sent, full, refused, undelivered }));
     figures.board.totals().rollbacks.insert("carts".to_owned(), 2);
     let counters = Arc::clone(&figures.counters);
     for (count, value) in [(&counters.open, 1), (&counters.accepted, 5), (&counters.rejected, 2), (&counters.refused, 3)] {
@@ -262,6 +265,10 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         (r#"portcullis_tunnels_total{kind="websocket"}"#, 0.0),
         (r#"portcullis_tunnels_total{kind="tcp"}"#, 15.0),
         ("portcullis_access_log_dropped_total", 9.0),
+        ("portcullis_trace_spans_sent_total", 16.0),
+        (r#"portcullis_trace_spans_dropped_total{reason="full"}"#, 17.0),
+        (r#"portcullis_trace_spans_dropped_total{reason="refused"}"#, 18.0),
+        (r#"portcullis_trace_spans_dropped_total{reason="undelivered"}"#, 19.0),
         ("portcullis_series_omitted", 0.0),
         (concat!("portcullis_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
     ];
@@ -382,7 +389,7 @@ fn every_metric_is_registered_once_with_a_help_text() {
     assert_eq!(names.len(), m::ALL.len());
     let told = service(Some(Phase::Progressing), 1_000);
     let reached = ServiceStatus { endpoints: vec![reach(Role::Stable)], way_back: Some(way_back()), ..told };
-    let encrypted = Figures { certificates: vec![Arc::new(1.into())], ..figures(vec![reached]) };
+    let encrypted = Figures { certificates: vec![Arc::new(1.into())], spans: Some(Arc::default()), ..figures(vec![reached]) };
     let text = text(&encrypted);
     for definition in m::ALL {
         assert!(text.contains(&format!("# HELP {} {}", definition.name, definition.help)), "{}", definition.name);

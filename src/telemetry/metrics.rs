@@ -179,6 +179,13 @@ pub const TUNNELS: Definition =
     counter("portcullis_tunnels_total", &["kind"], "Client connections that began to carry WebSocket frames or TCP without HTTP.");
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
+pub const SPANS_SENT: Definition =
+    counter("portcullis_trace_spans_sent_total", &[], "Spans of sampled requests that a collector has taken.");
+pub const SPANS_DROPPED: Definition = counter(
+    "portcullis_trace_spans_dropped_total",
+    &["reason"],
+    "Spans that were lost; full: the queue was, refused: by the collector, undelivered: it could not be reached in time.",
+);
 pub const RUNTIME_WORKERS: Definition =
     gauge("portcullis_runtime_workers", &[], "Threads that carry traffic, each with a runtime of its own.");
 pub const RUNTIME_BUSY: Definition = counter(
@@ -199,7 +206,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 55] = [
+pub const ALL: [&Definition; 57] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -248,6 +255,8 @@ pub const ALL: [&Definition; 55] = [
     &TUNNELS_OPEN,
     &TUNNELS,
     &DROPPED,
+    &SPANS_SENT,
+    &SPANS_DROPPED,
     &RUNTIME_WORKERS,
     &RUNTIME_BUSY,
     &RUNTIME_PARKS,

@@ -15,4 +15,6 @@ pub mod reading;
 pub mod reloads;
 mod sheet;
 pub mod stretch;
+#[cfg(feature = "otlp")]
+pub mod traces;
 mod versions;

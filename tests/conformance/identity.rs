@@ -55,6 +55,10 @@ fn h04_naming_a_protected_field_in_connection_does_not_remove_it() {
         ("Via", None),
         ("Cache-Control", Some("no-store")),
         ("Traceparent", Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
+        ("Tracestate", Some("a=b")),
+        ("b3", Some("0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1")),
+        ("X-B3-TraceId", Some("0af7651916cd43dd8448eb211c80319c")),
+        ("X-B3-Sampled", Some("1")),
     ];
     let bench = Bench::new();
     for (name, value) in protected {

@@ -290,6 +290,7 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
         routes,
         reports,
         access: Some(lines),
+        tracer: None,
         clock: Clock::start(),
         counters: Arc::default(),
         drain: draining,

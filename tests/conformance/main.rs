@@ -41,6 +41,7 @@ mod split;
 mod sticky;
 mod streams;
 mod targets;
+mod trace_context;
 mod trailers;
 mod tunnels;
 mod upstream_http2;

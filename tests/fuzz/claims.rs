@@ -112,7 +112,7 @@ pub fn cloudevent(text: &str) {
 
 /// A configuration; files that it names are looked for where there are none.
 pub fn config(text: &str) {
-    let around = Surroundings { cores: 2, variable: &|_| None, resolve: &|_| Err(io::Error::other("no names here")) };
+    let around = Surroundings { cores: 2, variable: &|_| None, resolve: &|_| Err(io::Error::other("no names here")), sends_traces: true };
     refused(load_text("c.yaml", text, Path::new("/nowhere"), &around));
 }
 

@@ -35,6 +35,7 @@ use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report};
 use portcullis::seam::routes::Routes;
 use portcullis::seam::table::{Canary, Epoch, Route, Table, Watch};
+use portcullis::seam::trace::{self, Finished, Sampling, TraceReceiver};
 use portcullis::seam::tripwire::{Tables, Trial};
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
@@ -62,6 +63,8 @@ pub struct Proxy {
     pub counters: Arc<Counters>,
     /// The access log.
     pub access: Mutex<AccessReceiver>,
+    /// The traces, where requests are recorded.
+    traces: Option<Mutex<TraceReceiver>>,
     reports: Mutex<(Receiver<Report>, Window, Window)>,
     /// What was reported of versions beside the split.
     beside: Mutex<BTreeMap<String, Window>>,
@@ -81,6 +84,7 @@ pub struct Setup {
     door: DoorSetup,
     socket: Option<PathBuf>,
     mutual: Rules,
+    sampling: Option<Sampling>,
 }
 
 /// Short time-outs for tests; still long enough for a busy machine.
@@ -121,6 +125,7 @@ pub fn to(stable: impl Into<Vec<SocketAddr>>) -> Setup {
         door: DoorSetup::default(),
         socket: None,
         mutual: Rules::default(),
+        sampling: None,
     }
 }
 
@@ -239,6 +244,12 @@ impl Setup {
         self
     }
 
+    /// Records these requests.
+    pub fn traced(mut self, sampling: Sampling) -> Self {
+        self.sampling = Some(sampling);
+        self
+    }
+
     /// Starts the workers.
     pub fn start(self) -> Proxy {
         let routes = Routes::default();
@@ -249,6 +260,7 @@ impl Setup {
         routes.publish(Table::new(1, vec![route]));
         let (reports, received) = report::channel();
         let (access, lines) = access::channel();
+        let (tracer, traces) = self.sampling.map(trace::channel).unzip();
         let (drain, draining) = watch::channel(false);
         let (counters, succeeded, pressure) = (Arc::new(Counters::default()), Arc::<AtomicBool>::default(), Arc::<Pressure>::default());
         let settings = Arc::new(ArcSwap::from_pointee(self.settings));
@@ -257,6 +269,7 @@ impl Setup {
             routes: routes.clone(),
             reports,
             access: Some(access),
+            tracer,
             clock: Clock::start(),
             counters: Arc::clone(&counters),
             drain: draining,
@@ -289,6 +302,7 @@ impl Setup {
             trial,
             counters,
             access: Mutex::new(lines),
+            traces: traces.map(Mutex::new),
             reports,
             beside: Mutex::default(),
             decided: Mutex::default(),
@@ -366,6 +380,13 @@ impl Proxy {
     #[track_caller]
     pub fn line(&self) -> access::Line {
         *self.access.lock().unwrap().lines.recv_timeout(super::PATIENCE).expect("a line of the access log")
+    }
+
+    /// Waits for the trace of the next recorded request.
+    #[track_caller]
+    pub fn trace(&self) -> Finished {
+        let traces = self.traces.as_ref().expect("requests are recorded").lock().unwrap();
+        *traces.traces.recv_timeout(super::PATIENCE).expect("a trace")
     }
 
     /// Gives the signal to drain.

@@ -144,6 +144,7 @@ impl Desk {
             board: board.clone(),
             counters: Arc::default(),
             access_log_dropped: None,
+            spans: None,
             compat: Default::default(),
             pressure: Arc::default(),
             reloads: Arc::default(),

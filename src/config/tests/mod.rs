@@ -11,6 +11,7 @@ mod problems;
 mod robust;
 mod routes;
 mod schema;
+mod traces;
 mod transport;
 mod values;
 
@@ -44,7 +45,7 @@ fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
 
 /// A machine with three cores, a home folder and a few names.
 fn around() -> Surroundings<'static> {
-    Surroundings { cores: 3, variable: &variable, resolve: &resolve }
+    Surroundings { cores: 3, variable: &variable, resolve: &resolve, sends_traces: true }
 }
 
 /// Loads a text as the file `portcullis.yaml` of a folder.

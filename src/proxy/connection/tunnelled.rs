@@ -18,8 +18,9 @@ use crate::proxy::tunnel::{self, Ended, Kind, Passed, Patience};
 use crate::proxy::upstream::{self, Tunnel};
 use crate::proxy::wire::Wire;
 use crate::proxy::worker::{Counters, Found, Worker};
-use crate::seam::access::{Access, Line};
+use crate::seam::access::Line;
 use crate::seam::clock::Clock;
+use crate::seam::record::Access;
 use crate::seam::sample::Sample;
 
 /// Carries bytes both ways to the end of either; `early` is what the client has sent already.
@@ -118,10 +119,11 @@ struct Record {
 
 impl Record {
     fn begin(found: &Found, peer: &Peer, worker: &Worker) -> Self {
-        let access = worker.access.clone().map(|sender| {
+        let records = worker.records.clone().filter(|records| records.log.is_some());
+        let access = records.map(|records| {
             let epoch = found.books.epoch();
             let (client, service) = (peer.address, Some(epoch.service.clone()));
-            Access { line: Box::new(Line { client, service, generation: epoch.generation, ..Line::default() }), sender }
+            Access::new(Box::new(Line { client, service, generation: epoch.generation, ..Line::default() }), None, records)
         });
         Self { access, begun: worker.clock.now(), clock: worker.clock, passed: Passed::default(), failure: None }
     }

@@ -48,7 +48,8 @@ pub fn is_protected(name: &HeaderName) -> bool {
             | header::EXPECT
     ) || text.starts_with("x-forwarded-")
         || text.starts_with(OURS)
-        || matches!(text, "x-real-ip" | "proxy-status" | "traceparent" | "tracestate")
+        || text.starts_with("x-b3-")
+        || matches!(text, "x-real-ip" | "proxy-status" | "traceparent" | "tracestate" | "b3")
 }
 
 /// Which of the fields that need care a head has: one pass over the names is cheaper than a look-up for each.

@@ -16,7 +16,7 @@ mod upgrade;
 
 pub use fields::{FORCE, MIRROR, OURS};
 pub use host::{HostPort, host_and_port};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outgoing, call_from};
 pub use policy::{Peer, Policy, Refusal, WireNotes};
 pub use request::{Clean, Framing, request};
 pub use response::{answer, response};

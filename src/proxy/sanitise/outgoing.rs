@@ -6,6 +6,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 
 use crate::domain::outcome::Failure;
+use crate::domain::trace::SpanId;
 use crate::proxy::sanitise::fields;
 use crate::proxy::sanitise::forward;
 use crate::proxy::sanitise::policy::{Peer, Policy};
@@ -92,6 +93,21 @@ impl Outgoing {
         }
     }
 
+    /// Names another span as the caller in the `traceparent` that was written here.
+    pub fn call_from(&mut self, span: SpanId) {
+        match &mut self.form {
+            Form::Written(bytes) => call_from(bytes, span),
+            Form::Fields(head) => {
+                let Some(value) = head.headers.get_mut("traceparent") else { return };
+                let mut text = value.as_bytes().to_vec();
+                put_span(&mut text, span);
+                if let Ok(renewed) = HeaderValue::try_from(text) {
+                    *value = renewed;
+                }
+            }
+        }
+    }
+
     /// Says whether it can be told in either HTTP, as often as is needed.
     #[must_use]
     pub const fn is_for_either(&self) -> bool {
@@ -128,6 +144,24 @@ impl Outgoing {
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = headers;
         Ok(request)
+    }
+}
+
+/// What stands before the value of a `traceparent` in a head that was written here.
+const TRACEPARENT: &[u8] = b"\r\ntraceparent: ";
+
+/// Names another span as the caller in a head of HTTP/1.1 that was written here; a head without `traceparent` stays as it is.
+pub fn call_from(head: &mut [u8], span: SpanId) {
+    let found = memchr::memmem::find(head, TRACEPARENT).map(|at| at + TRACEPARENT.len());
+    if let Some(value) = found.and_then(|at| head.get_mut(at..)) {
+        put_span(value, span);
+    }
+}
+
+/// Overwrites the span in a `traceparent`: 16 digits behind the version and the trace.
+fn put_span(value: &mut [u8], span: SpanId) {
+    if let Some(place) = value.get_mut(36..52) {
+        place.copy_from_slice(span.to_string().as_bytes());
     }
 }
 

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use http::response;
 
 use crate::domain::outcome::Failure;
+use crate::domain::trace::SpanId;
 use crate::proxy::sanitise::Outgoing;
 use crate::proxy::upload::Upload;
 use crate::proxy::upstream::dial::Conduit;
@@ -61,6 +62,14 @@ impl Exchange {
         match (self, conduit) {
             (Self::Http1(exchange), Conduit::Http2(_)) => exchange.is_whole(),
             _ => true,
+        }
+    }
+
+    /// Names another span as the caller, before the request begins again.
+    pub fn call_from(&mut self, span: SpanId) {
+        match self {
+            Self::Http1(exchange) => exchange.call_from(span),
+            Self::Http2(exchange) => exchange.call_from(span),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::proxy::upstream::http2::lanes::Undialed;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::slot::Seat;
 use crate::seam::reach::Again;
+use crate::seam::trace::Trail;
 
 /// A version's answer: its head, and its body still to come.
 pub struct Reply {
@@ -43,6 +44,8 @@ pub struct Parcel {
     alone: bool,
     /// What failed it last failed others too, one of which has counted it.
     shared: bool,
+    /// Where the attempts are noted, if the request is recorded.
+    trail: Option<Rc<Trail>>,
 }
 
 /// Which pooled connections a request may have.
@@ -91,13 +94,13 @@ pub async fn send(pool: &Rc<Pool>, parcel: &mut Parcel, guard: &Rc<RequestGuard>
 }
 
 impl Parcel {
-    /// Makes a request ready to be sent.
+    /// Makes a request ready to be sent; its attempts are noted in `trail`, if they are.
     #[must_use]
-    pub fn new(request: Outgoing, upload: Upload) -> Self {
+    pub fn new(request: Outgoing, upload: Upload, trail: Option<Rc<Trail>>) -> Self {
         let (idempotent, bodyless) = (is_idempotent(&request.method) || upload.is_kept(), request.method == Method::HEAD);
         let reuse = if idempotent && upload.is_end_stream() { Reuse::Lightly } else { Reuse::Carefully };
         let alone = request.upgrade;
-        Self { packed: Some((request, upload)), exchange: None, head: None, idempotent, bodyless, reuse, alone, shared: false }
+        Self { packed: Some((request, upload)), exchange: None, head: None, idempotent, bodyless, reuse, alone, shared: false, trail }
     }
 
     /// Says why it cannot be sent: its body could not be read, or is of another length than was announced. Sent so, its end or its rest
@@ -130,15 +133,38 @@ impl Parcel {
 
     /// Tries it at one endpoint; what the endpoint does wrong is noted there.
     async fn try_at(&mut self, pool: &Pool, seat: &Seat, guard: &RequestGuard, limit: Duration) -> Result<(), Failure> {
+        if self.trail.is_some() {
+            self.note_attempt(pool, seat);
+        }
         let got = self.try_links(pool, seat, guard, limit).await;
-        // What many requests share fails once, however many it takes along.
-        if let Err(failure) = got
-            && !std::mem::take(&mut self.shared)
-            && self.exchange.as_ref().is_none_or(|exchange| exchange.blames_anew(failure))
-        {
-            seat.failed(pool.reach(), failure, pool.now());
+        if let Err(failure) = got {
+            self.note_failure(pool, seat, failure);
         }
         got
+    }
+
+    /// Notes a failure where attempts are noted, and at the endpoint where it is to blame. What many requests share fails once, however many
+    /// it takes along.
+    fn note_failure(&mut self, pool: &Pool, seat: &Seat, failure: Failure) {
+        if let Some(trail) = &self.trail {
+            trail.failed(failure, pool.now());
+        }
+        if !std::mem::take(&mut self.shared) && self.exchange.as_ref().is_none_or(|exchange| exchange.blames_anew(failure)) {
+            seat.failed(pool.reach(), failure, pool.now());
+        }
+    }
+
+    /// Notes the attempt; a further one tells the endpoint its own span.
+    #[cold]
+    fn note_attempt(&mut self, pool: &Pool, seat: &Seat) {
+        let Some(trail) = &self.trail else { return };
+        let Some(span) = trail.attempt(seat.slot().place().target(), pool.now()) else { return };
+        if let Some((request, _)) = &mut self.packed {
+            request.call_from(span);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            exchange.call_from(span);
+        }
     }
 
     /// Tries a pooled connection, and a fresh one where there is none or it has ended.

@@ -213,7 +213,7 @@ fn a_body_of_another_length_than_announced_is_not_begun() {
             let (_patrol, guard, _ticket) = guarded();
             let (listener, address) = listen().await;
             let pool = pool_of(vec![address]);
-            let mut parcel = Parcel::new(request("POST", Framing::Length(announced)), upload(body, &guard));
+            let mut parcel = Parcel::new(request("POST", Framing::Length(announced)), upload(body, &guard), None);
             let sent = send(&pool, &mut parcel, &guard, LIMIT);
             tokio::select! {
                 sent = sent => assert_eq!(sent.err(), Some(Failure::RequestBodyInvalid), "{announced} {body:?}"),
@@ -262,7 +262,7 @@ fn a_request_whose_time_is_over_is_sent_to_no_further_endpoint() {
         pool.slot(1).give_back(link_to(two, pool.scratch()).await, LIMIT);
         let mut peer = second.accept().await.unwrap().0;
         guard.expire(Failure::ResponseTimeout);
-        let mut parcel = Parcel::new(request("POST", Framing::None), upload("", &guard));
+        let mut parcel = Parcel::new(request("POST", Framing::None), upload("", &guard), None);
         let sent = send(&pool, &mut parcel, &guard, LIMIT).await;
         assert_eq!(sent.err(), Some(Failure::ResponseTimeout));
         drop((pool, busy));
@@ -292,7 +292,7 @@ fn a_dead_pooled_connection_of_a_dead_endpoint_leads_to_the_next_endpoint() {
             next.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             next
         };
-        let mut parcel = Parcel::new(request("GET", Framing::None), upload("", &guard));
+        let mut parcel = Parcel::new(request("GET", Framing::None), upload("", &guard), None);
         let (reply, _next) = tokio::join!(send(&pool, &mut parcel, &guard, LIMIT), answering);
         let reply = reply.map_err(|failure| format!("{failure:?}")).map(|reply| (reply.head.status, reply.body.finish())).unwrap();
         assert_eq!(reply.0, 204);

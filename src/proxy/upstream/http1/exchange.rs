@@ -10,7 +10,8 @@ use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use crate::domain::outcome::Failure;
-use crate::proxy::sanitise::{Framing, Outgoing};
+use crate::domain::trace::SpanId;
+use crate::proxy::sanitise::{self, Framing, Outgoing};
 use crate::proxy::settings::MAX_INFORMATIONAL;
 use crate::proxy::upload::Upload;
 use crate::proxy::upstream::connect::Link;
@@ -144,6 +145,14 @@ impl Exchange {
     /// Says whether the request may be sent again: no answer has begun, and nothing was written or repeating it does no harm.
     pub fn may_move(&self, idempotent: bool) -> bool {
         !self.is_answered() && (!self.written || (idempotent && (self.bodyless || self.upload.is_kept())))
+    }
+
+    /// Names another span as the caller, before the request begins again.
+    pub fn call_from(&mut self, span: SpanId) {
+        sanitise::call_from(&mut self.outbox.front, span);
+        if let Some(kept) = &mut self.kept {
+            kept.call_from(span);
+        }
     }
 
     /// Begins the same request again over another connection; only where [`Exchange::may_move`] allows it.

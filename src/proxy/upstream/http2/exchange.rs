@@ -10,6 +10,7 @@ use http::{StatusCode, response};
 use http_body::Body;
 
 use crate::domain::outcome::Failure;
+use crate::domain::trace::SpanId;
 use crate::proxy::sanitise::Outgoing;
 use crate::proxy::settings::{MAX_FIELDS, MAX_INFORMATIONAL};
 use crate::proxy::upload::Upload;
@@ -80,6 +81,11 @@ impl Exchange {
     /// did nothing (RFC 9113 sections 6.8 and 8.7) or repeating it does no harm.
     pub const fn may_move(&self, idempotent: bool) -> bool {
         self.informational == 0 && self.received.is_none() && (!self.taken || self.upload.is_kept()) && (idempotent || self.is_unsent())
+    }
+
+    /// Names another span as the caller, before the request begins again.
+    pub fn call_from(&mut self, span: SpanId) {
+        self.request.call_from(span);
     }
 
     /// Says whether the endpoint did nothing with the request, be it that it never got it.
