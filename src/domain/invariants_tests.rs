@@ -268,6 +268,9 @@ fn an_unconfirmed_brake_resumes_from_the_start_three_times_and_then_holds() {
     assert_eq!((rollout.record().phase, rollout.record().weight), (Phase::Paused, Weight::ZERO));
     settle(&mut rollout, second(now), pass());
     assert_eq!(rollout.record().phase, Phase::Paused, "evidence alone does not end a pause");
+    let again = Judgement { brake: Some(evidence()), ..Judgement::default() };
+    settle(&mut rollout, second(now), Event::Judged { judgement: Box::new(again), file: None });
+    assert_eq!((rollout.record().phase, rollout.record().brakes), (Phase::Paused, 4), "what braked it brakes it no fifth time");
     settle(&mut rollout, second(now), Event::Resume { actor: "ann".into(), reason: "found it".into() });
     assert_eq!((rollout.record().phase, rollout.record().weight.to_string().as_str()), (Phase::Progressing, "10%"));
 }

@@ -281,7 +281,8 @@ impl Rollout {
         if let Some(evidence) = &judgement.confirmed {
             return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", evidence.sentence.clone(), Some(evidence.clone()));
         }
-        if let Some(evidence) = judgement.brake.as_ref().filter(|_| self.record.phase != Phase::Braked) {
+        if let Some(evidence) = judgement.brake.as_ref().filter(|_| self.record.phase != Phase::Braked && !self.record.is_held_for_brakes())
+        {
             return self.breached(now, evidence);
         }
         if self.pending.is_some() {

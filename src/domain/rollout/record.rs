@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::gate::Evidence;
+use crate::domain::gate::{Evidence, Policy};
 use crate::domain::outcome::Role;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
@@ -89,6 +89,16 @@ pub struct Record {
     pub reason: String,
     /// What the last decision rests on.
     pub evidence: Option<Evidence>,
+}
+
+impl Record {
+    /// Says whether the canary was braked too often and is held with nothing until somebody decides.
+    ///
+    /// A judge that looks back still sees what braked it, and it is known.
+    #[must_use]
+    pub fn is_held_for_brakes(&self) -> bool {
+        self.phase == Phase::Paused && self.weight == Weight::ZERO && self.brakes > Policy::RESUMES
+    }
 }
 
 /// What is kept of one service.
