@@ -89,7 +89,7 @@ fn service(status: &ServiceStatus) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {waits}");
     }
-    if let Some(way_back) = &status.way_back {
+    if let Some(way_back) = status.way_back.as_ref().filter(|way_back| way_back.is_worth_telling()) {
         text.push_str(&columns("  ", &[vec!["way back".to_owned(), way_back.sentence.clone()]]));
     }
     text.push_str(&reach::told(&status.endpoints));

@@ -36,6 +36,14 @@ pub struct WayBackStatus {
     pub sentence: String,
 }
 
+impl WayBackStatus {
+    /// Says whether people should read of it unasked: the owner could not take everything, or something is done about that.
+    #[must_use]
+    pub fn is_worth_telling(&self) -> bool {
+        self.forecast.room == Room::Short || self.policy != WayBack::AtOnce.as_str()
+    }
+}
+
 /// A way back that has begun.
 struct Begun {
     forecast: Forecast,

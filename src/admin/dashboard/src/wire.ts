@@ -101,7 +101,7 @@ export interface Service {
   readonly rejected: readonly string[];
   readonly endpoints: readonly Reach[];
   /** Absent where nothing is to come back, and nothing did. */
-  readonly way_back?: { readonly sentence: string };
+  readonly way_back?: { readonly policy: string; readonly room: string; readonly sentence: string };
 }
 
 /** Lower bound, value, upper bound, in microseconds. */

@@ -29,7 +29,7 @@ export function Endpoints({ service }: { readonly service: Service }): VNode | n
             </dd>
           </div>
         ))}
-        {service.way_back === undefined ? null : (
+        {service.way_back === undefined || (service.way_back.policy === "at_once" && service.way_back.room !== "short") ? null : (
           <div>
             <dt>Way back</dt>
             <dd>{service.way_back.sentence}</dd>
