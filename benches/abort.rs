@@ -3,9 +3,10 @@
 //! `cargo bench --bench abort -- --aborts 200`; exit code 1 unless 99 of 100 are answered within a tenth of a second.
 
 #[path = "../tests/support/desk.rs"]
-#[allow(dead_code, reason = "shared with the tests of the admin listener")]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "shared with the tests of the admin listener")]
 mod desk;
 #[path = "../tests/support/saturation.rs"]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "shared with the tests of the admin listener")]
 mod saturation;
 #[path = "support/upstream.rs"]
 #[allow(dead_code, reason = "shared with the bench of rollbacks")]
@@ -62,12 +63,14 @@ fn main() -> ExitCode {
     for _ in 0..aborts {
         let started = desk.post("/v1/rollouts", &start);
         assert_eq!(started.status, 202, "{}", started.body);
-        let trial = Arc::clone(&desk.routes.current().routes[0].epoch.canary.as_ref().expect("a canary").trial);
+        let table = desk.routes.current();
+        let canary_now = table.routes.first().and_then(|route| route.epoch.canary.as_ref()).expect("a canary");
+        let trial = Arc::clone(&canary_now.trial);
         eventually("canary requests", || (trial.started() > 100).then_some(()));
         let asked = clock.now();
         let aborted = desk.post("/v1/rollouts/carts/abort", "");
         let told = clock.now();
-        assert_eq!((aborted.status, &aborted.json()["changed"]), (200, &json!(true)), "{}", aborted.body);
+        assert_eq!((aborted.status, aborted.json().get("changed")), (200, Some(&json!(true))), "{}", aborted.body);
         // Whatever was picked before has reached the canary once so many others were served.
         let (from, served) = (load.answers(), 100 * saturation::CLIENTS as u64);
         eventually("the clients' next requests", || (load.answers() > from + served).then_some(()));

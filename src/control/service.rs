@@ -26,7 +26,12 @@ use crate::seam::tripwire as seam;
 mod beginning;
 mod trips;
 
-use beginning::Waiting;
+/// A rollout that begins as soon as the traffic is known.
+struct Waiting {
+    canary: Version,
+    /// Who started it, where that was somebody.
+    starter: Option<String>,
+}
 
 /// What is to be published.
 struct Change {

@@ -11,23 +11,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
 
+mod broken;
 mod telling;
 
+pub use broken::Broken;
+use broken::hold;
 pub use telling::{i26_changes_explain_themselves, i26_no_change_is_forgotten};
-
-/// An invariant that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invariant {name} is broken: {what}")]
-pub struct Broken {
-    /// The invariant's name.
-    pub name: &'static str,
-    /// What was found.
-    pub what: String,
-}
-
-fn hold(name: &'static str, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
-    if holds { Ok(()) } else { Err(Broken { name, what: what() }) }
-}
 
 /// Checks one step of the machine against every invariant that concerns it.
 ///

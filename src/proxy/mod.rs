@@ -9,6 +9,7 @@ mod choice;
 pub mod chunks;
 pub mod client;
 pub mod connection;
+mod counters;
 pub mod deadline;
 pub mod error;
 pub mod grpc;

@@ -1,13 +1,12 @@
 //! The store itself: one durable transaction per decision, and what a reader may believe afterwards.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,25 +19,14 @@ use crate::store::journal::{Excerpt, JOURNAL, Limits, select};
 
 mod examine;
 
-pub(super) use examine::layout;
-use examine::{Unusable, examine};
+pub(super) use examine::{ABOUT, LAYOUT_NAME, layout};
+use examine::{LAYOUT, OpenDatabase, STATE, Unusable, examine};
 
 /// How many journal entries are kept; older ones are dropped.
 pub const JOURNAL_LIMIT: u64 = 10_000;
 
-/// Service name → the JSON of its record.
-const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
-/// What the file says of itself.
-pub(super) const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
-/// The key of [`ABOUT`] that names the layout of these tables.
-const LAYOUT: &str = "layout";
-/// The layout this release reads and writes.
-pub(super) const LAYOUT_NAME: &str = "portcullis state 1";
 /// Bytes of file content kept in memory; the whole of a usual file.
 const CACHE_BYTES: usize = 4 << 20;
-
-/// How a file becomes a database; another way is used only to inject faults.
-type OpenDatabase = Box<dyn Fn(File) -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// The store of a running proxy: a record `R` per service and a journal of entries `E`.
 pub struct Store<R, E> {

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use super::*;
+use crate::control::way_back::WayBackStatus;
 
 #[test]
 fn what_is_done_about_endpoints_is_told() {

@@ -1,18 +1,14 @@
 //! Claims about the exposition: exact figures, bounded series, only labels from configuration.
 
 use super::*;
-use crate::control::endpoints::{EndpointStatus, ReachStatus};
 use crate::control::status::RolloutStatus;
 use crate::control::status::TotalsKey;
-use crate::control::way_back::WayBackStatus;
 use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
 use crate::domain::judge::GateStatus;
 use crate::domain::observation::Observation;
 use crate::domain::outcome::{Failure, Outcome};
-use crate::domain::standing::Standing;
 use crate::domain::version::Version;
-use crate::domain::way_back::{Forecast, Room};
 use crate::domain::weight::Weight;
 use crate::proxy::scan::Flood;
 use crate::telemetry::figures::SERIES;
@@ -21,6 +17,11 @@ use crate::telemetry::versions::MOST;
 #[cfg(test)]
 #[path = "exposition_reach_tests.rs"]
 mod reaches;
+#[cfg(test)]
+#[path = "exposition_samples_tests.rs"]
+mod samples;
+
+use samples::{reach, way_back};
 
 fn version(name: &str) -> Version {
     Version::new(name.parse().unwrap(), vec!["127.0.0.1:1".parse().unwrap()])
@@ -358,44 +359,19 @@ fn counters_never_go_backwards_also_when_a_version_is_no_longer_on_trial() {
     assert_eq!(count(), Some(3.0), "requests that ended late count too");
 }
 
-/// Six requests may be held, which is less than what is to come.
-fn way_back() -> WayBackStatus {
-    let forecast = Forecast { room: Room::Short, asked: 400.0, shown: Some(80.0), endpoints: 2 };
-    let (policy, sentence) = ("shed".to_owned(), "v1 cannot take it".to_owned());
-    WayBackStatus { policy, forecast, most_in_flight: Some(6), left_seconds: Some(9.0), shed: 11, sentence }
-}
-
-/// The endpoints of 0.8.1: one gets requests, one is left out, and nothing is usable.
-fn reach(role: Role) -> ReachStatus {
-    let endpoint = |state: &str| EndpointStatus { endpoint: format!("10.0.0.1:{}", state.len()), state: state.to_owned() };
-    ReachStatus {
-        version: "0.8.1".parse().unwrap(),
-        role,
-        standing: Standing::Failed,
-        endpoints: vec![endpoint("in"), endpoint("out")],
-        retries: vec![("connect".to_owned(), 3), ("stale".to_owned(), 4)],
-        unaffordable: 5,
-        rescues: 6,
-        vetoes: 7,
-        limited: 8,
-        shed: 11,
-        ejections: 9,
-    }
-}
-
 #[test]
 fn every_metric_is_registered_once_with_a_help_text() {
     let names: BTreeSet<&str> = m::ALL.iter().map(|definition| definition.name).collect();
     assert_eq!(names.len(), m::ALL.len());
-    let told = service(Some(Phase::Progressing), 1_000);
-    let reached = ServiceStatus { endpoints: vec![reach(Role::Stable)], way_back: Some(way_back()), ..told };
+    let (endpoints, way_back) = (vec![reach(Role::Stable)], Some(way_back()));
+    let reached = ServiceStatus { endpoints, way_back, ..service(Some(Phase::Progressing), 1_000) };
     let encrypted = Figures { certificates: vec![Arc::new(1.into())], spans: Some(Arc::default()), ..figures(vec![reached]) };
     let text = text(&encrypted);
     for definition in m::ALL {
         assert!(text.contains(&format!("# HELP {} {}", definition.name, definition.help)), "{}", definition.name);
     }
-    let known: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let ours: BTreeSet<&str> = known.into_iter().filter(|name| name.starts_with("portcullis_")).collect();
+    let known = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let ours: BTreeSet<&str> = known.filter(|name| name.starts_with("portcullis_")).collect();
     assert_eq!(ours, names, "nothing is exposed that is not described");
 }
 

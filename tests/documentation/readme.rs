@@ -274,7 +274,7 @@ fn follow(story: &[Line]) -> Reader {
     let placed = |text: &str| PLACES.iter().fold(text.to_owned(), |text, (place, here)| text.replace(place, here));
     let commands: Vec<String> = story.iter().map(|line| placed(if line.instead.is_empty() { line.text } else { line.instead })).collect();
     let mut reader = Reader::new(&commands.join("\n"));
-    let shipyard = readme().split("```yaml\n").nth(1).unwrap().split("```").next().unwrap().to_owned();
+    let shipyard = readme().split("```yaml\n").find(|block| block.contains("\nstages:")).unwrap().split("```").next().unwrap().to_owned();
     fs::write(reader.folder.path().join("work/shipyard.yaml"), shipyard).unwrap();
     for (at, (line, command)) in story.iter().zip(&commands).enumerate() {
         if line.how == How::Background {

@@ -1,7 +1,7 @@
 //! How a rollout of a service begins: what stands in its way, what it may have to wait for, and who asked for it.
 
 use crate::control::active::Active;
-use crate::control::service::Service;
+use crate::control::service::{Service, Waiting};
 use crate::control::shell::Shell;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::outlook::Pace;
@@ -10,13 +10,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 use crate::domain::webhook::Consulting;
 use crate::domain::weight::Weight;
-
-/// A rollout that begins as soon as the traffic is known.
-pub(super) struct Waiting {
-    pub(super) canary: Version,
-    /// Who started it, where that was somebody.
-    starter: Option<String>,
-}
 
 impl Service {
     /// Forgets the rollout that waited for the traffic to be known; says whether there was one.

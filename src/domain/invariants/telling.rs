@@ -1,6 +1,6 @@
 //! I26: every change is in the journal, with its reason and with what it rests on.
 
-use crate::domain::invariants::{Broken, hold};
+use crate::domain::invariants::broken::{Broken, hold};
 use crate::domain::rollout::event::{Effect, Event, UNSAVED, View};
 use crate::domain::rollout::record::{ENDPOINTS, Phase};
 

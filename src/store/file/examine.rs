@@ -3,13 +3,24 @@
 use std::fs::File;
 use std::io::ErrorKind;
 
-use redb::{Database, ReadableDatabase};
+use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
 
 use crate::store::chain::{self, Sealed};
 use crate::store::error::StoreError;
-use crate::store::file::{ABOUT, LAYOUT, LAYOUT_NAME, OpenDatabase, STATE};
 use crate::store::folder::Folder;
 use crate::store::journal::JOURNAL;
+
+/// Service name → the JSON of its record.
+pub(super) const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
+/// What the file says of itself.
+pub(in crate::store) const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
+/// The key of [`ABOUT`] that names the layout of these tables.
+pub(super) const LAYOUT: &str = "layout";
+/// The layout this release reads and writes.
+pub(in crate::store) const LAYOUT_NAME: &str = "portcullis state 1";
+
+/// How a file becomes a database; another way is used only to inject faults.
+pub(in crate::store) type OpenDatabase = Box<dyn Fn(File) -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// Why a file is not usable as a state file.
 pub(super) enum Unusable {
