@@ -290,9 +290,9 @@ pub fn i8_a_breach_latches(before: &View<'_>, event: &Event, after: &Record) -> 
     })?;
     let lost = matches!(event, Event::Endpoints { canary: Standing::Failed, .. }) && before.canary != Standing::Failed;
     let lost = lost && before.record.weight > Weight::ZERO;
-    let judged = matches!(event, Event::Judged { judgement, .. } if judgement.brake.is_some() || judgement.confirmed.is_some());
-    // What it was braked for too often is known.
-    let judged = judged && !(before.record.is_held_for_brakes() && after.is_held_for_brakes());
+    // What it is braked for, or was too often, is known.
+    let known = before.record.phase == Phase::Braked || (before.record.is_held_for_brakes() && after.is_held_for_brakes());
+    let judged = matches!(event, Event::Judged { judgement, .. } if judgement.confirmed.is_some() || (judgement.brake.is_some() && !known));
     let tripped = (matches!(event, Event::Tripped(_)) || judged || lost) && !before.record.phase.is_terminal();
     let taken = after.phase == Phase::RolledBack || (after.phase == Phase::Braked && before.policy.confirms());
     hold("I8", !tripped || (taken && after.weight == Weight::ZERO), || format!("a trip led to {}", after.phase.as_str()))
