@@ -110,7 +110,7 @@ class Proxy:
             return json.load(answer)
 
     def try_version(self, name, address, service="carts"):
-        self.ask("/v1/rollouts", {"service": service, "canary": {"name": name, "endpoints": [address]}, "actor": "tests"})
+        self.ask("/v1/rollouts", {"service": service, "canary": {"name": name, "endpoints": [address]}, "actor": "ann"})
 
     def rollout(self):
         return self.ask("/v1/rollouts/carts")["rollout"]
