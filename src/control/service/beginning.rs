@@ -9,7 +9,6 @@ use crate::domain::rollout::{Entry, Event, Phase, Record, Rollout};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 use crate::domain::webhook::Consulting;
-use crate::domain::weight::Weight;
 
 impl Service {
     /// Forgets the rollout that waited for the traffic to be known; says whether there was one.
@@ -46,18 +45,7 @@ impl Service {
     pub fn accepted(&self) -> Option<Record> {
         if let Some(Waiting { canary, .. }) = &self.waiting {
             let (id, generation) = self.next_rollout();
-            return Some(Record {
-                id,
-                stable: self.state.owner.clone(),
-                canary: canary.clone(),
-                phase: Phase::Progressing,
-                step: 0,
-                weight: Weight::ZERO,
-                brakes: 0,
-                generation,
-                reason: "not begun".to_owned(),
-                evidence: None,
-            });
+            return Some(Record::unbegun(id, (self.state.owner.clone(), canary.clone()), generation));
         }
         let durable = self.state.rollout.as_ref().map(|record| record.id);
         self.progressing().filter(|record| Some(record.id) != durable).cloned()

@@ -87,19 +87,7 @@ impl Rollout {
     /// Makes a rollout that has not begun. `generation` is the last one its service has used.
     #[must_use]
     pub fn new(id: u64, service: Name, versions: (Version, Version), plan: Plan, policy: Policy, generation: u64) -> Self {
-        let (stable, canary) = versions;
-        let record = Record {
-            id,
-            stable,
-            canary,
-            phase: Phase::Progressing,
-            step: 0,
-            weight: Weight::ZERO,
-            brakes: 0,
-            generation,
-            reason: "not begun".to_owned(),
-            evidence: None,
-        };
+        let record = Record::unbegun(id, versions, generation);
         let warming = (!policy.warm_up.is_zero()).then_some(Timestamp::NEVER);
         Self {
             service,

@@ -92,6 +92,23 @@ pub struct Record {
 }
 
 impl Record {
+    /// Makes the record of a rollout that has not begun. `generation` is the last one its service has used.
+    #[must_use]
+    pub fn unbegun(id: u64, (stable, canary): (Version, Version), generation: u64) -> Self {
+        Self {
+            id,
+            stable,
+            canary,
+            phase: Phase::Progressing,
+            step: 0,
+            weight: Weight::ZERO,
+            brakes: 0,
+            generation,
+            reason: "not begun".to_owned(),
+            evidence: None,
+        }
+    }
+
     /// Says whether the canary was braked too often and is held with nothing until somebody decides.
     ///
     /// A judge that looks back still sees what braked it, and it is known.
