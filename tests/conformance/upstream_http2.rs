@@ -228,13 +228,15 @@ fn cut_and_wrongly_announced_bodies_never_look_complete() {
 #[test]
 fn a_client_that_leaves_resets_its_stream_and_no_other() {
     let resets = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&resets);
+    let hanging = Arc::new(AtomicUsize::new(0));
+    let (count, asked) = (Arc::clone(&resets), Arc::clone(&hanging));
     let upstream = Multiplexed::start(move |_, request, mut respond| {
-        let count = Arc::clone(&count);
+        let (count, asked) = (Arc::clone(&count), Arc::clone(&asked));
         async move {
             if request.uri().path() == "/good" {
                 return answer(respond, Response::new(()), "good", None);
             }
+            asked.fetch_add(1, Ordering::AcqRel);
             let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
             assert_eq!(reason, Reason::CANCEL);
             count.fetch_add(1, Ordering::AcqRel);
@@ -245,6 +247,8 @@ fn a_client_that_leaves_resets_its_stream_and_no_other() {
     assert_eq!(good.ask("GET /good HTTP/1.1\r\nHost: a.test\r\n\r\n").status(), 200);
     let mut leaving = Client::connect(proxy.address);
     leaving.send("GET /hang HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    // A client that leaves before the version was asked leaves nothing to reset.
+    eventually("the version is asked", || (hanging.load(Ordering::Acquire) == 1).then_some(()));
     drop(leaving);
     eventually("the version is told", || (resets.load(Ordering::Acquire) == 1).then_some(()));
     assert_eq!(good.ask("GET /good HTTP/1.1\r\nHost: a.test\r\n\r\n").status(), 200);

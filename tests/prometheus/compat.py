@@ -62,9 +62,15 @@ class Version(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Lets every client of the test wait to be accepted; by itself it lets five, and drops what comes beyond."""
+
+    request_queue_size = 128
+
+
 def version(failing):
     kind = type("Version", (Version,), {"failing": failing})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    server = Server(("127.0.0.1", 0), kind)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"127.0.0.1:{server.server_address[1]}"
 

@@ -70,7 +70,7 @@ fn every_case_ends_as_accepted_on_both_ports() {
 
 #[test]
 fn a_server_that_greets_and_does_nothing_more_reaches_the_greeting_alone() {
-    const SILENCE: Duration = Duration::from_millis(500);
+    const SILENCE: Duration = Duration::from_secs(2);
     let mute = Upstream::start(|peer| {
         peer.send(&[peer::settings(&[(peer::CONCURRENT_STREAMS, 100)]), frame(SETTINGS, ACK, 0, b"")].concat());
         peer.until_closed();

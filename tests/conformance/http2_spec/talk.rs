@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use super::case::{Awaited, Case, Step};
 use super::ends::Outcome;
 use super::peer::{self, INITIAL_WINDOW, Peer};
+use crate::support::PATIENCE;
 use crate::support::frames::{self, ACK, DATA, END_STREAM, Frame, HEADERS, PREFACE, SETTINGS, frame};
 
 /// Where cases are played.
@@ -41,7 +42,7 @@ struct Talk {
 
 impl Port {
     fn connect(&self) -> Talk {
-        let socket = TcpStream::connect_timeout(&self.address, self.patience).expect("the port accepts connections");
+        let socket = TcpStream::connect_timeout(&self.address, PATIENCE).expect("the port accepts connections");
         socket.set_nodelay(true).unwrap();
         socket.set_write_timeout(Some(self.patience)).unwrap();
         let below = socket.try_clone().unwrap();
