@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::config::NotificationKind;
 use crate::sources::mailbox::Mailbox;
@@ -44,16 +44,22 @@ pub(super) struct Courier {
     pub(super) outbox: Rc<Outbox>,
     pub(super) more: Rc<Notify>,
     pub(super) pace: Pace,
+    /// Whether it is to end after what it has in hand.
+    pub(super) stopped: watch::Receiver<bool>,
 }
 
 impl Courier {
-    /// Goes on for as long as the runtime lives.
+    /// Goes on until it is stopped; what it has in hand then is brought to its end, so that nothing is told again that was taken.
     pub(super) async fn run(self) {
         let (name, mut pause) = (&self.receiver.name, self.pace.first);
-        loop {
+        let mut stopped = self.stopped.clone();
+        while !*stopped.borrow() {
             let told = match self.outbox.first(name) {
                 Ok(None) => {
-                    self.more.notified().await;
+                    tokio::select! {
+                        () = self.more.notified() => {}
+                        _ = stopped.changed() => {}
+                    }
                     continue;
                 }
                 Ok(Some((number, letter))) => match self.bring(&letter).await {
@@ -66,7 +72,10 @@ impl Courier {
                 Ok(()) => pause = self.pace.first,
                 Err(why) => {
                     tracing::debug!(receiver = %name, "a notification waits: {why}");
-                    tokio::time::sleep(pause).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = stopped.changed() => {}
+                    }
                     pause = (pause * 2).min(self.pace.longest);
                 }
             }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::control::controller::ServiceStore;
 use crate::domain::rollout::Entry;
@@ -25,6 +25,8 @@ const EVERY: Duration = Duration::from_millis(100);
 const MOST: u64 = 1_000;
 /// The most entries that are told at once; of more the newest.
 const AT_ONCE: usize = 1_000;
+/// How long what is in hand at the end may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long until the outbox is opened again where another process still has it.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -44,16 +46,10 @@ impl Notifier {
         let folder = state.join("notifications");
         fs::create_dir_all(&folder)?;
         let tail = Tail::begin(store, &folder, receivers.clone(), link);
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
-            let told = LocalSet::new();
-            told.block_on(&runtime, async {
-                tokio::select! {
-                    () = follow(tail, &folder, receivers, pace) => {}
-                    _ = stopped.changed() => {}
-                }
-            });
+            LocalSet::new().block_on(&runtime, follow(tail, &folder, receivers, pace, stopped));
         };
         let thread = std::thread::Builder::new().name("notifications".to_owned()).spawn(run)?;
         Ok(Self { stop, thread: Some(thread) })
@@ -70,8 +66,11 @@ impl Drop for Notifier {
     }
 }
 
-async fn follow(mut tail: Tail, folder: &Path, receivers: Vec<Receiver>, pace: Pace) {
+async fn follow(mut tail: Tail, folder: &Path, receivers: Vec<Receiver>, pace: Pace, mut stopped: watch::Receiver<bool>) {
     let outbox = loop {
+        if *stopped.borrow() {
+            return;
+        }
         match Outbox::open(folder, MOST) {
             Ok((outbox, warning)) => {
                 warning.into_iter().for_each(|warning| tracing::error!("{warning}"));
@@ -79,25 +78,35 @@ async fn follow(mut tail: Tail, folder: &Path, receivers: Vec<Receiver>, pace: P
             }
             Err(error) => {
                 tracing::warn!("notifications wait: {error}");
-                tokio::time::sleep(AGAIN).await;
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    _ = stopped.changed() => {}
+                }
             }
         }
     };
+    let mut couriers = JoinSet::new();
     let bells: Vec<Rc<Notify>> = receivers
         .into_iter()
         .map(|receiver| {
             let more = Rc::new(Notify::new());
-            let courier = Courier { receiver, outbox: Rc::clone(&outbox), more: Rc::clone(&more), pace };
-            tokio::task::spawn_local(courier.run());
+            let courier = Courier { receiver, outbox: Rc::clone(&outbox), more: Rc::clone(&more), pace, stopped: stopped.clone() };
+            couriers.spawn_local(courier.run());
             more
         })
         .collect();
-    loop {
+    while !*stopped.borrow() {
         if tail.catch_up(&outbox) {
             bells.iter().for_each(|bell| bell.notify_one());
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            _ = stopped.changed() => {}
+        }
     }
+    let in_hand = async { while couriers.join_next().await.is_some() {} };
+    // Whoever does not answer in time is told again after the next start.
+    let _ = tokio::time::timeout(LAST_WORDS, in_hand).await;
 }
 
 /// What was told of the journal.

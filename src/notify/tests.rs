@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -260,6 +260,32 @@ fn what_was_not_told_before_the_end_is_told_after_the_next_start_and_nothing_twi
     journal.write(Phase::Progressing, "again");
     assert_eq!((phases(&up.wait(4)).len(), phases(&good.wait(4)).len()), (4, 4));
     assert_eq!(phases(&good.bodies())[3], "progressing");
+}
+
+#[test]
+fn what_is_in_hand_at_the_end_is_not_told_again() {
+    let mut journal = Journal::new();
+    // It has taken what it was told, and says so when the notifier is about to end.
+    static ASKED: Barrier = Barrier::new(2);
+    static ENDS: Barrier = Barrier::new(2);
+    let server = Server::start(|number| {
+        if number == 0 {
+            ASKED.wait();
+            ENDS.wait();
+        }
+        GOOD
+    });
+    let events = || vec![server.receiver("events", NotificationKind::CloudEvents)];
+    let patient = Pace { within: PATIENCE, ..PACE };
+    let notifier = Notifier::start(Arc::clone(&journal.store), journal.state(), events(), String::new(), patient).unwrap();
+    journal.write(Phase::Progressing, "begun");
+    ASKED.wait();
+    let ending = std::thread::spawn(move || drop(notifier));
+    ENDS.wait();
+    ending.join().unwrap();
+    let _notifier = journal.tell(events());
+    journal.write(Phase::Braked, "too slow");
+    assert_eq!(phases(&server.wait(2)), ["progressing", "braked"]);
 }
 
 #[test]
