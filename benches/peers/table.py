@@ -1,0 +1,47 @@
+"""The figures as people read them."""
+
+
+def costs(names, summary):
+    """Prints the table of one workload."""
+    heads = "".join(f"{'/ ' + name:>13}" for name in names)
+    print(f"\n{'':12}{'µs per request':^24}{heads}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'RSS idle':>12}{'loaded':>10}")
+    for name in names:
+        row = summary[name]
+        cpu = row["cpu_us_per_request"]
+        ratios = "".join(f"{row['ratio_to'][other]:13.2f}" if other in row["ratio_to"] else f"{'':>13}" for other in names)
+        waits = "".join(f"{row[key] * 1e3:9.2f}" if key in row else f"{'':>9}" for key in ("p50_seconds", "p99_seconds"))
+        print(
+            f"{name:12}{cpu['min']:8.2f}{cpu['median']:8.2f}{cpu['max']:8.2f}{ratios}{row['requests_per_second']:10.0f}{waits}"
+            f"{row['rss_idle_kib'] / 1024:8.1f} MiB{row['rss_loaded_kib'] / 1024:6.1f} MiB"
+        )
+    print("columns of µs: least, median, most; columns of ratios: median of the per-round ratios of CPU time per request")
+
+
+def goals(results, workloads):
+    """Prints our ratio to each peer beside the most that it may be. Returns how many goals are met, and how many there are."""
+    peers = [peer for peer in ("haproxy", "nginx", "envoy", "pingora") if any(peer in summary for summary in results.values())]
+    print(f"\n{'our CPU time':14}" + "".join(f"{'/ ' + peer:>22}" for peer in peers))
+    met = asked = 0
+    for key, summary in results.items():
+        cells = []
+        for peer in peers:
+            ratio, most = summary.get("portcullis", {}).get("ratio_to", {}).get(peer), workloads[key].goals.get(peer)
+            if ratio is None or most is None:
+                cells.append("")
+                continue
+            met, asked = met + (ratio <= most), asked + 1
+            cells.append(f"{ratio:.2f} ({'met' if ratio <= most else 'misses'} {most:.2f})")
+        print(f"{key:14}" + "".join(f"{cell:>22}" for cell in cells))
+    print(f"{met} of {asked} goals met; a cell is the median of the ratios of all clean rounds")
+    return met, asked
+
+
+def beside(found, summary, rate):
+    """Prints what is measured beside the cost."""
+    print(f"\n{'h1-1k':12}{'p50 ms':>9}{'p99 ms':>9}{'RSS idle':>12}{'per idle connection':>21}{'serving after':>15}{'system calls':>14}")
+    for name, row in found.items():
+        print(
+            f"{name:12}{row['p50_seconds'] * 1e3:9.2f}{row['p99_seconds'] * 1e3:9.2f}{summary[name]['rss_idle_kib'] / 1024:8.1f} MiB"
+            f"{row['idle_connection_bytes'] / 1024:17.1f} KiB{row['serving_seconds'] * 1e3:12.1f} ms{row['system_calls_per_request']:14.2f}"
+        )
+    print(f"latencies at {rate:.0f} requests per second over 64 connections: half of what the slowest of them does")
