@@ -27,10 +27,10 @@ class Workload:
         """Sends as much as the proxy takes, for some seconds. Any failed request is an error."""
         return (wrk if self.front == "h1" else h2load)(self, port, seconds, folder)
 
-    def warm(self, port, folder, requests=3000):
+    def warm(self, port, folder, requests=3000, patience=20):
         """Sends a number of requests, so that pools are filled and code is in the caches."""
         h1 = ["--h1", f"-c{CONNECTIONS}"] if self.front == "h1" else [f"-c{H2_CONNECTIONS}", f"-m{STREAMS}"]
-        run("warm-up", ["h2load", "-t1", f"-n{requests}", *h1, self.url(port)], 20, folder)
+        run("warm-up", ["h2load", "-t1", f"-n{requests}", *h1, self.url(port)], patience, folder)
 
     def body_file(self, folder):
         path = Path(folder) / "body"
@@ -81,11 +81,12 @@ def h2load(workload, port, seconds, folder):
 
 
 def at_rate(workload, port, rate, seconds, folder):
-    """Sends at a fixed rate over HTTP/1.1; returns the latencies of all requests in seconds, sorted."""
+    """Sends at a fixed rate; returns the latencies of all requests in seconds, sorted."""
     log = Path(folder) / "latencies.tsv"
     log.unlink(missing_ok=True)
-    each = max(1, round(rate / CONNECTIONS))
-    command = ["h2load", "--h1", "-t1", f"-c{CONNECTIONS}", f"-n{each * CONNECTIONS * seconds}", f"--rps={each}", f"--log-file={log}"]
+    connections, speaks = (CONNECTIONS, ["--h1"]) if workload.front == "h1" else (H2_CONNECTIONS, [f"-m{STREAMS}"])
+    each = max(1, round(rate / connections))
+    command = ["h2load", *speaks, "-t1", f"-c{connections}", f"-n{each * connections * seconds}", f"--rps={each}", f"--log-file={log}"]
     run("rate", [*command, workload.url(port)], seconds + 20, folder)
     rows = [line.split("\t") for line in log.read_text().splitlines()]
     if any(row[1] != "200" for row in rows):
