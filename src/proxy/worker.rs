@@ -24,7 +24,7 @@ use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::Offence;
 use crate::proxy::upload::Larder;
 use crate::proxy::upstream::{Pool, Pools};
-use crate::proxy::wire::Gathered;
+use crate::proxy::wire::{Gathered, Spare};
 use crate::seam::access::AccessSender;
 use crate::seam::choice::Choice;
 use crate::seam::clock::Clock;
@@ -105,6 +105,8 @@ pub struct Worker {
     pub(in crate::proxy) larder: Rc<Larder>,
     /// Where small writes to clients are gathered.
     pub(in crate::proxy) gathered: Gathered,
+    /// Where what an HTTP/2 connection writes in one turn is collected.
+    pub(in crate::proxy) spare: Spare,
     rules: RefCell<Rc<Rules>>,
     settings: SettingsSlot,
     succeeded: Arc<AtomicBool>,
@@ -153,6 +155,7 @@ impl Worker {
             cut: Notify::new(),
             larder: Rc::default(),
             gathered: Gathered::default(),
+            spare: Spare::default(),
             rules: RefCell::new(rules),
             settings: Arc::clone(&parts.settings),
             succeeded: Arc::clone(&parts.succeeded),

@@ -19,7 +19,7 @@ use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::patrol::{ConnectionGuard, StreamGuard, Ticket};
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::http2;
-use crate::proxy::wire::Wire;
+use crate::proxy::wire::{Cork, Corked, Wire};
 use crate::proxy::worker::Worker;
 
 /// Serves requests to the connection's end.
@@ -57,7 +57,8 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         .max_local_error_reset_streams(http2::LOCAL_RESETS)
         .keep_alive_interval(http2::PING_INTERVAL)
         .keep_alive_timeout(http2::PING_TIMEOUT);
-    let connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
+    let cork = Cork::new(wire, worker.spare.clone());
+    let connection = pin!(Released { connection: builder.serve_connection(TokioIo::new(Corked(Rc::clone(&cork))), service), cork });
     drive(connection, Pace { guard: &guard, rules: &rules, ages: true, tunnels: Some(&tunnels) }, worker).await
 }
 
@@ -100,7 +101,33 @@ impl<F: Future<Output = ()>> Future for Patrolled<F> {
     }
 }
 
-impl<S> Driven for Connection<TokioIo<Wire>, S, Streams>
+pin_project! {
+    /// A connection whose writes leave together at the end of each turn.
+    struct Released<C> {
+        #[pin]
+        connection: C,
+        cork: Rc<Cork<Wire>>,
+    }
+}
+
+impl<C: Future> Future for Released<C> {
+    type Output = C::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        let this = self.project();
+        let polled = this.connection.poll(cx);
+        this.cork.release(cx);
+        polled
+    }
+}
+
+impl<C: Driven> Driven for Released<C> {
+    fn begin_farewell(self: Pin<&mut Self>) {
+        self.project().connection.begin_farewell();
+    }
+}
+
+impl<S> Driven for Connection<TokioIo<Corked<Wire>>, S, Streams>
 where
     S: hyper::service::HttpService<Incoming, ResBody = Held>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
