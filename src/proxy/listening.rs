@@ -101,9 +101,6 @@ impl Bound {
         match self {
             Self::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
-                // Every connection inherits it. Without it small answers may wait for an acknowledgement; failing to set it costs
-                // only that.
-                let _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
                 tokio::net::TcpListener::from_std(socket).map(Accepting::Tcp)
             }
             Self::Unix(socket) => {

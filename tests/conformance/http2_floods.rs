@@ -71,6 +71,8 @@ fn floods_of_cheap_frames_end_with_enhance_your_calm() {
     for (id, first, bytes) in cases {
         let (sent, told, end) = flood(&bench, &first, bytes);
         assert!(sent < 100_000 && end != End::Open, "{id}: {sent} sent, {end:?}");
+        // Whatever is told, SETTINGS come first (RFC 9113 section 3.4).
+        assert!(told.first().is_none_or(|event| *event == Event::Other(SETTINGS, 0)), "{id}: {told:?}");
         // A client that goes on sending may lose the last words to a reset.
         assert!(told.contains(&Event::GoAway(CALM)) || end == End::Reset, "{id}: {told:?}, {end:?}");
         let answer = Client::connect(bench.proxy.address).ask("GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -166,6 +168,22 @@ fn b18_the_end_of_an_answer_that_its_client_does_not_take_is_given_up_too() {
     let (_, events) = frames::read_until(&mut client, |events| events.iter().any(|e| matches!(e, Event::Data(3, _, true))));
     assert_eq!(taken(&events, 3), bytes, "{events:?}");
     assert_eq!(proxy.ended(2).answered, 2, "both answers were the version's in full");
+}
+
+#[test]
+fn b18_a_connection_whose_client_reads_nothing_is_given_up_however_wide_its_windows() {
+    let bytes = 64 << 20;
+    let answer = [format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes(), &vec![b'x'; bytes]].concat();
+    let upstream = Upstream::answering(answer);
+    let proxy = proxy::to([upstream.address]).with(|s| s.timeouts.write_stall = Duration::from_millis(500)).start();
+    let mut client = Client::connect(proxy.address);
+    client.send([frames::PREFACE, &frame(SETTINGS, 0, 0, [0, 4, 0x7f, 0xff, 0xff, 0xff])].concat());
+    client.send(frame(WINDOW_UPDATE, 0, 0, [0x7f, 0, 0, 0]));
+    client.send(headers(1, &block(&GET), true));
+    // Pings that nobody answers would end it too, but not before half a minute.
+    let begin = Instant::now();
+    eventually("the connection is reset", || ended(&client).then_some(()));
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
 }
 
 #[test]

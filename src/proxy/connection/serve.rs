@@ -9,7 +9,7 @@ use crate::proxy::connection::admitted::{Admitted, Door};
 use crate::proxy::connection::proxied::{self, Proxied};
 use crate::proxy::connection::secure::shake_hands;
 use crate::proxy::connection::{http1, http2, tunnelled};
-use crate::proxy::plain::Remote;
+use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::wire::{Line, Protocol, Socket, Wire};
@@ -19,6 +19,10 @@ use crate::proxy::worker::{Ending, Worker};
 pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
     let Admitted { mut socket, mut remote, guard, mut hold } = admitted;
     let mut port = door.port;
+    // Without it small answers may wait for an acknowledgement; failing to set it costs only that.
+    if let Plain::Tcp(socket) = &socket {
+        let _ = socket.set_nodelay(true);
+    }
     if door.is_proxy(remote) {
         match tokio::time::timeout(worker.rules().settings.timeouts.header, proxied::read(&mut socket)).await {
             Ok(Ok(Proxied::For { client, local })) => {

@@ -83,6 +83,12 @@ impl<W: AsyncWrite + Unpin> Collected<W> {
         Poll::Ready(Ok(()))
     }
 
+    /// Notes that something may wait below. Of a write that was not taken nothing does: a flush would say that the socket takes more.
+    const fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.unflushed |= matches!(written, Poll::Ready(Ok(_)));
+        written
+    }
+
     fn put_back(&mut self) {
         self.written = 0;
         self.bytes.clear();
@@ -121,8 +127,8 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Corked<W> {
         let mut collected = self.0.0.borrow_mut();
         ready!(collected.poll_room(cx, bytes.len()))?;
         if bytes.len() > LONGEST_COPIED {
-            collected.unflushed = true;
-            return Pin::new(&mut collected.socket).poll_write(cx, bytes);
+            let written = Pin::new(&mut collected.socket).poll_write(cx, bytes);
+            return collected.wrote(written);
         }
         collected.bytes.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
@@ -133,8 +139,8 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Corked<W> {
         let length = pieces.iter().map(|piece| piece.len()).sum();
         ready!(collected.poll_room(cx, length))?;
         if length > LONGEST_COPIED {
-            collected.unflushed = true;
-            return Pin::new(&mut collected.socket).poll_write_vectored(cx, pieces);
+            let written = Pin::new(&mut collected.socket).poll_write_vectored(cx, pieces);
+            return collected.wrote(written);
         }
         pieces.iter().for_each(|piece| collected.bytes.extend_from_slice(piece));
         Poll::Ready(Ok(length))
@@ -272,6 +278,20 @@ mod tests {
         cork.0.borrow_mut().socket.room = usize::MAX;
         assert!(matches!(Pin::new(&mut socket).poll_shutdown(&mut cx), Poll::Ready(Ok(()))));
         assert!(cork.0.borrow().socket.ended && written(&cork) == sent);
+    }
+
+    #[test]
+    fn a_piece_that_the_socket_does_not_take_is_not_followed_by_a_flush() {
+        let (mut socket, cork, _) = corked(0);
+        let mut cx = Context::from_waker(Waker::noop());
+        let large = vec![b'x'; LONGEST_COPIED + 1];
+        assert!(write(&mut socket, &large).is_pending());
+        cork.release(&mut cx);
+        assert_eq!(cork.0.borrow().socket.flushes, 0);
+        cork.0.borrow_mut().socket.room = 100;
+        assert!(matches!(write(&mut socket, &large), Poll::Ready(Ok(100))));
+        cork.release(&mut cx);
+        assert_eq!(cork.0.borrow().socket.flushes, 1);
     }
 
     #[test]

@@ -197,9 +197,11 @@ impl AsyncRead for Wire {
                     buf.set_filled(before + good);
                     return if good == 0 { Poll::Ready(Err(malformed())) } else { read };
                 }
-                if let Some(offence) = this.line.offence() {
+                if this.line.offence().is_some() {
                     buf.set_filled(before);
-                    return this.poll_goodbye(cx, offence).map(Err);
+                    // What was answered before it goes out first, at the end of this turn; the goodbye has the next one.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 // A head that never ends is late however many bytes still come.
                 if this.line.is_multiplexed()
