@@ -9,8 +9,10 @@ use tokio::sync::watch;
 
 use crate::delivery::gate_file::Texts;
 use crate::delivery::http;
+use crate::delivery::judge::Case;
 use crate::delivery::plane::{HANDED_OVER_WITHIN, Shown};
 use crate::delivery::script;
+use crate::delivery::sourced::{self, Sourced};
 use crate::delivery::spot::Spot;
 use crate::delivery::trial::Trial;
 use crate::delivery::workload::{self, Job};
@@ -179,7 +181,8 @@ async fn run_test(
 }
 
 /// Moves the traffic to a candidate by a rollout under the gates.
-pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deployment: &Deployment, schedule: Schedule, resume: bool) -> Event {
+pub(super) async fn roll_out(yard: &Yard, case: &Case, ticket: Ticket, deployment: &Deployment, schedule: Schedule, resume: bool) -> Event {
+    let spot = &case.spot;
     let ended = |end, reason| Event::RolloutEnded { ticket, end, reason };
     let (Ok(name), Some(version)) = (spot.name(), yard.version(spot, deployment)) else {
         return ended(RolloutEnd::Aborted, "the candidate is not up".to_owned());
@@ -196,6 +199,7 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
         let file = file.path().display();
         return ended(RolloutEnd::Aborted, format!("the proxy itself can judge nothing of {file}, so no rollout begins; test it instead"));
     }
+    let (sourced, schedule) = Sourced::of(file, case.mode, schedule);
     // The gates or the plan may be others than when the stage was switched; a rollout that is under way keeps its own.
     let change = |shown: &mut Option<Shown>| {
         if let Some(shown) = shown {
@@ -213,7 +217,8 @@ pub(super) async fn roll_out(yard: &Yard, spot: &Spot, ticket: Ticket, deploymen
         Ok(past) => past,
         Err(why) => return ended(RolloutEnd::Aborted, why),
     };
-    let (end, reason) = yard.ground.follow(&name, &version.name, past, || yard.is_aborted(spot, ticket.run)).await;
+    let rollout = yard.ground.follow(&name, &version.name, past, || yard.is_aborted(spot, ticket.run));
+    let (end, reason) = sourced::follow(yard, sourced.as_ref().map(|sourced| (sourced, case)), (&version.name, past), rollout).await;
     let own = |shown: &mut Option<Shown>| {
         if let Some(shown) = shown {
             shown.stable = version;

@@ -215,9 +215,9 @@ impl Engine {
                 self.begin(key, async move { judge::evaluate(&yard, &case, ticket, &deployment).await });
             }
             Effect::Rollout { ticket, stage, deployment, schedule } => {
-                let spot = spot(stage);
+                let case = self.case(key, spot(stage), ticket.run, None);
                 let resume = self.lines.get(key).is_some_and(|line| line.resumed.contains(&ticket.run));
-                self.begin(key, async move { effects::roll_out(&yard, &spot, ticket, &deployment, schedule, resume).await });
+                self.begin(key, async move { effects::roll_out(&yard, &case, ticket, &deployment, schedule, resume).await });
             }
             Effect::AbortRollout { ticket, stage, reason } => {
                 let spot = spot(stage);

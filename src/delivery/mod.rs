@@ -37,6 +37,7 @@ mod resource;
 mod restore;
 mod script;
 mod sinks;
+mod sourced;
 mod spot;
 mod telling;
 mod token;

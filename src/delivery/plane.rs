@@ -207,6 +207,15 @@ impl Ground {
         }
     }
 
+    /// Lets a rollout go on that waits for an approval, or gives everything back; one that does not wait any more is left alone.
+    pub(super) async fn decide(&self, name: &Name, goes_on: bool, reason: String) {
+        let (service, actor) = (name.clone(), ACTOR.to_owned());
+        let command = if goes_on { Command::Approve { service, actor, reason } } else { Command::Deny { service, actor, reason } };
+        if let Err(error) = self.command(command).await {
+            tracing::warn!(service = %name, %error, "what the sources say of a rollout was not heard");
+        }
+    }
+
     /// Ends the rollout of a service; where there is none, nothing happens.
     pub(super) async fn abort(&self, name: &Name, reason: String) {
         let abort = Command::Abort { service: name.clone(), actor: ACTOR.to_owned(), reason };

@@ -13,6 +13,7 @@ mod kubernetes;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod process;
+mod ramps;
 mod refusals;
 mod restart;
 mod site;

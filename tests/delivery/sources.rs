@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::site::{IMAGE, PROJECT, Pipeline, SERVICE, SHIPYARD, Site};
 
-const PERFSPEC: &str = "tests/data/compat/perfspec_prometheus.json";
+pub const PERFSPEC: &str = "tests/data/compat/perfspec_prometheus.json";
 
 /// What the fake says.
 #[derive(Clone, Debug)]
-enum Says {
+pub enum Says {
     /// This value, as one sample of a vector.
     Value(&'static str),
     /// These values for queries that contain these texts.
@@ -26,14 +26,14 @@ enum Says {
 }
 
 /// A fake Prometheus; it ends with the process of the test.
-struct Fake {
+pub struct Fake {
     address: SocketAddr,
     says: Arc<Mutex<Says>>,
-    heard: Arc<Mutex<Vec<String>>>,
+    pub heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
-    fn start(says: Says) -> Self {
+    pub fn start(says: Says) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (says, heard) = (Arc::new(Mutex::new(says)), Arc::new(Mutex::new(Vec::new())));
@@ -47,7 +47,7 @@ impl Fake {
         fake
     }
 
-    fn say(&self, says: Says) {
+    pub fn say(&self, says: Says) {
         *self.says.lock().unwrap() = says;
     }
 
@@ -56,7 +56,7 @@ impl Fake {
     }
 
     /// Returns the targets that were asked for since the last look.
-    fn heard(&self) -> Vec<String> {
+    pub fn heard(&self) -> Vec<String> {
         std::mem::take(&mut *self.heard.lock().unwrap())
     }
 }
@@ -99,12 +99,12 @@ fn staged(fake: &Fake) -> (Site, Pipeline) {
     (site, pipeline)
 }
 
-fn add(pipeline: &Pipeline, stage: &str, file: &str, uri: &str) {
+pub fn add(pipeline: &Pipeline, stage: &str, file: &str, uri: &str) {
     let of = ["add-resource", "--project", PROJECT, "--service", SERVICE, "--stage", stage];
     pipeline.command(&[&of[..], &["--resource", file, "--resourceUri", uri]].concat());
 }
 
-fn configure(pipeline: &Pipeline, fake: &Fake) {
+pub fn configure(pipeline: &Pipeline, fake: &Fake) {
     let said = pipeline.command(&["configure", "monitoring", "prometheus", "--project", PROJECT, "--url", &fake.url()]);
     assert!(said.contains("answers") && said.contains("sockshop"), "{said}");
     fake.heard();

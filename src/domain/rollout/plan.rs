@@ -163,6 +163,12 @@ impl Plan {
         Self { harm, ..self }
     }
 
+    /// Returns who must be asked before the canary gets everything.
+    #[must_use]
+    pub fn approval_before_everything(&self) -> Option<Approval> {
+        self.steps.get(self.steps.len().saturating_sub(2)).and_then(|step| step.approval)
+    }
+
     /// Returns the plan with an approval before the canary gets everything, or before the end where it does so from the start.
     #[must_use]
     pub fn approved_before_everything(mut self, approval: Option<Approval>) -> Self {

@@ -48,6 +48,17 @@ impl Schedule {
         matches!(self, Self::Ramp(Ramp { start: Start::Auto, .. }))
     }
 
+    /// Returns the schedule with an approval before the canary gets everything, and whether nobody was to be asked there before; who
+    /// was to be asked still is.
+    #[must_use]
+    pub fn awaiting(self, wait: Approval) -> (bool, Self) {
+        match self {
+            Self::Ramp(ramp) => (ramp.approval.is_none(), Self::Ramp(Ramp { approval: ramp.approval.or(Some(wait)), ..ramp })),
+            Self::Steps(plan) if plan.approval_before_everything().is_some() => (false, Self::Steps(plan)),
+            Self::Steps(plan) => (true, Self::Steps(plan.approved_before_everything(Some(wait)))),
+        }
+    }
+
     /// Makes the plan for a service with this traffic and these gates.
     ///
     /// # Errors
@@ -87,6 +98,7 @@ pub fn start_weight(pace: &Pace) -> Weight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::gate::Inconclusive;
 
     fn pace(rate: f64) -> Pace {
         Pace { rate, reveal: Duration::from_secs(1), requests: 0, within: Duration::from_secs(1_800) }
@@ -117,6 +129,24 @@ mod tests {
             (1_000.0, u64::MAX, "10%"),
         ] {
             assert_eq!(start_weight(&Pace { requests, ..pace(rate) }), percent.parse().unwrap(), "{requests} at {rate}");
+        }
+    }
+
+    #[test]
+    fn a_wait_before_everything_takes_the_place_of_no_other() {
+        let wait = |seconds| Approval { deadline: Duration::from_secs(seconds), then: Inconclusive::RollBack };
+        let ramp = |approval| Ramp { start: Start::At("10%".parse().unwrap()), factor: 3, hold: Duration::ZERO, harm: None, approval };
+        let approvals = |schedule: Schedule| -> Vec<u64> {
+            let plan = schedule.plan(&pace(1.0)).unwrap();
+            plan.steps().iter().map(|step| step.approval.map_or(0, |approval| approval.deadline.as_secs())).collect()
+        };
+        for (before, alone, deadlines) in [(None, true, [0, 0, 7, 0]), (Some(wait(9)), false, [0, 0, 9, 0])] {
+            let ramp = Schedule::Ramp(ramp(before));
+            let steps = Schedule::Steps(ramp.plan(&pace(1.0)).unwrap());
+            for schedule in [ramp, steps] {
+                let (was_alone, schedule) = schedule.awaiting(wait(7));
+                assert_eq!((was_alone, approvals(schedule)), (alone, deadlines.to_vec()));
+            }
         }
     }
 }
