@@ -28,8 +28,8 @@ pub const LONGEST_REASON: usize = 500;
 /// Who acts where nobody is named.
 pub(super) const ANYBODY: &str = "operator";
 /// Names under which the program itself decides.
-pub(super) const RESERVED: [&str; 10] =
-    ["delivery", "delivery-watch", "endpoints", "gate", "hand-over", "plan", "reload", "restart", "tests", "webhook"];
+pub(super) const RESERVED: [&str; 11] =
+    ["delivery", "delivery-watch", "endpoints", "gate", "hand-over", "plan", "reload", "restart", "sources", "tests", "webhook"];
 
 /// A request for a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]

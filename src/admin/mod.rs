@@ -51,10 +51,11 @@
 //! - A version: `name`, `endpoints`; it is spoken to (TLS, HTTP/2) as the service's configured stable version is.
 //! - A service: `name`, `owner`, its current or last `rollout`, what a rollout that is to begin `waits` for (one sentence), `rejected`,
 //!   `endpoints`.
-//! - A rollout: `id`, `stable`, `canary`, `phase`, `step` (from 0) of `steps`, `weight`, `generation`, `reason`, `evidence` (of the last
-//!   decision), `gates`, `file` (the gate file's `verdict` and `reason`), `needs` (more clean requests until every gate passes) and
-//!   `needs_seconds` at the present traffic, `held_seconds` (left of the hold, the watch or the time to confirm), `warm_up_seconds`
-//!   (left), `rate` (requests per second over both versions), `brakes`, `canary_requests`, `durable`.
+//! - A rollout: `id`, `stable`, `canary`, `phase`, `step` (from 0) of `steps`, `weight`, `generation`, `reason`, `actor` (who decided
+//!   last), `warned` (whether a step was passed with a warning), `evidence` (of the last decision), `gates`, `file` (the gate file's
+//!   `verdict` and `reason`), `needs` (more clean requests until every gate passes) and `needs_seconds` at the present traffic,
+//!   `held_seconds` (left of the hold, the watch or the time to confirm), `warm_up_seconds` (left), `rate` (requests per second over both
+//!   versions), `brakes`, `canary_requests`, `durable`.
 //! - Its `plan`: `steps`, each with `weight` and `hold_seconds`, and `harm`. Its `policy`: `alpha`, `alpha_brake`, `beta`,
 //!   `burst_tolerance_seconds`, `warm_up_seconds`, `outcome_deadline_seconds`, `max_bake_seconds`, `inconclusive`, `watch_seconds`,
 //!   `min_clients`.

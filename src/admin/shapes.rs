@@ -127,6 +127,8 @@ fn given() -> Vec<(&'static str, Value)> {
         ("weight", json!({"type": "integer", "minimum": 0, "maximum": 10_000})),
         ("generation", number()),
         ("reason", text()),
+        ("actor", maybe(text())),
+        ("warned", flag()),
         ("gates", list(open(&[("gate", text()), ("verdict", text()), ("requests", number())]))),
         ("rate", json!({"type": "number"})),
         ("durable", flag()),

@@ -77,6 +77,7 @@ impl Delivering {
             domain: delivery.domain.clone(),
             policy: delivery.policy,
             early_stop: delivery.early_stop,
+            sources_within: delivery.sources_within,
         };
         let program: PathBuf = std::env::current_exe()?;
         let state = std::path::absolute(&settings.state)?;

@@ -45,6 +45,8 @@ fn rollout(phase: Phase) -> RolloutStatus {
         steps: 4,
         weight: "10%".parse().unwrap(),
         generation: 5,
+        actor: None,
+        warned: false,
         reason: "0.8.2 gets 10% of carts".to_owned(),
         evidence: None,
         gates: vec![latency(Verdict::Inconclusive)],

@@ -34,6 +34,8 @@ pub struct Delivery {
     pub sinks: Vec<String>,
     /// The hosts, with or without a port, that may be asked for the values behind gates.
     pub sources: Vec<String>,
+    /// How long they may say nothing of a rollout that waits for them before everything is given back.
+    pub sources_within: Duration,
     /// The registries that are asked whether an image is there: hosts, or `host=URL`; none where images are taken on trust.
     pub registries: Vec<String>,
     /// What keptn event payloads are sent: those of 0.4, 0.6 or 1.x.
@@ -110,6 +112,7 @@ pub(super) struct DeliverySpec {
     token_file: Option<At<String>>,
     sinks: Option<At<Vec<At<String>>>>,
     sources: Option<At<Vec<At<String>>>>,
+    sources_within: Option<At<String>>,
     registries: Option<At<Vec<At<String>>>>,
     events: Option<At<String>>,
     policy: Option<PolicySpec>,
@@ -154,6 +157,7 @@ impl DeliverySpec {
             events: fields.text("events"),
             policy: fields.get("policy").and_then(|(node, path)| PolicySpec::read_all(node, path, report)),
             early_stop: fields.boolean("early_stop"),
+            sources_within: fields.text("sources_within"),
         };
         let ways = [spec.process.is_some(), spec.external.is_some(), spec.kubernetes.is_some()];
         if ways.iter().filter(|way| **way).count() != 1 && !report.has_errors() {
@@ -189,6 +193,7 @@ impl DeliverySpec {
             token_file: self.token_file.as_ref().map(|text| values::located(text, base)),
             sinks: sinks.iter().filter_map(|text| sink(text, report)).collect(),
             sources: sources.iter().filter_map(|text| source(text, report)).collect(),
+            sources_within: within(self.sources_within.as_ref(), Duration::from_secs(600), report)?,
             registries: registries.iter().filter_map(|text| registry(text, report)).collect(),
             policy: self.policy.as_ref().map_or(Some(Policy::default()), |spec| policy::compile(spec, report))?,
             early_stop: self.early_stop.as_ref().is_none_or(|flag| flag.value),

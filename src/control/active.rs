@@ -69,6 +69,8 @@ pub(super) fn bare_status(record: &Record) -> RolloutStatus {
         weight: record.weight,
         generation: record.generation,
         reason: record.reason.clone(),
+        actor: record.actor.clone(),
+        warned: record.warned,
         evidence: record.evidence.clone(),
         gates: Vec::new(),
         file: None,

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::control::setup::{Origin, ServiceSetup};
+use crate::domain::gate::Verdict;
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::Weight;
 use crate::seam::report::{Report, ReportSender};
@@ -68,6 +69,21 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Take in what those say of a rollout's version who are asked beside the gates.
+    Rule {
+        /// The service.
+        service: Name,
+        /// The number of the rollout they were asked about; any other is left alone.
+        rollout: u64,
+        /// What they say.
+        verdict: Verdict,
+        /// Whether that approves where it waits; else somebody must do so beside it.
+        approves: bool,
+        /// Who says it.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// Hold a rollout where it is; its gates stay armed.
     Pause {
         /// The service.
@@ -116,6 +132,7 @@ impl Command {
             | Self::Resume { service, .. }
             | Self::Approve { service, .. }
             | Self::Deny { service, .. }
+            | Self::Rule { service, .. }
             | Self::Pause { service, .. }
             | Self::SetWeight { service, .. }
             | Self::Retry { service, .. }

@@ -346,6 +346,9 @@ impl Controller {
             Command::Resume { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.resume(),
             Command::Approve { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.approve(),
             Command::Deny { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.deny(),
+            Command::Rule { rollout, verdict, approves, actor, reason, .. } => {
+                Word { service, actor, reason, now, shell: &mut self.world }.rule(rollout, (verdict, approves))
+            }
             Command::Pause { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.pause(),
             Command::SetWeight { weight, actor, reason, .. } => {
                 Word { service, actor, reason, now, shell: &mut self.world }.set_weight(weight)

@@ -3,6 +3,7 @@
 use crate::control::command::{Accepted, CommandError};
 use crate::control::service::Service;
 use crate::control::shell::Shell;
+use crate::domain::gate::Verdict;
 use crate::domain::rollout::{Event, Phase, Rollout};
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
@@ -119,6 +120,22 @@ impl Word<'_> {
         }
         self.say(|actor, reason| Event::Deny { actor, reason });
         done(format!("the rollout of {name} is denied; the canary gets nothing"))
+    }
+
+    /// Takes in what those say who are asked beside the gates; says no where nothing came of it.
+    pub(super) fn rule(self, number: u64, (verdict, approves): (Verdict, bool)) -> Answer {
+        let (name, rollout) = (self.name(), self.rollout("judge")?);
+        if rollout.record().id != number {
+            return conflict(format!("rollout {number} of {name} is over"));
+        }
+        let before = rollout.record().generation;
+        let Word { service, actor, reason, now, shell } = self;
+        service.drive(Event::Ruled { verdict, approves, actor, reason }, now, shell);
+        let after = service.rollout().map(|rollout| rollout.record().generation);
+        if after == Some(before) && (approves || matches!(verdict, Verdict::Fail | Verdict::Inconclusive)) {
+            return conflict(format!("the rollout of {name} does not wait for that, or it could not be written"));
+        }
+        done(format!("{verdict} for the rollout of {name}"))
     }
 
     /// Holds a rollout where it is.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::control::command::{Command, CommandError, Order, Request};
+use crate::domain::gate::Verdict;
 use crate::domain::version::Name;
 
 /// Orders that wait to be carried out, each with the way back for its answer.
@@ -34,7 +35,7 @@ impl Queue {
     /// Returns what is to be carried out next: the oldest order that takes a share away, else the oldest. A new configuration is not
     /// overtaken, because it may begin what is to be aborted.
     pub(super) fn next(&mut self) -> Option<Request> {
-        let lowers = |request: &Request| matches!(command(&request.order), Some(Command::Abort { .. } | Command::Deny { .. }));
+        let lowers = |request: &Request| command(&request.order).is_some_and(lowers);
         let anew = |request: &&Request| matches!(request.order, Order::Reconfigure { .. });
         self.0.remove(self.0.iter().take_while(|request| !anew(request)).position(lowers).unwrap_or(0))
     }
@@ -45,6 +46,15 @@ const fn command(order: &Order) -> Option<&Command> {
     match order {
         Order::Command(command) | Order::Conditional(command, _) => Some(command),
         Order::Consulted { .. } | Order::Reconfigure { .. } => None,
+    }
+}
+
+/// Says whether a command takes a share away, or leaves everything as it is.
+const fn lowers(command: &Command) -> bool {
+    match command {
+        Command::Abort { .. } | Command::Deny { .. } => true,
+        Command::Rule { verdict, .. } => matches!(verdict, Verdict::Fail | Verdict::Inconclusive),
+        _ => false,
     }
 }
 

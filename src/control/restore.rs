@@ -148,6 +148,7 @@ fn interrupt(service: &Name, record: &mut Record) -> (Entry, String) {
     record.weight = Weight::ZERO;
     record.generation += 1;
     record.reason.clone_from(&sentence);
+    record.actor = Some(entry.actor.clone());
     debug_assert_eq!(invariants::i11_unknown_is_safe(Some(&durable), record.weight), Ok(()));
     (entry, sentence)
 }
@@ -172,6 +173,8 @@ mod tests {
             generation: 9,
             reason: "because".to_owned(),
             evidence: None,
+            actor: None,
+            warned: false,
         };
         let rejected = rejected.iter().map(|n| n.parse().unwrap()).collect();
         Known::State(Box::new(ServiceState {

@@ -66,6 +66,12 @@ pub struct RolloutStatus {
     pub generation: u64,
     /// Why it stands there.
     pub reason: String,
+    /// Who decided that: the plan, the gate, the sources, a restart or a person; absent where an earlier release wrote it.
+    #[serde(default)]
+    pub actor: Option<String>,
+    /// Whether a step was passed with a warning.
+    #[serde(default)]
+    pub warned: bool,
     /// What the last decision rests on.
     pub evidence: Option<Evidence>,
     /// Every gate.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::delivery::gate_file::Texts;
 use crate::delivery::http;
 use crate::delivery::judge::Case;
-use crate::delivery::plane::{HANDED_OVER_WITHIN, Shown};
+use crate::delivery::plane::{Ended, HANDED_OVER_WITHIN, Shown};
 use crate::delivery::script;
 use crate::delivery::sourced::{self, Sourced};
 use crate::delivery::spot::Spot;
@@ -183,23 +183,24 @@ async fn run_test(
 /// Moves the traffic to a candidate by a rollout under the gates.
 pub(super) async fn roll_out(yard: &Yard, case: &Case, ticket: Ticket, deployment: &Deployment, schedule: Schedule, resume: bool) -> Event {
     let spot = &case.spot;
-    let ended = |end, reason| Event::RolloutEnded { ticket, end, reason };
+    let ended = |Ended { end, actor, reason }| Event::RolloutEnded { ticket, end, actor, reason };
+    let none = |reason| ended(Ended { end: RolloutEnd::Aborted, actor: "delivery".to_owned(), reason });
     let (Ok(name), Some(version)) = (spot.name(), yard.version(spot, deployment)) else {
-        return ended(RolloutEnd::Aborted, "the candidate is not up".to_owned());
+        return none("the candidate is not up".to_owned());
     };
     // One that a restart has ended begins again at its first step, under the same gates: it was neither judged nor refused.
     let resume = resume && !yard.ground.was_interrupted(&name, &version.name);
     let gate = yard.gate(spot);
     let Some(file) = &gate else {
         let why = format!("there is no gate file for {} in {}, so nothing could judge it", spot.service, spot.stage);
-        return ended(RolloutEnd::Aborted, why);
+        return none(why);
     };
     let judges = yard.ground.setup(spot, &shown(yard, spot, version.clone())).map(|setup| !setup.gates.is_empty());
     if judges == Ok(false) {
         let file = file.path().display();
-        return ended(RolloutEnd::Aborted, format!("the proxy itself can judge nothing of {file}, so no rollout begins; test it instead"));
+        return none(format!("the proxy itself can judge nothing of {file}, so no rollout begins; test it instead"));
     }
-    let (sourced, schedule) = Sourced::of(file, case.mode, schedule);
+    let (sourced, schedule) = Sourced::of(file, case.mode, yard.ground.sources_within, schedule);
     // The gates or the plan may be others than when the stage was switched; a rollout that is under way keeps its own.
     let change = |shown: &mut Option<Shown>| {
         if let Some(shown) = shown {
@@ -215,22 +216,22 @@ pub(super) async fn roll_out(yard: &Yard, case: &Case, ticket: Ticket, deploymen
     };
     let past = match yard.show_and(spot, !resume, change, begin).await {
         Ok(past) => past,
-        Err(why) => return ended(RolloutEnd::Aborted, why),
+        Err(why) => return none(why),
     };
     let rollout = yard.ground.follow(&name, &version.name, past, || yard.is_aborted(spot, ticket.run));
-    let (end, reason) = sourced::follow(yard, sourced.as_ref().map(|sourced| (sourced, case)), (&version.name, past), rollout).await;
+    let end = sourced::follow(yard, sourced.as_ref().map(|sourced| (sourced, case)), (&version.name, past), rollout).await;
     let own = |shown: &mut Option<Shown>| {
         if let Some(shown) = shown {
             shown.stable = version;
         }
     };
-    if end == RolloutEnd::Promoted {
+    if end.end.is_promoted() {
         if let Err(why) = yard.show(spot, resume, own).await {
             tracing::warn!("{name} shows its new version late: {why}");
         }
         yard.owned(spot, deployment).await;
     }
-    ended(end, reason)
+    ended(end)
 }
 
 /// Returns what the data plane shows of a stage whose traffic one version owns.

@@ -29,7 +29,7 @@ use crate::sources::judgement::{self, Judged, Rules, Subject, Ungraded};
 /// How long ordinary users may take to send enough requests where nobody tests a version.
 const USERS_WITHIN: Duration = Duration::from_secs(300);
 /// How long the sources of one evaluation may take, the wait for a service that Dynatrace does not know yet among it.
-const SOURCES_WITHIN: Duration = Duration::from_secs(300);
+pub(super) const SOURCES_WITHIN: Duration = Duration::from_secs(300);
 
 /// What is judged.
 #[derive(Clone, Debug)]

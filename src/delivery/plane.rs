@@ -18,7 +18,7 @@ use crate::control::status::{Board, ServiceStatus};
 use crate::delivery::gate_file::{GateFile, told};
 use crate::delivery::spot::Spot;
 use crate::domain::delivery::RolloutEnd;
-use crate::domain::gate::{Policy, live};
+use crate::domain::gate::{Policy, Verdict, live};
 use crate::domain::observation::Window;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Phase, Schedule};
@@ -34,6 +34,8 @@ pub type Maker = Arc<dyn Fn(&config::Service) -> ServiceSetup + Send + Sync>;
 
 /// Who asks the controller.
 const ACTOR: &str = "delivery";
+/// Who speaks for the sources behind a gate file.
+const SOURCES: &str = "sources";
 /// How often the controller's board is looked at: its own pace.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a token of a test is good.
@@ -62,6 +64,8 @@ pub struct Ground {
     pub policy: Policy,
     /// Whether a test ends as soon as the gate has decided.
     pub early_stop: bool,
+    /// How long sources may say nothing of a rollout before everything is given back.
+    pub sources_within: Duration,
 }
 
 /// What the data plane has of a stage.
@@ -82,6 +86,14 @@ pub(super) struct Shown {
 pub(super) struct Stage {
     pub(super) shown: Shown,
     pub(super) setup: ServiceSetup,
+}
+
+/// How a rollout ended, as the controller has made it durable.
+pub(super) struct Ended {
+    pub(super) end: RolloutEnd,
+    /// Who ended it.
+    pub(super) actor: String,
+    pub(super) reason: String,
 }
 
 impl Ground {
@@ -180,39 +192,40 @@ impl Ground {
     }
 
     /// Follows a rollout of a version, newer than the one of number `past`, to its end.
-    pub(super) async fn follow(&self, name: &Name, version: &Name, past: u64, is_aborted: impl Fn() -> bool) -> (RolloutEnd, String) {
+    pub(super) async fn follow(&self, name: &Name, version: &Name, past: u64, is_aborted: impl Fn() -> bool) -> Ended {
+        let own = |reason: String| Ended { end: RolloutEnd::Aborted, actor: ACTOR.to_owned(), reason };
         let of_it = |status: Option<ServiceStatus>| status?.rollout.filter(|rollout| rollout.id > past && rollout.canary.name == *version);
         let begun = Instant::now();
         loop {
             let rollout = of_it(self.status(name));
             if is_aborted() {
-                return (RolloutEnd::Aborted, "it was aborted".to_owned());
+                return own("it was aborted".to_owned());
             }
             if rollout.is_none() && begun.elapsed() > BEGINS_WITHIN {
                 self.abort(name, "it did not begin in time".to_owned()).await;
-                return (
-                    RolloutEnd::Aborted,
-                    format!("the rollout has not begun within {BEGINS_WITHIN:?}: there is no traffic, or no plan fits it"),
-                );
+                return own(format!("the rollout has not begun within {BEGINS_WITHIN:?}: there is no traffic, or no plan fits it"));
             }
             if let Some(rollout) = rollout {
-                match rollout.phase {
-                    Phase::Promoted if rollout.durable => return (RolloutEnd::Promoted, rollout.reason),
-                    Phase::RolledBack => return (RolloutEnd::RolledBack, rollout.reason),
-                    Phase::Aborted => return (RolloutEnd::Aborted, rollout.reason),
-                    _ => {}
+                let end = match rollout.phase {
+                    Phase::Promoted if rollout.durable && rollout.warned => Some(RolloutEnd::Warned),
+                    Phase::Promoted if rollout.durable => Some(RolloutEnd::Promoted),
+                    Phase::RolledBack => Some(RolloutEnd::RolledBack),
+                    Phase::Aborted => Some(RolloutEnd::Aborted),
+                    _ => None,
+                };
+                if let Some(end) = end {
+                    return Ended { end, actor: rollout.actor.unwrap_or_else(|| "gate".to_owned()), reason: rollout.reason };
                 }
             }
             sleep(LOOK).await;
         }
     }
 
-    /// Lets a rollout go on that waits for an approval, or gives everything back; one that does not wait any more is left alone.
-    pub(super) async fn decide(&self, name: &Name, goes_on: bool, reason: String) {
-        let (service, actor) = (name.clone(), ACTOR.to_owned());
-        let command = if goes_on { Command::Approve { service, actor, reason } } else { Command::Deny { service, actor, reason } };
-        if let Err(error) = self.command(command).await {
-            tracing::warn!(service = %name, %error, "what the sources say of a rollout was not heard");
+    /// Tells a rollout what the sources behind its gate file say of its version.
+    pub(super) async fn rule(&self, name: &Name, rollout: u64, (verdict, approves): (Verdict, bool), reason: String) {
+        let rule = Command::Rule { service: name.clone(), rollout, verdict, approves, actor: SOURCES.to_owned(), reason };
+        if let Err(error) = self.command(rule).await {
+            tracing::warn!(service = %name, %error, "what the sources say of a rollout changed nothing");
         }
     }
 

@@ -1,29 +1,31 @@
 //! Rollouts of stages whose gate file sources answer: before a candidate gets everything they are asked about the time of its ramp.
 //!
-//! The proxy's own numbers drive the ramp, and take it back, as everywhere. The plan then waits for an approval with a deadline,
-//! which is given or denied here by what the sources say; meanwhile the candidate keeps its share under its gates. Sources that are down
-//! or say nothing are asked again until the deadline, and then everything is given back: nothing is promoted by silence. An operator may
-//! decide earlier, and where the plan has an approval of its own there, the sources can only deny it.
+//! The proxy's own numbers drive the ramp, and take it back, as everywhere. The plan then waits for an approval with a deadline; what
+//! the sources say is told to the rollout, which alone decides and makes that durable: a pass approves, a failure rolls back, silence
+//! is asked again for a while and then gives everything back. Nothing is promoted by silence. Meanwhile the candidate keeps its share
+//! under its gates. Where the plan has an approval of its own there, the sources do not give it. A person may approve before they have
+//! answered; a failure that comes later still takes everything back.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
+use crate::control::status::RolloutStatus;
 use crate::delivery::gate_file::GateFile;
-use crate::delivery::judge::{self, Case};
+use crate::delivery::judge::{self, Case, SOURCES_WITHIN, Said};
+use crate::delivery::plane::Ended;
 use crate::delivery::yard::Yard;
-use crate::domain::delivery::RolloutEnd;
 use crate::domain::delivery::shipyard::Mode;
 use crate::domain::gate::{Inconclusive, Verdict};
 use crate::domain::rollout::{Approval, Phase, Schedule};
+use crate::domain::time;
 use crate::domain::version::Name;
+use crate::domain::weight::Weight;
 use crate::formats::evaluation_window::Window;
 
-/// How long sources may say nothing before everything is given back, and what the rollout itself does a little later.
-const SILENCE: Duration = Duration::from_secs(600);
-const WAIT: Approval = Approval { deadline: Duration::from_secs(900), then: Inconclusive::RollBack };
-/// How often they are asked again.
+/// How often they are asked again, and how long a rollout may take to show what came of an answer.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often is looked whether the rollout waits.
 const LOOK: Duration = Duration::from_millis(100);
@@ -33,73 +35,86 @@ pub(super) struct Sourced {
     gate: GateFile,
     /// Whether nobody else is asked, so that they approve too.
     alone: bool,
+    /// How long they may say nothing.
+    within: Duration,
 }
 
 impl Sourced {
     /// Finds out whether sources have a say, and lets the plan wait for them; in the manner of the original nobody is asked.
-    pub(super) fn of(gate: &GateFile, mode: Mode, schedule: Schedule) -> (Option<Self>, Schedule) {
+    pub(super) fn of(gate: &GateFile, mode: Mode, within: Duration, schedule: Schedule) -> (Option<Self>, Schedule) {
         if !gate.sourced || mode != Mode::Strict {
             return (None, schedule);
         }
-        let (alone, schedule) = schedule.awaiting(WAIT);
-        (Some(Self { gate: gate.clone(), alone }), schedule)
+        // Longer than the last question may take: what the rollout does of itself comes after what is told it here.
+        let deadline = within.saturating_add(SOURCES_WITHIN).saturating_add(AGAIN);
+        let (alone, schedule) = schedule.awaiting(Approval { deadline, then: Inconclusive::RollBack });
+        (Some(Self { gate: gate.clone(), alone, within }), schedule)
     }
 
-    /// Waits until the rollout waits, and gives or denies its approval; returns why it is denied, where the sources are against it.
-    pub(super) async fn decide(&self, yard: &Yard, case: &Case, version: &Name, past: u64) -> Option<String> {
-        let name = case.spot.name().ok()?;
-        let start = Timestamp::now();
-        let waits = || {
-            let rollout = yard.ground.status(&name).and_then(|status| status.rollout);
-            rollout.is_some_and(|one| one.id > past && one.canary.name == *version && one.phase == Phase::AwaitingApproval && one.durable)
-        };
-        while !waits() {
-            sleep(LOOK).await;
-        }
-        let silent_from = Instant::now();
+    /// Tells the rollout what the sources say whenever it waits, for as long as somebody listens.
+    async fn speak(&self, yard: &Yard, case: &Case, name: &Name, of_it: impl Fn(&RolloutStatus) -> bool) -> Infallible {
+        let mut share_since = None;
+        let (mut waits_since, mut agreed) = (None, false);
         loop {
-            let end = Timestamp::now();
-            let said = match Window::new(start, end) {
-                Some(window) => judge::by_sources(yard, &self.gate, case, window).await,
-                None => return None,
+            let Some(rollout) = yard.ground.status(name).and_then(|status| status.rollout).filter(&of_it) else {
+                sleep(LOOK).await;
+                continue;
             };
-            let said = judge::keep(yard, case, (start, end), said);
-            match said.verdict {
-                Verdict::Pass | Verdict::Warning if self.alone => yard.ground.decide(&name, true, said.reason).await,
-                Verdict::Pass | Verdict::Warning => {}
-                Verdict::Fail => {
-                    yard.ground.decide(&name, false, said.reason.clone()).await;
-                    return Some(said.reason);
-                }
-                Verdict::Inconclusive if silent_from.elapsed() < SILENCE && waits() => {
-                    sleep(AGAIN).await;
-                    continue;
-                }
-                Verdict::Inconclusive => {
-                    yard.ground.decide(&name, false, format!("the sources were asked for {SILENCE:?}: {}", said.reason)).await;
-                }
+            if rollout.weight > Weight::ZERO {
+                share_since.get_or_insert_with(Timestamp::now);
             }
-            return None;
+            let waits = rollout.phase == Phase::AwaitingApproval && rollout.durable;
+            if !waits {
+                (waits_since, agreed) = (None, false);
+            }
+            let Some(start) = share_since.filter(|_| waits && !agreed) else {
+                sleep(LOOK).await;
+                continue;
+            };
+            let since = *waits_since.get_or_insert_with(Instant::now);
+            let said = self.ask(yard, case, start, since).await;
+            let (verdict, silent) = (said.verdict, since.elapsed());
+            if verdict != Verdict::Inconclusive || silent >= self.within {
+                yard.ground.rule(name, rollout.id, (verdict, self.alone), said.reason).await;
+                agreed = !self.alone && verdict != Verdict::Inconclusive;
+                sleep(AGAIN).await;
+            } else {
+                sleep(AGAIN.min(self.within - silent)).await;
+            }
         }
+    }
+
+    /// Asks the sources about the time of the ramp so far; what settles something is kept.
+    async fn ask(&self, yard: &Yard, case: &Case, start: Timestamp, since: Instant) -> Said {
+        let end = Timestamp::now();
+        let file = self.gate.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let Some(window) = Window::new(start, end) else {
+            return Said { verdict: Verdict::Inconclusive, reason: "the ramp took no time".to_owned(), report: serde_json::Value::Null };
+        };
+        let said = judge::by_sources(yard, &self.gate, case, window).await;
+        let silent = said.verdict == Verdict::Inconclusive;
+        let reason = if silent {
+            format!("the sources of {file} have said nothing of use for {}: {}", time::human(self.within), said.reason)
+        } else {
+            format!("{} by the sources of {file}: {}", said.verdict, said.reason)
+        };
+        let said = Said { reason, ..said };
+        if silent && since.elapsed() < self.within { said } else { judge::keep(yard, case, (start, end), said) }
     }
 }
 
-/// Follows a rollout to its end, with what the sources say of it where they have a say. What they are against has failed.
+/// Follows a rollout to its end, and tells it what the sources say where they have a say.
 pub(super) async fn follow(
     yard: &Yard,
     sourced: Option<(&Sourced, &Case)>,
     (version, past): (&Name, u64),
-    rollout: impl Future<Output = (RolloutEnd, String)>,
-) -> (RolloutEnd, String) {
-    let Some((sourced, case)) = sourced else { return rollout.await };
-    let mut rollout = std::pin::pin!(rollout);
-    let denied = tokio::select! {
+    rollout: impl Future<Output = Ended>,
+) -> Ended {
+    let Some(((sourced, case), name)) = sourced.and_then(|both| Some((both, both.1.spot.name().ok()?))) else { return rollout.await };
+    let of_it = |rollout: &RolloutStatus| rollout.id > past && rollout.canary.name == *version;
+    tokio::select! {
         biased;
-        ended = &mut rollout => return ended,
-        denied = sourced.decide(yard, case, version, past) => denied,
-    };
-    match (rollout.await, denied) {
-        ((RolloutEnd::Aborted, _), Some(why)) => (RolloutEnd::RolledBack, why),
-        (ended, _) => ended,
+        ended = rollout => ended,
+        never = sourced.speak(yard, case, &name, of_it) => match never {},
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::gate::Policy;
+use crate::domain::gate::{Policy, Verdict};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Effect, Event, View};
 use crate::domain::rollout::record::{Phase, Record};
@@ -143,7 +143,7 @@ pub fn i5_an_approval_is_somebodys_word(before: &View<'_>, event: &Event, effect
     for effect in effects {
         let Effect::Persist { record, .. } = effect else { continue };
         let goes_on = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
-        let said = matches!(event, Event::Approve { .. });
+        let said = matches!(event, Event::Approve { .. } | Event::Ruled { verdict: Verdict::Pass | Verdict::Warning, approves: true, .. });
         hold("I5", !(waited && goes_on) || said, || format!("{} on {event:?} without an approval", record.phase.as_str()))?;
     }
     let durable = waited && before.pending && matches!(event, Event::Persisted);

@@ -57,6 +57,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Approve { actor: "ann".to_owned(), reason: "fine".to_owned() }),
         2 => (0_u64..4, prop::option::of(Just("no".to_owned()))).prop_map(|(number, refusal)| Event::Consulted { number, refusal }),
         1 => Just(Event::Deny { actor: "ann".to_owned(), reason: "no".to_owned() }),
+        2 => prop_oneof![Just(Verdict::Pass), Just(Verdict::Warning), Just(Verdict::Fail), Just(Verdict::Inconclusive)].prop_map(|verdict| ruled(verdict, true)),
+        1 => prop_oneof![Just(Verdict::Warning), Just(Verdict::Fail), Just(Verdict::Inconclusive)].prop_map(|verdict| ruled(verdict, false)),
         1 => prop_oneof![Just("0%"), Just("10%"), Just("30%"), Just("100%"), Just("33%")].prop_map(set_weight),
         1 => Just(confirmed()),
         1 => Just(Event::Lapsed),
@@ -71,6 +73,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(judged(Verdict::Fail, None)),
         1 => Just(judged(Verdict::Pass, Some(Verdict::Fail))),
     ]
+}
+
+fn ruled(verdict: Verdict, approves: bool) -> Event {
+    Event::Ruled { verdict, approves, actor: "sources".to_owned(), reason: "p95 = 0.9".to_owned() }
 }
 
 fn set_weight(share: &str) -> Event {

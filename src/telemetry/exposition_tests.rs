@@ -61,6 +61,8 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         steps: 3,
         weight: Weight::from_basis_points(basis_points).unwrap(),
         generation: 2,
+        actor: None,
+        warned: false,
         reason: "because".to_owned(),
         evidence: None,
         gates: vec![gate("p95 < 1 s"), gate("errors < 1%")],

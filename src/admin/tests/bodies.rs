@@ -79,7 +79,8 @@ async fn what_is_missing_twice_or_of_another_kind_is_refused() {
 #[tokio::test]
 async fn who_and_why_are_one_line_of_visible_text_and_not_the_program_itself() {
     let desk = Desk::new();
-    let program = ["gate", "plan", "restart", "webhook", "endpoints", "hand-over", "reload", "delivery", "delivery-watch", "tests"];
+    let program =
+        ["gate", "plan", "restart", "webhook", "endpoints", "hand-over", "reload", "delivery", "delivery-watch", "sources", "tests"];
     for actor in program {
         for actor in [actor.to_owned(), format!(" {} ", actor.to_uppercase())] {
             assert_eq!(pointers(&desk, ABORT, &json!({ "actor": actor }).to_string()).await, ["/actor"], "{actor:?}");

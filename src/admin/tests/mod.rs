@@ -88,6 +88,8 @@ fn rollout(phase: Phase) -> RolloutStatus {
         steps: 3,
         weight: Weight::from_basis_points(1_000).unwrap(),
         generation: 2,
+        actor: None,
+        warned: false,
         reason: "the plan begins".to_owned(),
         evidence: None,
         gates: Vec::new(),

@@ -192,6 +192,8 @@ mod tests {
             steps: 4,
             weight: Weight::ZERO,
             generation: 3,
+            actor: None,
+            warned: false,
             reason: "why".to_owned(),
             evidence: None,
             gates: Vec::new(),

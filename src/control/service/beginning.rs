@@ -21,7 +21,8 @@ impl Service {
     pub fn abort_waiting(&mut self, actor: &str, reason: &str, shell: &mut dyn Shell) -> bool {
         let Some(accepted) = self.accepted().filter(|_| self.forget_waiting()) else { return false };
         let reason = format!("aborted by {actor}: {reason}");
-        let record = Record { phase: Phase::Aborted, generation: accepted.generation + 1, reason, ..accepted };
+        let (generation, who) = (accepted.generation + 1, Some(actor.to_owned()));
+        let record = Record { phase: Phase::Aborted, generation, reason, actor: who, ..accepted };
         let entry = self.remark(&record, actor, record.reason.clone());
         let mut state = self.state.clone();
         state.has_tried(&record.canary.name);

@@ -38,10 +38,20 @@ pub struct TestReport {
 pub enum RolloutEnd {
     /// The candidate owns the traffic.
     Promoted,
-    /// A gate was breached; the candidate has nothing.
+    /// The candidate owns the traffic, and whoever judged it has warned of it.
+    Warned,
+    /// A gate was breached, or the sources behind the gate file were against it; the candidate has nothing.
     RolledBack,
     /// It was stopped for another reason; the candidate has nothing.
     Aborted,
+}
+
+impl RolloutEnd {
+    /// Says whether the candidate owns the traffic.
+    #[must_use]
+    pub const fn is_promoted(self) -> bool {
+        matches!(self, Self::Promoted | Self::Warned)
+    }
 }
 
 /// What can happen to a delivery.
@@ -91,6 +101,8 @@ pub enum Event {
         ticket: Ticket,
         /// How.
         end: RolloutEnd,
+        /// Who ended it: the plan, a gate, the sources, an operator.
+        actor: String,
         /// Why, one plain sentence.
         reason: String,
     },

@@ -288,7 +288,7 @@ pub struct Entry {
     pub at: Option<String>,
     /// The artifact.
     pub artifact: Artifact,
-    /// Who decided: `delivery`, `tests`, `gate`, `deployer`, `restart`, `deadline`, or the operator's name.
+    /// Who decided: `delivery`, `tests`, `gate`, `sources`, `plan`, `deployer`, `restart`, `deadline`, or the operator's name.
     pub actor: String,
     /// Where the run stands after the change; `None` while it waits and after its end.
     pub phase: Option<Phase>,

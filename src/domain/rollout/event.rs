@@ -68,6 +68,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Whoever is asked beside the gates has judged the version: a pass or a warning approves a rollout that waits for that, a failure
+    /// rolls back what is not over, and no answer gives everything back of a rollout that waits.
+    Ruled {
+        /// What was said.
+        verdict: Verdict,
+        /// Whether that approves; else somebody must do so beside it.
+        approves: bool,
+        /// Who said it.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// The operator holds the rollout where it is; its gates stay armed.
     Pause {
         /// Who.

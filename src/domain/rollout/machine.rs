@@ -73,6 +73,8 @@ pub struct Rollout {
     /// What an operator wants, and others are asked for instead of for the plan.
     wish: Option<Wish>,
     pending: Option<Pending>,
+    /// Who wants what is pending.
+    asker: String,
     /// What was published and is not durable yet, the oldest first.
     unsaved: Vec<Dated>,
     /// How the canary's endpoints stand.
@@ -105,6 +107,7 @@ impl Rollout {
             question: 0,
             wish: None,
             pending: None,
+            asker: String::new(),
             unsaved: Vec::new(),
             canary: Standing::Usable,
             stable: Standing::Usable,
@@ -231,6 +234,7 @@ impl Rollout {
             Event::Resume { actor, reason } => self.resume(now, actor, reason),
             Event::Approve { actor, reason } => self.approve(actor, reason),
             Event::Deny { actor, reason } => self.deny(now, actor, reason),
+            Event::Ruled { verdict, approves, actor, reason } => self.ruled(now, (*verdict, *approves), actor, reason),
             Event::Pause { actor, reason } => self.pause(now, actor, reason),
             Event::SetWeight { weight, actor, reason } => self.set_weight(now, *weight, actor, reason),
             Event::Endpoints { canary, stable } => self.stand(now, *canary, *stable),
@@ -309,6 +313,7 @@ impl Rollout {
         if !(held && enough && graded && self.held_by().is_none()) {
             return if baked > step.hold.saturating_add(self.policy.max_bake) { self.inconclusive(now, judgement) } else { Vec::new() };
         }
+        self.record.warned |= matches!(file, Some((Verdict::Warning, _)));
         let actor = self.express.clone().unwrap_or_else(|| PLAN.to_owned());
         let reason = self.why_passed(judgement, step.weight);
         if let Some(approval) = step.approval.filter(|_| !self.approved) {

@@ -89,6 +89,12 @@ pub struct Record {
     pub reason: String,
     /// What the last decision rests on.
     pub evidence: Option<Evidence>,
+    /// Who decided last; `None` where an earlier release wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Whether a gate file, or whoever was asked beside it, let a step pass with a warning.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warned: bool,
 }
 
 impl Record {
@@ -106,6 +112,8 @@ impl Record {
             generation,
             reason: "not begun".to_owned(),
             evidence: None,
+            actor: None,
+            warned: false,
         }
     }
 

@@ -140,7 +140,7 @@ mod tests {
             let plan = schedule.plan(&pace(1.0)).unwrap();
             plan.steps().iter().map(|step| step.approval.map_or(0, |approval| approval.deadline.as_secs())).collect()
         };
-        for (before, alone, deadlines) in [(None, true, [0, 0, 7, 0]), (Some(wait(9)), false, [0, 0, 9, 0])] {
+        for (before, alone, deadlines) in [(None, true, [0, 7, 0]), (Some(wait(9)), false, [0, 9, 0])] {
             let ramp = Schedule::Ramp(ramp(before));
             let steps = Schedule::Steps(ramp.plan(&pace(1.0)).unwrap());
             for schedule in [ramp, steps] {

@@ -48,7 +48,7 @@ impl Delivery {
                 Some(lane) => self.evaluated(now, lane, verdict, reason),
                 None => Vec::new(),
             },
-            Event::RolloutEnded { ticket, end, reason } => self.rolled(now, ticket, end, reason),
+            Event::RolloutEnded { ticket, end, actor, reason } => self.rolled(now, ticket, end, (&actor, reason)),
             _ => Vec::new(),
         }
     }
@@ -145,7 +145,7 @@ impl Delivery {
         };
         let reason = self.words(lane, |version, stage| format!("{verdict} for {version} in {stage}: {reason}"));
         match verdict {
-            Verdict::Pass | Verdict::Warning => self.go_on_with(now, lane, verdict, reason),
+            Verdict::Pass | Verdict::Warning => self.go_on_with(now, lane, ("gate", verdict), reason),
             Verdict::Fail => self.back(now, lane, Outcome::Failed, "gate", reason),
             // The original knows no third answer: an evaluation that could not be made did not pass.
             Verdict::Inconclusive if keptn => self.back(now, lane, Outcome::Failed, "gate", reason),
@@ -153,24 +153,26 @@ impl Delivery {
         }
     }
 
-    fn rolled(&mut self, now: Timestamp, ticket: Ticket, end: RolloutEnd, reason: String) -> Vec<Effect> {
+    fn rolled(&mut self, now: Timestamp, ticket: Ticket, end: RolloutEnd, (actor, reason): (&str, String)) -> Vec<Effect> {
         let Some(lane) = self.open(ticket, Phase::Shifting) else { return Vec::new() };
         let Some(run) = self.run_mut(lane) else { return Vec::new() };
         // A warning of the tests' evaluation stays one: the rollout's gates add to it.
-        let warned = run.verdict == Some(Verdict::Warning);
+        let warned = run.verdict == Some(Verdict::Warning) || end == RolloutEnd::Warned;
         match end {
-            RolloutEnd::Promoted => self.go_on_with(now, lane, if warned { Verdict::Warning } else { Verdict::Pass }, reason),
-            RolloutEnd::RolledBack => self.back(now, lane, Outcome::Failed, "gate", reason),
-            RolloutEnd::Aborted => self.back(now, lane, Outcome::Inconclusive, "gate", reason),
+            RolloutEnd::Promoted | RolloutEnd::Warned => {
+                self.go_on_with(now, lane, (actor, if warned { Verdict::Warning } else { Verdict::Pass }), reason)
+            }
+            RolloutEnd::RolledBack => self.back(now, lane, Outcome::Failed, actor, reason),
+            RolloutEnd::Aborted => self.back(now, lane, Outcome::Inconclusive, actor, reason),
         }
     }
 
-    fn go_on_with(&mut self, now: Timestamp, lane: usize, verdict: Verdict, reason: String) -> Vec<Effect> {
+    fn go_on_with(&mut self, now: Timestamp, lane: usize, (actor, verdict): (&str, Verdict), reason: String) -> Vec<Effect> {
         if let Some(run) = self.run_mut(lane) {
             run.verdict = Some(verdict);
         }
         let told = self.judged(lane, verdict, &reason);
-        self.go_on(now, lane, "gate", reason);
+        self.go_on(now, lane, actor, reason);
         told.into_iter().collect()
     }
 

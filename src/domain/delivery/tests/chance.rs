@@ -111,13 +111,14 @@ impl Chaos {
             Effect::Rollout { ticket, stage, deployment, .. } => {
                 let end = match how % 8 {
                     0 => RolloutEnd::RolledBack,
+                    1 => RolloutEnd::Warned,
                     4 => RolloutEnd::Aborted,
                     _ => RolloutEnd::Promoted,
                 };
-                if end == RolloutEnd::Promoted {
+                if end.is_promoted() {
                     self.good.insert((stage, deployment.artifact.to_string()));
                 }
-                Event::RolloutEnded { ticket, end, reason: why() }
+                Event::RolloutEnded { ticket, end, actor: why(), reason: why() }
             }
             Effect::Retire { ticket, .. } => Event::Retired(ticket),
             Effect::AwaitApproval { ticket, .. } if good => Event::Approved { run: ticket.run, actor: why() },

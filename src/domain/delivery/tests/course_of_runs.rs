@@ -249,7 +249,7 @@ fn a_rollout_that_is_held_for_good_is_aborted_at_its_deadline_and_the_live_versi
     // That it was promoted after all comes too late.
     let before = machine.record().clone();
     let end = crate::domain::delivery::RolloutEnd::Promoted;
-    assert_eq!(machine.handle(late, Event::RolloutEnded { ticket, end, reason: "promoted".to_owned() }), []);
+    assert_eq!(machine.handle(late, Event::RolloutEnded { ticket, end, actor: "plan".to_owned(), reason: "promoted".to_owned() }), []);
     assert_eq!(*machine.record(), before);
 }
 

@@ -4,6 +4,7 @@
 mod chance;
 mod course_of_runs;
 mod golden;
+mod ramps;
 mod shipyards;
 mod waiting;
 mod walks;

@@ -2,7 +2,7 @@
 
 use super::world::{Kill, MANUAL, Script, World, seed, seed_with};
 use crate::domain::delivery::shipyard::default_schedule;
-use crate::domain::delivery::{Mode, RolloutEnd, Shipyard, Strategy};
+use crate::domain::delivery::{Mode, OnWarning, RolloutEnd, Shipyard, Strategy};
 use crate::domain::gate::Verdict;
 
 type Ends<'a> = [Option<&'a str>; 3];
@@ -80,6 +80,22 @@ fn a_version_that_is_not_let_in_stays_out_after_any_kill() {
 fn a_rollout_that_is_rolled_back_leaves_production_as_it_was_after_any_kill() {
     let script = Script { rollouts: [(("production", "0.8.2"), RolloutEnd::RolledBack)].into(), ..Script::default() };
     everywhere(&seed(Mode::Strict), &script, [Some("0.8.2"), Some("0.8.2"), Some("0.8.1")]);
+}
+
+#[test]
+fn a_rollout_that_nobody_could_judge_leaves_production_as_it_was_after_any_kill() {
+    let script = Script { rollouts: [(("production", "0.8.2"), RolloutEnd::Aborted)].into(), ..Script::default() };
+    everywhere(&seed(Mode::Strict), &script, [Some("0.8.2"), Some("0.8.2"), Some("0.8.1")]);
+}
+
+#[test]
+fn a_warning_of_a_rollout_is_held_and_let_in_after_any_kill() {
+    let shipyard = seed_with(|stages| {
+        (stages[1].strategy, stages[1].test) = (Strategy::Canary(default_schedule()), None);
+        stages[1].on_warning = OnWarning::Hold;
+    });
+    let script = Script { rollouts: [(("staging", "0.8.2"), RolloutEnd::Warned)].into(), ..Script::default() };
+    everywhere(&shipyard, &script, [Some("0.8.2"); 3]);
 }
 
 #[test]

@@ -253,13 +253,13 @@ impl World {
                 let (stage, version) = (stage.to_string(), deployment.artifact.version().to_string());
                 let end = self.script.rollouts.iter().find(|((s, v), _)| *s == stage && *v == version);
                 let end = *self.rolled.entry(ticket.run).or_insert(end.map_or(RolloutEnd::Promoted, |(_, end)| *end));
-                if end == RolloutEnd::Promoted {
+                if end.is_promoted() {
                     assert!(self.healthy.contains(&(stage.clone(), version.clone())), "{version} serves {stage} unhealthy");
                     self.good.insert((stage.clone(), version.clone()));
                     self.trace.push((stage.clone(), version.clone()));
                     self.traffic.insert(stage, Some(version));
                 }
-                vec![Event::RolloutEnded { ticket, end, reason: "the rollout is over".to_owned() }]
+                vec![Event::RolloutEnded { ticket, end, actor: "sources".to_owned(), reason: "the rollout is over".to_owned() }]
             }
             Effect::Retire { ticket, stage, deployment } => {
                 let serves = self.traffic.get(stage.as_str()).cloned().flatten();

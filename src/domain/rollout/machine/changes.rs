@@ -30,12 +30,14 @@ impl Rollout {
         if self.is_unsaved() {
             return Vec::new();
         }
-        let mut record = Record { generation: self.record.generation + 1, reason, evidence: None, ..self.record.clone() };
+        let (generation, who) = (self.record.generation + 1, Some(actor.to_owned()));
+        let mut record = Record { generation, reason, evidence: None, actor: who, ..self.record.clone() };
         change(&mut record);
         let owner = if pending == Pending::Promote { Role::Canary } else { Role::Stable };
         let mut entry = self.entry(&record, actor, owner);
         entry.gates = shown.iter().map(|gate| gate.evidence(&record.canary.name, self.record.generation)).collect();
         self.pending = Some(pending);
+        self.asker = actor.to_owned();
         vec![Effect::Persist { record: Box::new(record), entry: Box::new(entry), decided: None, earlier: Vec::new() }]
     }
 
@@ -45,7 +47,7 @@ impl Rollout {
         }
         let Some(pending) = self.pending.take() else { return Vec::new() };
         self.record.generation += 1;
-        self.record.evidence = None;
+        (self.record.evidence, self.record.actor) = (None, Some(std::mem::take(&mut self.asker)));
         let (name, service) = (self.record.canary.name.clone(), self.service.clone());
         let was_on = self.record.weight > Weight::ZERO;
         let (arming, sentence) = match pending {
@@ -123,7 +125,7 @@ impl Rollout {
         self.record.weight = weight;
         self.record.generation += 1;
         self.record.reason.clone_from(&reason);
-        self.record.evidence = evidence;
+        (self.record.evidence, self.record.actor) = (evidence, Some(actor.to_owned()));
         let mut entry = self.entry(&self.record, actor, Role::Stable);
         entry.from = from;
         let arming = match phase {

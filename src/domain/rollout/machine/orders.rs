@@ -1,5 +1,6 @@
 //! What operators may ask of a rollout, and when: to hold it, to give it another share of its plan, to let it go on, to approve it.
 
+use crate::domain::gate::Verdict;
 use crate::domain::rollout::event::Effect;
 use crate::domain::rollout::machine::question::Wish;
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
@@ -110,6 +111,33 @@ impl Rollout {
             return Vec::new();
         }
         self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("denied by {actor}: {reason}"), None)
+    }
+
+    /// Takes in what somebody says of the version who is asked beside the gates. What fails has failed wherever the rollout stands; that
+    /// nobody could say ends it where it waits for just that, as the end of the wait does.
+    pub(super) fn ruled(&mut self, now: Timestamp, (verdict, approves): (Verdict, bool), actor: &str, reason: &str) -> Vec<Effect> {
+        match verdict {
+            Verdict::Pass | Verdict::Warning => {
+                if self.cannot_approve().is_some() {
+                    return Vec::new();
+                }
+                // Durable with the approval; a rollout that is cut off before it begins again and is judged again.
+                self.record.warned |= verdict == Verdict::Warning;
+                if !approves {
+                    return vec![notice(format!("{verdict} by {actor}, and somebody must approve: {reason}"), false)];
+                }
+                let reason = format!("approved by {actor}: {reason}");
+                self.ask(Pending::Approved, actor, (reason, &[]), |record| record.phase = Phase::Progressing)
+            }
+            Verdict::Fail => self.lower(now, (Phase::RolledBack, Weight::ZERO), actor, reason.to_owned(), None),
+            Verdict::Inconclusive if self.record.phase != Phase::AwaitingApproval => Vec::new(),
+            Verdict::Inconclusive if self.lacks_way_back() => {
+                self.lower(now, (Phase::Paused, self.record.weight), actor, format!("{reason}, so it is held"), None)
+            }
+            Verdict::Inconclusive => {
+                self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("{reason}, so everything is given back"), None)
+            }
+        }
     }
 
     pub(super) fn pause(&mut self, now: Timestamp, actor: &str, reason: &str) -> Vec<Effect> {

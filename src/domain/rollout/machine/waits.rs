@@ -29,6 +29,7 @@ impl Rollout {
         self.record.generation += 1;
         let sentence = format!("{} has warmed up; the normal limits apply", self.record.canary.name);
         self.record.reason.clone_from(&sentence);
+        self.record.actor = Some(PLAN.to_owned());
         let entry = self.entry(&self.record, PLAN, Role::Stable);
         let arming = Arming::Fresh { halvings: self.record.brakes };
         vec![self.publish(self.record.weight, arming), self.persist(now, entry), notice(sentence, false)]
@@ -94,6 +95,7 @@ impl Rollout {
         (self.record.phase, self.record.evidence) = (Phase::AwaitingApproval, None);
         self.record.generation += 1;
         self.record.reason.clone_from(&reason);
+        self.record.actor = Some(PLAN.to_owned());
         let mut entry = self.entry(&self.record, PLAN, Role::Stable);
         entry.gates = judgement.gates.iter().map(|gate| gate.evidence(&self.record.canary.name, self.record.generation)).collect();
         vec![self.publish(self.record.weight, Arming::Held), self.persist(now, entry), notice(reason, true)]

@@ -133,6 +133,64 @@ fn whoever_denies_gives_everything_back() {
 }
 
 #[test]
+fn what_is_said_beside_the_gates_approves_fails_or_gives_back() {
+    use Verdict::{Fail, Pass, Warning};
+    const NOTHING: Verdict = Verdict::Inconclusive;
+    let ruled = |verdict, approves| {
+        let mut desk = Desk::waiting(Inconclusive::Hold);
+        desk.handle(30, Event::Ruled { verdict, approves, actor: "sources".to_owned(), reason: "p95 = 0.9".to_owned() });
+        desk
+    };
+    let progressing = || (Phase::Progressing, "50%".to_owned());
+    for (verdict, approves, stands, warned) in [
+        (Pass, true, progressing(), false),
+        (Warning, true, progressing(), true),
+        (Pass, false, waits(), false),
+        (Warning, false, waits(), true),
+        (Fail, true, (Phase::RolledBack, "0%".to_owned()), false),
+        (Fail, false, (Phase::RolledBack, "0%".to_owned()), false),
+        (NOTHING, true, (Phase::Aborted, "0%".to_owned()), false),
+    ] {
+        let desk = ruled(verdict, approves);
+        assert_eq!((desk.stands(), desk.rollout.record().warned), (stands, warned), "{verdict} {approves}");
+        let who = if desk.stands() == waits() { "plan" } else { "sources" };
+        assert_eq!(desk.rollout.record().actor.as_deref(), Some(who), "{verdict} {approves}");
+        assert!(desk.told.iter().any(|(sentence, _)| sentence.contains("p95 = 0.9")) || approves, "{:?}", desk.told);
+    }
+    // A warning outlives the word of whoever has to approve beside it, and is durable with that.
+    let mut desk = ruled(Warning, false);
+    desk.approve(31);
+    desk.pass(32);
+    desk.pass(42);
+    desk.approve(43);
+    desk.pass(44);
+    assert_eq!((desk.stands(), desk.rollout.record().warned), ((Phase::Promoted, "100%".to_owned()), true));
+    // A failure that comes after somebody's word still takes everything back; silence then changes nothing.
+    let mut late = Desk::waiting(Inconclusive::RollBack);
+    late.approve(20);
+    late.handle(21, Event::Ruled { verdict: NOTHING, approves: true, actor: "sources".to_owned(), reason: "silence".to_owned() });
+    assert_eq!(late.stands(), progressing());
+    late.handle(22, Event::Ruled { verdict: Fail, approves: false, actor: "sources".to_owned(), reason: "p95 = 0.9".to_owned() });
+    assert_eq!((late.stands(), late.reason()), ((Phase::RolledBack, "0%".to_owned()), "p95 = 0.9"));
+    // A disk that takes nothing lets nothing go on.
+    let mut full = Desk::waiting(Inconclusive::RollBack);
+    full.disk = false;
+    full.handle(30, Event::Ruled { verdict: Pass, approves: true, actor: "sources".to_owned(), reason: "fine".to_owned() });
+    assert_eq!(full.stands(), waits());
+}
+
+#[test]
+fn a_warning_of_a_file_is_remembered_of_its_rollout() {
+    for (verdict, warned) in [(Verdict::Warning, true), (Verdict::Pass, false)] {
+        let mut desk = Desk::waiting(Inconclusive::Hold);
+        desk.approve(30);
+        let Event::Judged { judgement, .. } = judged(Verdict::Pass) else { panic!() };
+        desk.handle(31, Event::Judged { judgement, file: Some((verdict, "the file".to_owned())) });
+        assert_eq!((desk.stands().1.as_str(), desk.rollout.record().warned), ("100%", warned));
+    }
+}
+
+#[test]
 fn at_the_deadline_the_exit_of_the_plan_is_taken() {
     for (then, phase, weight) in [(Inconclusive::RollBack, Phase::Aborted, "0%"), (Inconclusive::Hold, Phase::Paused, "50%")] {
         let mut desk = Desk::waiting(then);
