@@ -19,7 +19,11 @@ pub(super) fn all(report: &Report<'_>, stages: &[Stage], places: &[Place], manne
             let message = format!("nothing judges a version in {name}: there is neither a gate nor a test");
             report.note(place, message, "give the stage a test_strategy or a gate file, if that is not meant");
         }
-        if stage.gate == Gate::None && stage.on_warning == OnWarning::Hold {
+        let is_last = stages.last().is_some_and(|last| last.name == *name);
+        if is_last && stage.on_warning == OnWarning::Hold {
+            let hint = "no stage follows that a version could be kept from; name a stage before it, or ask with 'approval' in its plan";
+            report.note(place, format!("on_warning has no effect in {name}"), hint);
+        } else if stage.gate == Gate::None && stage.on_warning == OnWarning::Hold {
             report.note(place, format!("on_warning has no effect in {name}"), "without a gate there are no warnings");
         }
     }

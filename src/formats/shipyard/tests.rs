@@ -148,6 +148,20 @@ stages:
 }
 
 #[test]
+fn a_warning_can_be_held_only_where_a_stage_follows() {
+    let notes = |dev: &str, production: &str| {
+        let text = format!(
+            "stages:\n- {{name: dev, deployment_strategy: canary{dev}}}\n- {{name: production, deployment_strategy: canary{production}}}\n"
+        );
+        load(&text).notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(notes(", on_warning: hold", ", on_warning: pass"), [""; 0]);
+    let noted = notes("", ", on_warning: hold");
+    assert!(noted.len() == 1 && noted[0].contains("on_warning has no effect in production"), "{noted:?}");
+    assert!(noted[0].contains("no stage follows"), "{noted:?}");
+}
+
+#[test]
 fn sequences_stand_for_the_same_stages() {
     let loaded = load(SEQUENCES);
     let [dev, staging, production] = loaded.shipyard.stages() else { panic!() };
