@@ -3,6 +3,9 @@
 //! A folder per project, which may be a Git work tree: `shipyard.yaml` and files for the whole project; `stages/STAGE/…` for a
 //! stage, `services/SERVICE/…` for a service in every stage, `stages/STAGE/services/SERVICE/…` for a service in one stage. What
 //! is more particular comes first. A service is onboarded when its folder below `services` is there.
+//!
+//! What is read of a work tree is what lies in it, committed or not; no commit is looked at, nothing is fetched or checked out. What
+//! belongs to Git itself (`.git`, folder or file) is neither read nor written.
 
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder};
@@ -28,6 +31,8 @@ pub(super) const OBJECTIVES: &str = "service-objectives.yaml";
 pub(super) const INDICATORS: &str = "service-indicators.yaml";
 /// The file that says that a project is delivered as keptn did.
 const COMPAT: &str = "compat";
+/// Where Git keeps what belongs to a work tree: a folder, or a file that names one.
+const GIT: &str = ".git";
 /// The largest file of a project, in bytes.
 pub(super) const LARGEST: usize = 1 << 20;
 
@@ -81,6 +86,7 @@ impl Projects {
         let (mut projects, mut problems) = (Vec::new(), Vec::new());
         let known: Vec<Name> = self.last.borrow().names().filter_map(|name| name.parse().ok()).collect();
         let mut all = names(&self.folder).unwrap_or_default();
+        problems.extend(odd(&self.folder));
         if let Err(error) = fs::read_dir(&self.folder)
             && !known.is_empty()
         {
@@ -157,7 +163,10 @@ impl Projects {
     ///
     /// Says what is wrong with its name or its size.
     pub(super) fn check_place(&self, target: Target<'_>, uri: &str, size: usize) -> Result<(), String> {
-        let plain = Path::new(uri).components().all(|part| matches!(part, Component::Normal(_)));
+        let plain = is_plain(uri);
+        if Path::new(uri).components().any(|part| part.as_os_str().eq_ignore_ascii_case(GIT)) {
+            return Err(format!("{uri:?} belongs to Git; write a place beside {GIT}"));
+        }
         if uri.is_empty() || uri.len() > 200 || !plain || uri.ends_with('/') || uri.bytes().any(|byte| byte < b' ' || byte == b'\\') {
             return Err(format!("{uri:?} is no place for a file: write a relative path such as jmeter/load.jmx"));
         }
@@ -213,8 +222,9 @@ impl Projects {
     pub(super) fn find_for(&self, target: Target<'_>, uri: &str) -> Option<PathBuf> {
         let Target { project, stage, service } = target;
         let places = [(stage, service), (None, service), (stage, None), (None, None)];
+        // The name may stand in a file of the project, and leads to nothing outside of it.
         let mut found = places.into_iter().map(|(stage, service)| self.folder_of(project, stage, service).join(uri));
-        found.find(|path| path.is_file())
+        found.find(|path| is_plain(uri) && path.is_file())
     }
 
     /// Finds the files of the gate of a service in a stage.
@@ -231,7 +241,10 @@ impl Projects {
     fn read(&self, name: &Name) -> Result<Project, String> {
         let folder = self.folder.join(name.as_str());
         let path = folder.join(SHIPYARD);
-        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = fs::read_to_string(&path).map_err(|error| match bare(&folder) {
+            Some(why) => why,
+            None => format!("{}: {error}", path.display()),
+        })?;
         let keptn = fs::read_to_string(folder.join(COMPAT)).is_ok_and(|text| text.trim() == "keptn");
         let shipyard = read_shipyard(name, &path.display().to_string(), &text, keptn)?;
         let services = names(&folder.join("services"))?;
@@ -255,6 +268,32 @@ fn read_shipyard(name: &Name, file: &str, text: &str, keptn: bool) -> Result<Shi
     let read = read.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     read.notes.iter().for_each(|note| tracing::info!(project = %name, "{note}"));
     Ok(read.shipyard)
+}
+
+/// Says whether a path leads down from where it begins and nowhere else.
+fn is_plain(uri: &str) -> bool {
+    Path::new(uri).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Says what is wrong with a folder that is a bare Git repository: it holds commits, and no file that could be read.
+fn bare(folder: &Path) -> Option<String> {
+    let is_bare = folder.join("HEAD").is_file() && folder.join("objects").is_dir() && folder.join("refs").is_dir();
+    let path = folder.display();
+    is_bare.then(|| {
+        format!("{path} is a bare Git repository, which has no files to read; put a work tree in its place: git clone {path} NAME")
+    })
+}
+
+/// Says which folders beside those of the projects look as if they were meant for one.
+fn odd(folder: &Path) -> Vec<String> {
+    let folders = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| (entry.path(), entry.file_name()));
+    let unlike = |name: &str| !is_label(name) && !name.starts_with('.');
+    let others = folders.filter_map(|(path, name)| name.into_string().ok().filter(|name| unlike(name)).map(|name| (path, name)));
+    let no_name = |name: &str| format!("{name:?} is no name of a project: use small letters, digits and '-', beginning with a letter");
+    let told = others.filter_map(|(path, name)| bare(&path).or_else(|| path.join(SHIPYARD).is_file().then(|| no_name(&name))));
+    let mut told: Vec<String> = told.collect();
+    told.sort();
+    told
 }
 
 /// Returns the names of the folders in a folder that are labels, in their order; none where there is no folder.
@@ -283,3 +322,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), String> {
         _ => format!("{}: {error}", path.display()),
     })
 }
+
+#[cfg(test)]
+#[path = "projects_tests.rs"]
+mod tests;
