@@ -1,4 +1,4 @@
-"""Checks the JSON report of the demo against what the demo must show: check_demo.py slow|hang FILE."""
+"""Checks the JSON report of the demo against what the demo must show: check_demo.py slow|hang|full FILE."""
 
 import json
 import sys
@@ -12,8 +12,22 @@ STAGES = {
 TIMES = ["first_slow_sent_to_trip_ms", "breach_to_trip_us"]
 
 
-def problems(report, hang):
+def of_the_test(report, full):
+    """Lists what is wrong with how many requests of its performance test the slow version was sent."""
+    pipeline = report.get("pipeline", {})
+    whole, saved = pipeline.get("test_requests"), pipeline.get("test_requests_saved")
+    sent = [artifact["test_requests"] for artifact in pipeline.get("artifacts", []) if artifact["tag"] == "0.8.2"]
+    if not isinstance(whole, int) or whole < 100 or len(sent) != 1 or sent[0] + saved != whole:
+        yield f"of {whole!r} requests {sent!r} were sent to 0.8.2 and {saved!r} saved"
+    elif full and saved != 0:
+        yield f"{saved} of {whole} requests were saved, though all were to be sent"
+    elif not full and not 0 < sent[0] < whole // 2:
+        yield f"{sent[0]} of {whole} requests were sent to 0.8.2, though the gate decides early"
+
+
+def problems(report, kind):
     """Lists what the report lacks or shows wrong, in sentences."""
+    hang = kind == "hang"
     for key in COUNTS + TIMES:
         value = report.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
@@ -40,7 +54,11 @@ def problems(report, hang):
     stages = report.get("stages")
     if stages != STAGES:
         yield f"the stages must serve {STAGES} after the three artifacts, not {stages!r}"
-    for stage, users in report.get("pipeline", {}).get("users", {}).items():
+    yield from of_the_test(report, kind == "full")
+    users_of = report.get("pipeline", {}).get("users", {})
+    if sorted(users_of) != sorted(STAGES):
+        yield f"every stage must have had users, not {sorted(users_of)}"
+    for stage, users in users_of.items():
         if users["failed"] != 0 or users["requests"] < 100:
             yield f"{users['failed']} of {users['requests']} requests of ordinary users failed in {stage}; none may, of at least 100"
 
@@ -49,7 +67,7 @@ def main():
     kind, path = sys.argv[1:]
     with open(path, encoding="utf-8") as file:
         report = json.load(file)
-    found = list(problems(report, kind == "hang"))
+    found = list(problems(report, kind))
     for problem in found:
         print(f"check_demo: {path}: {problem}", file=sys.stderr)
     if not found:

@@ -29,6 +29,9 @@ pub struct DemoArgs {
     /// ten minutes)
     #[arg(long)]
     pub full: bool,
+    /// How many requests each of the 10 users of the performance test sends
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(10..=500))]
+    pub requests: u16,
     /// Leave the pipeline running at the end, with its addresses printed, until Ctrl-C
     #[arg(long)]
     pub keep: bool,
@@ -65,7 +68,7 @@ fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let mut report = Report::new(mode);
     let progress = Progress::begin();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let course = Course { full: args.full, keep: args.keep };
+    let course = Course { full: args.full, keep: args.keep, requests: args.requests };
     let end = runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let think = Duration::from_millis(args.think_time.into());
@@ -140,16 +143,16 @@ mod tests {
     #[test]
     fn the_defaults_are_the_seeds_story() {
         let args = Line::try_parse_from(["demo"]).unwrap().demo;
-        assert_eq!((args.hang, args.full, args.keep, args.report, args.think_time), (false, false, false, None, 20));
+        assert_eq!((args.hang, args.full, args.keep, args.report, args.think_time, args.requests), (false, false, false, None, 20, 500));
         assert!(Line::try_parse_from(["demo", "--think-time", "501"]).is_err());
+        assert!(Line::try_parse_from(["demo", "--requests", "9"]).is_err(), "a hundred are the least that is judged");
     }
 
     #[test]
     fn a_report_that_cannot_be_written_is_told_before_anything_starts() {
         let report = std::env::temp_dir().join(format!("portcullis-{:016x}", rand::random::<u64>())).join("report.json");
-        let error = tell(&DemoArgs { hang: false, full: false, keep: false, report: Some(report.clone()), think_time: 20 })
-            .unwrap_err()
-            .to_string();
+        let args = DemoArgs { hang: false, full: false, requests: 500, keep: false, report: Some(report.clone()), think_time: 20 };
+        let error = tell(&args).unwrap_err().to_string();
         assert!(error.contains(&report.display().to_string()) && error.contains("hint:"), "{error}");
     }
 }

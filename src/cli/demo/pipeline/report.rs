@@ -35,6 +35,8 @@ pub struct Pipeline {
     pub artifacts: Vec<Delivered>,
     /// What ordinary users of each stage have met.
     pub users: BTreeMap<String, Users>,
+    /// Requests of one whole performance test.
+    pub test_requests: u64,
     /// Requests of the slow version's test that were not sent, because the gate had decided.
     pub test_requests_saved: u64,
     /// Where each stage is reached, while the pipeline runs.

@@ -25,6 +25,9 @@ const TESTS: [(&str, &str); 2] = [
     ("jmeter/load.jmx", include_str!("../../../../tests/data/compat/jmeter/load.jmx")),
 ];
 
+/// How many users the performance test has.
+pub const USERS: u64 = 10;
+
 /// Where the files are.
 pub struct Files {
     /// The configuration of the proxy.
@@ -43,7 +46,8 @@ impl Files {
     /// # Errors
     ///
     /// One cannot be written.
-    pub fn write(folder: &Folder, full: bool) -> Result<Self, Unwritable> {
+    pub fn write(folder: &Folder, full: bool, requests: u16) -> Result<Self, Unwritable> {
+        folder.write("carts/jmeter/jmeter.conf.yaml", &workloads(requests))?;
         for (name, text) in TESTS {
             folder.write(&format!("carts/{name}"), text)?;
         }
@@ -55,6 +59,15 @@ impl Files {
             perfspec: folder.write("perfspec.json", PERFSPEC)?,
         })
     }
+}
+
+/// The seed's performance test, with so many requests of each of its users.
+fn workloads(requests: u16) -> String {
+    format!(
+        "workloads:
+  - {{teststrategy: performance, vuser: {USERS}, loopcount: {requests}, script: jmeter/load.jmx, thinktime: 250, acceptederrorrate: 0.1}}
+"
+    )
 }
 
 fn configuration(full: bool) -> String {
@@ -82,16 +95,20 @@ delivery:
 mod tests {
     use super::*;
     use crate::config::{Flags, Surroundings, load};
+    use crate::formats::jmeter_conf::{self, Workload};
     use crate::formats::shipyard;
 
     #[test]
     fn the_files_are_accepted_without_a_note() {
         let folder = Folder::create().unwrap();
-        let files = Files::write(&folder, false).unwrap();
+        let files = Files::write(&folder, false, 500).unwrap();
         let loaded = load(Some(&files.configuration), &Flags::default(), &Surroundings::real()).unwrap();
         assert!(loaded.settings.delivery.is_some_and(|delivery| delivery.early_stop) && loaded.settings.services.is_empty());
         let read = shipyard::read("shipyard.yaml", SHIPYARD).unwrap();
         assert_eq!((read.shipyard.stages().len(), read.notes.len()), (3, 0), "{:?}", read.notes);
         assert!(files.resources.join("jmeter/load.jmx").is_file());
+        let workloads = jmeter_conf::read("jmeter.conf.yaml", &workloads(500)).unwrap();
+        let usual = Workload::by_default("performance").unwrap();
+        assert_eq!(workloads.of("performance").unwrap(), usual, "unless told otherwise it is the test of the original");
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::demo::children::Running;
 use crate::cli::demo::folder::Folder;
 use crate::cli::demo::pipeline::crowd::Crowd;
 use crate::cli::demo::pipeline::report::{Delivered, Pipeline, Stages};
-use crate::cli::demo::pipeline::stage::Files;
+use crate::cli::demo::pipeline::stage::{self, Files};
 use crate::cli::demo::progress::Progress;
 use crate::cli::demo::trouble::Trouble;
 use crate::cli::http;
@@ -24,8 +24,6 @@ const PROJECT: &str = "sockshop";
 const SERVICE: &str = "carts";
 const STAGES: [&str; 3] = ["dev", "staging", "production"];
 const IMAGE: &str = "docker.io/keptnexamples/carts";
-/// The requests of the seed's performance test.
-const PERFORMANCE_TEST: u64 = 5000;
 /// How often an info page is asked for.
 const PAGES: u64 = 20;
 /// How many answers the users of every stage must have got before the next artifact, so that a ramp has something to judge.
@@ -34,12 +32,21 @@ const ENOUGH: u64 = 100;
 const GRACE: Duration = Duration::from_secs(8);
 
 /// How the story is told.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Course {
+    /// How many requests each user of the performance test sends.
+    pub requests: u16,
     /// Sends every request of every test, also when the gate has decided.
     pub full: bool,
     /// Leaves the pipeline running at the end, until an interrupt.
     pub keep: bool,
+}
+
+impl Course {
+    /// Returns how many requests a whole performance test sends.
+    fn test_requests(self) -> u64 {
+        stage::USERS * u64::from(self.requests)
+    }
 }
 
 /// Plays the story; what happened stands in `stages` and `pipeline`, also when it breaks off.
@@ -49,7 +56,7 @@ pub struct Course {
 /// It could not go on.
 pub async fn play(course: Course, stages: &mut Stages, pipeline: &mut Pipeline, progress: &Progress) -> Result<(), Trouble> {
     let folder = Folder::create()?;
-    let files = Files::write(&folder, course.full)?;
+    let files = Files::write(&folder, course.full, course.requests)?;
     let mut proxy = Running::start("the pipeline", [OsString::from("run"), files.configuration.clone().into()])?;
     let listen = proxy.announced("listening on ").await?;
     let admin = proxy.announced("admin on http://").await?;
@@ -93,7 +100,8 @@ impl Scene<'_> {
         for tag in ["0.8.1", "0.8.2", "0.8.3"] {
             let delivered = self.deliver(tag, course).await?;
             if tag == "0.8.2" {
-                pipeline.test_requests_saved = PERFORMANCE_TEST.saturating_sub(delivered.test_requests);
+                pipeline.test_requests = course.test_requests();
+                pipeline.test_requests_saved = course.test_requests().saturating_sub(delivered.test_requests);
             }
             pipeline.artifacts.push(delivered);
             for stage in STAGES {
