@@ -9,6 +9,7 @@ use http_body_util::LengthLimitError;
 
 use crate::admin::access;
 use crate::admin::problem::{FieldError, Problem};
+use crate::domain::actor;
 use crate::domain::endpoint::{Endpoint, InvalidEndpoint};
 use crate::domain::version::{Name, Version};
 use crate::domain::weight::{InvalidWeight, Weight};
@@ -27,9 +28,6 @@ pub const LONGEST_REASON: usize = 500;
 
 /// Who acts where nobody is named.
 pub(super) const ANYBODY: &str = "operator";
-/// Names under which the program itself decides.
-pub(super) const RESERVED: [&str; 11] =
-    ["delivery", "delivery-watch", "endpoints", "gate", "hand-over", "plan", "reload", "restart", "sources", "tests", "webhook"];
 
 /// A request for a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,10 +173,10 @@ pub(super) fn line(text: &str, longest: usize) -> Result<(), String> {
 /// # Errors
 ///
 /// Returns what to write instead.
-pub(super) fn person(actor: &str) -> Result<(), String> {
-    line(actor, LONGEST_ACTOR)?;
-    if RESERVED.iter().any(|own| own.eq_ignore_ascii_case(actor.trim())) {
-        return Err(format!("{actor:?} is the program itself; write who asks"));
+pub(super) fn person(name: &str) -> Result<(), String> {
+    line(name, LONGEST_ACTOR)?;
+    if actor::is_reserved(name) {
+        return Err(format!("{name:?} is the program itself; write who asks"));
     }
     Ok(())
 }

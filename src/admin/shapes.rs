@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::admin::body::{ENDPOINTS, LONGEST_ACTOR, LONGEST_REASON, RESERVED};
+use crate::admin::body::{ENDPOINTS, LONGEST_ACTOR, LONGEST_REASON};
+use crate::domain::actor::RESERVED;
 use crate::admin::journal::MOST;
 
 /// Refers to a shape.

@@ -9,6 +9,7 @@ use aws_lc_rs::digest;
 use crate::config::admin::{Admin, AdminListen, Token};
 use crate::config::listen::ListenSpec;
 use crate::config::values;
+use crate::domain::actor;
 use crate::domain::address::Address;
 use crate::domain::rank::{InvalidRank, Rank};
 use crate::formats::yaml::fields::{self, Fields};
@@ -143,6 +144,11 @@ impl HolderSpec {
         if text.is_empty() || text.chars().count() > LONGEST_NAME || text.chars().any(|c| !c.is_ascii_graphic()) {
             let hint = format!("write 1 to {LONGEST_NAME} visible ASCII characters without spaces");
             report.error(&name.place, format!("{:?} is no name for the journal", name.value), hint);
+            return None;
+        }
+        if actor::is_reserved(text) {
+            let message = format!("{text:?} is a part of the program, which signs so in the journal");
+            report.error(&name.place, message, "write who it is, such as ann or ci, so that the journal tells people from the program");
             return None;
         }
         let rank = role.value.trim().parse::<Rank>();

@@ -1,5 +1,6 @@
 //! The pure core: words, statistics, gates, the rollout machine and the delivery machine; no I/O, no clock, no chance, no async.
 
+pub mod actor;
 pub mod address;
 pub mod delivery;
 pub mod destination;

@@ -105,6 +105,14 @@ fn what_cannot_be_used_says_where_and_how_to_mend_it() {
     for (text, path, message, hint) in [
         (token("name: a, role: root, file: ann"), "admin.tokens[0].role", "root", "viewer, operator or admin"),
         (token("name: a b, role: viewer, file: ann"), "admin.tokens[0].name", "no name for the journal", "visible ASCII"),
+        (token("name: hand-over, role: admin, file: ann"), "admin.tokens[0].name", "part of the program", "such as ann"),
+        (token("name: ' Gate ', role: viewer, file: ann"), "admin.tokens[0].name", "part of the program", "such as ann"),
+        (
+            "{listen: 127.0.0.1:0, clients: [{name: webhook, role: operator}]}".to_owned(),
+            "admin.clients[0].name",
+            "part of the program",
+            "such as ann",
+        ),
         (token("name: a, role: viewer, file: nothing"), "admin.tokens[0].file", "cannot be read", "may read"),
         (token("name: a, role: viewer, file: open"), "admin.tokens[0].file", "everybody may read", "chmod 600"),
         (token("name: a, role: viewer, file: short"), "admin.tokens[0].file", "not 32 to 512", "openssl rand -hex 32"),
