@@ -185,6 +185,7 @@ impl Word<'_> {
     fn asks(&mut self, event: impl FnOnce(String, String) -> Event) -> Option<Weight> {
         let (actor, reason) = (std::mem::take(&mut self.actor), std::mem::take(&mut self.reason));
         self.service.drive(event(actor, reason), self.now, self.shell);
+        self.service.note_wish(self.shell);
         self.service.rollout().and_then(Rollout::wanted)
     }
 }

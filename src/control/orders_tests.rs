@@ -16,6 +16,13 @@ fn line(actor: &str, phase: Phase, share: &str) -> (String, Phase, String) {
     (actor.to_owned(), phase, share.to_owned())
 }
 
+/// A webhook of this occasion.
+fn board(occasion: Occasion) -> Arc<[Webhook]> {
+    let metadata = std::collections::BTreeMap::default();
+    let (name, url) = ("change-board".to_owned(), "http://127.0.0.1:9/".to_owned());
+    Arc::from([Webhook { name, occasion, url, timeout: SECOND, retries: 0, metadata }])
+}
+
 impl Desk {
     /// Has somebody say something to the service.
     fn said_by(&mut self, actor: &str, reason: &str) -> Word<'_> {
@@ -84,16 +91,7 @@ fn a_waiver_is_written_once_and_refused_while_braked() {
 
 #[test]
 fn a_start_that_waits_for_a_webhook_is_in_the_journal_at_once() {
-    let mut desk = Desk::begin(World::default()).started(|desk| {
-        desk.service.setup.webhooks = Arc::from([Webhook {
-            name: "change-board".to_owned(),
-            occasion: Occasion::Start,
-            url: "http://127.0.0.1:9/".to_owned(),
-            timeout: SECOND,
-            retries: 0,
-            metadata: std::collections::BTreeMap::default(),
-        }]);
-    });
+    let mut desk = Desk::begin(World::default()).started(|desk| desk.service.setup.webhooks = board(Occasion::Start));
     assert_eq!((journal(&desk), desk.percent()), (vec![line("ann", Phase::Progressing, "0%")], 0));
     assert!(desk.world.written[0].1.reason.contains("ann starts a rollout of v3"), "{}", desk.world.written[0].1.reason);
     let now = desk.world.now;
@@ -142,4 +140,30 @@ fn a_rollout_that_waits_for_the_traffic_to_be_known_says_so() {
         assert!(desk.world.now < Timestamp::ZERO + 5 * SECOND, "it waits for no more than the traffic");
     }
     assert_eq!(desk.service.progressing().unwrap().canary.name, version("v3").name);
+}
+
+#[test]
+fn a_raise_that_waits_for_others_is_in_the_journal_and_in_the_state_until_that_is_decided() {
+    for broken in [false, true] {
+        let mut desk = Desk::begin(World::default()).started(|desk| desk.service.setup.webhooks = board(Occasion::Raise));
+        desk.said().pause().unwrap();
+        let kept = |desk: &Desk| desk.world.written.last().and_then(|(state, _)| state.asked.clone());
+        assert_eq!(kept(&desk), None);
+        desk.world.broken = broken;
+        let answer = desk.said_by("bob", "it is Monday").set_weight("100%".parse().unwrap());
+        assert!(matches!(&answer, Ok(Accepted::Done(told)) if told.contains("others are asked first")), "{answer:?}");
+        if broken {
+            let told =
+                desk.world.told.iter().any(|told| told.contains("bob wants to give v3 100%") && told.contains("could not be written"));
+            assert!(told, "{:?}", desk.world.told);
+            continue;
+        }
+        assert_eq!(journal(&desk).last(), Some(&line("bob", Phase::Paused, "10%")));
+        assert!(desk.world.written.last().unwrap().1.reason.contains("others are asked first"));
+        assert_eq!(kept(&desk).as_deref(), Some("bob wants to give v3 100%: it is Monday"));
+        let now = desk.world.now;
+        desk.service.drive(Event::Consulted { number: 1, refusal: None }, now, &mut desk.world);
+        assert_eq!(journal(&desk).last(), Some(&line("bob", Phase::Paused, "100%")));
+        assert_eq!(kept(&desk), None, "it is carried out");
+    }
 }

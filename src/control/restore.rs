@@ -36,8 +36,14 @@ pub struct Start {
 /// Decides how a service starts.
 #[must_use]
 pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: Known) -> Start {
-    let fresh =
-        ServiceState { owner: stable.clone(), configured: stable.name.clone(), rollout: None, rejected: Vec::new(), tried: Vec::new() };
+    let fresh = ServiceState {
+        owner: stable.clone(),
+        configured: stable.name.clone(),
+        rollout: None,
+        rejected: Vec::new(),
+        tried: Vec::new(),
+        asked: None,
+    };
     let mut state = match known {
         Known::Nothing => return Start { state: fresh, begin: canary.cloned(), write: None, notice: None },
         Known::Unreadable => {
@@ -53,7 +59,7 @@ pub fn start(service: &Name, stable: &Version, canary: Option<&Version>, known: 
     if let Some(record) = &mut state.rollout
         && !record.phase.is_terminal()
     {
-        let (entry, sentence) = interrupt(service, record);
+        let (entry, sentence) = interrupt(service, record, state.asked.take());
         (write, notice) = (Some(entry), Some(sentence));
     }
     if state.configured == stable.name && state.owner.name != stable.name {
@@ -121,11 +127,12 @@ pub fn was_interrupted(reason: &str) -> bool {
     (reason.starts_with("the rollout of ") && reason.contains(INTERRUPTED)) || handed_over == Some(BEGINS_AGAIN)
 }
 
-/// Ends a rollout that was progressing when the process ended.
-fn interrupt(service: &Name, record: &mut Record) -> (Entry, String) {
+/// Ends a rollout that was progressing when the process ended, and with it what an operator had asked for.
+fn interrupt(service: &Name, record: &mut Record, asked: Option<String>) -> (Entry, String) {
     let durable = record.clone();
+    let dropped = asked.map_or_else(String::new, |wish| format!("; what was asked is not carried out: {wish}"));
     let sentence = format!(
-        "the rollout of {} {INTERRUPTED} {}; {} keeps 100% until a new rollout is started",
+        "the rollout of {} {INTERRUPTED} {}; {} keeps 100% until a new rollout is started{dropped}",
         record.canary.name, record.weight, record.stable.name
     );
     let entry = Entry {
@@ -183,6 +190,7 @@ mod tests {
             rollout: Some(record),
             rejected,
             tried: vec!["v0".parse().unwrap()],
+            asked: None,
         }))
     }
 
@@ -213,6 +221,17 @@ mod tests {
         assert!(was_interrupted(&record.reason) && !was_interrupted("aborted by operator: it was interrupted by a restart at noon"));
         assert!(was_interrupted(&format!("aborted by {HAND_OVER}: {BEGINS_AGAIN}")));
         assert!(!was_interrupted("aborted by hand-over: a new process takes over; start the rollout again there"));
+    }
+
+    #[test]
+    fn what_an_operator_had_asked_for_is_told_with_the_interruption_and_forgotten() {
+        let Known::State(mut found) = state("v1", Phase::Paused, &[]) else { unreachable!() };
+        found.asked = Some("ann wants to give v2 30%: it is Monday".to_owned());
+        let start = started(None, Known::State(found));
+        let told = start.write.unwrap().reason;
+        assert!(told.ends_with("; what was asked is not carried out: ann wants to give v2 30%: it is Monday"), "{told}");
+        assert!(start.notice.unwrap().contains("ann wants to give v2 30%") && was_interrupted(&told));
+        assert_eq!(start.state.asked, None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::seam::tripwire as seam;
 
 mod beginning;
 mod trips;
+mod wishes;
 
 /// A rollout that begins as soon as the traffic is known.
 struct Waiting {
@@ -221,6 +222,7 @@ impl Service {
         }
         let goes_forward = matches!(record.phase, Phase::Progressing | Phase::Watching | Phase::Promoted);
         state.rollout = Some(record);
+        state.asked = self.wish();
         if let Err(why) = shell.persist(&self.setup.name, &state, lines) {
             return vec![Event::PersistFailed(why)];
         }

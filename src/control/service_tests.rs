@@ -125,6 +125,7 @@ impl Desk {
             rollout: None,
             rejected: Vec::new(),
             tried: Vec::new(),
+            asked: None,
         };
         let mut desk = Self { service: Service::new(setup, state), world };
         desk.service.begin(version("v2"), None, desk.world.now, &mut desk.world);

@@ -135,6 +135,7 @@ impl Journal {
             rollout: None,
             rejected: Vec::new(),
             tried: Vec::new(),
+            asked: None,
         };
         let entry = Entry {
             service: "carts".parse().unwrap(),

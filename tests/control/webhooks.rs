@@ -108,3 +108,22 @@ fn an_operator_who_gives_more_waits_for_the_same_answer() {
     assert!(answer["message"].as_str().is_some_and(|message| message.contains("is held with 0%")), "{answer}");
     assert!(told.try_recv().is_err());
 }
+
+#[test]
+fn a_raise_that_a_restart_forgets_is_told_in_the_journal() {
+    let (address, told) = listen(|_, _| None);
+    let mut stand = Stand::start(&format!(
+        "{PLAN}    webhooks:\n      - {{name: gate, type: confirm-traffic-increase, url: \"http://{address}/\", timeout: 5m}}\n"
+    ));
+    let (status, answer) = stand.call("POST /v1/rollouts/carts/pause", "{}");
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = stand.call("PUT /v1/rollouts/carts/weight", r#"{"weight": "100%", "actor": "ann", "reason": "it is Monday"}"#);
+    assert!(status == 200 && answer["message"].as_str().is_some_and(|message| message.contains("others are asked first")), "{answer}");
+    told.recv_timeout(PATIENCE).expect("the question");
+    stand.restart();
+    let journal = stand.told(&["why", "carts"]).stdout;
+    let asked = journal.find("ann wants to give 0.8.3 100%: it is Monday; others are asked first");
+    let dropped = journal.find("what was asked is not carried out: ann wants to give 0.8.3 100%: it is Monday");
+    assert!(asked.is_some() && dropped > asked, "{journal}");
+    assert_eq!((stand.rollout()["phase"].as_str(), stand.rollout()["weight"].as_u64()), (Some("aborted"), Some(0)));
+}

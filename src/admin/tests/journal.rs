@@ -35,7 +35,14 @@ pub(super) fn entry(service: &str, generation: u64, reason: &str) -> Entry {
 }
 
 pub(super) fn put(desk: &Desk, entry: &Entry) {
-    let state = ServiceState { owner: version("0.8.1"), configured: name("0.8.1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
+    let state = ServiceState {
+        owner: version("0.8.1"),
+        configured: name("0.8.1"),
+        rollout: None,
+        rejected: Vec::new(),
+        tried: Vec::new(),
+        asked: None,
+    };
     desk.state.store.put(&entry.service, &state, entry).unwrap();
 }
 

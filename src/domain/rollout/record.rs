@@ -141,6 +141,9 @@ pub struct ServiceState {
     /// Versions whose rollout began: a start begins none of them by itself; the newest 100.
     #[serde(default)]
     pub tried: Vec<Name>,
+    /// What an operator wants that waits for others; a restart forgets it with the rollout and says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
 /// How many rejected versions are remembered, and how many that were tried.

@@ -132,7 +132,14 @@ impl Control {
             webhooks: others.map_or_else(Vec::new, |_| webhooks()).into(),
             webhook_failure: others.unwrap_or(Inconclusive::Hold),
         };
-        let state = ServiceState { owner: version("v1"), configured: name("v1"), rollout: None, rejected: Vec::new(), tried: Vec::new() };
+        let state = ServiceState {
+            owner: version("v1"),
+            configured: name("v1"),
+            rollout: None,
+            rejected: Vec::new(),
+            tried: Vec::new(),
+            asked: None,
+        };
         let mut desk = desk;
         if let WayBack::Shed(terms) = setup.way_back {
             desk.witness.may_refuse_for(terms.lasts);

@@ -44,7 +44,14 @@ fn record(phase: Phase, weight: &str, generation: u64) -> Record {
 }
 
 fn state(record: Record) -> ServiceState {
-    ServiceState { owner: version("v1"), configured: name("v1"), rollout: Some(record), rejected: Vec::new(), tried: Vec::new() }
+    ServiceState {
+        owner: version("v1"),
+        configured: name("v1"),
+        rollout: Some(record),
+        rejected: Vec::new(),
+        tried: Vec::new(),
+        asked: None,
+    }
 }
 
 fn publish(generation: u64, weight: &str, arming: Arming) -> Effect {

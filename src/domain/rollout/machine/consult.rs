@@ -62,6 +62,13 @@ impl Rollout {
         self.wish.as_ref().map(|wish| wish.weight.unwrap_or_else(first))
     }
 
+    /// Returns who wants that share, and the same as a sentence with their reason.
+    #[must_use]
+    pub fn wish(&self) -> Option<(&str, String)> {
+        let (wish, weight) = (self.wish.as_ref()?, self.wanted()?);
+        Some((&wish.actor, format!("{} wants to give {} {weight}: {}", wish.actor, self.record.canary.name, wish.reason)))
+    }
+
     /// Asks others before an operator's wish is carried out, where somebody is to be asked. It is a question of its own: what they have
     /// said to the plan's next step says nothing of this one.
     pub(super) fn consult_for(&mut self, now: Timestamp, wish: Wish) -> Vec<Effect> {
