@@ -4,24 +4,31 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
+from threading import Thread
 
 ITEM = '{"itemId":"a1","unitPrice":3.5,"quantity":1}'
-PATIENCE = 20
+# Seconds for what takes a moment: how long a crowded machine may take for it says nothing of the dashboard.
+PATIENCE = 60
+
+
+def soon(look, patience=PATIENCE):
+    """Returns what `look` finds once it is something, or what it found last."""
+    until = time.monotonic() + patience
+    while not (found := look()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
 
 
 def eventually(what, look, patience=PATIENCE):
     """Returns what `look` finds once it is something, or fails."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: nothing within {patience} s")
+    found = soon(look, patience)
+    assert found, f"{what}: nothing within {patience} s"
+    return found
 
 
 class Scene:
@@ -37,6 +44,8 @@ class Scene:
         for process in reversed(self.running):
             if process.poll() is None:
                 process.terminate()
+                # Whoever was asked to wait could not end.
+                process.send_signal(signal.SIGCONT)
         for process in self.running:
             try:
                 process.wait(5)
@@ -44,15 +53,17 @@ class Scene:
                 process.kill()
                 process.wait()
 
-    def start(self, command, wanted=None):
-        """Starts a process; returns it and what the first line of its output that fits `wanted` says."""
+    def start(self, command, *wanted):
+        """Starts a process; returns it and what its output says where it fits each of `wanted`."""
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.running.append(process)
-        if wanted is None:
-            return process, None
-        found = next((found for found in (re.search(wanted, line) for line in process.stdout) if found), None)
-        assert found, f"{command[0]} ended before it said {wanted}"
-        return process, found.group(1)
+        lines = []
+        # To the end: whoever writes into a pipe that nobody empties stops at some point.
+        Thread(target=lambda: lines.extend(process.stdout), daemon=True).start()
+        said = lambda what: next((found.group(1) for found in (re.search(what, line) for line in list(lines)) if found), None)
+        told = [soon(lambda: said(what) or process.poll() is not None) and said(what) for what in wanted]
+        assert all(told), f"{command[:2]} never said one of {wanted}, but {''.join(lines[-20:])}"
+        return process, told
 
     def run(self, *args):
         """Runs a command of the program, which must do what it is told; returns what it says."""
@@ -62,18 +73,39 @@ class Scene:
 
     def carts(self, tag):
         """Serves carts; returns its address."""
-        return self.start([self.program, "carts", "--tag", tag, "--listen", "127.0.0.1:0"], r"listening on (\S+)")[1]
+        return self.start([self.program, "carts", "--tag", tag, "--listen", "127.0.0.1:0"], r"listening on (\S+)")[1][0]
 
     def load(self, listen):
-        """Keeps ordinary visitors at work."""
-        visitor = [self.program, "load", f"http://{listen}/carts/1/items", "--users", "6", "--think", "25ms", "--duration", "120s"]
+        """Keeps ordinary visitors at work until they are told to stop; returns them."""
+        # As long as the whole test may take, and more.
+        visitor = [self.program, "load", f"http://{listen}/carts/1/items", "--users", "6", "--think", "25ms", "--duration", "1h"]
         with open(os.devnull, "w") as nowhere:
             body = ["--method", "POST", "--header", "content-type: application/json", "--body", ITEM]
             self.running.append(subprocess.Popen(visitor + body, stdout=nowhere, stderr=nowhere))
+        return Visitors(self.running[-1])
 
     def recorded(self, ui, state):
         """Serves the dashboard with a recorded state; returns its address."""
-        return self.start(["node", f"{ui}/dev/serve.mjs", f"{self.folder}/states/{state}.json"], r"(http://\S+)")[1]
+        return self.start(["node", f"{ui}/dev/serve.mjs", f"{self.folder}/states/{state}.json"], r"(http://\S+)")[1][0]
+
+
+class Visitors:
+    """Ordinary visitors, who can be asked to wait: what only traffic brings about does not come before it was looked at."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def wait(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def leave(self):
+        """Ends them; whoever waits goes on for that."""
+        self.process.terminate()
+        self.go_on()
+        self.process.wait(PATIENCE)
 
 
 class Proxy:
@@ -84,20 +116,27 @@ class Proxy:
         self.listen, self.admin, self.state = "127.0.0.1:0", "127.0.0.1:0", scene.folder / state
 
     def command(self, state):
-        gates = ["--gate", "p95 < 500ms", "--gate", "errors < 1%"]
-        plan = ["--weight", "10%", "--hold", "60s", "--state", str(state), "--service", "carts", "--stable", f"0.8.1={self.stable}"]
-        return [self.scene.program, "run", "--listen", self.listen, "--admin", self.admin, *plan, *gates]
+        # A brake takes four moments as far apart as a burst lasts to be confirmed: time to look at it, also where everything is slow.
+        return self.configured(
+            f"state: {state}\nservices:\n  - name: carts\n    stable: {{version: 0.8.1, endpoints: ['{self.stable}']}}\n"
+            "    gates: ['p95 < 500ms', 'errors < 1%']\n    burst_tolerance: 3s\n    plan: {start: 10%, factor: 3, hold: 60s}\n"
+        )
+
+    def configured(self, text):
+        """Writes a configuration with this text below its addresses; returns the command that runs it."""
+        file = self.scene.folder / f"{self.state.name}.yaml"
+        file.write_text(f"listen: {self.listen}\nadmin: {self.admin}\n{text}")
+        return [self.scene.program, "run", str(file)]
 
     def start(self):
         """Starts it, again where it was when it ran before."""
         if self.process is None:
             shutil.rmtree(self.state, ignore_errors=True)
-        self.process, self.listen = self.scene.start(self.command(self.state), r"listening on (\S+)")
-        self.admin = next(re.search(r"http://(\S+)", line).group(1) for line in self.process.stdout if "admin on" in line)
+        self.process, (self.listen, self.admin) = self.scene.start(self.command(self.state), r"listening on (\S+)", r"admin on http://(\S+)")
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(40)
+        self.process.wait(PATIENCE)
 
     def ask(self, path, body=None):
         """Asks the admin listener, by POST where there is a body."""
@@ -106,7 +145,7 @@ class Proxy:
     def send(self, method, path, body, headers):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://{self.admin}{path}", data, {"content-type": "application/json", **headers}, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def try_version(self, name, address, service="carts"):
