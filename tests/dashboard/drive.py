@@ -14,8 +14,8 @@ from scene import PATIENCE, Proxy, Scene, eventually, soon
 PROBE = """<img src=x onerror="fired()"><script>fired()</script>'"><svg onload=fired()>"""
 SERIOUS = ("serious", "critical")
 # Those whose parts the dark colours and a phone are tried on, besides their width.
-DARK = ("ramping", "awaiting", "rolled_back", "stages", "disconnected")
-STATES = ("ramping", "awaiting", "held", "promoted", "braked", "rolled_back", "paused", "watching", "idle", "empty", "stages", "shows_only", "disconnected")
+DARK = ("ramping", "waiting", "awaiting", "rolled_back", "stages", "disconnected")
+STATES = ("ramping", "waiting", "waiting_again", "awaiting", "held", "promoted", "braked", "rolled_back", "paused", "watching", "idle", "empty", "stages", "shows_only", "disconnected")
 results = []
 
 
@@ -224,7 +224,23 @@ def recorded(browser, scene, folder):
                 told += browser.violations(page)
                 what += ", axe finds nothing serious"
             claim(f"{state}, {name}: {what}", not told, told)
+        if state.startswith("waiting"):
+            waited(page, state)
         page.context.close()
+
+
+def waited(page, state):
+    """What is about to begin says what it waits for, whatever was before, and can be aborted."""
+    standing = page.locator(".standing")
+    told = standing.inner_text()
+    claim(f"{state}: the standing says what an automatic start waits for", "once it is known how much traffic there is" in told and "No rollout" not in told, told)
+    badge = standing.locator(".badge.large").inner_text()
+    claim(f"{state}: badge and title say that it waits", badge == "Waiting" and page.title().startswith("Waiting: carts"), (badge, page.title()))
+    page.get_by_role("button", name="Abort").click()
+    page.locator("dialog[open] input[type=text]").first.fill("carts")
+    with page.expect_request("**/v1/rollouts/carts/abort") as sent:
+        page.locator("dialog[open] button[type=submit]").click()
+    claim(f"{state}: what has not begun is aborted without a tag", sent.value.method == "POST" and "if-match" not in sent.value.headers, sent.value.headers)
 
 
 def token_asked(browser, scene, folder):
@@ -247,9 +263,9 @@ def probes(browser, scene, folder):
     """Every text of every answer holds markup; none of it becomes any."""
     url = scene.recorded(f"{folder}/ui", "probes")
     snapshot = json.load(open(f"{folder}/states/probes.json", encoding="utf-8"))["snapshot"]
-    named = {service["rollout"]["phase"]: service["name"] for service in snapshot["rollouts"]}
+    named = {service["rollout"]["phase"] if service["rollout"] else "waiting": service["name"] for service in snapshot["rollouts"]}
     # The page of each service by its phase, and that of the stages: how often a probe stands there at least.
-    services = [(f"#/{quote(named[phase], safe='')}", f" of a rollout that is {phase}") for phase in ("braked", "awaiting_approval", "paused", "rolled_back")]
+    services = [(f"#/{quote(named[phase], safe='')}", f" of a rollout that is {phase}") for phase in ("braked", "awaiting_approval", "paused", "rolled_back", "waiting")]
     for place, what in [*services, ("#stages", " of stages")]:
         page = browser.page(url + place)
         page.locator("h1").filter(has_text="onerror").first.wait_for()

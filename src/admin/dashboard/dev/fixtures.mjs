@@ -92,6 +92,12 @@ fixture("rolled_back", {
 fixture("watching", { rollouts: [recorded.watching], charts: { carts: history(() => figures(GOOD, 1040)) }, journal: journalOf(recorded.journal_good, 12) });
 const idle = { ...copy(recorded.started), rollout: null };
 fixture("idle", { rollouts: [idle], charts: { carts: history(() => null) } });
+const waits = "0.8.3 begins in a few seconds, once it is known how much traffic there is: its first share is 'auto'";
+fixture("waiting", { rollouts: [{ ...copy(idle), waits }], charts: { carts: history(() => null) } });
+fixture("waiting_again", {
+  rollouts: [{ ...copy(recorded.rolled_back), waits }], charts: { carts: history((ago) => (ago > 36 ? figures(SLOW, 9) : null), 300, 52) },
+  journal: journalOf(recorded.journal_slow, 44), notices: shifted(recorded.notices_slow, 44),
+});
 fixture("empty", { rollouts: [] });
 fixture("disconnected", { rollouts: [ramping], charts: { carts: history(() => figures(GOOD, 118)) }, journal: journalOf(raised, 32), more: { dies: true } });
 const paused = copy(recorded.braked);
@@ -139,7 +145,7 @@ const probe = (value, key = "") => {
 const probed = (name) => `${name}<img src=x onerror="fired()"><script>fired()</script>'"><svg onload=fired()>javascript:fired()`;
 const evil = history((ago) => figures(SLOW, 9), 120, 40);
 fixture("probes", {
-  rollouts: [probe(recorded.braked), probe(named("carts.sockshop-staging", recorded.rolled_back)), probe(named("awaiting", awaiting)), probe(named("held", refused))], charts: { [probed("carts")]: evil },
+  rollouts: [probe(recorded.braked), probe(named("carts.sockshop-staging", recorded.rolled_back)), probe(named("awaiting", awaiting)), probe(named("held", refused)), probe({ ...named("waiting", idle), waits })], charts: { [probed("carts")]: evil },
   journal: { [probed("carts")]: { entries: probe(shifted(recorded.journal_slow, 3)), complete: true } },
   notices: probe(shifted(recorded.notices_slow, 3)), projects: probe(staged),
   more: { answer: { status: 409, body: probe({ title: "Conflict", detail: "it is over", errors: [{ pointer: "/reason", detail: "too long" }] }) } },

@@ -24,7 +24,7 @@ import { Timeline } from "./parts/timeline.js";
 import { chosen, link, showsStages, snapshot, spoken } from "./store.js";
 import { follow } from "./stream.js";
 import type { Service } from "./wire.js";
-import { PHASES } from "./words.js";
+import { standing } from "./words.js";
 
 function App(): VNode {
   return (
@@ -130,7 +130,7 @@ function Spoken(): VNode {
 /** The tab says where the rollout stands, for whoever looks elsewhere. */
 function name(): void {
   const service = chosen.value;
-  const phase = service?.rollout ? `${PHASES[service.rollout.phase].word}: ` : "";
+  const phase = service?.rollout || service?.waits ? `${standing(service).word}: ` : "";
   document.title = service === null ? "Portcullis" : `${phase}${service.name} – Portcullis`;
 }
 

@@ -98,6 +98,8 @@ export interface Service {
   readonly name: string;
   readonly owner: Version;
   readonly rollout: Rollout | null;
+  /** What a rollout that is about to begin waits for; absent where none does. */
+  readonly waits?: string | null;
   readonly rejected: readonly string[];
   readonly endpoints: readonly Reach[];
   /** Absent where nothing is to come back, and nothing did. */

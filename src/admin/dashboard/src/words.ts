@@ -27,6 +27,12 @@ export function isOver(phase: Phase): boolean {
   return phase === "promoted" || phase === "rolled_back" || phase === "aborted";
 }
 
+/** Where a service stands, in a word. What is about to begin goes before what is over. */
+export function standing(service: Service): { readonly word: string; readonly tone: Tone } {
+  if (typeof service.waits === "string") return { word: "Waiting", tone: "calm" };
+  return service.rollout === null ? { word: "Idle", tone: "calm" } : PHASES[service.rollout.phase];
+}
+
 /** The canary's share of new requests now. */
 export function canaryShare(rollout: Rollout | null): number {
   return rollout === null || isOver(rollout.phase) ? 0 : rollout.weight;

@@ -3,7 +3,7 @@
 import type { VNode } from "preact";
 import { weight } from "../format.js";
 import { chosen, projects, services, showsStages } from "../store.js";
-import { canaryShare, isOver, PHASES } from "../words.js";
+import { canaryShare, isOver, standing } from "../words.js";
 import type { Service } from "../wire.js";
 import { Badge } from "./badge.js";
 
@@ -37,12 +37,20 @@ export function Services(): VNode | null {
 
 function State({ service }: { readonly service: Service }): VNode {
   const rollout = service.rollout;
-  if (rollout === null) return <span class="side-state">{service.owner.name}</span>;
+  const stands = standing(service);
+  if (rollout === null) {
+    const waits = typeof service.waits === "string" ? <Badge tone={stands.tone}>{stands.word}</Badge> : null;
+    return (
+      <span class="side-state">
+        {service.owner.name} {waits}
+      </span>
+    );
+  }
   const share = isOver(rollout.phase) ? "" : ` ${weight(canaryShare(rollout))}`;
   return (
     <span class="side-state">
       {rollout.canary.name}
-      {share} <Badge tone={PHASES[rollout.phase].tone}>{PHASES[rollout.phase].word}</Badge>
+      {share} <Badge tone={stands.tone}>{stands.word}</Badge>
     </span>
   );
 }

@@ -3,7 +3,7 @@
 import type { VNode } from "preact";
 import { weight } from "../format.js";
 import type { Service } from "../wire.js";
-import { canaryShare, headline, isOver, needed, PHASES, sentence, VERDICTS } from "../words.js";
+import { canaryShare, headline, isOver, needed, sentence, standing, VERDICTS } from "../words.js";
 import { Badge } from "./badge.js";
 import { Ramp } from "./ramp.js";
 import { Verbs } from "./verbs.js";
@@ -11,6 +11,8 @@ import { Verbs } from "./verbs.js";
 export function Standing({ service }: { readonly service: Service }): VNode {
   const rollout = service.rollout;
   const next = rollout === null ? null : needed(rollout);
+  const stands = standing(service);
+  const waits = service.waits ?? null;
   return (
     <section class="panel standing" aria-labelledby="standing">
       <div class="standing-top">
@@ -20,19 +22,18 @@ export function Standing({ service }: { readonly service: Service }): VNode {
             {headline(service)}
           </h1>
         </div>
-        {rollout === null ? <Badge tone="calm" large>Idle</Badge> : <Badge tone={PHASES[rollout.phase].tone} large>{PHASES[rollout.phase].word}</Badge>}
+        <Badge tone={stands.tone} large>{stands.word}</Badge>
       </div>
       <div class={rollout === null ? "" : "standing-parts"}>
         <div>
           <Split service={service} />
-          {rollout === null ? (
-            <p class="reason">
-              No rollout has begun. A version to try comes with the configuration, with <code>portcullis send event</code>, or with{" "}
-              <code>POST /v1/rollouts</code>.
+          {rollout !== null ? <p class="reason">{sentence(rollout.reason)}</p> : waits === null ? <Invitation /> : null}
+          {waits === null ? null : (
+            <p class="next">
+              <span class="next-word">Next</span> {sentence(waits)}
             </p>
-          ) : (
-            <p class="reason">{sentence(rollout.reason)}</p>
           )}
+          {rollout === null ? <Verbs service={service} /> : null}
           {rollout?.file ? (
             <p class="next">
               <span class="next-word">Gate file</span> {VERDICTS[rollout.file.verdict].word}: {rollout.file.reason}
@@ -55,6 +56,16 @@ export function Standing({ service }: { readonly service: Service }): VNode {
         )}
       </div>
     </section>
+  );
+}
+
+/** How a first rollout comes about. */
+function Invitation(): VNode {
+  return (
+    <p class="reason">
+      No rollout has begun. A version to try comes with the configuration, with <code>portcullis send event</code>, or with{" "}
+      <code>POST /v1/rollouts</code>.
+    </p>
   );
 }
 

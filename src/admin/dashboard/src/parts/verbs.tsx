@@ -10,19 +10,24 @@ import type { Option, Wish } from "./confirm.js";
 
 export function Verbs({ service }: { readonly service: Service }): VNode | null {
   const rollout = service.rollout;
-  if (rollout === null) return null;
   const told = <Told at={pathOf(service, "")} />;
+  if (typeof service.waits === "string") return <Buttons offers={[stop(service)]} told={told} />;
+  if (rollout === null) return null;
   if (isOver(rollout.phase)) {
     // What was said of a rollout that went on is old once it is over.
     const ending = ["abort", "deny"].some((verb) => outcome.value?.path === pathOf(service, verb));
     return ending && rollout.phase === "aborted" ? told : null;
   }
+  return <Buttons offers={wishes(service, rollout)} told={told} />;
+}
+
+function Buttons({ offers, told }: { readonly offers: readonly Offer[]; readonly told: VNode }): VNode {
   if (snapshot.value?.changes !== true) {
     return <p class="note">This address only shows, because it knows nobody. Commands are taken over the Unix socket, or with a token where the configuration has one.</p>;
   }
   return (
     <div class="verbs">
-      {wishes(service, rollout).map((one) => (
+      {offers.map((one) => (
         <button key={one.verb} type="button" class={one.look} onClick={() => (wish.value = one)}>
           {one.button}
         </button>
@@ -77,6 +82,20 @@ function wishes(service: Service, rollout: Rollout): readonly Offer[] {
     ...(shares.length === 0 ? [] : [setWeight(offer("Weight", `Set the weight of ${canary}`, ""), rollout, shares)]),
     urgent({ ...offer("Abort", `Abort the rollout of ${canary}?`, ends), verb: "Abort rollout", dangerous: true, look: "danger" }),
   ];
+}
+
+/** Keeps a rollout from beginning that is about to. */
+function stop(service: Service): Offer {
+  return {
+    button: "Abort",
+    look: "danger",
+    title: `Abort what is about to begin for ${service.name}?`,
+    effect: `The rollout does not begin, and not with the next start of the proxy either; ${service.owner.name} keeps everything.`,
+    verb: "Abort rollout",
+    path: pathOf(service, "abort"),
+    name: service.name,
+    dangerous: true,
+  };
 }
 
 /** What takes the traffic away is never refused because the rollout has changed meanwhile. */
