@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use process::{PATIENCE, Running, eventually, finish, request};
+use process::{PATIENCE, Running, command, eventually, finish, request};
 use serde_json::Value;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -120,6 +120,11 @@ struct Scene {
 
 /// Starts the proxy before stable, and a canary that gets every request where there is one.
 fn scene(traces: &str, stable: SocketAddr, canary: Option<SocketAddr>) -> Scene {
+    scene_with(&format!("traces: {traces}\n"), &[], stable, canary)
+}
+
+/// Starts it with these lines in its configuration and these variables in its environment.
+fn scene_with(lines: &str, variables: &[(&str, &str)], stable: SocketAddr, canary: Option<SocketAddr>) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portcullis.yaml");
     let canary = canary.map_or_else(String::new, |address| {
@@ -129,12 +134,14 @@ fn scene(traces: &str, stable: SocketAddr, canary: Option<SocketAddr>) -> Scene 
         )
     });
     let text = format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nworkers: 1\nstate: {}\naccess_log: ./access.log\ntraces: {traces}\n\
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nworkers: 1\nstate: {}\naccess_log: ./access.log\n{lines}\
          services:\n  - name: carts\n    stable: {{version: v1, endpoints: ['{stable}']}}\n{canary}",
         folder.path().join("state").display()
     );
     std::fs::write(&path, text).unwrap();
-    let proxy = Running::start(&["run", path.to_str().unwrap()]);
+    let mut command = command(&["run", path.to_str().unwrap()]);
+    command.envs(variables.iter().copied());
+    let proxy = Running::spawn(command);
     let (listen, admin) = (proxy.address("listening on "), proxy.address("admin on "));
     Scene { folder, proxy, listen, admin }
 }
@@ -280,6 +287,33 @@ fn without_a_collector_requests_go_on_and_what_is_lost_is_counted() {
 }
 
 #[test]
+fn the_environment_alone_has_traces_sent_with_its_fields_and_name() {
+    let (_version, stable) = Stub::start(OK);
+    let (collector, address) = Stub::start(TAKEN);
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*format!("http://{address}")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cr3t%20key"),
+        ("OTEL_SERVICE_NAME", "edge"),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+    ];
+    let scene = scene_with("", &variables, stable, None);
+    scene.get("");
+    spans(&collector, 2);
+    assert_eq!(collector.last("api-key").as_deref(), Some("s3cr3t key"));
+    let (_, body) = collector.seen().remove(0);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        body["resourceSpans"][0]["resource"]["attributes"][0],
+        serde_json::json!({"key": "service.name", "value": {"stringValue": "edge"}})
+    );
+    let shown = request(scene.admin, "GET /metrics", "");
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+    let disabled = [variables[0], ("OTEL_SDK_DISABLED", "true")];
+    let quiet = scene_with("", &disabled, stable, None);
+    assert_eq!(quiet.counter("portcullis_trace_spans_sent_total"), -1.0, "there is no exporter");
+}
+
+#[test]
 fn a_token_is_not_sent_in_clear_text() {
     use std::os::unix::fs::OpenOptionsExt;
     let folder = tempfile::tempdir().unwrap();
@@ -295,4 +329,14 @@ fn a_token_is_not_sent_in_clear_text() {
     let ended = finish(&["run", path.to_str().unwrap()]);
     assert_ne!(ended.code, Some(0));
     assert!(ended.stderr.contains("in clear text") && !ended.stderr.contains("s3cr3t"), "{}", ended.stderr);
+    // Nor is one of the environment.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text: String = text.lines().filter(|line| !line.starts_with("traces:")).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&path, text).unwrap();
+    let mut said = command(&["run", path.to_str().unwrap()]);
+    said.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example");
+    said.env("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20s3cr3t");
+    let ended = said.output().unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && stderr.contains("in clear text") && !stderr.contains("s3cr3t"), "{stderr}");
 }

@@ -22,13 +22,15 @@ mod with_otlp {
         let mut collector = Mailbox::new(&wanted.url, wanted.ca.as_deref()).map_err(|error| refuse(error.to_string()))?;
         if let Some(path) = &wanted.token_file {
             collector = collector.with_credential(Credential::read(path, Scheme::Bearer).map_err(|error| refuse(error.to_string()))?);
-            if !collector.is_confidential() {
-                let why = format!("{collector} is in clear text, and the token would be sent for everybody to read; write https://");
-                return Err(refuse(why));
-            }
         }
+        let shows_itself = wanted.token_file.is_some() || wanted.fields.iter().any(|(name, _)| name == http::header::AUTHORIZATION);
+        if shows_itself && !collector.is_confidential() {
+            let why = format!("{collector} is in clear text, and the token would be sent for everybody to read; write https://");
+            return Err(refuse(why));
+        }
+        collector = collector.with_fields(wanted.fields.clone());
         let (tracer, receiver) = trace::channel(Sampling { share: wanted.sample, follow: wanted.follow });
-        let instance = Instance { name: instance.to_owned() };
+        let instance = Instance { name: instance.to_owned(), service: wanted.service.clone() };
         Ok(Some((tracer, Exporter::start(receiver, collector, instance, Pace::default())?)))
     }
 }

@@ -12,6 +12,7 @@ use crate::config::service;
 use crate::config::settings::{AccessLog, Listen, LogFormat, Settings};
 use crate::config::spec::{Spec, TimeoutsSpec};
 use crate::config::surroundings::Surroundings;
+use crate::config::traces;
 use crate::config::values;
 use crate::config::webhooks;
 use crate::domain::address::Address;
@@ -69,7 +70,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         Some((spec, addresses)) => AdminSpec::compile(spec, &addresses, base, report),
         None => state.as_deref().map(|state| admin::usual(state, around)),
     };
-    let traces = spec.traces.as_ref().map(|traces| traces.compile(base, around, report));
+    let traces = traces::compile(spec.traces.as_ref(), base, around, report);
     let delivery = spec.delivery.as_ref().map(|delivery| delivery.compile(base, report));
     Some(Settings {
         listen,
@@ -86,7 +87,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         access_log_format: access_log_format?,
         answers: spec.answers.compile(),
         metrics: metrics?,
-        traces: traces.map_or(Some(None), |traces| traces.map(Some))?,
+        traces: traces?,
         delivery: delivery.map_or(Some(None), |delivery| delivery.map(Some))?,
         services,
     })

@@ -20,6 +20,7 @@ mod load;
 mod metrics;
 mod named;
 mod notifications;
+mod otel;
 mod policy;
 mod routes;
 mod service;

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use http::{HeaderName, HeaderValue};
+
+use crate::config::otel;
 use crate::config::surroundings::Surroundings;
 use crate::config::values;
 use crate::domain::weight::Weight;
@@ -30,6 +33,10 @@ pub struct Traces {
     pub token_file: Option<PathBuf>,
     /// The file with the authorities that may vouch for the collector; `None` for those the system trusts.
     pub ca: Option<PathBuf>,
+    /// What is sent along besides, each marked as a secret.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// What the process calls its service; `None` for the name of the program.
+    pub service: Option<String>,
 }
 
 #[derive(Debug)]
@@ -63,13 +70,40 @@ impl TracesSpec {
             let hint = format!("build it with 'cargo build --release --features {FEATURE}', or leave 'traces' out");
             report.error(&self.place, format!("this program was built without the feature {FEATURE} and sends no traces"), hint);
         }
-        let url = self.endpoint.as_ref().and_then(|text| url(text, report));
-        let usual = Weight::from_basis_points(USUAL).ok();
-        let sample = self.sample.as_ref().map_or(usual, |text| share(text, report));
-        let follow = self.parent.as_ref().map_or(Some(true), |text| follow(text, report));
+        let url = self.endpoint.as_ref().and_then(|text| url(text, true, report));
+        let said = otel::sampling(around, report);
+        let usual = said.map(|said| said.unwrap_or_else(usual));
+        let sample = self.sample.as_ref().map_or(usual.map(|(share, _)| share), |text| share(text, report));
+        let follow = self.parent.as_ref().map_or(usual.map(|(_, follow)| follow), |text| follow(text, report));
         let located = |text: &Option<At<String>>| text.as_ref().map(|text| values::located(text, base));
-        Some(Traces { url: url?, sample: sample?, follow: follow?, token_file: located(&self.token_file), ca: located(&self.ca) })
+        Some(Traces {
+            url: url?,
+            sample: sample?,
+            follow: follow?,
+            token_file: located(&self.token_file),
+            ca: located(&self.ca),
+            // What the environment sends along is for the collector that it names, which this one need not be.
+            fields: Vec::new(),
+            service: otel::service(around),
+        })
     }
+}
+
+/// Returns where traces go as the configuration says, or else the environment; the outer `None` where that cannot be.
+pub(super) fn compile(written: Option<&TracesSpec>, base: &Path, around: &Surroundings<'_>, report: &Report<'_>) -> Option<Option<Traces>> {
+    if let Some(spec) = written {
+        return spec.compile(base, around, report).map(Some);
+    }
+    // What is said to every program of a machine is no mistake where it is said to one that sends nothing.
+    let Some((endpoint, is_base)) = otel::endpoint(around).filter(|_| around.sends_traces) else { return Some(None) };
+    let (url, sampling, fields) = (url(&endpoint, is_base, report), otel::sampling(around, report), otel::fields(around, report));
+    let (sample, follow) = sampling?.unwrap_or_else(usual);
+    Some(Some(Traces { url: url?, sample, follow, token_file: None, ca: None, fields: fields?, service: otel::service(around) }))
+}
+
+/// Returns which share is recorded and whether a caller's decision holds where nobody says.
+fn usual() -> (Weight, bool) {
+    (Weight::from_basis_points(USUAL).unwrap_or_default(), true)
 }
 
 /// Reads a share; whoever writes a fraction, as other programs want it, means a hundred times as many percent.
@@ -97,8 +131,8 @@ fn follow(text: &At<String>, report: &Report<'_>) -> Option<bool> {
     }
 }
 
-/// Reads a URL with http or https and a host, and nobody's password; adds the path of traces where it is not there.
-fn url(text: &At<String>, report: &Report<'_>) -> Option<String> {
+/// Reads a URL with http or https and a host, and nobody's password; adds the path of traces to that of a collector where it is not there.
+fn url(text: &At<String>, is_base: bool, report: &Report<'_>) -> Option<String> {
     let uri = text.value.parse::<http::Uri>().ok();
     let is_good = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -107,7 +141,7 @@ fn url(text: &At<String>, report: &Report<'_>) -> Option<String> {
     });
     if is_good {
         let base = text.value.trim_end_matches('/');
-        return Some(if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") });
+        return Some(if base.ends_with(PATH) || !is_base { base.to_owned() } else { format!("{base}{PATH}") });
     }
     let hint = "write http:// or https:// and a host, such as http://127.0.0.1:4318; a token goes into a 'token_file'";
     report.error(&text.place, "this is no URL that traces can be sent to", hint);

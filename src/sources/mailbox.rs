@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::uri::Scheme;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use crate::sources::credential::Credential;
@@ -37,6 +37,7 @@ pub struct Mailbox {
     origin: String,
     secure: Option<Secure>,
     credential: Option<Credential>,
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Mailbox {
@@ -76,13 +77,19 @@ impl Mailbox {
         };
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let origin = format!("{}://{authority}", if encrypted { "https" } else { "http" });
-        Ok(Self { host, port, authority: authority.to_string(), target, origin, secure, credential: None })
+        Ok(Self { host, port, authority: authority.to_string(), target, origin, secure, credential: None, fields: Vec::new() })
     }
 
     /// Shows this to be let in.
     #[must_use]
     pub fn with_credential(self, credential: Credential) -> Self {
         Self { credential: Some(credential), ..self }
+    }
+
+    /// Sends these fields along; what is shown to be let in goes before one of the same name.
+    #[must_use]
+    pub fn with_fields(self, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { fields, ..self }
     }
 
     /// Says whether what is sent can be read by nobody else: it is encrypted, or stays on this machine.
@@ -109,6 +116,9 @@ impl Mailbox {
     pub async fn send(&self, kind: &str, body: String, within: Duration) -> Result<Response<Bytes>, String> {
         let posted = async {
             let mut request = Request::post(&self.target).header(HOST, &self.authority).header(CONTENT_TYPE, kind);
+            for (name, value) in self.fields.iter().filter(|(name, _)| self.credential.is_none() || name != AUTHORIZATION) {
+                request = request.header(name, value);
+            }
             if let Some(credential) = &self.credential {
                 request = request.header(AUTHORIZATION, credential.header());
             }

@@ -59,3 +59,100 @@ fn a_program_without_the_feature_says_so_and_takes_everything_else() {
     let told = load(&with("{endpoint: 'http://c'}")).unwrap_err();
     assert_eq!((told.len(), told[0].line, told[0].column), (1, Some(1), Some(9)));
 }
+
+/// Loads a text where the environment says this.
+fn load_with(text: &str, said: &[(&str, &str)]) -> Result<Option<Traces>, String> {
+    let variable = |name: &str| {
+        let found = said.iter().find(|(said, _)| *said == name).map(|(_, value)| value.into());
+        found.or_else(|| variable(name))
+    };
+    let around = Surroundings { variable: &variable, ..around() };
+    load_named("portcullis.yaml", text, Path::new(""), &around).map(|loaded| loaded.settings.traces).map_err(|told| shown(&told))
+}
+
+const AT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+
+#[test]
+fn the_environment_says_where_traces_go_where_the_configuration_does_not() {
+    let traces = |said: &[(&str, &str)]| load_with(SMALL, said).unwrap();
+    let usual = traces(&[AT]).unwrap();
+    assert_eq!((usual.url.as_str(), usual.sample.basis_points(), usual.follow), ("http://collector:4318/v1/traces", 100, true));
+    assert_eq!((usual.fields.len(), usual.service), (0, None));
+    let exact = traces(&[AT, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://c/otlp"), ("OTEL_SERVICE_NAME", "edge")]).unwrap();
+    assert_eq!((exact.url.as_str(), exact.service.as_deref()), ("https://c/otlp", Some("edge")));
+    for (said, traced) in [("true", false), ("TRUE", false), ("false", true), ("", true), ("1", true)] {
+        assert_eq!(traces(&[AT, ("OTEL_SDK_DISABLED", said)]).is_some(), traced, "{said}");
+    }
+    assert_eq!(traces(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " "), ("OTEL_TRACES_SAMPLER", "always_on")]), None);
+    for (sampler, argument, share, follow) in [
+        ("always_on", "", 10_000, false),
+        ("always_off", "0.5", 0, false),
+        ("traceidratio", "", 10_000, false),
+        ("parentbased_traceidratio", "0.25", 2_500, true),
+        ("parentbased_traceidratio", "0.000001", 1, true),
+        ("parentbased_always_on", "", 10_000, true),
+        ("parentbased_always_off", "", 0, true),
+    ] {
+        let found = traces(&[AT, ("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)]).unwrap();
+        assert_eq!((found.sample.basis_points(), found.follow), (share, follow), "{sampler} {argument}");
+    }
+}
+
+#[test]
+fn the_configuration_goes_before_the_environment_which_is_told_no_secret_of_elsewhere() {
+    let said = [
+        AT,
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret"),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+        ("OTEL_SERVICE_NAME", "edge"),
+    ];
+    let some = load_with(&with("{endpoint: 'http://other'}"), &said).unwrap().unwrap();
+    assert_eq!((some.url.as_str(), some.sample.basis_points(), some.follow), ("http://other/v1/traces", 10_000, false));
+    assert_eq!((some.fields.len(), some.service.as_deref()), (0, Some("edge")), "the fields are for the environment's collector");
+    let all = load_with(&with("{endpoint: 'http://other', sample: 5%, parent: follow}"), &said).unwrap().unwrap();
+    assert_eq!((all.sample.basis_points(), all.follow), (500, true));
+}
+
+#[test]
+fn fields_of_the_environment_are_sent_and_never_shown() {
+    let said =
+        [AT, ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3%63ret, tenant=1"), ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "tenant=s3cret%2C2")];
+    let traces = load_with(SMALL, &said).unwrap().unwrap();
+    let fields: Vec<(&str, &[u8])> = traces.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(fields, [("api-key", b"s3cret".as_slice()), ("tenant", b"s3cret,2")]);
+    assert!(!format!("{traces:?}").contains("s3cret"), "{traces:?}");
+    for bad in ["s3cret", "a b=s3cret", "host=s3cret", "Content-Type=s3cret", "key=s3cret%0a", "key=s3cret%4", "key=s3cret%zz"] {
+        let told = load_with(SMALL, &[AT, ("OTEL_EXPORTER_OTLP_HEADERS", bad)]).unwrap_err();
+        assert!(told.contains("OTEL_EXPORTER_OTLP_HEADERS") && told.contains("entry 1") && told.contains("NAME=VALUE"), "{bad}: {told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
+fn what_the_environment_says_wrongly_is_told_by_its_variable() {
+    for (name, value, hint) in [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318", "http://127.0.0.1:4318"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1%", "from 0 to 1"),
+        ("OTEL_TRACES_SAMPLER_ARG", "NaN", "from 0 to 1"),
+    ] {
+        let mut said = vec![AT, (name, value)];
+        if name == "OTEL_TRACES_SAMPLER_ARG" {
+            said.push(("OTEL_TRACES_SAMPLER", "traceidratio"));
+        }
+        let told = load_with(SMALL, &said).unwrap_err();
+        assert!(told.contains(name) && told.contains(hint), "{name}: {told}");
+        assert_eq!(
+            load_with(SMALL, &said[1..]).is_ok(),
+            name != "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "without an endpoint nothing is sent"
+        );
+    }
+    let around = Surroundings {
+        variable: &|name: &str| (name == AT.0).then(|| "nonsense".into()).or_else(|| variable(name)),
+        sends_traces: false,
+        ..around()
+    };
+    assert!(load_named("portcullis.yaml", SMALL, Path::new(""), &around).unwrap().settings.traces.is_none(), "it is said to every program");
+}

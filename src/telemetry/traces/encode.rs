@@ -26,6 +26,8 @@ const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "
 pub struct Instance {
     /// What it calls itself in `Via`.
     pub name: String,
+    /// What it calls its service; `None` for the name of the program.
+    pub service: Option<String>,
 }
 
 /// Writes an `ExportTraceServiceRequest` with the spans of these requests; returns how many they are too.
@@ -33,7 +35,7 @@ pub fn request(instance: &Instance, finished: &[Finished]) -> (String, u64) {
     let spans: Vec<Value> = finished.iter().flat_map(spans).collect();
     let count = spans.len() as u64;
     let mut resource = Attributes::default();
-    resource.text("service.name", env!("CARGO_PKG_NAME"));
+    resource.text("service.name", instance.service.as_deref().unwrap_or(env!("CARGO_PKG_NAME")));
     resource.text("service.version", env!("CARGO_PKG_VERSION"));
     resource.text("service.instance.id", &instance.name);
     let body = json!({"resourceSpans": [{

@@ -75,7 +75,7 @@ fn rescued() -> Finished {
 }
 
 fn written(finished: Finished) -> (Value, u64) {
-    let (text, count) = request(&Instance { name: "portcullis-1".to_owned() }, &[finished]);
+    let (text, count) = request(&Instance { name: "portcullis-1".to_owned(), service: None }, &[finished]);
     (serde_json::from_str(&text).unwrap(), count)
 }
 

@@ -62,7 +62,7 @@ fn start(to: SocketAddr, pace: Pace) -> (Tracer, Exporter, Arc<SpanCounts>) {
 
 fn begin(to: SocketAddr, receiver: TraceReceiver, pace: Pace) -> (Exporter, Arc<SpanCounts>) {
     let mailbox = Mailbox::new(&format!("http://{to}/v1/traces"), None).unwrap();
-    let exporter = Exporter::start(receiver, mailbox, Instance { name: "x".to_owned() }, pace).unwrap();
+    let exporter = Exporter::start(receiver, mailbox, Instance { name: "x".to_owned(), service: None }, pace).unwrap();
     let counts = exporter.counts();
     (exporter, counts)
 }
