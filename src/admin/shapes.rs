@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::admin::body::{ENDPOINTS, LONGEST_ACTOR, LONGEST_REASON};
-use crate::domain::actor::RESERVED;
 use crate::admin::journal::MOST;
+use crate::domain::actor::RESERVED;
 
 /// Refers to a shape.
 pub(super) fn reference(shape: &str) -> Value {
@@ -55,6 +55,12 @@ fn list(of: Value) -> Value {
 
 fn maybe(shape: Value) -> Value {
     json!({"anyOf": [shape, {"type": "null"}]})
+}
+
+/// Returns the shape of each event of `GET /v1/events`, by its name.
+pub(super) fn events() -> Value {
+    let told = [("snapshot", "Snapshot"), ("notices", "Notices"), ("projects", "Projects"), ("transition", "Transition")];
+    told.into_iter().map(|(event, shape)| (event.to_owned(), reference(shape))).collect::<Map<_, _>>().into()
 }
 
 /// A line for the journal: visible characters, at most so many, and not blank.
@@ -155,13 +161,23 @@ fn given() -> Vec<(&'static str, Value)> {
             "History",
             open(&[("window_seconds", number()), ("points", list(json!({"type": "object"}))), ("spectra", json!({"type": "object"}))]),
         ),
+        ("Journal", open(&[("entries", list(reference("Transition"))), ("complete", flag())])),
+        ("Transition", open(&[("sequence", number()), ("entry?", json!({"type": "object"})), ("unreadable?", text())])),
         (
-            "Journal",
+            "Snapshot",
             open(&[
-                ("entries", list(open(&[("sequence", number()), ("entry?", json!({"type": "object"})), ("unreadable?", text())]))),
-                ("complete", flag()),
+                ("at", text()),
+                ("at_ms", number()),
+                ("version", text()),
+                ("changes", flag()),
+                ("draining", flag()),
+                ("judged_ms", number()),
+                ("rollouts", list(reference("Service"))),
+                ("figures", json!({"type": "object"})),
+                ("spectra", json!({"type": "object"})),
             ]),
         ),
+        ("Projects", open(&[("projects", list(open(&[("project", text()), ("services", list(json!({"type": "object"})))])))])),
         (
             "Verdict",
             open(&[("service", text()), ("verdict", json!({"enum": ["pass", "warning", "fail", "inconclusive"]})), ("pass", flag())]),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::admin::access::needed;
-use crate::admin::openapi::{OPERATIONS, document};
+use crate::admin::openapi::document;
+use crate::admin::operations::OPERATIONS;
+use crate::admin::refusals;
 
 /// Returns every method and path of the router, as its source has them.
 fn routed() -> BTreeSet<(String, String)> {
@@ -60,4 +62,53 @@ async fn who_asks_is_told_what_they_may_do() {
     let desk = Desk::new();
     assert_eq!(desk.get("/v1/whoami").await.json(), serde_json::json!({"name": null, "role": "admin", "socket": null}));
     assert_eq!(document()["info"]["title"], "Portcullis admin API");
+}
+
+/// A request that goes wrong in one way: its fields, its body, and how it is refused where that can go wrong at all.
+fn provoked() -> [(u16, Vec<(&'static str, &'static str)>, String); 5] {
+    let (json, any) = (("content-type", "application/json"), ("if-match", "*"));
+    [
+        (403, vec![json, any, ("host", "elsewhere.example")], "{}".to_owned()),
+        (400, vec![json, any, ("host", "")], "{}".to_owned()),
+        (413, vec![json, any], format!("\"{}\"", "x".repeat(2 << 20))),
+        (415, vec![("content-type", "text/csv"), any], "a,b".to_owned()),
+        (428, vec![json], "{}".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn what_can_be_provoked_is_declared_and_what_is_declared_can_be_provoked() {
+    let desk = Desk::new();
+    for operation in &OPERATIONS {
+        let declared: BTreeSet<u16> = refusals::of(operation).into_keys().collect();
+        let query = if operation.query.iter().any(|(_, needed, _)| *needed) { "?uri=a" } else { "" };
+        let path = operation.path.replace("{name}", "carts").replace(['{', '}'], "") + query;
+        for (status, fields, body) in provoked() {
+            // What is not refused there has no end.
+            if operation.id == "follow" && !declared.contains(&status) {
+                continue;
+            }
+            let fields: Vec<_> = fields.into_iter().filter(|(_, value)| !value.is_empty() || status == 400).collect();
+            let answer = desk.send(request(&operation.method.to_uppercase(), &path, &fields, &body)).await;
+            let place = format!("{} {path}: {} {}", operation.method, answer.status, answer.text);
+            assert_eq!(answer.status.as_u16() == status, declared.contains(&status), "{status}: {place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_delivers_nothing_says_so_where_that_is_declared() {
+    let desk = Desk::new();
+    let mut absent = 0;
+    for operation in OPERATIONS.iter().filter(|operation| operation.method == "get") {
+        let path = operation.path.replace("{name}", "carts").replace(['{', '}'], "");
+        if operation.id == "follow" {
+            continue;
+        }
+        let answer = desk.get(&path).await;
+        let unknown = answer.status == StatusCode::NOT_FOUND;
+        assert!(!unknown || refusals::of(operation).contains_key(&404), "{path}: {}", answer.text);
+        absent += usize::from(unknown && answer.text.contains("delivers nothing"));
+    }
+    assert_eq!(absent, 2, "the projects and a context");
 }
