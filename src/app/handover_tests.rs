@@ -2,9 +2,11 @@
 #![cfg(test)]
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 
 use super::*;
-use crate::control::command::{Command as Asked, CommandError};
+use crate::control::command::{Command as Asked, CommandError, Order, Request};
 use crate::control::controller::{Controller, Inputs};
 use crate::control::setup::{Origin, ServiceSetup};
 use crate::domain::gate::{Gate, Inconclusive, Policy};
@@ -38,6 +40,35 @@ fn setup(name: &str, canary: Option<Version>) -> ServiceSetup {
     }
 }
 
+type Answered = Result<Accepted, CommandError>;
+
+fn start(service: &str) -> Asked {
+    Asked::Start { service: service.parse().unwrap(), canary: Box::new(version("v2")), retry: false, actor: "ann".to_owned() }
+}
+
+/// Passes on what is asked of the controller. Before the first end of a rollout by the hand-over somebody asks for a start, and that has
+/// been answered, or stands in line behind the end, before the end is passed on. Returns what was answered.
+fn relay(asks: Commands, requests: Receiver<Request>) -> (Receiver<Request>, JoinHandle<Option<Answered>>) {
+    let (forward, relayed) = channel();
+    let ends = |request: &Request| matches!(&request.order, Order::Command(Asked::Abort { actor, .. }) if actor == restore::HAND_OVER);
+    let relaying = std::thread::spawn(move || {
+        let (mut asks, mut asked) = (Some(asks), None);
+        while let Ok(request) = requests.recv() {
+            let mut line = vec![request];
+            if let Some(asks) = asks.take_if(|_| line.iter().any(ends)) {
+                let asking = std::thread::spawn(move || asks.run(start("orders")));
+                while !asking.is_finished() && line.len() < 2 {
+                    line.extend(requests.recv_timeout(Duration::from_millis(5)));
+                }
+                asked = Some(asking);
+            }
+            line.into_iter().for_each(|request| forward.send(request).unwrap());
+        }
+        asked.map(|asking| asking.join().unwrap())
+    });
+    (relayed, relaying)
+}
+
 #[test]
 fn a_successor_that_fails_with_the_state_leaves_word_of_the_rollouts_it_cost() {
     let folder = tempfile::tempdir().unwrap();
@@ -45,7 +76,8 @@ fn a_successor_that_fails_with_the_state_leaves_word_of_the_rollouts_it_cost() {
     let (clock, board) = (Clock::start(), Board::default());
     let (reports, inbox) = report::channel();
     let (commands, requests) = Commands::channel(reports.clone());
-    let inputs = Inputs { workers: 0, reports: inbox, requests, inquiries: std::sync::mpsc::channel().0 };
+    let (requests, relaying) = relay(commands.clone(), requests);
+    let inputs = Inputs { workers: 0, reports: inbox, requests, inquiries: channel().0 };
     let setups = vec![setup("carts", Some(version("v2"))), setup("orders", None)];
     let controller = Controller::start(setups, Arc::clone(&store), clock, Routes::default(), board.clone(), inputs);
     let controller = std::thread::spawn(move || controller.run());
@@ -58,9 +90,8 @@ fn a_successor_that_fails_with_the_state_leaves_word_of_the_rollouts_it_cost() {
         line.receive().unwrap();
         line.say("configured", &[]).unwrap();
         assert_eq!(line.hear().unwrap().0, "state");
-        let canary = Box::new(version("v2"));
         // It ends with the state, and says nothing of it; meanwhile somebody asks the one before.
-        asks.run(Asked::Start { service: "orders".parse().unwrap(), canary, retry: false, actor: "ann".to_owned() })
+        asks.run(start("orders"))
     });
     let nothing = Sockets { listen: Vec::new(), admin: Vec::new() };
     let why = successor.take_over(&nothing, &store, (&commands, &board), None).unwrap_err();
@@ -76,8 +107,9 @@ fn a_successor_that_fails_with_the_state_leaves_word_of_the_rollouts_it_cost() {
         Stored::Unknown { .. } => None,
     });
     assert_eq!(last, Some(("carts".to_owned(), restore::HAND_OVER, Phase::Aborted)));
-    let again = Asked::Start { service: "carts".parse().unwrap(), canary: Box::new(version("v2")), retry: false, actor: "ann".to_owned() };
-    assert!(matches!(commands.run(again), Ok(Accepted::Done(_))), "this process goes on");
+    assert!(matches!(commands.run(start("carts")), Ok(Accepted::Done(_))), "this process goes on");
     drop((reports, commands));
     controller.join().unwrap();
+    let meanwhile = relaying.join().unwrap().expect("an end of a rollout came by");
+    assert_eq!(meanwhile, Err(CommandError::Succeeded), "what begins while rollouts are ended would be interrupted without a word");
 }

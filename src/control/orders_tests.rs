@@ -4,6 +4,7 @@
 use super::*;
 use crate::control::command::{Accepted, CommandError};
 use crate::control::orders::{self, Word};
+use crate::domain::rollout::outlook::Pace;
 use crate::domain::rollout::schedule::{Ramp, Start};
 use crate::domain::webhook::Webhook;
 
@@ -140,6 +141,30 @@ fn a_rollout_that_waits_for_the_traffic_to_be_known_says_so() {
         assert!(desk.world.now < Timestamp::ZERO + 5 * SECOND, "it waits for no more than the traffic");
     }
     assert_eq!(desk.service.progressing().unwrap().canary.name, version("v3").name);
+}
+
+#[test]
+fn an_automatic_rollout_begins_with_the_share_that_a_check_of_its_configuration_finds() {
+    let mut desk = Desk::begin(World::default()).started(|desk| {
+        let ramp = Ramp { start: Start::Auto, factor: 3, hold: SECOND, harm: None, approval: None };
+        desk.service.setup.schedule = Schedule::Ramp(ramp);
+        desk.service.setup.gates = vec![Gate::written("errors < 0.05%".parse().unwrap())];
+    });
+    let mut seen = Observation::new(Role::Stable);
+    seen.decided = 20;
+    while desk.service.progressing().is_none() {
+        // 200 requests in a second, as `expected_traffic: 200/s` has it.
+        desk.service.traffic.count(&[seen.clone()]);
+        desk.pass(TICK);
+        assert!(desk.world.now < Timestamp::ZERO + 10 * SECOND, "it waits for no more than the traffic");
+    }
+    let (setup, rate) = (&desk.service.setup, desk.service.traffic.rate());
+    assert!((rate - 200.0).abs() < 10.0, "{rate}");
+    let pace = Pace::of(&setup.gates, &setup.policy, rate);
+    let share = |pace: &Pace| setup.schedule.plan(pace).unwrap().step(0).unwrap().weight;
+    let few = share(&Pace { requests: 0, ..pace });
+    assert!(few < share(&pace), "what its gates need is more than {few}");
+    assert_eq!(desk.service.progressing().unwrap().weight, share(&pace));
 }
 
 #[test]
