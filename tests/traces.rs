@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use process::{PATIENCE, Running, command, eventually, finish, request};
+use process::{Finished, PATIENCE, Running, command, ended, eventually, finish, request};
 use serde_json::Value;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -326,9 +326,9 @@ fn a_token_is_not_sent_in_clear_text() {
         folder.path().join("state").display()
     );
     std::fs::write(&path, text).unwrap();
-    let ended = finish(&["run", path.to_str().unwrap()]);
-    assert_ne!(ended.code, Some(0));
-    assert!(ended.stderr.contains("in clear text") && !ended.stderr.contains("s3cr3t"), "{}", ended.stderr);
+    let refused = finish(&["run", path.to_str().unwrap()]);
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("in clear text") && !refused.stderr.contains("s3cr3t"), "{}", refused.stderr);
     // Nor is one of the environment.
     let text = std::fs::read_to_string(&path).unwrap();
     let text: String = text.lines().filter(|line| !line.starts_with("traces:")).map(|line| format!("{line}\n")).collect();
@@ -336,7 +336,6 @@ fn a_token_is_not_sent_in_clear_text() {
     let mut said = command(&["run", path.to_str().unwrap()]);
     said.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example");
     said.env("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20s3cr3t");
-    let ended = said.output().unwrap();
-    let stderr = String::from_utf8_lossy(&ended.stderr);
-    assert!(!ended.status.success() && stderr.contains("in clear text") && !stderr.contains("s3cr3t"), "{stderr}");
+    let Finished { code, stderr, .. } = ended(said);
+    assert!(code != Some(0) && stderr.contains("in clear text") && !stderr.contains("s3cr3t"), "{stderr}");
 }

@@ -32,13 +32,18 @@ pub fn command(args: &[&str]) -> Command {
 
 /// Runs a command that ends by itself.
 pub fn finish(args: &[&str]) -> Finished {
-    let child = command(args).spawn().unwrap();
+    ended(command(args))
+}
+
+/// Waits until the program has ended as this command runs it.
+pub fn ended(mut command: Command) -> Finished {
+    let child = command.spawn().unwrap();
     let id = child.id().to_string();
     let (sender, ended) = channel();
     std::thread::spawn(move || drop(sender.send(child.wait_with_output())));
     let Ok(output) = ended.recv_timeout(PATIENCE) else {
         let _ = Command::new("kill").args(["-KILL", &id]).status();
-        panic!("{args:?} did not end");
+        panic!("{command:?} did not end");
     };
     let output = output.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
