@@ -137,6 +137,19 @@ pub fn ask(body: Option<&Node>) -> Result<Ask, Problem> {
     if reader.errors.is_empty() { Ok(ask) } else { Err(reader.into_problem()) }
 }
 
+/// Reads who ends a rollout, why, and whether its share may go back in steps.
+///
+/// # Errors
+///
+/// Returns 422 with every problem.
+pub fn end(body: Option<&Node>) -> Result<(bool, Ask), Problem> {
+    let mut reader = Reader::default();
+    let root = body.and_then(|body| reader.object(body, "", &["actor", "reason", "ramp"]));
+    let ramp = root.as_ref().and_then(|root| root.optional("ramp")).is_some_and(|field| reader.flag(&field));
+    let ask = reader.ask(root.as_ref());
+    if reader.errors.is_empty() { Ok((ramp, ask)) } else { Err(reader.into_problem()) }
+}
+
 /// Reads a share for the canary, who asks for it, and why.
 ///
 /// # Errors

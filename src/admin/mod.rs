@@ -20,7 +20,8 @@
 //! | `GET /v1/journal` | whether the journal is the chain it was written as: `entries`, `oldest`, `newest` (`sequence`, `sha256`), `unlinked` (written by releases that linked nothing), `lost` (what became of an earlier journal whose place this one has taken, where there was one), `broken` (`sequence`, `reason`; null where it is whole) |
 //! | `GET /v1/notices` | `notices`: what people were told, each with `at`, `service`, `sentence`, `alarm` |
 //! | `POST /v1/rollouts` | starts a rollout: `service`, `canary`, `retry`, `actor` |
-//! | `POST /v1/rollouts/{name}/abort`, `/promote`, `/resume` | an operator's commands: `actor`, `reason` |
+//! | `POST /v1/rollouts/{name}/abort` | an operator's command: `actor`, `reason`, and `ramp` where the share may go back in steps |
+//! | `POST /v1/rollouts/{name}/promote`, `/resume` | an operator's commands: `actor`, `reason` |
 //! | `GET /v1/projects` | `projects`: each with its `services` and their `stages`: `host`, `live`, `run`, `queue`, `last`, `rejected` |
 //! | `POST /v1/projects` | makes a project: `name`, `shipyard` (the text), `compat` (`strict` or `keptn`) |
 //! | `POST /v1/projects/{project}/services` | makes a service known: `name` |

@@ -115,7 +115,7 @@ pub(super) const OPERATIONS: [Operation; 39] = [
         (200, Json("Verdict")),
     )
     .of_viewers(),
-    act("/v1/rollouts/{name}/abort", "abort", "Ends a rollout, whatever its state: the canary gets nothing", ("Ask", true), (200, TOLD)),
+    act("/v1/rollouts/{name}/abort", "abort", "Ends a rollout, whatever its state: the canary gets nothing", ("End", true), (200, TOLD)),
     act("/v1/rollouts/{name}/promote", "promote", "Waives the remaining holds; evidence is still required", ("Ask", true), (202, TOLD))
         .conditional(),
     act("/v1/rollouts/{name}/resume", "resume", "Lets a held rollout go on, with fresh evidence", ("Ask", true), (202, TOLD)).conditional(),

@@ -80,8 +80,10 @@ pub async fn start(State(state): State<AdminState>, request: Request) -> Result<
 /// Stops a rollout; a service without a progressing one is left as it is, and the answer says so.
 pub async fn abort(State(state): State<AdminState>, named: Named, request: Request) -> Result<Response, Problem> {
     let service = name(named)?;
-    let Ask { actor, reason } = body::ask(body::read(request).await?.as_ref())?;
-    let accepted = run(&state, Command::Abort { service: service.clone(), actor, reason }).await?;
+    let (ramp, Ask { actor, reason }) = body::end(body::read(request).await?.as_ref())?;
+    let named = service.clone();
+    let command = if ramp { Command::Recede { service: named, actor, reason } } else { Command::Abort { service: named, actor, reason } };
+    let accepted = run(&state, command).await?;
     Ok(told(&service, accepted))
 }
 
@@ -159,7 +161,7 @@ fn verdict_of(rollout: &RolloutStatus) -> Verdict {
     match rollout.phase {
         Phase::Promoted => Verdict::Pass,
         Phase::RolledBack => Verdict::Fail,
-        Phase::Aborted | Phase::Braked | Phase::Paused | Phase::AwaitingApproval => Verdict::Inconclusive,
+        Phase::Aborted | Phase::Braked | Phase::Paused | Phase::AwaitingApproval | Phase::Receding => Verdict::Inconclusive,
         Phase::Progressing | Phase::Watching
             if rollout.trip.is_some() || rollout.gates.iter().any(|gate| gate.verdict == Verdict::Fail) =>
         {

@@ -97,6 +97,7 @@ fn taken() -> Vec<(&'static str, Value)> {
     vec![
         ("Start", strict(&[("service", reference("Name")), ("canary", version), ("retry?", flag()), ("actor?", actor())])),
         ("Ask", strict(&[("actor?", actor()), ("reason?", line(LONGEST_REASON))])),
+        ("End", strict(&[("actor?", actor()), ("reason?", line(LONGEST_REASON)), ("ramp?", flag())])),
         ("Share", strict(&[("weight", reference("Weight")), ("actor?", actor()), ("reason?", line(LONGEST_REASON))])),
         ("Project", strict(&[("name", text()), ("shipyard", text()), ("compat?", json!({"enum": ["strict", "keptn"]}))])),
         ("Named", strict(&[("name", text())])),
@@ -122,7 +123,7 @@ fn taken() -> Vec<(&'static str, Value)> {
 }
 
 fn given() -> Vec<(&'static str, Value)> {
-    let phase = json!({"enum": ["progressing", "braked", "paused", "awaiting_approval", "watching", "promoted", "rolled_back", "aborted"]});
+    let phase = json!({"enum": ["progressing", "braked", "paused", "awaiting_approval", "watching", "receding", "promoted", "rolled_back", "aborted"]});
     let version = open(&[("name", reference("Name")), ("endpoints", list(text()))]);
     let rollout = open(&[
         ("id", number()),

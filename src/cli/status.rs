@@ -142,6 +142,9 @@ pub(super) fn waits(rollout: &RolloutStatus) -> Option<String> {
             let within = left("within").unwrap_or_else(|| "now".to_owned());
             Some(format!("for the breach to be confirmed {within}; {then}"))
         }
+        Phase::Receding => Some(
+            left("for stable to bear more of it; everything is given back within").unwrap_or_else(|| "for the last step down".to_owned()),
+        ),
         Phase::Watching => Some(left("for the watch, another").unwrap_or_else(|| "for the promotion to be written".to_owned())),
         Phase::Progressing => match rollout.warm_up_seconds {
             Some(seconds) => Some(format!("for the warm-up, another {}", span(seconds))),

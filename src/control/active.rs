@@ -328,6 +328,7 @@ impl Active {
             Phase::AwaitingApproval => self.machine.plan().step(record.step)?.approval?.deadline,
             Phase::Watching => self.machine.policy().watch,
             Phase::Braked => self.machine.policy().confirm_within(),
+            Phase::Receding => self.machine.view().recession?.within,
             _ => return None,
         };
         Some(whole.saturating_sub(now.since(self.machine.since())).as_secs_f64())

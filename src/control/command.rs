@@ -42,6 +42,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Stop a rollout and let its share go back in steps, where the service's way back is a ramp; else as [`Self::Abort`].
+    Recede {
+        /// The service.
+        service: Name,
+        /// Who asks.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// Let a paused rollout go on, with fresh evidence.
     Resume {
         /// The service.
@@ -129,6 +138,7 @@ impl Command {
         match self {
             Self::Start { service, .. }
             | Self::Abort { service, .. }
+            | Self::Recede { service, .. }
             | Self::Resume { service, .. }
             | Self::Approve { service, .. }
             | Self::Deny { service, .. }

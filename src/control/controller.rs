@@ -343,6 +343,7 @@ impl Controller {
                 None => Err(CommandError::Conflict(format!("{name} has had no rollout that could be tried again"))),
             },
             Command::Abort { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.abort(),
+            Command::Recede { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.recede(),
             Command::Resume { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.resume(),
             Command::Approve { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.approve(),
             Command::Deny { actor, reason, .. } => Word { service, actor, reason, now, shell: &mut self.world }.deny(),

@@ -78,9 +78,35 @@ impl Word<'_> {
         done(format!("the rollout of {name} is aborted; the canary gets nothing"))
     }
 
+    /// Gives everything to stable, in steps where the service is configured so and nothing speaks against it; else at once.
+    pub(super) fn recede(self) -> Answer {
+        let name = self.name();
+        let Some(rollout) = self.service.rollout() else { return self.abort() };
+        if rollout.record().phase == Phase::Receding {
+            return Ok(Accepted::Nothing(format!("the share of {name}'s canary goes back in steps already; abort it to end that at once")));
+        }
+        if self.service.setup().way_back.recedes_within().is_none() {
+            return self.abort().map(|_| Accepted::Done(at_once(&name, "its way_back is not ramp")));
+        }
+        if let Some(why) = rollout.cannot_recede() {
+            return self.abort().map(|_| Accepted::Done(at_once(&name, &why)));
+        }
+        let Word { service, actor, reason, now, shell } = self;
+        service.drive(Event::Recede { actor, reason }, now, shell);
+        match service.progressing() {
+            Some(record) => {
+                done(format!("the rollout of {name} is aborted; the canary has {} now and goes down to nothing", record.weight))
+            }
+            None => done(format!("the rollout of {name} is aborted; the canary gets nothing")),
+        }
+    }
+
     /// Lets a rollout go on that is held.
     pub(super) fn resume(mut self) -> Answer {
         let name = self.name();
+        if let Some(rollout) = self.service.rollout().filter(|rollout| rollout.record().phase == Phase::Receding) {
+            return possible(rollout.cannot_pause()).map(|()| Accepted::Nothing(String::new()));
+        }
         if self.service.progressing().is_none_or(|record| record.phase != Phase::Paused) {
             return conflict(format!("no rollout of {name} is paused, so there is nothing to resume"));
         }
@@ -188,6 +214,11 @@ impl Word<'_> {
         self.service.note_wish(self.shell);
         self.service.rollout().and_then(Rollout::wanted)
     }
+}
+
+/// Says that an abort that was to go in steps has not.
+fn at_once(name: &Name, why: &str) -> String {
+    format!("the rollout of {name} is aborted; the canary gets nothing, at once: {why}")
 }
 
 fn done(sentence: String) -> Answer {

@@ -18,7 +18,7 @@ impl Queue {
 
     /// Takes in an order. Whoever aborts the rollout of a service means also one that is about to begin: it is refused.
     pub(super) fn add(&mut self, request: Request) {
-        if let Some(Command::Abort { service, actor, .. }) = command(&request.order) {
+        if let Some(Command::Abort { service, actor, .. } | Command::Recede { service, actor, .. }) = command(&request.order) {
             self.0.retain(|waiting| {
                 let stays = !starts(&waiting.order, service);
                 if !stays {
@@ -52,7 +52,7 @@ const fn command(order: &Order) -> Option<&Command> {
 /// Says whether a command takes a share away, or leaves everything as it is.
 const fn lowers(command: &Command) -> bool {
     match command {
-        Command::Abort { .. } | Command::Deny { .. } => true,
+        Command::Abort { .. } | Command::Recede { .. } | Command::Deny { .. } => true,
         Command::Rule { verdict, .. } => matches!(verdict, Verdict::Fail | Verdict::Inconclusive),
         _ => false,
     }

@@ -131,10 +131,16 @@ pub fn was_interrupted(reason: &str) -> bool {
 fn interrupt(service: &Name, record: &mut Record, asked: Option<String>) -> (Entry, String) {
     let durable = record.clone();
     let dropped = asked.map_or_else(String::new, |wish| format!("; what was asked is not carried out: {wish}"));
-    let sentence = format!(
-        "the rollout of {} {INTERRUPTED} {}; {} keeps 100% until a new rollout is started{dropped}",
-        record.canary.name, record.weight, record.stable.name
-    );
+    let recedes = record.phase == Phase::Receding;
+    let sentence = if recedes {
+        // Somebody or a clock has ended it, so that it is not one that a restart has ended.
+        format!("{}; a restart ended that at once{dropped}", record.reason)
+    } else {
+        format!(
+            "the rollout of {} {INTERRUPTED} {}; {} keeps 100% until a new rollout is started{dropped}",
+            record.canary.name, record.weight, record.stable.name
+        )
+    };
     let entry = Entry {
         service: service.clone(),
         rollout: record.id,
@@ -155,7 +161,9 @@ fn interrupt(service: &Name, record: &mut Record, asked: Option<String>) -> (Ent
     record.weight = Weight::ZERO;
     record.generation += 1;
     record.reason.clone_from(&sentence);
-    record.actor = Some(entry.actor.clone());
+    if !recedes {
+        record.actor = Some(entry.actor.clone());
+    }
     debug_assert_eq!(invariants::i11_unknown_is_safe(Some(&durable), record.weight), Ok(()));
     (entry, sentence)
 }
@@ -232,6 +240,21 @@ mod tests {
         assert!(told.ends_with("; what was asked is not carried out: ann wants to give v2 30%: it is Monday"), "{told}");
         assert!(start.notice.unwrap().contains("ann wants to give v2 30%") && was_interrupted(&told));
         assert_eq!(start.state.asked, None);
+    }
+
+    #[test]
+    fn what_receded_is_not_begun_again_because_somebody_has_ended_it() {
+        let Known::State(mut found) = state("v1", Phase::Receding, &[]) else { unreachable!() };
+        let record = found.rollout.as_mut().unwrap();
+        (record.weight, record.reason) = ("40%".parse().unwrap(), "aborted by ann: enough; v2 has 40% now".to_owned());
+        let start = started(Some("v2"), Known::State(found));
+        let (record, entry) = (start.state.rollout.unwrap(), start.write.unwrap());
+        assert_eq!((start.begin, record.phase, record.weight), (None, Phase::Aborted, Weight::ZERO));
+        assert_eq!((entry.from.to_string().as_str(), entry.to), ("40%", Weight::ZERO));
+        assert_eq!(record.reason, "aborted by ann: enough; v2 has 40% now; a restart ended that at once");
+        assert!(!was_interrupted(&record.reason));
+        let handed = format!("aborted by ann: enough; {HAND_OVER} ends that at once: {BEGINS_AGAIN}");
+        assert!(!was_interrupted(&handed));
     }
 
     #[test]

@@ -159,7 +159,8 @@ impl Service {
         while let Some(event) = events.pop_front() {
             let Some(active) = &mut self.active else { return };
             let before = active.machine.record().phase;
-            active.machine.foresee(self.way.prospect(self.setup.way_back, &self.owner, self.traffic.rate()));
+            let next = active.machine.recedes_to();
+            active.machine.foresee(self.way.prospect(self.setup.way_back, &self.owner, self.traffic.rate(), next));
             let effects = shell.step(&mut active.machine, now, event);
             if before != Phase::RolledBack && active.machine.record().phase == Phase::RolledBack {
                 shell.rolled_back(&self.setup.name);
@@ -192,6 +193,7 @@ impl Service {
         let Some(active) = &mut self.active else { return };
         let Change { generation, owner, weight, arming } = change;
         let had = self.epoch.canary.as_ref().is_some_and(|canary| canary.weight > Weight::ZERO && !self.epoch.is_probing());
+        self.way.shares_change(active.machine.record().phase == Phase::Receding);
         match (owner, had, weight > Weight::ZERO) {
             (Role::Canary, ..) => {
                 self.way.forget(&self.owner, shell);

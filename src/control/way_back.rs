@@ -10,7 +10,8 @@ use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
-use crate::domain::way_back::{Capacity, End, Forecast, Room, Shedding, Tape, WayBack};
+use crate::domain::way_back::{Capacity, End, Forecast, Prospect, Room, Shedding, Tape, WayBack};
+use crate::domain::weight::Weight;
 use crate::seam::valve::Valve;
 
 /// How long a stretch lasts at least: while the owner is only watched, and while what it holds is bounded.
@@ -19,7 +20,7 @@ const STRETCHES: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(
 /// What is shown of the way back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WayBackStatus {
-    /// What is done: `at_once` or `shed`.
+    /// What is done: `at_once`, `shed` or `ramp`.
     pub policy: String,
     /// Whether the owner can take everything: as things stand while a canary has a share, else when it got everything back last.
     #[serde(flatten)]
@@ -70,6 +71,10 @@ pub(super) struct Way {
     /// Whether that has changed in the stretch that is gathered, which then says nothing of either number.
     is_mixed: bool,
     begun: Option<Begun>,
+    /// Whether a canary's share goes back in steps.
+    recedes: bool,
+    /// Whether the owner answered as usual in the last stretch since the shares changed; `None` before there was one.
+    is_well: Option<bool>,
     /// What people have not been told yet, and whether somebody should look.
     untold: Vec<(String, bool)>,
 }
@@ -80,16 +85,29 @@ impl Way {
         observations.iter().filter(|seen| seen.role == Role::Stable).for_each(|seen| self.tape.add(seen));
     }
 
-    /// Returns what the sentence of a decision adds when everything goes back now; `None` where the owner may well take it.
-    pub(super) fn prospect(&self, rule: WayBack, owner: &Version, asked: f64) -> Option<String> {
+    /// Returns what a decision should know of the way back: what its sentence adds when everything goes back now, and whether the
+    /// owner bears a canary with no more than `share`. That it does must be seen while a share goes back in steps; before, nothing
+    /// must speak against it.
+    pub(super) fn prospect(&self, rule: WayBack, owner: &Version, asked: f64, share: Weight) -> Prospect {
         let forecast = self.capacity.forecast(asked, self.endpoints);
-        (forecast.room == Room::Short).then(|| match rule {
-            WayBack::AtOnce => format!("{} {forecast}", owner.name),
+        let next = self.capacity.forecast(asked * share.complement().ratio(), self.endpoints);
+        let is_well = self.is_well.unwrap_or(!self.recedes);
+        let sentence = (forecast.room == Room::Short).then(|| match rule {
+            WayBack::AtOnce | WayBack::Ramp(_) => format!("{} {forecast}", owner.name),
             WayBack::Shed(terms) => {
                 let lasts = time::human(terms.lasts);
                 format!("{} {forecast}; what is beyond that is refused for {lasts} at most", owner.name)
             }
-        })
+        });
+        Prospect { sentence, within: rule.recedes_within(), bears: is_well && next.room != Room::Short }
+    }
+
+    /// The shares change with what is published next: what was seen before says nothing of how the owner bears it.
+    pub(super) fn shares_change(&mut self, recedes: bool) {
+        (self.recedes, self.is_well) = (recedes, None);
+        if recedes {
+            (self.tape, self.is_mixed) = (Tape::default(), false);
+        }
     }
 
     /// Everything goes back to the owner with what is published next.
@@ -98,7 +116,7 @@ impl Way {
         self.endpoints = shell.usable(owner);
         let forecast = self.capacity.forecast(asked, self.endpoints);
         let shedding = match rule {
-            WayBack::AtOnce => None,
+            WayBack::AtOnce | WayBack::Ramp(_) => None,
             WayBack::Shed(terms) => Shedding::begin(terms, &self.capacity, forecast.endpoints, now),
         };
         let bounded = shedding.map(|shedding| {
@@ -108,10 +126,10 @@ impl Way {
         });
         (self.tape, self.is_mixed) = (Tape::default(), false);
         let is_short = forecast.room == Room::Short;
-        if is_short || rule != WayBack::AtOnce {
+        if is_short || matches!(rule, WayBack::Shed(_)) {
             let (name, most) = (&owner.name, bounded.as_ref().map(|bounded| bounded.shedding.most()));
             let done = match (rule, most) {
-                (WayBack::AtOnce, _) => "it gets everything at once".to_owned(),
+                (WayBack::AtOnce | WayBack::Ramp(_), _) => "it gets everything at once".to_owned(),
                 (WayBack::Shed(_), None) => "so nothing is refused".to_owned(),
                 (WayBack::Shed(terms), Some(most)) => {
                     format!("it holds {most} requests at most for {}, and others are refused", time::human(terms.lasts))
@@ -147,7 +165,12 @@ impl Way {
                 if let Some(stretch) = self.tape.cut(now, STRETCHES[0], 0)
                     && !std::mem::take(&mut self.is_mixed)
                 {
-                    self.capacity.learn(&stretch, endpoints);
+                    let is_well = self.capacity.is_as_usual(&stretch);
+                    self.is_well = Some(is_well);
+                    // What is usual is not learned from a version that is overrun.
+                    if is_well || !self.recedes {
+                        self.capacity.learn(&stretch, endpoints);
+                    }
                 }
             }
             Some(bounded) => {

@@ -7,6 +7,7 @@ use crate::domain::way_back::Terms;
 use crate::seam::table::Epoch;
 
 const TICK: Duration = Duration::from_millis(100);
+const RAMP: WayBack = WayBack::Ramp(Duration::from_secs(30));
 const SHED: WayBack = WayBack::Shed(Terms { most: None, lasts: Duration::from_secs(30) });
 
 /// A world in which a version has so many endpoints.
@@ -78,6 +79,18 @@ impl Desk {
         }
     }
 
+    /// What a decision would know while 400 requests/s are asked for, and the next step leaves the canary nothing.
+    fn prospect(&self, rule: WayBack) -> Prospect {
+        self.way.prospect(rule, &self.owner, 400.0, Weight::ZERO)
+    }
+
+    /// Says whether stable bears a canary with no more than this share.
+    fn bears(&self, share: &str) -> bool {
+        let prospect = self.way.prospect(RAMP, &self.owner, 400.0, share.parse().unwrap());
+        assert_eq!(prospect.within, Some(Duration::from_secs(30)));
+        prospect.bears
+    }
+
     fn begin(&mut self, rule: WayBack) {
         self.way.begin(rule, &self.owner, 400.0, self.now, &mut self.world);
     }
@@ -100,14 +113,14 @@ impl Desk {
 fn by_default_nothing_is_bounded_and_what_is_short_is_told() {
     let mut desk = Desk::new();
     assert_eq!(desk.way.status(WayBack::AtOnce, &desk.owner, None, desk.now), None);
-    assert_eq!(desk.way.prospect(WayBack::AtOnce, &desk.owner, 400.0), None, "it has shown that it can");
+    assert_eq!(desk.prospect(WayBack::AtOnce).sentence, None, "it has shown that it can");
     desk.begin(WayBack::AtOnce);
     desk.serve(1, 40, 20);
     assert_eq!((desk.status(WayBack::AtOnce).forecast.room, desk.world.told.len()), (Room::Enough, 0));
     desk.world.endpoints = 2;
     desk.serve(1, 4, 20);
     let short = "v1 cannot take the 400 requests/s: 2 usable endpoints have shown no more than 80";
-    assert_eq!(desk.way.prospect(WayBack::AtOnce, &desk.owner, 400.0).as_deref(), Some(short));
+    assert_eq!(desk.prospect(WayBack::AtOnce).sentence.as_deref(), Some(short));
     desk.begin(WayBack::AtOnce);
     desk.serve(1, 4, 20);
     assert!(desk.world.valve.is_none());
@@ -121,7 +134,7 @@ fn what_is_beyond_is_refused_until_nothing_is() {
     let mut desk = Desk::new();
     desk.world.endpoints = 2;
     desk.serve(1, 4, 20);
-    let prospect = desk.way.prospect(SHED, &desk.owner, 400.0).unwrap();
+    let prospect = desk.prospect(SHED).sentence.unwrap();
     assert!(prospect.ends_with("what is beyond that is refused for 30 s at most"), "{prospect}");
     desk.begin(SHED);
     assert_eq!(desk.status(SHED).most_in_flight, Some(9));
@@ -139,6 +152,42 @@ fn what_is_beyond_is_refused_until_nothing_is() {
     assert_eq!((over.most_in_flight, over.left_seconds, over.shed), (None, None, 150));
     assert!(over.sentence.ends_with("150 requests were refused"), "{}", over.sentence);
     assert_eq!(desk.world.told.last(), Some(&("v1 takes everything again: 150 requests were refused on the way back".to_owned(), false)));
+}
+
+#[test]
+fn stable_bears_more_once_it_is_seen_to_answer_as_usual_with_what_it_has() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.prospect(SHED).within, None);
+    desk.way.shares_change(false);
+    assert!(desk.bears("40%"), "nothing speaks against it");
+    desk.way.shares_change(true);
+    assert!(!desk.bears("20%"), "that it bears what it got is not seen yet");
+    desk.serve(2, 24, 20);
+    assert!(desk.bears("20%"));
+    desk.way.shares_change(true);
+    desk.serve(2, 32, 90);
+    assert!(!desk.bears("0%"), "it answers slower than usual");
+    desk.serve(60, 32, 90);
+    assert!(!desk.bears("0%"), "and that does not become usual meanwhile");
+    desk.serve(2, 32, 20);
+    assert!(desk.bears("0%"));
+    desk.way.shares_change(false);
+    desk.serve(60, 32, 90);
+    desk.serve(2, 32, 60);
+    assert!(desk.bears("0%"), "what lasts is usual where nothing recedes");
+}
+
+#[test]
+fn stable_does_not_bear_more_than_its_endpoints_have_shown() {
+    let mut desk = Desk::new();
+    desk.world.endpoints = 3;
+    desk.way.shares_change(false);
+    desk.serve(3, 8, 20);
+    assert!(desk.bears("75%") && !desk.bears("40%"), "three of ten endpoints have shown 120 requests/s");
+    desk.world.endpoints = 10;
+    desk.way.shares_change(true);
+    desk.serve(3, 8, 20);
+    assert!(desk.bears("0%"), "it was scaled up");
 }
 
 #[test]

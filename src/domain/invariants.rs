@@ -12,10 +12,12 @@ use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
 
 mod broken;
+mod receding;
 mod telling;
 
 pub use broken::Broken;
 use broken::hold;
+pub use receding::{i7_a_receding_share_only_falls, i8_a_breach_ends_what_recedes, only_what_is_not_known_to_be_bad_recedes};
 pub use telling::{i26_changes_explain_themselves, i26_no_change_is_forgotten};
 
 /// Checks one step of the machine against every invariant that concerns it.
@@ -30,7 +32,10 @@ pub fn after_step(before: &View<'_>, now: Timestamp, event: &Event, effects: &[E
     i5_a_raise_needs_evidence(before, now, event, effects)?;
     i6_promotion_needs_the_whole_last_step(before, now, event, effects)?;
     i7_the_weight_is_monotone_until_it_is_zero(before.record, event, after.record)?;
+    i7_a_receding_share_only_falls(before, now, event, effects, after)?;
+    only_what_is_not_known_to_be_bad_recedes(before, event, after)?;
     i8_a_breach_latches(before, event, after.record)?;
+    i8_a_breach_ends_what_recedes(before.record, event, after.record)?;
     i9_abort_dominates(before.record, event, after.record)?;
     i5_an_approval_is_somebodys_word(before, event, effects, after)?;
     i5_a_waiver_ends_with_a_brake(after)?;
@@ -266,7 +271,7 @@ pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp,
     hold("I6", !gives || (matches!(event, Event::Persisted) && before.pending), || "promotion published before it was durable".to_owned())
 }
 
-/// I7: the canary's share never falls except to zero, or where an operator says to, and stays there.
+/// I7: the canary's share never falls except to zero, where an operator says to, or while it recedes, and stays there.
 ///
 /// # Errors
 ///
@@ -274,7 +279,8 @@ pub fn i6_promotion_needs_the_whole_last_step(before: &View<'_>, now: Timestamp,
 pub fn i7_the_weight_is_monotone_until_it_is_zero(before: &Record, event: &Event, after: &Record) -> Result<(), Broken> {
     let (was, is) = (before.weight, after.weight);
     let said = matches!(event, Event::SetWeight { weight, .. } if *weight == is);
-    hold("I7", is >= was || is == Weight::ZERO || said, || format!("from {was} to {is}"))?;
+    let recedes = after.phase == Phase::Receding;
+    hold("I7", is >= was || is == Weight::ZERO || said || recedes, || format!("from {was} to {is}"))?;
     hold("I7", !(before.phase.is_terminal() && is > was), || format!("from {was} to {is} after the end"))
 }
 
@@ -323,6 +329,7 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
         }
         Phase::Progressing => before.plan.step(before.record.step).map_or(Duration::MAX, |s| s.hold.saturating_add(before.policy.max_bake)),
         Phase::Watching => before.policy.watch,
+        Phase::Receding => before.recession.map_or(Duration::ZERO, |recession| recession.within),
         Phase::Promoted | Phase::RolledBack | Phase::Aborted => return Ok(()),
     };
     let waited = now.since(before.since);
@@ -331,7 +338,7 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     // What an operator wants and others have let be is carried out or dropped now, and the next time it is judged again.
     let asked = after.asking || before.wanted.is_some();
     // What waits to be raised waits for the disk, too.
-    let blocked = !before.unsaved.is_empty() && !matches!(before.record.phase, Phase::Paused | Phase::AwaitingApproval);
+    let blocked = !before.unsaved.is_empty() && !matches!(before.record.phase, Phase::Paused | Phase::AwaitingApproval | Phase::Receding);
     let excused = !judged || before.pending || before.warming || blocked || asked || waits || waited <= longest;
     hold("I24", excused || after.pending || after.record.phase != before.record.phase, || {
         format!("{} for {} seconds", before.record.phase.as_str(), waited.as_secs())

@@ -4,6 +4,7 @@
 use super::*;
 use crate::domain::rollout::event::Dated;
 use crate::domain::rollout::record::Entry;
+use crate::domain::way_back::Recession;
 
 #[test]
 fn every_check_can_fail() {
@@ -55,6 +56,59 @@ fn every_check_can_fail() {
     let waived = View { waived: true, ..waits };
     assert!(i5_a_waiver_ends_with_a_brake(&waived).is_ok(), "what waits for an approval keeps it");
     assert!(i14_requests_are_conserved(3, 1, 0, 0, 1).is_err());
+}
+
+#[test]
+fn a_share_that_recedes_wrongly_is_noticed() {
+    let fresh = rollout();
+    let with = |phase, share: &str| Record { phase, weight: share.parse().unwrap(), ..fresh.record().clone() };
+    let recession = |within: u64| Recession {
+        from: "80%".parse().unwrap(),
+        began: second(10),
+        within: Duration::from_secs(within),
+        actor: "ann".to_owned(),
+        reason: "enough".to_owned(),
+    };
+    let (half, minute) = (recession(30), recession(61));
+    let prospect = |within| Prospect { within: Some(Duration::from_secs(within)), ..Prospect::default() };
+    let (in_time, too_long) = (prospect(30), prospect(61));
+    let view = |record, recession| View { record, recession, prospect: &in_time, ..fresh.view() };
+    let [at_80, at_40, at_20, none] = ["80%", "40%", "20%", "0%"].map(|share| with(Phase::Receding, share));
+    let (on, over, held) = (with(Phase::Progressing, "80%"), with(Phase::Aborted, "0%"), with(Phase::Paused, "40%"));
+    let falls =
+        |before, at, event: &Event, effects: &[Effect], after| i7_a_receding_share_only_falls(&before, second(at), event, effects, &after);
+    let [whole, forty, twenty] = [&at_80, &at_40, &at_20].map(|record| view(record, Some(&half)));
+
+    assert_eq!(falls(whole, 19, &undecided(), &[], whole), Ok(()));
+    assert_eq!(falls(whole, 20, &undecided(), &[], forty), Ok(()));
+    assert_eq!(falls(forty, 21, &undecided(), &[], view(&over, None)), Ok(()));
+    assert!(falls(whole, 20, &undecided(), &[], whole).is_err(), "a third of the time is over");
+    assert!(falls(forty, 30, &undecided(), &[], forty).is_err(), "two thirds are");
+    assert!(falls(twenty, 11, &undecided(), &[], forty).is_err(), "it grows");
+    let grows = Effect::Publish { generation: 8, owner: Role::Stable, weight: Weight::FULL, arming: Arming::Held };
+    assert!(falls(forty, 11, &undecided(), &[grows], forty).is_err(), "more is published");
+    assert!(falls(forty, 11, &undecided(), &[], view(&held, None)).is_err(), "it goes on");
+    assert!(falls(forty, 11, &undecided(), &[], view(&at_40, Some(&minute))).is_err(), "its time is longer than it was");
+    assert!(falls(view(&on, None), 10, &undecided(), &[], view(&none, Some(&half))).is_err(), "nothing recedes");
+    assert!(i24_every_wait_ends(&twenty, second(41), &undecided(), &twenty).is_err());
+    assert!(i24_every_wait_ends(&View { unsaved: &unsaved(1), ..twenty }, second(41), &undecided(), &twenty).is_err(), "no disk delays it");
+
+    let recede = Event::Recede { actor: "ann".to_owned(), reason: "enough".to_owned() };
+    let enters = |before: View<'_>, event: &Event, after: View<'_>| only_what_is_not_known_to_be_bad_recedes(&before, event, &after);
+    let progresses = view(&on, None);
+    assert_eq!(enters(progresses, &recede, forty), Ok(()));
+    let braked = Event::Judged { judgement: Box::new(judgement(Verdict::Fail)), file: None };
+    for event in [braked, confirmed(), Event::Tripped(Box::new(evidence())), Event::Lapsed] {
+        assert!(enters(progresses, &event, forty).is_err(), "{event:?}");
+    }
+    assert!(enters(View { canary: Standing::Failed, ..progresses }, &recede, forty).is_err());
+    assert!(enters(View { warming: true, ..progresses }, &recede, forty).is_err());
+    assert!(enters(View { prospect: &Prospect::default(), ..progresses }, &recede, forty).is_err(), "that is not configured");
+    assert!(enters(View { prospect: &too_long, ..progresses }, &recede, view(&at_40, Some(&minute))).is_err(), "it takes too long");
+    let trip = Event::Tripped(Box::new(evidence()));
+    assert!(i8_a_breach_ends_what_recedes(&at_40, &trip, &with(Phase::Braked, "0%")).is_err(), "it is to be confirmed");
+    assert!(i8_a_breach_ends_what_recedes(&at_40, &trip, &at_20).is_err());
+    assert_eq!(i8_a_breach_ends_what_recedes(&at_40, &trip, &with(Phase::RolledBack, "0%")), Ok(()));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::domain::judge::{Judgement, samples};
 use crate::domain::rollout::machine::Rollout;
 use crate::domain::rollout::plan::{Approval, Plan};
 use crate::domain::version::Version;
+use crate::domain::way_back::Prospect;
 use crate::domain::webhook::Consulting;
 
 fn with_policy(policy: Policy) -> Rollout {
@@ -52,6 +53,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::PersistFailed("disk full".to_owned())),
         1 => Just(Event::Tripped(Box::new(evidence()))),
         1 => Just(Event::Abort { actor: "ann".to_owned(), reason: "no".to_owned() }),
+        2 => Just(Event::Recede { actor: "ann".to_owned(), reason: "slowly".to_owned() }),
         1 => Just(Event::Resume { actor: "ann".to_owned(), reason: "fixed".to_owned() }),
         1 => Just(Event::Pause { actor: "ann".to_owned(), reason: "lunch".to_owned() }),
         2 => Just(Event::Approve { actor: "ann".to_owned(), reason: "fine".to_owned() }),
@@ -122,13 +124,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn no_sequence_of_events_breaks_an_invariant(
-        events in prop::collection::vec((any_event(), 0_u64..15_000), 1..60), policy in any_policy(), harm in prop::option::of(1.0..20.0),
-        approvals in prop::collection::vec(prop::option::of(any_approval()), 3), consulting in prop::option::of(any_consulting())
+        events in prop::collection::vec((any_event(), 0_u64..15_000, any::<bool>()), 1..60), policy in any_policy(), harm in prop::option::of(1.0..20.0),
+        approvals in prop::collection::vec(prop::option::of(any_approval()), 3), consulting in prop::option::of(any_consulting()),
+        within in prop::option::of((1_u64..=60).prop_map(Duration::from_secs))
     ) {
         let mut rollout = with_policy(policy).approved_at(&approvals).within_harm(harm).consulting(consulting);
         let mut now = Timestamp::ZERO;
-        for (event, wait_ms) in events {
+        for (event, wait_ms, bears) in events {
             now = now + Duration::from_millis(wait_ms);
+            rollout.foresee(Prospect { sentence: None, within, bears });
             let before = rollout.clone();
             let effects = rollout.handle(now, event.clone());
             prop_assert_eq!(after_step(&before.view(), now, &event, &effects, &rollout.view()), Ok(()));

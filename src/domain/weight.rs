@@ -48,6 +48,12 @@ impl Weight {
         Self(10_000_u16.saturating_sub(self.0))
     }
 
+    /// Returns half of the share, rounded down.
+    #[must_use]
+    pub const fn halved(self) -> Self {
+        Self(self.0 / 2)
+    }
+
     /// Multiplies the share, saturating at everything.
     #[must_use]
     pub fn times(self, factor: u16) -> Self {

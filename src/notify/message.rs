@@ -74,7 +74,7 @@ impl Change<'_> {
     fn slack(&self) -> Value {
         let mark = match self.entry.phase {
             Phase::Braked | Phase::RolledBack => ":rotating_light: ",
-            Phase::AwaitingApproval | Phase::Paused | Phase::Aborted => ":warning: ",
+            Phase::AwaitingApproval | Phase::Paused | Phase::Receding | Phase::Aborted => ":warning: ",
             Phase::Promoted => ":white_check_mark: ",
             Phase::Progressing | Phase::Watching => "",
         };

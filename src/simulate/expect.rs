@@ -40,6 +40,7 @@ pub fn check(expect: &Expect, runs: &[Outcome], full: usize) -> Vec<Checked> {
         ("aborted", expect.aborted, in_phase(Phase::Aborted)),
         ("paused", expect.paused, in_phase(Phase::Paused)),
         ("awaiting_approval", expect.awaiting_approval, in_phase(Phase::AwaitingApproval)),
+        ("receding", expect.receding, in_phase(Phase::Receding)),
         ("progressing", expect.progressing, [Phase::Progressing, Phase::Braked, Phase::Watching].into_iter().map(in_phase).sum()),
     ];
     let of_brake = |get: fn(&crate::simulate::outcome::Brake) -> u64| -> Vec<f64> {

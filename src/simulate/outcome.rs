@@ -25,7 +25,7 @@ pub struct Outcome {
     pub canary_requests: u64,
     /// All requests.
     pub requests: u64,
-    /// Requests of the stable version that came late or failed since the canary's share was first taken back.
+    /// Requests of the stable version that came late or failed since the canary's share first went down.
     pub late: u64,
     /// Requests that were refused because the stable version held as much as it could take.
     pub shed: u64,

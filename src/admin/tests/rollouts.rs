@@ -134,6 +134,22 @@ async fn an_abort_needs_no_body_and_is_200_also_when_nothing_progresses() {
 }
 
 #[tokio::test]
+async fn an_abort_may_let_the_share_go_back_in_steps() {
+    let desk = Desk::new();
+    for body in [r#"{"actor": "ann", "ramp": true}"#, r#"{"actor": "ann", "ramp": false}"#] {
+        assert_eq!(desk.post("/v1/rollouts/carts/abort", body).await.status, StatusCode::OK);
+    }
+    let (status, detail) = desk.post("/v1/rollouts/carts/abort", r#"{"ramp": "slowly"}"#).await.problem();
+    assert_eq!(status, 422, "{detail}");
+    let (actor, reason) = ("ann".to_owned(), "no reason given".to_owned());
+    let expected = [
+        Command::Recede { service: name("carts"), actor: actor.clone(), reason: reason.clone() },
+        Command::Abort { service: name("carts"), actor, reason },
+    ];
+    assert_eq!(desk.commands(), expected.map(|command| format!("{command:?}")));
+}
+
+#[tokio::test]
 async fn a_promotion_is_accepted_or_in_conflict_with_the_reason() {
     let desk = Desk::new();
     let answer = desk.post("/v1/rollouts/carts/promote", r#"{"actor": "ann"}"#).await;

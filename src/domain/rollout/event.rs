@@ -7,6 +7,7 @@ use crate::domain::rollout::plan::Plan;
 use crate::domain::rollout::record::{Entry, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
+use crate::domain::way_back::{Prospect, Recession};
 use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
 
@@ -35,6 +36,13 @@ pub enum Event {
     Lapsed,
     /// The operator stops it.
     Abort {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// The operator stops it and lets its share go back in steps, where that is configured and possible.
+    Recede {
         /// Who.
         actor: String,
         /// Why.
@@ -221,6 +229,10 @@ pub struct View<'a> {
     pub asking: bool,
     /// The share that an operator wants to give it, once others let that be.
     pub wanted: Option<Weight>,
+    /// How its share goes back, while it does.
+    pub recession: Option<&'a Recession>,
+    /// What is known of the way back.
+    pub prospect: &'a Prospect,
     /// Whether a raise waits to become durable.
     pub pending: bool,
     /// Whether somebody has waived the holds that remain before the last step.

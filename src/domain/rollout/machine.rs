@@ -15,6 +15,7 @@ use crate::domain::rollout::record::{Phase, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::{self, Timestamp};
 use crate::domain::version::{Name, Version};
+use crate::domain::way_back::{Prospect, Recession};
 use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
 
@@ -25,6 +26,7 @@ mod changes;
 mod consult;
 mod orders;
 mod question;
+mod receding;
 mod standings;
 mod waits;
 
@@ -81,8 +83,10 @@ pub struct Rollout {
     canary: Standing,
     /// How the stable version's endpoints stand.
     stable: Standing,
-    /// What is to be said of the stable version when everything goes back to it.
-    prospect: Option<String>,
+    /// What is known of the way back.
+    prospect: Prospect,
+    /// How its share goes back, while it does.
+    recession: Option<Recession>,
 }
 
 impl Rollout {
@@ -111,7 +115,8 @@ impl Rollout {
             unsaved: Vec::new(),
             canary: Standing::Usable,
             stable: Standing::Usable,
-            prospect: None,
+            prospect: Prospect::default(),
+            recession: None,
         }
     }
 
@@ -183,6 +188,8 @@ impl Rollout {
             cleared: matches!(self.asked, Asked::Cleared),
             asking: matches!(self.asked, Asked::Since(_)),
             wanted: self.wanted(),
+            recession: self.recession.as_ref(),
+            prospect: &self.prospect,
             pending: self.pending.is_some(),
             waived: self.express.is_some(),
             unsaved: self.unsaved.as_slice(),
@@ -226,9 +233,8 @@ impl Rollout {
         match event {
             Event::Begin => self.begin(now),
             Event::Consulted { number, refusal } => self.answered(now, *number, refusal.as_deref()),
-            Event::Abort { actor, reason } => {
-                self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("aborted by {actor}: {reason}"), None)
-            }
+            Event::Abort { actor, reason } => self.abort(now, actor, reason),
+            Event::Recede { actor, reason } => self.recede(now, actor, reason),
             Event::Tripped(evidence) => self.breached(now, evidence),
             Event::Promote { actor, reason } => self.promote(actor, reason),
             Event::Resume { actor, reason } => self.resume(now, actor, reason),
@@ -264,6 +270,9 @@ impl Rollout {
     }
 
     fn lapsed(&mut self, now: Timestamp) -> Vec<Effect> {
+        if let Some(effects) = self.lapsed_while_receding(now) {
+            return effects;
+        }
         self.begin_step_again(now);
         let name = &self.record.canary.name;
         vec![notice(format!("{name} got nothing for a while, because nothing could be judged; its step begins again"), true)]
@@ -290,6 +299,7 @@ impl Rollout {
             Phase::Paused => self.wait_for_operator(now),
             Phase::AwaitingApproval => self.wait_for_approval(now),
             Phase::Watching => self.keep_watching(now, judgement),
+            Phase::Receding => self.keep_receding(now),
             Phase::Promoted | Phase::RolledBack | Phase::Aborted => Vec::new(),
         }
     }
@@ -374,7 +384,7 @@ impl Rollout {
         if self.record.phase == Phase::Braked {
             return Vec::new();
         }
-        if !self.policy.confirms() {
+        if !self.confirms() {
             return self.lower(now, (Phase::RolledBack, Weight::ZERO), "gate", evidence.sentence.clone(), Some(evidence.clone()));
         }
         self.record.brakes += 1;

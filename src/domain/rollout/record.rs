@@ -21,6 +21,9 @@ pub enum Phase {
     AwaitingApproval,
     /// Every step has passed: the canary has everything and is watched, with the way back open.
     Watching,
+    /// Somebody or a clock has ended it and its canary is not known to be bad: its share goes back in steps, each as soon as stable
+    /// bears it, and within a fixed time. It never grows again, and its gates stay armed.
+    Receding,
     /// The canary passed and owns the traffic. Terminal.
     Promoted,
     /// A gate was breached; the canary has nothing. Terminal.
@@ -31,12 +34,13 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of a rollout's life.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Progressing,
         Self::Braked,
         Self::Paused,
         Self::AwaitingApproval,
         Self::Watching,
+        Self::Receding,
         Self::Promoted,
         Self::RolledBack,
         Self::Aborted,
@@ -57,6 +61,7 @@ impl Phase {
             Self::Paused => "paused",
             Self::AwaitingApproval => "awaiting_approval",
             Self::Watching => "watching",
+            Self::Receding => "receding",
             Self::Promoted => "promoted",
             Self::RolledBack => "rolled_back",
             Self::Aborted => "aborted",

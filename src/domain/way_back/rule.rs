@@ -10,6 +10,11 @@ pub enum WayBack {
     AtOnce,
     /// It gets everything at once, and what is beyond what it can take is refused for a while.
     Shed(Terms),
+    /// It gets everything in steps within this time ([`Recession`]) where people or clocks end a rollout, at once where a gate or the
+    /// canary's endpoints do.
+    ///
+    /// [`Recession`]: crate::domain::way_back::Recession
+    Ramp(Duration),
 }
 
 /// On what terms requests are refused.
@@ -35,6 +40,16 @@ impl WayBack {
         match self {
             Self::AtOnce => "at_once",
             Self::Shed(_) => "shed",
+            Self::Ramp(_) => "ramp",
+        }
+    }
+
+    /// Returns within which time a share goes back in steps; `None` where it never does.
+    #[must_use]
+    pub const fn recedes_within(self) -> Option<Duration> {
+        match self {
+            Self::Ramp(within) => Some(within),
+            Self::AtOnce | Self::Shed(_) => None,
         }
     }
 }

@@ -130,6 +130,8 @@ pub struct Expect {
     pub paused: Option<Tally>,
     /// Runs that wait for somebody to approve.
     pub awaiting_approval: Option<Tally>,
+    /// Runs whose share goes back in steps.
+    pub receding: Option<Tally>,
     /// Runs that go on.
     pub progressing: Option<Tally>,
     /// From the moment the canary went bad until its share was taken back.
@@ -142,7 +144,7 @@ pub struct Expect {
     pub requests: Option<Figure>,
     /// Breaches counted when the share was taken back.
     pub breaches: Option<Figure>,
-    /// Requests of the stable version that came late or failed since the share was first taken back.
+    /// Requests of the stable version that came late or failed since the share first went down.
     pub late: Option<Figure>,
     /// Requests that were refused because the stable version held as much as it could take.
     pub shed: Option<Figure>,

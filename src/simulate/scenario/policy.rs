@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::domain::gate::policy::{Inconclusive, Policy};
 use crate::domain::rollout::outlook::Pace;
 use crate::domain::rollout::{Approval, Plan, Ramp, Schedule, Start, Step};
-use crate::domain::way_back::{Terms, WayBack};
+use crate::domain::way_back::{Recession, Terms, WayBack};
 use crate::domain::weight::Weight;
 use crate::simulate::scenario::values::{Above, Count, Ratio, Span, Text};
 
@@ -80,6 +80,11 @@ pub enum Return {
         /// For how long at most, a minute without it.
         lasts: Option<Span>,
     },
+    /// A share goes back in steps where people or clocks end the rollout.
+    Ramp {
+        /// Within which time, 30 s without it.
+        within: Option<Span>,
+    },
 }
 
 impl Return {
@@ -88,6 +93,7 @@ impl Return {
     pub fn way_back(&self) -> WayBack {
         match self {
             Self::AtOnce => WayBack::AtOnce,
+            Self::Ramp { within } => WayBack::Ramp(within.map_or(Recession::WITHIN, |within| within.0)),
             Self::Shed { max_in_flight, lasts } => WayBack::Shed(Terms {
                 most: max_in_flight.map(|Count(count)| u32::try_from(count).unwrap_or(u32::MAX)),
                 lasts: lasts.map_or(Terms::LASTS, |lasts| lasts.0),

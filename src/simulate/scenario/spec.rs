@@ -172,6 +172,9 @@ pub struct Chaos {
     /// Operators that abort.
     #[serde(default)]
     pub aborts: f64,
+    /// Operators that abort and let the share go back in steps.
+    #[serde(default)]
+    pub recedes: f64,
     /// Operators that waive holds.
     #[serde(default)]
     pub promotes: f64,

@@ -104,6 +104,7 @@ impl Disturbances {
     fn new(chaos: &Chaos, workers: usize, chance: Chance) -> Self {
         let kinds = vec![
             (chaos.aborts, Kind::Command(Command::Abort)),
+            (chaos.recedes, Kind::Command(Command::Recede)),
             (chaos.promotes, Kind::Command(Command::Promote)),
             (chaos.starts, Kind::Command(Command::Start)),
             (chaos.resumes, Kind::Command(Command::Resume)),

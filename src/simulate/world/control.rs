@@ -27,6 +27,8 @@ pub enum Command {
     Start,
     /// Stop it.
     Abort,
+    /// Stop it, and let its share go back in steps.
+    Recede,
     /// Waive the holds.
     Promote,
     /// Go on with what waits.
@@ -141,8 +143,10 @@ impl Control {
             asked: None,
         };
         let mut desk = desk;
-        if let WayBack::Shed(terms) = setup.way_back {
-            desk.witness.may_refuse_for(terms.lasts);
+        match setup.way_back {
+            WayBack::AtOnce => {}
+            WayBack::Shed(terms) => desk.witness.may_refuse_for(terms.lasts),
+            WayBack::Ramp(within) => desk.witness.may_recede_for(within),
         }
         Self { desk, service: Service::new(setup.clone(), state), setup, known: vec![Timestamp::ZERO; workers] }
     }
@@ -217,6 +221,10 @@ impl Control {
                 let (actor, reason) = said();
                 self.service.drive(Event::Abort { actor, reason }, now, &mut self.desk);
             }
+            Command::Recede if self.service.progressing().is_some() => {
+                let (actor, reason) = said();
+                self.service.drive(Event::Recede { actor, reason }, now, &mut self.desk);
+            }
             Command::Promote if self.service.progressing().is_some() => {
                 let (actor, reason) = said();
                 self.service.drive(Event::Promote { actor, reason }, now, &mut self.desk);
@@ -244,7 +252,7 @@ impl Control {
                     self.service.drive(Event::SetWeight { weight, actor, reason }, now, &mut self.desk);
                 }
             }
-            Command::Abort | Command::Promote | Command::Resume | Command::Approve | Command::Deny | Command::Pause => {}
+            Command::Abort | Command::Recede | Command::Promote | Command::Resume | Command::Approve | Command::Deny | Command::Pause => {}
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Desk {
     pub dies_in: Option<u32>,
     /// How often a canary's share was taken back by a publication, and when that was last.
     pub lowered: (u64, Timestamp),
+    /// Whether the canary's share has ever gone down.
+    pub fell: bool,
     /// When the first rollout began.
     pub begun: Option<Timestamp>,
     /// When a canary first got everything.
@@ -57,6 +59,7 @@ impl Desk {
             published: None,
             dies_in: None,
             lowered: (0, Timestamp::ZERO),
+            fell: false,
             begun: None,
             full: None,
             valve: None,
@@ -130,6 +133,7 @@ impl Shell for Desk {
             let (was, is) = (before.generation, epoch.generation);
             self.claim(is > was, || format!("I4: generation {is} was published after {was}"));
             let promoted = before.stable.name != epoch.stable.name;
+            self.fell |= share(&epoch) < share(&before) && !promoted;
             if share(&before) > Weight::ZERO && share(&epoch) == Weight::ZERO && !promoted {
                 self.lowered = (self.lowered.0 + 1, self.now);
                 self.witness.goes_back(Some(self.now));
@@ -198,6 +202,8 @@ impl Shell for Desk {
     fn step(&mut self, rollout: &mut Rollout, now: Timestamp, event: Event) -> Vec<Effect> {
         let before = rollout.record().clone();
         let (effects, held) = rollout.handle_checked(now, &event);
+        self.demand(held);
+        let held = self.witness.goes_down(&before, &event, rollout.record(), now);
         self.demand(held);
         let held = self.witness.stepped(&before, &event, &effects, rollout.record(), rollout.plan());
         self.demand(held);

@@ -29,6 +29,8 @@ pub struct Ledger {
     harmed: u64,
     brake: Option<(Timestamp, Brake)>,
     trips: u64,
+    /// Whether the canary's share has ever gone down.
+    fell: bool,
     /// Requests of the stable version since then that came late or failed, and those that were refused.
     late: u64,
     shed: u64,
@@ -37,7 +39,18 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the ledger of a run whose canary goes bad at `onset`, `None` when that depends on the requests it gets.
     pub fn new(onset: Option<Timestamp>) -> Self {
-        Self { stable: Tally::default(), canary: Tally::default(), onset, requests: 0, harmed: 0, brake: None, trips: 0, late: 0, shed: 0 }
+        Self {
+            stable: Tally::default(),
+            canary: Tally::default(),
+            onset,
+            requests: 0,
+            harmed: 0,
+            brake: None,
+            trips: 0,
+            fell: false,
+            late: 0,
+            shed: 0,
+        }
     }
 
     fn tally(&mut self, role: Role) -> &mut Tally {
@@ -57,7 +70,7 @@ impl Ledger {
         let tally = self.tally(role);
         tally.decided += 1;
         tally.in_flight += 1;
-        if role == Role::Stable && self.brake.is_some() {
+        if role == Role::Stable && (self.fell || self.brake.is_some()) {
             self.late += u64::from(harmed);
         }
         if role == Role::Canary && self.onset.is_some_and(|onset| now >= onset) {
@@ -102,6 +115,11 @@ impl Ledger {
         } else {
             Err(Broken { name: "I14", what: format!("{in_flight} are counted as in flight, {flights} are") })
         }
+    }
+
+    /// Notes that the canary's share has gone down, to nothing or on the way there.
+    pub const fn falls(&mut self) {
+        self.fell = true;
     }
 
     /// Notes that the canary's share was taken back by a wire or by the controller.

@@ -259,6 +259,9 @@ impl Life {
             self.control.restart(self.now);
             self.wake.0 = Timestamp::NEVER;
         }
+        if self.control.desk.fell {
+            self.ledger.falls();
+        }
         let (count, at) = self.control.desk.lowered;
         if count > 0 && at == self.now {
             self.control.desk.lowered.0 = 0;

@@ -47,6 +47,10 @@ pub struct Witness {
     back: Option<Timestamp>,
     /// How long requests may be refused from then on; nothing where they may not.
     refuses_for: Duration,
+    /// From which share it goes back in steps, and since when, while it does.
+    receding: Option<(Weight, Timestamp)>,
+    /// How long it may; nothing where it may not.
+    recedes_for: Duration,
 }
 
 fn hold(name: &'static str, holds: bool, what: impl FnOnce() -> String) -> Held {
@@ -54,7 +58,7 @@ fn hold(name: &'static str, holds: bool, what: impl FnOnce() -> String) -> Held 
 }
 
 impl Witness {
-    /// I2, I12 and I14 at a pick of the canary in the epoch `generation`; `number` is how many requests of the rollout the
+    /// I2, I7, I12 and I14 at a pick of the canary in the epoch `generation`; `number` is how many requests of the rollout the
     /// data plane had numbered before.
     ///
     /// # Errors
@@ -64,6 +68,8 @@ impl Witness {
         hold("I12", now <= self.fresh + VALIDITY, || format!("the canary was picked at {now}, judged until {}", self.fresh))?;
         hold("I14", number == self.decided.0, || format!("{number} requests are numbered, {} were decided", self.decided.0))?;
         hold("I2", is_probe || self.share.0 > Weight::ZERO, || "the canary was picked without a share".to_owned())?;
+        let late = self.receding.filter(|(_, since)| now > *since + self.recedes_for + VALIDITY);
+        hold("I7", late.is_none(), || format!("the canary was picked at {now}, and recedes since {late:?}"))?;
         if is_probe {
             let spaced = self.probe.is_none_or(|(of, at)| of != generation || now.since(at) >= Policy::PROBE_SPACING);
             hold("I2", spaced, || format!("two probes within {:?}", Policy::PROBE_SPACING))?;
@@ -81,8 +87,8 @@ impl Witness {
     pub fn stepped(&mut self, before: &Record, event: &Event, effects: &[Effect], after: &Record, plan: &Plan) -> Held {
         if matches!(event, Event::Begin) {
             hold("I15", after.id > self.sharing, || format!("rollout {} was before", after.id))?;
-            let Self { sharing, raised, back, refuses_for, .. } = *self;
-            *self = Self { sharing, raised, back, refuses_for, rollout: after.id, ..Self::default() };
+            let Self { sharing, raised, back, refuses_for, recedes_for, .. } = *self;
+            *self = Self { sharing, raised, back, refuses_for, recedes_for, rollout: after.id, ..Self::default() };
         }
         hold("I15", after.id == self.rollout, || format!("rollout {} steps, {} is watched", after.id, self.rollout))?;
         if let Event::Judged { judgement, .. } = event {
@@ -151,11 +157,20 @@ impl Witness {
     }
 
     /// I7 and I17: a share is one of the plan, never smaller than before unless it is nothing or an operator has said so, and the first
-    /// again after nothing.
+    /// again after nothing. One that recedes is that from which it went down, a half or a quarter of it, and never larger than before.
     fn gives(&mut self, (generation, weight, said): (u64, Weight, bool), owner: Role, arming: Arming, plan: &Plan) -> Held {
         let (share, was_taken) = self.share;
         if owner == Role::Canary {
             self.unsaved = None;
+            return Ok(());
+        }
+        if let Some((from, _)) = self.receding {
+            let is_step = [from, from.halved(), from.halved().halved(), Weight::ZERO].contains(&weight);
+            hold("I7", is_step && weight <= share, || format!("{share} became {weight} while {from} recedes"))?;
+            if weight < share || generation > self.saved {
+                (self.unsaved, self.tried) = (Some(generation), false);
+            }
+            self.share = (weight, was_taken || weight == Weight::ZERO);
             return Ok(());
         }
         hold("I17", weight == Weight::ZERO || plan.steps().iter().any(|step| step.weight == weight), || {
@@ -174,6 +189,33 @@ impl Witness {
             self.decided.1 = 0;
         }
         self.share = (weight, was_taken || (weight == Weight::ZERO && share > Weight::ZERO));
+        Ok(())
+    }
+
+    /// Notes for how long a share may go back in steps.
+    pub fn may_recede_for(&mut self, within: Duration) {
+        self.recedes_for = within;
+    }
+
+    /// I7 of what goes back in steps: it may, it leads to an end, and nothing that breached goes that way. Notes since when it does,
+    /// before the step itself is looked at.
+    ///
+    /// # Errors
+    ///
+    /// Returns what broke it.
+    pub fn goes_down(&mut self, before: &Record, event: &Event, after: &Record, now: Timestamp) -> Held {
+        let (was, is) = (before.phase == Phase::Receding, after.phase == Phase::Receding);
+        hold("I7", !is || !self.recedes_for.is_zero(), || "it recedes, although everything goes back at once".to_owned())?;
+        hold("I7", !(is && matches!(event, Event::Tripped(_))), || "it recedes after a trip".to_owned())?;
+        hold("I7", !was || is || matches!(after.phase, Phase::RolledBack | Phase::Aborted), || {
+            format!("what receded is {}", after.phase.as_str())
+        })?;
+        // The last step down is one of its steps too.
+        if is && self.receding.is_none() {
+            self.receding = Some((before.weight, now));
+        } else if !was && !is {
+            self.receding = None;
+        }
         Ok(())
     }
 
@@ -248,7 +290,7 @@ impl Witness {
     pub fn restarted(&mut self, generation: u64, given: Weight) -> Held {
         hold("I4", generation >= self.raised, || format!("generation {generation} after a restart, {} gave a share", self.raised))?;
         hold("I11", given == Weight::ZERO, || format!("{given} after a restart"))?;
-        (self.share, self.unsaved, self.ended, self.back) = ((Weight::ZERO, true), None, None, None);
+        (self.share, self.unsaved, self.ended, self.back, self.receding) = ((Weight::ZERO, true), None, None, None, None);
         Ok(())
     }
 }

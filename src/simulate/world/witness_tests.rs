@@ -149,6 +149,37 @@ fn a_share_that_is_not_of_the_plan_or_falls_or_comes_back_is_seen() {
 }
 
 #[test]
+fn a_share_that_recedes_otherwise_than_in_steps_and_in_time_is_seen() {
+    let [on, receding, over] =
+        [(Phase::Progressing, 2), (Phase::Receding, 3), (Phase::Aborted, 4)].map(|(phase, generation)| record(phase, "10%", generation));
+    let event = Event::Persisted;
+    let begun = || {
+        let mut witness = begun();
+        witness.may_recede_for(Duration::from_secs(30));
+        witness.goes_down(&on, &event, &receding, second(10)).unwrap();
+        witness
+    };
+    let gives = |mut witness: Witness, weight: &str| {
+        let effects = [publish(4, weight, Arming::Held), persist(4, weight, Phase::Receding, None)];
+        witness.stepped(&receding, &event, &effects, &receding, &plan()).map(|()| witness)
+    };
+    gives(gives(begun(), "5%").unwrap(), "2.5%").unwrap();
+    breaks(gives(begun(), "7%").map(|_| ()), "I7");
+    breaks(gives(gives(begun(), "5%").unwrap(), "10%").map(|_| ()), "I7");
+    breaks(Witness::default().goes_down(&on, &event, &receding, second(10)), "I7");
+    breaks(begun().goes_down(&on, &tripped(), &receding, second(10)), "I7");
+    breaks(begun().goes_down(&receding, &event, &on, second(11)), "I7");
+    begun().goes_down(&receding, &event, &over, second(11)).unwrap();
+    let picks = |at: u64| {
+        let mut witness = begun();
+        witness.refreshed(second(at));
+        witness.picked((2, false), 3, second(at))
+    };
+    picks(40).unwrap();
+    breaks(picks(43), "I7");
+}
+
+#[test]
 fn an_end_that_does_not_stay_is_seen() {
     breaks(step(&mut rolled_back(), &Event::Persisted, &[], Phase::Progressing), "I8");
     let abort = Event::Abort { actor: "ann".to_owned(), reason: "no".to_owned() };

@@ -8,6 +8,7 @@ use crate::domain::rollout::machine::question::Asked;
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
 use crate::domain::time::{self, Timestamp};
+use crate::domain::way_back::Prospect;
 use crate::domain::weight::Weight;
 
 impl Rollout {
@@ -111,7 +112,7 @@ impl Rollout {
         evidence: Option<Evidence>,
     ) -> Vec<Effect> {
         let from = self.record.weight;
-        let reason = match &self.prospect {
+        let reason = match &self.prospect.sentence {
             Some(prospect) if from > Weight::ZERO && weight == Weight::ZERO => format!("{reason}; {prospect}"),
             _ => reason,
         };
@@ -120,7 +121,10 @@ impl Rollout {
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
         // What was waived was waived of a version that had a share; what begins again begins with every hold.
         self.express = self.express.take().filter(|_| weight > Weight::ZERO);
-        self.since = now;
+        if self.record.phase != Phase::Receding || phase != Phase::Receding {
+            self.since = now;
+        }
+        self.recession = self.recession.take().filter(|_| phase == Phase::Receding);
         self.record.phase = phase;
         self.record.weight = weight;
         self.record.generation += 1;
@@ -131,6 +135,7 @@ impl Rollout {
         let arming = match phase {
             Phase::Braked => Arming::Probes(from),
             Phase::Paused if weight > Weight::ZERO && weight == from => Arming::Held,
+            Phase::Receding => Arming::Held,
             Phase::Paused if weight > Weight::ZERO => Arming::NextStep,
             _ => Arming::Nothing,
         };
@@ -138,8 +143,8 @@ impl Rollout {
         done.into_iter().chain(self.dead_end(Role::Stable, weight)).chain(self.told_of_end()).collect()
     }
 
-    /// Hears what is to be said of the stable version when everything goes back to it; that changes no decision.
-    pub fn foresee(&mut self, prospect: Option<String>) {
+    /// Hears what is known of the way back; that decides nothing but how a share goes back that is no breach's.
+    pub fn foresee(&mut self, prospect: Prospect) {
         self.prospect = prospect;
     }
 

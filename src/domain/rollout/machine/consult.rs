@@ -129,7 +129,7 @@ impl Rollout {
         match self.consulting.map(|consulting| consulting.then) {
             Some(Inconclusive::RollBack) if !self.lacks_way_back() => {
                 let reason = format!("a webhook {what}, so everything is given back: {why}");
-                self.lower(now, (Phase::Aborted, Weight::ZERO), WEBHOOK, reason, None)
+                self.give_back(now, WEBHOOK, reason)
             }
             _ => {
                 let reason = format!("a webhook {what}, so it is held: {why}");

@@ -21,6 +21,9 @@ impl Rollout {
             Phase::Braked => {
                 Some(format!("{name} gets nothing but probes until its breach is confirmed or not; abort it, or wait for that"))
             }
+            Phase::Receding => {
+                Some(format!("{name} gives its share back, and nothing makes that last longer; abort it to end that at once"))
+            }
             Phase::Promoted | Phase::RolledBack | Phase::Aborted => Some(format!("the rollout of {name} is over")),
         }
     }
@@ -36,7 +39,7 @@ impl Rollout {
             Phase::Progressing if self.warming.is_some() => return self.cannot_pause(),
             Phase::AwaitingApproval if weight >= share => return self.cannot_pause(),
             Phase::Progressing | Phase::Watching | Phase::Paused | Phase::AwaitingApproval => {}
-            Phase::Braked | Phase::Promoted | Phase::RolledBack | Phase::Aborted => return self.cannot_pause(),
+            Phase::Braked | Phase::Receding | Phase::Promoted | Phase::RolledBack | Phase::Aborted => return self.cannot_pause(),
         }
         if weight != Weight::ZERO && self.step_of(weight).is_none() {
             let shares: Vec<String> = self.plan.steps().iter().map(|step| step.weight.to_string()).collect();
@@ -69,6 +72,7 @@ impl Rollout {
             }
             Phase::AwaitingApproval => None,
             Phase::Promoted | Phase::RolledBack | Phase::Aborted => Some(format!("the rollout of {name} is over")),
+            Phase::Receding => self.cannot_pause(),
             Phase::Progressing | Phase::Braked | Phase::Paused | Phase::Watching => Some(format!("{name} does not wait for approval")),
         }
     }
@@ -83,7 +87,7 @@ impl Rollout {
     #[must_use]
     pub fn cannot_promote(&self) -> Option<String> {
         match self.record.phase {
-            Phase::Braked | Phase::Promoted | Phase::RolledBack | Phase::Aborted => self.cannot_pause(),
+            Phase::Braked | Phase::Receding | Phase::Promoted | Phase::RolledBack | Phase::Aborted => self.cannot_pause(),
             Phase::Progressing | Phase::Paused | Phase::AwaitingApproval | Phase::Watching => None,
         }
     }
@@ -110,7 +114,7 @@ impl Rollout {
         if self.record.phase != Phase::AwaitingApproval {
             return Vec::new();
         }
-        self.lower(now, (Phase::Aborted, Weight::ZERO), actor, format!("denied by {actor}: {reason}"), None)
+        self.give_back(now, actor, format!("denied by {actor}: {reason}"))
     }
 
     /// Takes in what somebody says of the version who is asked beside the gates. What fails has failed wherever the rollout stands; that

@@ -20,14 +20,15 @@ impl Rollout {
     pub(super) fn stand(&mut self, now: Timestamp, canary: Standing, stable: Standing) -> Vec<Effect> {
         self.stable = stable;
         let before = std::mem::replace(&mut self.canary, canary);
-        let has_share = matches!(self.record.phase, Phase::Progressing | Phase::Paused | Phase::AwaitingApproval | Phase::Watching)
-            && self.record.weight > Weight::ZERO;
+        let has_share = !self.record.phase.is_terminal() && self.record.weight > Weight::ZERO;
         if !has_share || before == canary {
             return Vec::new();
         }
         let (name, owner) = (&self.record.canary.name, &self.record.stable.name);
         match (before.is_usable(), canary) {
             (_, Standing::Failed) => self.unreachable(now),
+            // There is nothing left that it could give back in steps.
+            (true, Standing::Absent | Standing::Unready) if self.record.phase == Phase::Receding => self.end_receding(now),
             (true, Standing::Absent | Standing::Unready) => {
                 vec![notice(format!("{name} {canary}: its share goes to {owner} and its step waits"), true)]
             }
@@ -44,7 +45,7 @@ impl Rollout {
     /// Every endpoint failed again and again: a breach like another, and braked like another where breaches are confirmed.
     fn unreachable(&mut self, now: Timestamp) -> Vec<Effect> {
         let sentence = format!("{} {}", self.record.canary.name, self.canary);
-        if !self.policy.confirms() {
+        if !self.confirms() {
             return self.lower(now, (Phase::RolledBack, Weight::ZERO), ENDPOINTS, sentence, None);
         }
         self.record.brakes += 1;

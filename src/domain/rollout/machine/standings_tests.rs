@@ -9,6 +9,7 @@ use crate::domain::judge::{Judgement, samples};
 use crate::domain::rollout::event::Event;
 use crate::domain::rollout::plan::Plan;
 use crate::domain::version::Version;
+use crate::domain::way_back::Prospect;
 
 /// A rollout with a shell whose disk works.
 struct Desk {
@@ -144,7 +145,7 @@ fn a_watch_does_not_end_in_promotion_when_the_canary_is_gone() {
 fn the_reason_says_what_is_foreseen_when_everything_goes_back_and_only_then() {
     let said = |actor: &str| (actor.to_owned(), "so it is".to_owned());
     let mut desk = Desk::begun(final_policy());
-    desk.rollout.foresee(Some("v1 cannot take it".to_owned()));
+    desk.rollout.foresee(Prospect { sentence: Some("v1 cannot take it".to_owned()), ..Prospect::default() });
     let (actor, reason) = said("ann");
     desk.handle(1, Event::Pause { actor, reason });
     assert_eq!(desk.rollout.record().reason, "held by ann: so it is", "it keeps its share");

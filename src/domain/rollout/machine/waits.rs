@@ -64,7 +64,7 @@ impl Rollout {
             return Vec::new();
         }
         let reason = format!("held for {} and nobody decided, so everything is given back", time::human(Policy::HOLD_LIMIT));
-        self.lower(now, (Phase::Aborted, Weight::ZERO), PLAN, reason, None)
+        self.give_back(now, PLAN, reason)
     }
 
     pub(super) fn keep_watching(&mut self, now: Timestamp, judgement: &Judgement) -> Vec<Effect> {
@@ -109,9 +109,7 @@ impl Rollout {
         }
         let nobody = format!("nobody approved within {}", outlook::spoken(approval.deadline));
         match approval.then {
-            Inconclusive::RollBack if !self.lacks_way_back() => {
-                self.lower(now, (Phase::Aborted, Weight::ZERO), PLAN, format!("{nobody}, so everything is given back"), None)
-            }
+            Inconclusive::RollBack if !self.lacks_way_back() => self.give_back(now, PLAN, format!("{nobody}, so everything is given back")),
             Inconclusive::Hold | Inconclusive::RollBack => {
                 self.lower(now, (Phase::Paused, self.record.weight), PLAN, format!("{nobody}, so it is held"), None)
             }
