@@ -57,7 +57,7 @@ enum Command {
     /// Waives the holds that remain before the last step; evidence is still required.
     Promote(verbs::VerbArgs),
     /// Ends a rollout: the canary gets nothing.
-    Abort(delivery::DecideArgs),
+    Abort(delivery::AbortArgs),
     /// Tries the last canary again, though it was rolled back or aborted.
     Retry(verbs::VerbArgs),
     Token(token::TokenArgs),
@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => verbs::run(verbs::Verb::Resume, &args),
         Command::SetWeight(args) => verbs::set_weight(&args),
         Command::Promote(args) => verbs::run(verbs::Verb::Promote, &args),
-        Command::Abort(args) => delivery::decide(&args, verbs::Verb::Abort),
+        Command::Abort(args) => delivery::abort(&args),
         Command::Retry(args) => verbs::run(verbs::Verb::Retry, &args),
         Command::Token(args) => token::run(&args),
         Command::Create(what) => delivery::create(&what),

@@ -81,6 +81,8 @@ pub enum Verb {
     Promote,
     /// End it.
     Abort,
+    /// End it, and let its share go back in steps where that is configured.
+    Recede,
     /// Begin the last one again.
     Retry,
 }
@@ -95,14 +97,14 @@ impl Verb {
             Self::Deny => (Method::POST, "deny"),
             Self::SetWeight(_) => (Method::PUT, "weight"),
             Self::Promote => (Method::POST, "promote"),
-            Self::Abort => (Method::POST, "abort"),
+            Self::Abort | Self::Recede => (Method::POST, "abort"),
             Self::Retry => (Method::POST, "retry"),
         }
     }
 
     /// Whether it must not wait for an answer that nobody may give.
     const fn is_urgent(self) -> bool {
-        matches!(self, Self::Abort)
+        matches!(self, Self::Abort | Self::Recede)
     }
 
     /// What it would do, where somebody should think twice.
@@ -110,6 +112,9 @@ impl Verb {
         match self {
             Self::Pause | Self::Deny | Self::SetWeight(Weight::ZERO) => None,
             Self::Abort => Some(format!("end the rollout of {service}: the canary gets nothing, and is tried again only on a retry")),
+            Self::Recede => Some(format!(
+                "end the rollout of {service}: the canary's share goes down to nothing, in steps where its way back is a ramp"
+            )),
             Self::Resume => Some(format!("let the rollout of {service} go on")),
             Self::Approve => Some(format!("approve that the rollout of {service} goes on")),
             Self::SetWeight(weight) => Some(format!("hold the canary of {service} with {weight}, without the evidence for it")),
@@ -208,6 +213,9 @@ fn body(verb: Verb, say: &Say, user: Option<String>) -> Value {
     if let Verb::SetWeight(weight) = verb {
         body.insert("weight".to_owned(), Value::String(weight.to_string()));
     }
+    if verb == Verb::Recede {
+        body.insert("ramp".to_owned(), Value::Bool(true));
+    }
     if let Some(actor) = say.actor.clone().or_else(|| user.filter(|user| !user.is_empty())) {
         body.insert("actor".to_owned(), Value::String(actor));
     }
@@ -245,6 +253,7 @@ mod tests {
         let told = body(half, &say(Some("a try"), None), Some("ann".to_owned()));
         assert_eq!(told, serde_json::json!({"weight": "50%", "actor": "ann", "reason": "a try"}));
         assert_eq!(body(Verb::Abort, &say(None, Some("bo")), Some("ann".to_owned())), serde_json::json!({"actor": "bo"}));
+        assert_eq!(body(Verb::Recede, &say(None, Some("bo")), None), serde_json::json!({"actor": "bo", "ramp": true}));
         assert_eq!(body(Verb::Retry, &say(Some("mended"), None), Some(String::new())), serde_json::json!({}));
     }
 
@@ -257,7 +266,7 @@ mod tests {
         for verb in [Verb::Resume, Verb::Approve, Verb::Promote, Verb::Retry, Verb::SetWeight(Weight::FULL)] {
             assert!(verb.question(&service).is_some() && !verb.is_urgent(), "{verb:?}");
         }
-        assert!(Verb::Abort.question(&service).is_some() && Verb::Abort.is_urgent());
+        assert!([Verb::Abort, Verb::Recede].iter().all(|verb| verb.question(&service).is_some() && verb.is_urgent()));
     }
 
     /// A proxy whose rollout is paused, as its tag says.

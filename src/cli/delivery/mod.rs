@@ -15,5 +15,5 @@ mod story;
 pub use configure::{Configure, configure};
 pub use files::{AddResourceArgs, add_resource};
 pub use get::{Get, get};
-pub use project::{Create, DecideArgs, Onboard, create, decide, onboard};
+pub use project::{AbortArgs, Create, DecideArgs, Onboard, abort, create, decide, onboard};
 pub use send::{Send, send};

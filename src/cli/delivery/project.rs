@@ -84,6 +84,20 @@ pub struct DecideArgs {
     say: Say,
 }
 
+/// Ends a rollout: the canary gets nothing, at once or in steps.
+///
+/// Exit code: 0 when it was done, 2 when the proxy did not answer or refused, or it was not confirmed.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AbortArgs {
+    /// Lets the share go down in steps as stable bears it, within a minute at most, where the service's `way_back` is `ramp` and nothing
+    /// is known to be wrong with the canary; else as without this.
+    #[arg(long, conflicts_with = "project")]
+    ramp: bool,
+    /// Which one, and what to say.
+    #[command(flatten)]
+    decide: DecideArgs,
+}
+
 /// Runs the command and returns its exit code.
 #[must_use]
 pub fn create(Create::Project(args): &Create) -> ExitCode {
@@ -121,6 +135,12 @@ fn onboard_service(args: &OnboardServiceArgs) -> Result<String, Undone> {
         args.project, args.name
     ));
     Ok(lines.join("\n") + "\n")
+}
+
+/// Aborts and returns the exit code.
+#[must_use]
+pub fn abort(args: &AbortArgs) -> ExitCode {
+    decide(&args.decide, if args.ramp { Verb::Recede } else { Verb::Abort })
 }
 
 /// Approves, denies or aborts and returns the exit code.

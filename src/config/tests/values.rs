@@ -72,8 +72,16 @@ fn the_way_back_is_as_written() {
     assert_eq!([way_back(""), way_back("    way_back: {policy: at_once}\n")], [WayBack::AtOnce; 2]);
     assert_eq!(way_back("    way_back: {policy: shed}\n"), shed(None, 60));
     assert_eq!(way_back("    way_back: {policy: shed, max_in_flight: 200, lasts: 5m}\n"), shed(Some(200), 300));
+    let ramp = |seconds| WayBack::Ramp(Duration::from_secs(seconds));
+    assert_eq!(way_back("    way_back: {policy: ramp}\n"), ramp(30));
+    assert_eq!(way_back("    way_back: {policy: ramp, within: 60s}\n"), ramp(60));
     for (written, key, why) in [
-        ("{policy: ramp}", "policy", "no way back"),
+        ("{policy: slowly}", "policy", "no way back"),
+        ("{policy: ramp, within: 61s}", "within", "at most"),
+        ("{policy: ramp, within: 500ms}", "within", "at least"),
+        ("{policy: ramp, lasts: 5s}", "lasts", "with the policy ramp nothing is refused"),
+        ("{policy: shed, within: 5s}", "within", "write 'policy: ramp'"),
+        ("{policy: at_once, within: 5s}", "within", "no effect"),
         ("{lasts: 5s}", "", "policy"),
         ("{policy: shed, lasts: 11m}", "lasts", "at most"),
         ("{policy: shed, max_in_flight: 0}", "max_in_flight", "not a number in range"),
