@@ -12,7 +12,8 @@
 //! on names the rollouts that were ended for nothing. No order is taken any more when they are ended, so that none begins in between. Artifacts that are being delivered go on: the
 //! delivery lets go of its state first and leaves everything that is live as it is. The successor takes that over, shows it before it
 //! accepts a connection, and once it is alone goes on with what was on trial as after a restart: a deployment, a test or the rollout
-//! of a stage begins again.
+//! of a stage begins again. Where a stable version is kept from holding more than it can take, the successor is told the bound with the
+//! state and goes on with it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -30,10 +31,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::app::delivery::{Grip, UP_WITHIN};
 use crate::app::listeners::{Heirloom, Inherited, Sockets};
+use crate::control::bequest::Bequest;
 use crate::control::command::{Accepted, Commands};
 use crate::control::controller::ServiceStore;
 use crate::control::restore;
-use crate::control::status::Board;
+use crate::control::status::{Board, ServiceStatus, Snapshot};
 use crate::domain::address::Address;
 use crate::domain::version::Name;
 use crate::proxy::listening::Bound;
@@ -115,6 +117,18 @@ fn end_rollouts(commands: &Commands, board: &Board, grip: Option<&Grip>) -> Vec<
     ended
 }
 
+/// Returns the bounds on stable versions that are in force.
+fn bequests(snapshot: &Snapshot) -> Vec<Bequest> {
+    let bound = |service: &ServiceStatus| {
+        let way_back = service.way_back.as_ref()?;
+        let left = Duration::try_from_secs_f64(way_back.left_seconds?).ok()?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        let asked = way_back.forecast.asked.round() as u32;
+        Some(Bequest { service: service.name.clone(), most: way_back.most_in_flight?, left, asked })
+    };
+    snapshot.services.iter().filter_map(bound).collect()
+}
+
 /// Says which rollouts were ended although nobody took over.
 fn ended_for_nothing(services: &[Name]) -> String {
     let names: Vec<&str> = services.iter().map(Name::as_str).collect();
@@ -150,7 +164,10 @@ impl Successor {
         commands.close(true);
         let ended = end_rollouts(commands, board, grip);
         store.release();
-        let told = self.line.say("state", &[]).map_err(|error| error.to_string());
+        // Ending a rollout has brought everything back, perhaps to a version that is too small for it.
+        let bequests = bequests(&board.snapshot());
+        let told = bequests.iter().try_for_each(|bequest| self.line.say(&bequest.to_string(), &[]));
+        let told = told.and_then(|()| self.line.say("state", &[])).map_err(|error| error.to_string());
         let served = told.and_then(|()| self.expect("serving", "could not go on; it has said why", SERVES_WITHIN));
         served.map_err(|why| why + &ended_for_nothing(&ended))
     }
@@ -205,16 +222,20 @@ impl Predecessor {
         Ok(Some((Self { line }, inherited)))
     }
 
-    /// Says that the configuration is good, and returns when the state is free.
+    /// Says that the configuration is good, and returns when the state is free, with what the other one has left.
     ///
     /// # Errors
     ///
     /// Fails when the predecessor has changed its mind.
-    pub(super) fn await_state(&self) -> io::Result<()> {
+    pub(super) fn await_state(&self) -> io::Result<Vec<Bequest>> {
         self.line.say("configured", &[])?;
-        match self.line.hear()? {
-            (word, _) if word == "state" => Ok(()),
-            _ => Err(io::Error::other("the process to succeed has called it off")),
+        let mut bequests = Vec::new();
+        loop {
+            match self.line.hear()? {
+                (word, _) if word == "state" => return Ok(bequests),
+                (word, _) if word.is_empty() => return Err(io::Error::other("the process to succeed has called it off")),
+                (word, _) => bequests.push(word.parse().map_err(io::Error::other)?),
+            }
         }
     }
 

@@ -77,7 +77,7 @@ fn a_successor_that_fails_with_the_state_leaves_word_of_the_rollouts_it_cost() {
     let (reports, inbox) = report::channel();
     let (commands, requests) = Commands::channel(reports.clone());
     let (requests, relaying) = relay(commands.clone(), requests);
-    let inputs = Inputs { workers: 0, reports: inbox, requests, inquiries: channel().0 };
+    let inputs = Inputs { workers: 0, reports: inbox, requests, inquiries: channel().0, bequests: Vec::new() };
     let setups = vec![setup("carts", Some(version("v2"))), setup("orders", None)];
     let controller = Controller::start(setups, Arc::clone(&store), clock, Routes::default(), board.clone(), inputs);
     let controller = std::thread::spawn(move || controller.run());

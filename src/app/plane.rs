@@ -25,6 +25,7 @@ use crate::app::overload;
 use crate::app::setup;
 use crate::app::signals::Wish;
 use crate::config::Settings;
+use crate::control::bequest::Bequest;
 use crate::control::command::Commands;
 use crate::control::controller::{Controller, Inputs, ServiceStore};
 use crate::control::status::Board;
@@ -70,7 +71,7 @@ pub(super) struct Plane {
 impl Plane {
     /// Starts everything but the workers.
     pub(super) fn start(settings: &Settings, given: Given) -> Result<Self, AppError> {
-        let Given { doors, expiries, store, shares, own, access, dropped, pseudonym, tracer, spans } = given;
+        let Given { doors, expiries, store, shares, own, access, dropped, pseudonym, tracer, spans, bequests } = given;
         let clock = Clock::start();
         let (routes, board, counters) = (Routes::default(), Board::default(), Arc::new(Counters::default()));
         routes.endpoints().learn(settings.services.iter().flat_map(|service| service.names.clone()));
@@ -85,7 +86,7 @@ impl Plane {
             clock,
             routes.clone(),
             board.clone(),
-            Inputs { workers: settings.workers.max(1), reports, requests, inquiries },
+            Inputs { workers: settings.workers.max(1), reports, requests, inquiries, bequests },
         );
         let keeper = Keeper::start(routes.clone(), clock, own, endpoints::resolve::system)?;
         let controller = std::thread::Builder::new().name("controller".to_owned()).spawn(move || controller.run())?;
@@ -240,4 +241,6 @@ pub(super) struct Given {
     pub(super) tracer: Option<Tracer>,
     /// What becomes of their spans.
     pub(super) spans: Option<Arc<SpanCounts>>,
+    /// What the process before this one has left.
+    pub(super) bequests: Vec<Bequest>,
 }

@@ -53,9 +53,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let sockets = Arc::new(Sockets::open(settings, inherited)?);
     let (mut certificates, doors) = doors(&settings.listen)?;
     let admin_doors = sockets.admin_doors(settings, &mut certificates)?;
-    if let Some(predecessor) = &predecessor {
-        predecessor.await_state()?;
-    }
+    let bequests = predecessor.as_ref().map_or_else(|| Ok(Vec::new()), Predecessor::await_state)?;
     let opened = Store::open(&settings.state)?;
     for warning in &opened.warnings {
         tracing::warn!("{warning}");
@@ -83,6 +81,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         pseudonym,
         tracer,
         spans: exporter.as_ref().map(traces::Exporter::counts),
+        bequests,
     };
     let mut plane = Plane::start(settings, given)?;
     let wanted = if predecessor.is_some() { Wanted::Restore } else { Wanted::Deliver };

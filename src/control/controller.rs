@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use crate::control::bequest::Bequest;
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::endpoints;
 use crate::control::inquiry::Inquiry;
@@ -133,6 +134,8 @@ pub struct Inputs {
     pub requests: Receiver<Request>,
     /// Whom it asks.
     pub inquiries: Sender<Inquiry>,
+    /// What the process before this one has left of bounds on what stable versions may hold.
+    pub bequests: Vec<Bequest>,
 }
 
 /// The controller.
@@ -169,6 +172,12 @@ impl Controller {
         let known = vec![clock.now(); inputs.workers];
         let mut controller = Self { world, services: Vec::new(), known, inputs, queue: Queue::default() };
         controller.install(begun);
+        let (now, Self { world, services, inputs, .. }) = (clock.now(), &mut controller);
+        for bequest in &inputs.bequests {
+            if let Some(service) = services.iter_mut().find(|service| service.setup().name == bequest.service) {
+                service.inherit(bequest, now, world);
+            }
+        }
         controller
     }
 

@@ -5,6 +5,7 @@
 
 mod active;
 mod arming;
+pub mod bequest;
 pub mod command;
 pub mod controller;
 pub mod endpoints;

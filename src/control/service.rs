@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::control::active::{Active, bare_status};
+use crate::control::bequest::Bequest;
 use crate::control::inquiry::Inquiry;
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::shell::Shell;
@@ -306,6 +307,13 @@ impl Service {
         if self.progressing().is_some() {
             // A verdict is as fresh as the reports it rests on. A step that was published meanwhile has its own time.
             self.epoch.renew(self.epoch.valid_until().max(known_until + VALIDITY));
+        }
+    }
+
+    /// Goes on bounding the owner as the process before this one did, unless a canary has a share.
+    pub fn inherit(&mut self, bequest: &Bequest, now: Timestamp, shell: &mut dyn Shell) {
+        if self.progressing().is_none_or(|record| record.weight == Weight::ZERO) {
+            self.way.inherit(self.setup.way_back, bequest, &self.owner, now, shell);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::bequest::Bequest;
 use crate::control::shell::Shell;
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
@@ -137,6 +138,21 @@ impl Way {
             };
             self.untold.push((format!("everything goes back to {name}, which {forecast}; {done}"), is_short));
         }
+        self.begun = Some(Begun { forecast, bounded, refused: 0 });
+    }
+
+    /// Goes on bounding the owner as the process before this one did, where that is still wanted.
+    pub(super) fn inherit(&mut self, rule: WayBack, bequest: &Bequest, owner: &Arc<Version>, now: Timestamp, shell: &mut dyn Shell) {
+        let WayBack::Shed(terms) = rule else { return };
+        self.endpoints = shell.usable(owner);
+        let forecast = self.capacity.forecast(f64::from(bequest.asked), self.endpoints);
+        let left = bequest.left.min(terms.lasts);
+        let shedding = Shedding::inherited(bequest.most, left, now);
+        let valve = Arc::new(Valve::new(shell.workers(), shedding.most(), shedding.ends()));
+        shell.narrow(owner, Some(Arc::clone(&valve)));
+        let bounded = Some(Bounded { shedding, valve, known: 0, in_stretches: 0 });
+        let (name, most, left) = (&owner.name, bequest.most, time::human(left));
+        self.untold.push((format!("{name} holds {most} requests at most for another {left}, as before the new process took over"), false));
         self.begun = Some(Begun { forecast, bounded, refused: 0 });
     }
 

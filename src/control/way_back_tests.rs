@@ -52,11 +52,16 @@ struct Desk {
 }
 
 impl Desk {
-    /// v1 has served 400 requests/s of 20 ms with ten endpoints for a minute.
-    fn new() -> Self {
+    /// Nothing is known of v1, which has ten endpoints.
+    fn fresh() -> Self {
         let owner = Arc::new(Version::new("v1".parse().unwrap(), Vec::new()));
         let world = World { endpoints: 10, ..World::default() };
-        let mut desk = Self { way: Way::default(), owner, world, now: Timestamp::ZERO };
+        Self { way: Way::default(), owner, world, now: Timestamp::ZERO }
+    }
+
+    /// v1 has served 400 requests/s of 20 ms with ten endpoints for a minute.
+    fn new() -> Self {
+        let mut desk = Self::fresh();
         desk.serve(60, 40, 20);
         desk
     }
@@ -188,6 +193,26 @@ fn stable_does_not_bear_more_than_its_endpoints_have_shown() {
     desk.way.shares_change(true);
     desk.serve(3, 8, 20);
     assert!(desk.bears("0%"), "it was scaled up");
+}
+
+#[test]
+fn a_bound_that_is_inherited_stays_as_it_is_until_its_time_is_over() {
+    let bequest = Bequest { service: "carts".parse().unwrap(), most: 9, left: Duration::from_secs(20), asked: 400 };
+    for rule in [WayBack::AtOnce, RAMP] {
+        let mut other = Desk::fresh();
+        other.way.inherit(rule, &bequest, &other.owner, other.now, &mut other.world);
+        assert!(other.world.valve.is_none(), "{rule:?} bounds nothing");
+    }
+    let mut desk = Desk::fresh();
+    desk.way.inherit(SHED, &bequest, &desk.owner, desk.now, &mut desk.world);
+    let ends = desk.now + bequest.left;
+    desk.serve_and(19, 8, 20, Desk::refuse);
+    let status = desk.status(SHED);
+    assert_eq!((status.most_in_flight, status.shed), (Some(9), 190), "what it can take is not known");
+    assert!(status.sentence.contains("400 requests/s"), "{}", status.sentence);
+    assert!(desk.world.valve.as_ref().is_some_and(|valve| !valve.is_over(desk.now) && valve.is_over(ends)));
+    desk.serve(2, 8, 20);
+    assert!(desk.world.valve.is_none());
 }
 
 #[test]

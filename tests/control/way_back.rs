@@ -84,6 +84,11 @@ struct Front {
 
 impl Front {
     fn start() -> Self {
+        Self::with(&format!("{{policy: shed, max_in_flight: {MOST}, lasts: 10m}}"))
+    }
+
+    /// Starts it with this way back.
+    fn with(way_back: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ((stable, v1), (_, v2)) = (Holding::start("v1"), Holding::start("v2"));
         let at = |name: &str| folder.path().join(name).display().to_string();
@@ -92,7 +97,7 @@ impl Front {
              stable: {{version: v1, endpoints: [\"{v1}\"]}}\n    canary: {{version: v2, endpoints: [\"{v2}\"]}}\n    \
              gates: [\"p95 < 5s\"]\n    burst_tolerance: 0s\n    \
              plan: {{steps: [{{weight: 50%, hold: 1h}}, {{weight: 100%, hold: 1h}}]}}\n    \
-             way_back: {{policy: shed, max_in_flight: {MOST}, lasts: 10m}}\n",
+             way_back: {way_back}\n",
             at("state"),
             at("access.log")
         );
@@ -188,4 +193,98 @@ fn what_stable_cannot_take_is_refused_at_once_and_a_kill_ends_with_everything_on
     front.stable.holds(3 * MOST);
     let answers = front.let_go(held);
     assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 200") && answer.ends_with("v1")), "{answers:?}");
+}
+
+/// Waits until both versions answer.
+fn both_answer(front: &Front) {
+    eventually("both answer", || {
+        let answers: Vec<String> = (0..20).map(|_| request(front.listen, "GET /", "")).collect();
+        ["v1", "v2"].iter().all(|name| answers.iter().any(|answer| answer.ends_with(name))).then_some(())
+    });
+}
+
+/// A process that succeeded ours; it is killed when this is dropped.
+struct Successor(u32);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill").args(["-KILL", &self.0.to_string()]).status();
+    }
+}
+
+/// Returns the number of a process that this one has started.
+fn child_of(parent: u32) -> Option<u32> {
+    std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).find_map(|entry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // After the name in brackets come the state and the parent.
+        let started_by = stat.rsplit(") ").next()?.split(' ').nth(1)?;
+        (started_by == parent.to_string()).then_some(id)
+    })
+}
+
+#[test]
+fn a_successor_goes_on_with_the_bound_on_stable() {
+    let mut front = Front::start();
+    both_answer(&front);
+    // The hand-over itself ends the rollout and brings everything back: the successor is not told by what it finds on the disk.
+    let proxy = front.proxy.take().unwrap();
+    let kill = std::process::Command::new("kill").args(["-USR2", &proxy.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let _successor = eventually("a successor", || child_of(proxy.id()).map(Successor));
+    let before = (front.listen, front.admin);
+    (front.listen, front.admin) = (proxy.address("listening on "), proxy.address("admin on http://"));
+    assert_eq!((front.listen, front.admin), before, "the successor has its sockets");
+    front.proxy = Some(proxy);
+    let status = eventually("the successor answers", || {
+        let status = front.status();
+        (status["rollout"]["phase"] == "aborted" && !status["way_back"].is_null()).then_some(status)
+    });
+    assert_eq!(status["way_back"]["most_in_flight"], MOST, "{status}");
+    let held: Vec<_> = (1..=MOST)
+        .map(|count| {
+            let request = front.hold();
+            front.stable.holds(count);
+            request
+        })
+        .collect();
+    let answer = request(front.listen, "GET /", "");
+    assert!(answer.starts_with("HTTP/1.1 503"), "everything is let onto stable: {answer}");
+    let answers = front.let_go(held);
+    assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 200") && answer.ends_with("v1")), "{answers:?}");
+}
+
+#[test]
+fn a_share_goes_back_in_steps_nothing_makes_that_last_longer_and_a_kill_gives_nothing() {
+    let mut front = Front::with("{policy: ramp, within: 60s}");
+    both_answer(&front);
+    let admin = format!("http://{}", front.admin);
+    let aborted = finish(&["abort", "carts", "--ramp", "--reason", "enough", "--actor", "ann", "--admin", &admin]);
+    assert_eq!(aborted.code, Some(0), "{}", aborted.stderr);
+    let status = front.status();
+    assert_eq!(status["rollout"]["phase"], "receding", "{status}");
+    let share = status["rollout"]["weight"].as_u64().unwrap();
+    assert!(share > 0 && share <= 5_000, "{status}");
+    assert!(status["rollout"]["held_seconds"].as_f64().is_some_and(|left| left > 0.0 && left <= 60.0), "{status}");
+    for verb in ["pause", "resume", "promote", "approve", "deny"] {
+        let answer = request(front.admin, &format!("POST /v1/rollouts/carts/{verb}"), r#"{"actor": "bob"}"#);
+        assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("abort it"), "{verb}: {answer}");
+    }
+    let again = request(front.admin, "POST /v1/rollouts/carts/abort", r#"{"actor": "bob", "ramp": true}"#);
+    assert!(again.starts_with("HTTP/1.1 200") && again.contains("\"changed\":false"), "{again}");
+    let told = finish(&["status", "carts", "--admin", &admin]).stdout;
+    assert!(told.contains("receding with ") && told.contains("aborted by ann: enough"), "{told}");
+    let metrics = request(front.admin, "GET /metrics", "");
+    let is_shown = |line: &str| line.starts_with("portcullis_rollout_phase{") && line.contains("\"receding\"") && line.ends_with(" 1");
+    assert!(metrics.lines().any(is_shown), "{metrics}");
+
+    // Killed meanwhile and started again: the canary has nothing, and nothing begins again.
+    drop(front.proxy.take());
+    front.run();
+    let after = front.status();
+    assert_eq!((&after["rollout"]["phase"], &after["rollout"]["weight"]), (&"aborted".into(), &0.into()), "{after}");
+    let reason = after["rollout"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("aborted by ann: enough") && reason.ends_with("a restart ended that at once"), "{reason}");
+    let answers: Vec<String> = (0..20).map(|_| request(front.listen, "GET /", "")).collect();
+    assert!(answers.iter().all(|answer| answer.ends_with("v1")), "{answers:?}");
 }

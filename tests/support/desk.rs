@@ -106,7 +106,7 @@ impl Desk {
             clock,
             routes.clone(),
             board.clone(),
-            Inputs { workers: 0, reports: inbox, requests, inquiries: std::sync::mpsc::channel().0 },
+            Inputs { workers: 0, reports: inbox, requests, inquiries: std::sync::mpsc::channel().0, bequests: Vec::new() },
         );
         let controller = std::thread::spawn(move || controller.run());
         let counters = Arc::<Counters>::default();

@@ -44,6 +44,12 @@ impl Shedding {
         Some(Self { most, least, is_learned: terms.most.is_none(), ends: now + terms.lasts, last_refusal: now })
     }
 
+    /// Goes on at `now` as it was elsewhere, for so much longer. What the version has shown is not known here, so the bound stays as it is.
+    #[must_use]
+    pub fn inherited(most: u32, left: Duration, now: Timestamp) -> Self {
+        Self { most, least: 1, is_learned: false, ends: now + left, last_refusal: now }
+    }
+
     /// Returns how many requests the version may hold.
     #[must_use]
     pub const fn most(&self) -> u32 {
