@@ -107,11 +107,12 @@ fn history(number: usize, socket: &Path, seed: u64, answered: &AtomicUsize) -> V
     for turn in 0..COMMANDS {
         let service = random.random_range(0..SERVICES);
         let actor = format!("h{number}-c{turn}");
-        let verb = ["pause", "resume", "weight", "promote", "abort", "retry", "retry"][random.random_range(0..7_usize)];
+        let verb = ["pause", "resume", "weight", "promote", "abort", "recede", "retry", "retry"][random.random_range(0..8_usize)];
         let (method, body) = match verb {
             "weight" => {
                 ("PUT", format!(r#"{{"weight": "{}", "actor": "{actor}"}}"#, ["10%", "30%", "0%"][random.random_range(0..3_usize)]))
             }
+            "recede" => ("POST", format!(r#"{{"actor": "{actor}", "ramp": true}}"#)),
             _ => ("POST", format!(r#"{{"actor": "{actor}"}}"#)),
         };
         let base = format!("/v1/rollouts/s{service}");
@@ -121,8 +122,10 @@ fn history(number: usize, socket: &Path, seed: u64, answered: &AtomicUsize) -> V
             let rollout = serde_json::from_str::<Value>(&body).ok()?["rollout"].clone();
             Some(format!("\"{}.{}.{}\"", rollout["id"], rollout["generation"], rollout["phase"].as_str()?))
         });
-        let head = if verb == "abort" { String::new() } else { format!("If-Match: {}\r\n", tag.unwrap_or_else(|| "*".to_owned())) };
-        let fate = match exchange(socket, method, &format!("{base}/{verb}"), &head, &body) {
+        let path = format!("{base}/{}", if verb == "recede" { "abort" } else { verb });
+        let head =
+            if path.ends_with("/abort") { String::new() } else { format!("If-Match: {}\r\n", tag.unwrap_or_else(|| "*".to_owned())) };
+        let fate = match exchange(socket, method, &path, &head, &body) {
             None => Fate::Unknown,
             Some((200 | 202, body)) if body.contains("\"changed\":true") => Fate::Accepted,
             Some((200 | 202, _)) => Fate::Idle,
@@ -145,7 +148,8 @@ fn configuration(folder: &Path) -> (String, PathBuf) {
         write!(
             text,
             "  - name: s{service}\n    hosts: [s{service}.example]\n    stable: {{version: v1, endpoints: [\"127.0.0.1:1\"]}}\n    \
-             canary: {{version: v2, endpoints: [\"127.0.0.1:2\"]}}\n    gates: [p95 < 1s]\n    plan: {{start: 10%, hold: 10m}}\n"
+             canary: {{version: v2, endpoints: [\"127.0.0.1:2\"]}}\n    gates: [p95 < 1s]\n    plan: {{start: 10%, hold: 10m}}\n    \
+             way_back: {{policy: ramp, within: 1s}}\n"
         )
         .unwrap();
     }
@@ -207,7 +211,7 @@ fn what_is_accepted_is_journaled_once_whatever_happens_and_an_abort_always_wins(
             Fate::Unknown => entries <= 1,
         };
         assert!(right, "{actor} {verb} {fate:?}: {entries} entries");
-        assert!(*verb != "abort" || !matches!(fate, Fate::Refused(_)), "{actor}: an abort was refused: {fate:?}");
+        assert!(!matches!(*verb, "abort" | "recede") || !matches!(fate, Fate::Refused(_)), "{actor}: an abort was refused: {fate:?}");
         *counts.entry(format!("{verb} {fate:?}")).or_default() += 1;
     }
     let unknown = fates.iter().filter(|(_, _, fate)| *fate == Fate::Unknown).count();
@@ -222,8 +226,17 @@ fn what_is_accepted_is_journaled_once_whatever_happens_and_an_abort_always_wins(
             aborted.insert(rollout);
         }
     }
+    // A share that goes back in steps only falls, and leads to an end.
+    let mut receding = BTreeMap::new();
+    for entry in &journal {
+        if let Some(before) = receding.insert((&entry.service, entry.rollout), entry).filter(|before| before.phase == Phase::Receding) {
+            let falls = matches!(entry.phase, Phase::Receding | Phase::Aborted | Phase::RolledBack) && entry.to <= before.to;
+            assert!(falls, "{entry:?} after {before:?}");
+        }
+    }
+    assert!(journal.iter().any(|entry| entry.phase == Phase::Receding), "no share went back in steps: the histories are too tame");
     println!("{} commands, {KILLS} kills, {} entries: {counts:#?}", fates.len(), journal.len());
-    for verb in ["pause", "resume", "weight", "promote", "abort", "retry"] {
+    for verb in ["pause", "resume", "weight", "promote", "abort", "recede", "retry"] {
         assert!(counts.contains_key(&format!("{verb} Accepted")), "no {verb} was accepted: the histories are too tame");
     }
 }

@@ -66,7 +66,6 @@ fn a_share_that_recedes_wrongly_is_noticed() {
         from: "80%".parse().unwrap(),
         began: second(10),
         within: Duration::from_secs(within),
-        actor: "ann".to_owned(),
         reason: "enough".to_owned(),
     };
     let (half, minute) = (recession(30), recession(61));

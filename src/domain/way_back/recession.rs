@@ -32,9 +32,7 @@ pub struct Recession {
     pub began: Timestamp,
     /// After which time nothing is left of it.
     pub within: Duration,
-    /// Who ended the rollout.
-    pub actor: String,
-    /// Why, one plain sentence.
+    /// Who ended the rollout and why, one plain sentence.
     pub reason: String,
 }
 
@@ -88,7 +86,7 @@ mod tests {
 
     fn recession(from: &str) -> Recession {
         let began = Timestamp::ZERO + Duration::from_secs(100);
-        Recession { from: weight(from), began, within: Duration::from_secs(30), actor: "ann".to_owned(), reason: "enough".to_owned() }
+        Recession { from: weight(from), began, within: Duration::from_secs(30), reason: "enough".to_owned() }
     }
 
     #[test]

@@ -139,7 +139,8 @@ impl Rollout {
             Phase::Paused if weight > Weight::ZERO => Arming::NextStep,
             _ => Arming::Nothing,
         };
-        let done = [self.publish(weight, arming), self.persist(now, entry), notice(reason, phase != Phase::Aborted)];
+        let alarms = !matches!(phase, Phase::Aborted | Phase::Receding);
+        let done = [self.publish(weight, arming), self.persist(now, entry), notice(reason, alarms)];
         done.into_iter().chain(self.dead_end(Role::Stable, weight)).chain(self.told_of_end()).collect()
     }
 

@@ -40,7 +40,7 @@ impl Rollout {
         (!self.canary.is_usable()).then(|| format!("{name} {}", self.canary))
     }
 
-    /// Gives everything back at once, whatever else is going on. Whoever ended it before stays the one who did.
+    /// Gives everything back at once, whatever else is going on. The reason still begins with who ended it before.
     pub(super) fn abort(&mut self, now: Timestamp, actor: &str, reason: &str) -> Vec<Effect> {
         let reason = match &self.recession {
             Some(recession) => format!("{}; {actor} ends that at once: {reason}", recession.reason),
@@ -62,7 +62,7 @@ impl Rollout {
         let Some(within) = self.prospect.within.filter(|_| self.cannot_recede().is_none()) else {
             return self.lower(now, (Phase::Aborted, Weight::ZERO), actor, reason, None);
         };
-        let recession = Recession { from: self.record.weight, began: now, within, actor: actor.to_owned(), reason };
+        let recession = Recession { from: self.record.weight, began: now, within, reason };
         let share = recession.falls_to(now, self.record.weight, self.prospect.bears).unwrap_or(self.record.weight);
         if share == Weight::ZERO {
             return self.lower(now, (Phase::Aborted, Weight::ZERO), actor, recession.reason, None);
@@ -89,15 +89,15 @@ impl Rollout {
         self.lower(now, (Phase::Receding, next), PLAN, sentence, None)
     }
 
-    /// Nothing is left to be given back in steps.
+    /// Nothing is left to be given back in steps. Whoever ended the rollout has a line in the journal already; this one is the plan's.
     pub(super) fn end_receding(&mut self, now: Timestamp) -> Vec<Effect> {
-        let (actor, reason) = match &self.recession {
-            Some(Recession { actor, reason, began, .. }) => {
-                (actor.clone(), format!("{reason}; everything was given back within {}", time::human(now.since(*began))))
+        let reason = match &self.recession {
+            Some(Recession { reason, began, .. }) => {
+                format!("{reason}; everything was given back within {}", time::human(now.since(*began)))
             }
-            None => (PLAN.to_owned(), self.record.reason.clone()),
+            None => self.record.reason.clone(),
         };
-        self.lower(now, (Phase::Aborted, Weight::ZERO), &actor, reason, None)
+        self.lower(now, (Phase::Aborted, Weight::ZERO), PLAN, reason, None)
     }
 
     /// What had expired meanwhile is not given again.

@@ -114,7 +114,7 @@ fn a_share_goes_down_as_stable_bears_it_and_the_gates_stay_armed() {
     desk.is_at(Phase::Aborted, "0%");
     assert_eq!((desk.told - told, desk.journal.len() - lines), (1, 1), "one line for each step");
     let (actor, _, reason) = desk.journal.last().unwrap();
-    assert_eq!((actor.as_str(), reason.as_str()), ("ann", "aborted by ann: enough; everything was given back within 3 s"));
+    assert_eq!((actor.as_str(), reason.as_str()), ("plan", "aborted by ann: enough; everything was given back within 3 s"));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_breach_takes_what_is_left_at_once_and_for_good() {
 }
 
 #[test]
-fn an_abort_ends_it_at_once_in_the_name_of_whoever_ended_it() {
+fn an_abort_ends_it_at_once_and_the_reason_still_says_who_ended_it() {
     let mut desk = Desk::plain();
     desk.handle(5, recede());
     desk.handle(6, recede());
