@@ -15,7 +15,7 @@ PROBE = """<img src=x onerror="fired()"><script>fired()</script>'"><svg onload=f
 SERIOUS = ("serious", "critical")
 # Those whose parts the dark colours and a phone are tried on, besides their width.
 DARK = ("ramping", "waiting", "awaiting", "rolled_back", "stages", "disconnected")
-STATES = ("ramping", "waiting", "waiting_again", "awaiting", "held", "promoted", "braked", "rolled_back", "paused", "watching", "idle", "empty", "stages", "shows_only", "disconnected")
+STATES = ("ramping", "waiting", "waiting_again", "awaiting", "held", "promoted", "braked", "rolled_back", "paused", "watching", "receding", "idle", "empty", "stages", "shows_only", "disconnected")
 results = []
 
 

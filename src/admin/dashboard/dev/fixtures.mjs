@@ -111,6 +111,11 @@ fixture("awaiting", { rollouts: [awaiting], charts: { carts: history((ago) => fi
 const refused = copy(recorded.ramping);
 Object.assign(refused.rollout, { phase: "paused", held_seconds: null, reason: "a webhook does not let it go on, so it is held: load-test answered 409: the nightly load test has not ended" });
 fixture("held", { rollouts: [refused], charts: { carts: history(() => figures(GOOD, 118)) }, journal: journalOf(raised, 132) });
+const receding = copy(recorded.ramping);
+const within = "aborted by ann: wrong image; 0.8.3 has 15% now, and within 30 s nothing, as stable bears it";
+Object.assign(receding, { way_back: { policy: "ramp", room: "short", sentence: `${receding.owner.name} cannot take the 118 requests/s: 2 usable endpoints have shown no more than 80` } });
+Object.assign(receding.rollout, { phase: "receding", weight: 1500, held_seconds: 22, reason: within });
+fixture("receding", { rollouts: [receding], charts: { carts: history(() => figures(GOOD, 118)) }, journal: journalOf(raised, 132) });
 const promoted = copy(recorded.watching);
 Object.assign(promoted, { owner: promoted.rollout.canary });
 Object.assign(promoted.rollout, { phase: "promoted", gates: [], held_seconds: null, reason: "0.8.3 owns carts: it held its gates for the whole watch" });

@@ -1,6 +1,6 @@
 // The JSON of the admin API as the dashboard reads it. Weights are basis points, evidence is a natural logarithm.
 
-export type Phase = "progressing" | "braked" | "paused" | "awaiting_approval" | "watching" | "promoted" | "rolled_back" | "aborted";
+export type Phase = "progressing" | "braked" | "paused" | "awaiting_approval" | "watching" | "receding" | "promoted" | "rolled_back" | "aborted";
 export type Verdict = "pass" | "warning" | "fail" | "inconclusive";
 export type Unit = "share" | "nanoseconds" | "score";
 

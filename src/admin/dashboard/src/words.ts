@@ -11,6 +11,7 @@ export const PHASES: Readonly<Record<Phase, { readonly word: string; readonly to
   paused: { word: "Paused", tone: "warn" },
   awaiting_approval: { word: "Awaiting approval", tone: "warn" },
   watching: { word: "Watching", tone: "calm" },
+  receding: { word: "Receding", tone: "warn" },
   promoted: { word: "Promoted", tone: "good" },
   rolled_back: { word: "Rolled back", tone: "bad" },
   aborted: { word: "Aborted", tone: "warn" },
@@ -55,6 +56,8 @@ export function headline(service: Service): string {
       return `${rollout.canary.name} waits for approval at ${weight(rollout.weight)} of the traffic`;
     case "watching":
       return `${rollout.canary.name} serves everything and is watched`;
+    case "receding":
+      return `${rollout.canary.name} gives its share back and still has ${weight(rollout.weight)} of the traffic`;
     case "promoted":
       return `${service.owner.name} serves everything`;
     case "rolled_back":
@@ -80,6 +83,8 @@ export function needed(rollout: Rollout): string | null {
       return `${left("Within") ?? "Now"} the breach is confirmed, which is final, or the canary begins again with fresh evidence.`;
     case "watching":
       return `${left("The watch lasts another") ?? "The promotion is being written"}.`;
+    case "receding":
+      return `${left("Everything is back within") ?? "The last step down is due"}, sooner where ${rollout.stable.name} bears it.`;
     case "progressing": {
       if (rollout.warm_up_seconds !== null) return `The warm-up lasts another ${span(rollout.warm_up_seconds)}; nothing counts before.`;
       const hold = left("the hold lasts another");

@@ -68,7 +68,7 @@ function place(rollout: Rollout, index: number): Place {
   if (rollout.phase === "watching" || rollout.phase === "promoted") return "done";
   if (index < rollout.step) return "done";
   if (index > rollout.step) return "ahead";
-  return rollout.phase === "rolled_back" || rollout.phase === "aborted" || rollout.phase === "braked" ? "stopped" : "here";
+  return rollout.phase === "rolled_back" || rollout.phase === "aborted" || rollout.phase === "braked" || rollout.phase === "receding" ? "stopped" : "here";
 }
 
 function watch(rollout: Rollout): Station {

@@ -67,16 +67,17 @@ function wishes(service: Service, rollout: Rollout): readonly Offer[] {
     tag: tagOf(rollout),
   });
   const ends = `${rollout.stable.name} gets all traffic at once, and ${canary} nothing. The rollout is over.`;
+  const denies = service.way_back?.policy === "ramp" ? `${canary} gives its share back in steps, as ${rollout.stable.name} bears it. The rollout is over.` : ends;
   const approval = [
     { ...offer("Approve", `Approve the rollout of ${canary}?`, `${canary} goes on as soon as its gates pass; they stay armed.`), look: "primary" as const },
-    urgent({ ...offer("Deny", `Deny the rollout of ${canary}?`, ends), dangerous: true }),
+    urgent({ ...offer("Deny", `Deny the rollout of ${canary}?`, denies), dangerous: true }),
   ];
   const waived = "The remaining holds before the last step are waived. Every step still needs its evidence, and the gates stay armed.";
   const held = `${canary} keeps ${weight(rollout.weight)} of the traffic under its gates until somebody resumes it.`;
   const again = `${canary} gets traffic again, from its first share and with fresh evidence.`;
   const shares = sharesOf(rollout);
   return [
-    ...(rollout.phase === "awaiting_approval" ? approval : [offer("Promote", `Promote ${canary} sooner?`, waived)]),
+    ...(rollout.phase === "awaiting_approval" ? approval : rollout.phase === "receding" ? [] : [offer("Promote", `Promote ${canary} sooner?`, waived)]),
     ...(rollout.phase === "progressing" ? [offer("Pause", `Pause the rollout of ${canary}?`, held)] : []),
     ...(rollout.phase === "paused" ? [offer("Resume", `Resume the rollout of ${canary}?`, again)] : []),
     ...(shares.length === 0 ? [] : [setWeight(offer("Weight", `Set the weight of ${canary}`, ""), rollout, shares)]),
