@@ -73,7 +73,7 @@ impl WayBackSpec {
 /// Reports what is written although the policy knows nothing of it; `None` where that is so.
 fn idle(written: Option<&At<String>>, because: &str, policy: &str, report: &Report<'_>) -> Option<()> {
     if let Some(text) = written {
-        report.error(&text.place, format!("{because}, so this has no effect"), &format!("write 'policy: {policy}', or leave this out"));
+        report.error(&text.place, format!("{because}, so this has no effect"), format!("write 'policy: {policy}', or leave this out"));
         return None;
     }
     Some(())
