@@ -236,10 +236,15 @@ fn a_successor_goes_on_with_the_bound_on_stable() {
     (front.listen, front.admin) = (proxy.address("listening on "), proxy.address("admin on http://"));
     assert_eq!((front.listen, front.admin), before, "the successor has its sockets");
     front.proxy = Some(proxy);
-    let status = eventually("the successor answers", || {
-        let status = front.status();
-        (status["rollout"]["phase"] == "aborted" && !status["way_back"].is_null()).then_some(status)
+    // Until then it may be the process before that answers.
+    let id = front.proxy.as_ref().unwrap().id();
+    eventually("the process before has ended", || {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z')).then_some(())
     });
+    // What is shown is as old as the controller's last tick.
+    let status = eventually("the successor shows the bound", || Some(front.status()).filter(|status| !status["way_back"].is_null()));
+    assert_eq!(status["rollout"]["phase"], "aborted", "{status}");
     assert_eq!(status["way_back"]["most_in_flight"], MOST, "{status}");
     let held: Vec<_> = (1..=MOST)
         .map(|count| {
