@@ -64,8 +64,10 @@ async fn who_asks_is_told_what_they_may_do() {
     assert_eq!(document()["info"]["title"], "Portcullis admin API");
 }
 
-/// A request that goes wrong in one way: its fields, its body, and how it is refused where that can go wrong at all.
-fn provoked() -> [(u16, Vec<(&'static str, &'static str)>, String); 5] {
+/// A request that goes wrong in one way: how it is refused where that can go wrong at all, its fields, its body.
+type Provoked = (u16, Vec<(&'static str, &'static str)>, String);
+
+fn provoked() -> [Provoked; 5] {
     let (json, any) = (("content-type", "application/json"), ("if-match", "*"));
     [
         (403, vec![json, any, ("host", "elsewhere.example")], "{}".to_owned()),
