@@ -18,6 +18,8 @@ const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
+/// By which exporters traces go, separated by commas; without a word by OTLP.
+const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 
 /// The fields that say how a message is to be read; nobody else sets them.
 const OURS: [HeaderName; 5] = [header::HOST, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
@@ -28,6 +30,10 @@ pub(super) type Field = (HeaderName, HeaderValue);
 /// Returns where the environment sends traces, and whether the path of traces is still to be put behind it; `None` where it sends none.
 pub(super) fn endpoint(around: &Surroundings<'_>) -> Option<(At<String>, bool)> {
     if said(around, DISABLED).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        return None;
+    }
+    // Whoever sends metrics alone says so here.
+    if said(around, EXPORTER).is_some_and(|names| !names.split(',').any(|name| name.trim() == "otlp")) {
         return None;
     }
     let at = |name: &str| said(around, name).map(|text| At::new(text, Place::flag(name)));

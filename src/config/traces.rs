@@ -71,7 +71,9 @@ impl TracesSpec {
             report.error(&self.place, format!("this program was built without the feature {FEATURE} and sends no traces"), hint);
         }
         let url = self.endpoint.as_ref().and_then(|text| url(text, true, report));
-        let said = otel::sampling(around, report);
+        // What nobody would use stops no start.
+        let all_is_written = self.sample.is_some() && self.parent.is_some();
+        let said = if all_is_written { Some(None) } else { otel::sampling(around, report) };
         let usual = said.map(|said| said.unwrap_or_else(usual));
         let sample = self.sample.as_ref().map_or(usual.map(|(share, _)| share), |text| share(text, report));
         let follow = self.parent.as_ref().map_or(usual.map(|(_, follow)| follow), |text| follow(text, report));

@@ -83,6 +83,9 @@ fn the_environment_says_where_traces_go_where_the_configuration_does_not() {
     for (said, traced) in [("true", false), ("TRUE", false), ("false", true), ("", true), ("1", true)] {
         assert_eq!(traces(&[AT, ("OTEL_SDK_DISABLED", said)]).is_some(), traced, "{said}");
     }
+    for (said, traced) in [("none", false), ("zipkin", false), ("otlp", true), ("console, otlp", true), ("", true)] {
+        assert_eq!(traces(&[AT, ("OTEL_TRACES_EXPORTER", said)]).is_some(), traced, "{said}");
+    }
     assert_eq!(traces(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " "), ("OTEL_TRACES_SAMPLER", "always_on")]), None);
     for (sampler, argument, share, follow) in [
         ("always_on", "", 10_000, false),
@@ -112,6 +115,10 @@ fn the_configuration_goes_before_the_environment_which_is_told_no_secret_of_else
     assert_eq!((some.fields.len(), some.service.as_deref()), (0, Some("edge")), "the fields are for the environment's collector");
     let all = load_with(&with("{endpoint: 'http://other', sample: 5%, parent: follow}"), &said).unwrap().unwrap();
     assert_eq!((all.sample.basis_points(), all.follow), (500, true));
+    let unused = [("OTEL_TRACES_SAMPLER", "xray")];
+    let all = load_with(&with("{endpoint: 'http://other', sample: 5%, parent: ignore}"), &unused).unwrap().unwrap();
+    assert_eq!((all.sample.basis_points(), all.follow), (500, false), "what nobody uses stops nothing");
+    assert!(load_with(&with("{endpoint: 'http://other', sample: 5%}"), &unused).unwrap_err().contains("OTEL_TRACES_SAMPLER"));
 }
 
 #[test]
