@@ -175,14 +175,27 @@ fn b18_a_connection_whose_client_reads_nothing_is_given_up_however_wide_its_wind
     let bytes = 64 << 20;
     let answer = [format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes(), &vec![b'x'; bytes]].concat();
     let upstream = Upstream::answering(answer);
-    let proxy = proxy::to([upstream.address]).with(|s| s.timeouts.write_stall = Duration::from_millis(500)).start();
-    let mut client = Client::connect(proxy.address);
-    client.send([frames::PREFACE, &frame(SETTINGS, 0, 0, [0, 4, 0x7f, 0xff, 0xff, 0xff])].concat());
-    client.send(frame(WINDOW_UPDATE, 0, 0, [0x7f, 0, 0, 0]));
-    client.send(headers(1, &block(&GET), true));
-    // Pings that nobody answers would end it too, but not before half a minute.
+    let long = Duration::from_secs(60);
+    let stalls = |s: &mut portcullis::proxy::settings::Settings| {
+        (s.timeouts.write_stall, s.timeouts.keep_alive, s.timeouts.body_idle) = (Duration::from_millis(500), long, long);
+    };
+    let proxy = proxy::to([upstream.address]).with(stalls).start();
+    // Where in a frame the socket is full depends on how much it holds: of one, the rest is collected, of another it is not.
+    let clients: Vec<Client> = (1..=16)
+        .map(|size| {
+            let mut client = Client::connect(proxy.address);
+            socket2::SockRef::from(&client.socket).set_recv_buffer_size(size * 5_000).unwrap();
+            client.send([frames::PREFACE, &frame(SETTINGS, 0, 0, [0, 4, 0x7f, 0xff, 0xff, 0xff])].concat());
+            client.send(frame(WINDOW_UPDATE, 0, 0, [0x7f, 0, 0, 0]));
+            client.send(headers(1, &block(&GET), true));
+            client
+        })
+        .collect();
+    // What is idle for too long ends too, and so does who answers no ping, but later.
     let begin = Instant::now();
-    eventually("the connection is reset", || ended(&client).then_some(()));
+    for client in &clients {
+        eventually("the connection is reset", || ended(client).then_some(()));
+    }
     assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
 }
 
