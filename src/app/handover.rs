@@ -37,6 +37,7 @@ use crate::control::controller::ServiceStore;
 use crate::control::restore;
 use crate::control::status::{Board, ServiceStatus, Snapshot};
 use crate::domain::address::Address;
+use crate::domain::rollout::Phase;
 use crate::domain::version::Name;
 use crate::proxy::listening::Bound;
 
@@ -105,11 +106,16 @@ fn end_rollouts(commands: &Commands, board: &Board, grip: Option<&Grip>) -> Vec<
     let mut ended = Vec::new();
     for service in &board.snapshot().services {
         let begins_again = grip.is_some_and(|grip| grip.is_stage(&service.name));
+        // Somebody or a clock has ended it, and nobody is to start it again.
+        let is_over = service.rollout.as_ref().is_some_and(|rollout| rollout.phase == Phase::Receding);
         let (name, actor) = (service.name.clone(), restore::HAND_OVER.to_owned());
-        let reason =
-            if begins_again { restore::BEGINS_AGAIN } else { "a new process takes over; start the rollout again there" }.to_owned();
-        match commands.end(name.clone(), actor, reason) {
-            Ok(Accepted::Done(_)) if !begins_again => ended.push(name),
+        let reason = match (begins_again, is_over) {
+            (true, _) => restore::BEGINS_AGAIN,
+            (false, true) => "a new process takes over",
+            (false, false) => "a new process takes over; start the rollout again there",
+        };
+        match commands.end(name.clone(), actor, reason.to_owned()) {
+            Ok(Accepted::Done(_)) if !begins_again && !is_over => ended.push(name),
             Ok(_) => {}
             Err(error) => tracing::warn!(service = %name, %error, "a rollout could not be ended before the hand-over"),
         }
@@ -124,7 +130,7 @@ fn bequests(snapshot: &Snapshot) -> Vec<Bequest> {
         let left = Duration::try_from_secs_f64(way_back.left_seconds?).ok()?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
         let asked = way_back.forecast.asked.round() as u32;
-        Some(Bequest { service: service.name.clone(), most: way_back.most_in_flight?, left, asked })
+        Some(Bequest { service: service.name.clone(), version: service.owner.name.clone(), most: way_back.most_in_flight?, left, asked })
     };
     snapshot.services.iter().filter_map(bound).collect()
 }
@@ -270,7 +276,7 @@ impl Line {
 
     fn hear_within(&self, patience: Duration) -> io::Result<(String, Vec<OwnedFd>)> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(patience))?;
-        let mut text = [0; 128];
+        let mut text = [0; 256];
         let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = recvmsg(&self.0, &mut [IoSliceMut::new(&mut text)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;

@@ -17,6 +17,8 @@ const WORD: &str = "shed";
 pub struct Bequest {
     /// The service whose owner is bounded.
     pub service: Name,
+    /// The owner; nothing is known of any other version.
+    pub version: Name,
     /// How many requests it may hold.
     pub most: u32,
     /// How much longer, in whole milliseconds.
@@ -27,12 +29,12 @@ pub struct Bequest {
 
 /// The text is no bequest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not 'shed SERVICE MOST LEFT_MS ASKED'; start the new program anew instead of letting it take over")]
+#[error("this is not 'shed SERVICE VERSION MOST LEFT_MS ASKED'; start the new program anew instead of letting it take over")]
 pub struct NotABequest;
 
 impl fmt::Display for Bequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{WORD} {} {} {} {}", self.service, self.most, self.left.as_millis(), self.asked)
+        write!(f, "{WORD} {} {} {} {} {}", self.service, self.version, self.most, self.left.as_millis(), self.asked)
     }
 }
 
@@ -42,9 +44,10 @@ impl FromStr for Bequest {
     fn from_str(text: &str) -> Result<Self, NotABequest> {
         let mut parts = text.split(' ');
         let mut next = || parts.next().ok_or(NotABequest);
-        let (word, service, most, left, asked) = (next()?, next()?, next()?, next()?, next()?);
+        let (word, service, version, most, left, asked) = (next()?, next()?, next()?, next()?, next()?, next()?);
         let bequest = Self {
             service: service.parse().map_err(|_| NotABequest)?,
+            version: version.parse().map_err(|_| NotABequest)?,
             most: most.parse().map_err(|_| NotABequest)?,
             left: Duration::from_millis(left.parse().map_err(|_| NotABequest)?),
             asked: asked.parse().map_err(|_| NotABequest)?,
@@ -59,21 +62,23 @@ mod tests {
 
     #[test]
     fn a_bequest_is_read_as_it_was_written_and_fits_a_word() {
-        let service: Name = "x".repeat(63).parse().unwrap();
-        let bequest = Bequest { service, most: u32::MAX, left: Duration::from_millis(600_000), asked: u32::MAX };
+        let name: Name = "x".repeat(63).parse().unwrap();
+        let bequest =
+            Bequest { service: name.clone(), version: name, most: u32::MAX, left: Duration::from_millis(600_000), asked: u32::MAX };
         let text = bequest.to_string();
-        assert!(text.len() <= 128, "{text}");
+        assert!(text.len() <= 256, "{text}");
         assert_eq!(text.parse(), Ok(bequest));
         for wrong in [
             "",
             "state",
             "shed",
-            "shed a b 3 4",
-            "shed -a 1 2 3",
-            "shed a 1 2",
-            "shed a 1 2 3 4",
-            "told a 1 2 3",
-            "shed a 1 99999999999999999999 3",
+            "shed a v b 3 4",
+            "shed -a v 1 2 3",
+            "shed a -v 1 2 3",
+            "shed a v 1 2",
+            "shed a v 1 2 3 4",
+            "told a v 1 2 3",
+            "shed a v 1 99999999999999999999 3",
         ] {
             assert_eq!(wrong.parse::<Bequest>(), Err(NotABequest), "{wrong:?}");
         }

@@ -144,8 +144,12 @@ impl Word<'_> {
             let why = rollout.cannot_approve().unwrap_or_default();
             return conflict(format!("{why}; abort it instead"));
         }
-        self.say(|actor, reason| Event::Deny { actor, reason });
-        done(format!("the rollout of {name} is denied; the canary gets nothing"))
+        let Word { service, actor, reason, now, shell } = self;
+        service.drive(Event::Deny { actor, reason }, now, shell);
+        match service.progressing() {
+            Some(record) => done(format!("the rollout of {name} is denied; the canary has {} now and goes down to nothing", record.weight)),
+            None => done(format!("the rollout of {name} is denied; the canary gets nothing")),
+        }
     }
 
     /// Takes in what those say who are asked beside the gates; says no where nothing came of it.

@@ -144,6 +144,10 @@ impl Way {
     /// Goes on bounding the owner as the process before this one did, where that is still wanted.
     pub(super) fn inherit(&mut self, rule: WayBack, bequest: &Bequest, owner: &Arc<Version>, now: Timestamp, shell: &mut dyn Shell) {
         let WayBack::Shed(terms) = rule else { return };
+        if owner.name != bequest.version {
+            // The new configuration names another one, of which that says nothing.
+            return;
+        }
         self.endpoints = shell.usable(owner);
         let forecast = self.capacity.forecast(f64::from(bequest.asked), self.endpoints);
         let left = bequest.left.min(terms.lasts);

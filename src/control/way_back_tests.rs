@@ -197,12 +197,17 @@ fn stable_does_not_bear_more_than_its_endpoints_have_shown() {
 
 #[test]
 fn a_bound_that_is_inherited_stays_as_it_is_until_its_time_is_over() {
-    let bequest = Bequest { service: "carts".parse().unwrap(), most: 9, left: Duration::from_secs(20), asked: 400 };
+    let version = Desk::fresh().owner.name.clone();
+    let bequest = Bequest { service: "carts".parse().unwrap(), version, most: 9, left: Duration::from_secs(20), asked: 400 };
     for rule in [WayBack::AtOnce, RAMP] {
         let mut other = Desk::fresh();
         other.way.inherit(rule, &bequest, &other.owner, other.now, &mut other.world);
         assert!(other.world.valve.is_none(), "{rule:?} bounds nothing");
     }
+    let mut newer = Desk::fresh();
+    let of_another = Bequest { version: "v9".parse().unwrap(), ..bequest.clone() };
+    newer.way.inherit(SHED, &of_another, &newer.owner, newer.now, &mut newer.world);
+    assert!(newer.world.valve.is_none(), "nothing is known of what the configuration names now");
     let mut desk = Desk::fresh();
     desk.way.inherit(SHED, &bequest, &desk.owner, desk.now, &mut desk.world);
     let ends = desk.now + bequest.left;

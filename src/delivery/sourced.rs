@@ -4,7 +4,8 @@
 //! the sources say is told to the rollout, which alone decides and makes that durable: a pass approves, a failure rolls back, silence
 //! is asked again for a while and then gives everything back. Nothing is promoted by silence. Meanwhile the candidate keeps its share
 //! under its gates. Where the plan has an approval of its own there, the sources do not give it. A person may approve before they have
-//! answered; a failure that comes later still takes everything back.
+//! answered, and so override their silence; they are asked on until they answer or the rollout is over, and a failure takes everything
+//! back.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -64,10 +65,14 @@ impl Sourced {
                 share_since.get_or_insert_with(Timestamp::now);
             }
             let waits = rollout.phase == Phase::AwaitingApproval && rollout.durable;
-            if !waits {
+            // Whoever approves before they have answered, or gives it everything, does not silence them: their no still counts.
+            let goes_on = matches!(rollout.phase, Phase::Progressing | Phase::Watching);
+            let may_fail = waits || (goes_on && (waits_since.is_some() || rollout.weight == Weight::FULL));
+            if !may_fail {
                 (waits_since, agreed) = (None, false);
             }
-            let Some(start) = share_since.filter(|_| waits && !agreed) else {
+            let has_said = agreed && !(waits && self.alone);
+            let Some(start) = share_since.filter(|_| may_fail && !has_said) else {
                 sleep(LOOK).await;
                 continue;
             };
@@ -76,7 +81,7 @@ impl Sourced {
             let (verdict, silent) = (said.verdict, since.elapsed());
             if verdict != Verdict::Inconclusive || silent >= self.within {
                 yard.ground.rule(name, rollout.id, (verdict, self.alone), said.reason).await;
-                agreed = !self.alone && verdict != Verdict::Inconclusive;
+                agreed = verdict != Verdict::Inconclusive || !waits;
                 sleep(AGAIN).await;
             } else {
                 sleep(AGAIN.min(self.within - silent)).await;

@@ -9,20 +9,25 @@ use crate::site::{Answer, IMAGE, PROJECT, Pipeline, SERVICE, Site, exchange, hos
 use crate::sources::{Fake, PERFSPEC, Says, add, configure};
 
 /// The end of a shipyard whose production takes a version by a ramp, which no test precedes.
-fn ramped(approval: &str) -> String {
+fn ramped(hold: &str, approval: &str) -> String {
     format!(
         "stages:
   - {{name: dev, deployment_strategy: direct, test_strategy: functional, gate: none}}
-  - {{name: production, deployment_strategy: canary, plan: {{start: 50%, factor: 2, hold: 300ms{approval}}}}}
+  - {{name: production, deployment_strategy: canary, plan: {{start: 50%, factor: 2, hold: {hold}{approval}}}}}
 "
     )
 }
 
 /// A pipeline with 0.8.1 everywhere, whose production a Prometheus answers.
 fn staged(fake: &Fake, within: &str, approval: &str) -> (Site, Pipeline) {
+    held(fake, within, "300ms", approval)
+}
+
+/// The same, with steps that are held for so long.
+fn held(fake: &Fake, within: &str, hold: &str, approval: &str) -> (Site, Pipeline) {
     let site = Site::new(&["sources: [127.0.0.1]", &format!("sources_within: {within}")]);
     let pipeline = site.start();
-    site.furnish(&pipeline, &ramped(approval), "strict", &[]);
+    site.furnish(&pipeline, &ramped(hold, approval), "strict", &[]);
     add(&pipeline, "production", PERFSPEC, "perfspec/perfspec.json");
     configure(&pipeline, fake);
     pipeline.delivered("0.8.1");
@@ -201,6 +206,29 @@ fn whom_the_plan_wants_to_be_asked_is_asked_beside_the_sources() {
         assert_eq!(outcome, "passed", "{told}");
         assert_eq!(pipeline.live(), ["0.8.3"; 2]);
         approve(409);
+    });
+    pipeline.end();
+}
+
+#[test]
+fn whoever_approves_first_does_not_silence_the_sources() {
+    let fake = Fake::start(Says::Value("0.0123"));
+    // Long enough that they are asked again before everything is promoted.
+    let (_site, pipeline) = held(&fake, "10m", "10s", ", approval: {deadline: 10m, then: roll_back}");
+    among_users(&pipeline, || {
+        fake.say(Says::Nothing);
+        let context = pipeline.deliver("0.8.3", false);
+        waits(&pipeline);
+        let path = format!("/v1/rollouts/{SERVICE}.{PROJECT}-production/approve");
+        let whoever = [("content-type", "application/json"), ("if-match", "*")];
+        let answer = pipeline.send("POST", &path, &whoever, br#"{"actor": "ann", "reason": "it is late"}"#);
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        fake.say(Says::Value("0.9"));
+        pipeline.idle();
+        let (outcome, told) = ended(&pipeline, &context);
+        assert_eq!(outcome, "failed", "{told}");
+        assert!(told.contains("fail by the sources of perfspec.json"), "{told}");
+        is_back(&pipeline);
     });
     pipeline.end();
 }

@@ -122,11 +122,12 @@ impl Rollout {
     pub(super) fn ruled(&mut self, now: Timestamp, (verdict, approves): (Verdict, bool), actor: &str, reason: &str) -> Vec<Effect> {
         match verdict {
             Verdict::Pass | Verdict::Warning => {
+                // Durable with what comes next, the approval or the end; a rollout that is cut off before it begins again and is judged
+                // again. A warning counts also where somebody has approved before it came.
+                self.record.warned |= verdict == Verdict::Warning;
                 if self.cannot_approve().is_some() {
                     return Vec::new();
                 }
-                // Durable with the approval; a rollout that is cut off before it begins again and is judged again.
-                self.record.warned |= verdict == Verdict::Warning;
                 if !approves {
                     return vec![notice(format!("{verdict} by {actor}, and somebody must approve: {reason}"), false)];
                 }

@@ -170,7 +170,9 @@ fn what_is_said_beside_the_gates_approves_fails_or_gives_back() {
     late.approve(20);
     late.handle(21, Event::Ruled { verdict: NOTHING, approves: true, actor: "sources".to_owned(), reason: "silence".to_owned() });
     assert_eq!(late.stands(), progressing());
-    late.handle(22, Event::Ruled { verdict: Fail, approves: false, actor: "sources".to_owned(), reason: "p95 = 0.9".to_owned() });
+    late.handle(22, Event::Ruled { verdict: Warning, approves: true, actor: "sources".to_owned(), reason: "p95 = 0.8".to_owned() });
+    assert_eq!((late.stands(), late.rollout.record().warned), (progressing(), true), "a warning is not lost because somebody was faster");
+    late.handle(23, Event::Ruled { verdict: Fail, approves: false, actor: "sources".to_owned(), reason: "p95 = 0.9".to_owned() });
     assert_eq!((late.stands(), late.reason()), ((Phase::RolledBack, "0%".to_owned()), "p95 = 0.9"));
     // A disk that takes nothing lets nothing go on.
     let mut full = Desk::waiting(Inconclusive::RollBack);
