@@ -44,7 +44,7 @@ pub fn replace(old: Vec<Service>, wanted: Vec<Wanted>, shell: &mut dyn Shell, mu
             Some(before) => {
                 let known = Known::State(Box::new(before.state().clone()));
                 let (setup, start) = begin(setup, known, shell);
-                (Service::after(&before, setup, start.state), start.begin)
+                (Service::after(before, setup, start.state), start.begin)
             }
             None => {
                 let known = restored(&setup.name);

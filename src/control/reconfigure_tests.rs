@@ -114,6 +114,29 @@ fn the_same_canary_does_not_begin_again_by_itself() {
 }
 
 #[test]
+fn what_a_stable_version_that_stays_may_hold_is_not_forgotten() {
+    use crate::domain::way_back::{Terms, WayBack};
+    let shed = |stable: &str| {
+        let way_back = WayBack::Shed(Terms { most: Some(9), lasts: Duration::from_secs(60) });
+        ServiceSetup { way_back, stable: version(stable), ..setup("a", "v2") }
+    };
+    for (stable, bound) in [("v1", Some(9)), ("v3", None)] {
+        let mut world = World::default();
+        let begun = replace(Vec::new(), vec![Wanted { setup: shed("v1"), anew: true }], &mut world, |_| Known::Nothing);
+        let (mut service, canary) = begun.into_iter().next().unwrap();
+        service.begin(canary.unwrap(), None, Timestamp::ZERO, &mut world);
+        let (mut services, wanted) = (vec![service], vec![Wanted { setup: shed(stable), anew: true }]);
+        end(&mut services, &wanted, "reload", Timestamp::ZERO, &mut world).unwrap();
+        let owner = Arc::clone(&services[0].epoch().stable);
+        let all = replace(services, wanted, &mut world, |_| Known::Nothing);
+        let service = &all[0].0;
+        let status = service.status(Timestamp::ZERO).way_back;
+        assert_eq!(status.and_then(|status| status.most_in_flight), bound, "{stable}");
+        assert_eq!(Arc::ptr_eq(&service.epoch().stable, &owner), bound.is_some(), "the data plane knows it by its place");
+    }
+}
+
+#[test]
 fn a_service_that_is_gone_ends_its_rollout_durably_or_nothing_else_changes() {
     let mut world = World { broken: true, ..World::default() };
     let mut services = {

@@ -96,10 +96,14 @@ impl Service {
         }
     }
 
-    /// Takes the place of a service of the same name; its routing is a change after the last one.
+    /// Takes the place of a service of the same name; its routing is a change after the last one. What is known of an owner that stays
+    /// as it is goes on, and so does a bound on it that is in force.
     #[must_use]
-    pub fn after(before: &Self, setup: ServiceSetup, state: ServiceState) -> Self {
+    pub fn after(before: Self, setup: ServiceSetup, state: ServiceState) -> Self {
         let mut service = Self::new(setup, state);
+        if service.owner == before.owner {
+            (service.owner, service.way) = (before.owner, before.way);
+        }
         let Epoch { rollout, generation, .. } = *service.epoch;
         let generation = generation.max(before.epoch.generation + 1);
         let (name, owner) = (service.setup.name.clone(), Arc::clone(&service.owner));

@@ -78,6 +78,14 @@ impl Sourced {
             };
             let since = *waits_since.get_or_insert_with(Instant::now);
             let said = self.ask(yard, case, start, since).await;
+            // What is said of one wait approves no later one: the time of that is another. A failure is one whenever it is told.
+            let waits_anew = |now: RolloutStatus| now.phase == Phase::AwaitingApproval && now.generation != rollout.generation;
+            if said.verdict != Verdict::Fail
+                && yard.ground.status(name).and_then(|status| status.rollout).filter(&of_it).is_some_and(waits_anew)
+            {
+                (waits_since, agreed) = (None, false);
+                continue;
+            }
             let (verdict, silent) = (said.verdict, since.elapsed());
             if verdict != Verdict::Inconclusive || silent >= self.within {
                 yard.ground.rule(name, rollout.id, (verdict, self.alone), said.reason).await;
