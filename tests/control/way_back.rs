@@ -120,6 +120,16 @@ impl Front {
         std::thread::spawn(move || request(to, "GET /hold", ""))
     }
 
+    /// Begins as many as stable may hold, and returns once it holds them.
+    fn fill(&self) -> Vec<JoinHandle<String>> {
+        let one_more = |count| {
+            let request = self.hold();
+            self.stable.holds(count);
+            request
+        };
+        (1..=MOST).map(one_more).collect()
+    }
+
     fn status(&self) -> Value {
         let answer = request(self.admin, "GET /v1/rollouts/carts", "");
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
@@ -152,13 +162,7 @@ fn what_stable_cannot_take_is_refused_at_once_and_a_kill_ends_with_everything_on
     let bounded = front.status();
     assert_eq!((&bounded["rollout"]["phase"], &bounded["way_back"]["most_in_flight"]), (&"aborted".into(), &MOST.into()), "{bounded}");
 
-    let held: Vec<_> = (1..=MOST)
-        .map(|count| {
-            let request = front.hold();
-            front.stable.holds(count);
-            request
-        })
-        .collect();
+    let held = front.fill();
     for path in ["GET /", "GET /hold", "POST /"] {
         let answer = request(front.listen, path, "");
         let head = answer.to_ascii_lowercase();
@@ -246,13 +250,7 @@ fn a_successor_goes_on_with_the_bound_on_stable() {
     let status = eventually("the successor shows the bound", || Some(front.status()).filter(|status| !status["way_back"].is_null()));
     assert_eq!(status["rollout"]["phase"], "aborted", "{status}");
     assert_eq!(status["way_back"]["most_in_flight"], MOST, "{status}");
-    let held: Vec<_> = (1..=MOST)
-        .map(|count| {
-            let request = front.hold();
-            front.stable.holds(count);
-            request
-        })
-        .collect();
+    let held = front.fill();
     let answer = request(front.listen, "GET /", "");
     assert!(answer.starts_with("HTTP/1.1 503"), "everything is let onto stable: {answer}");
     let answers = front.let_go(held);
