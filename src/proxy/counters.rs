@@ -16,6 +16,8 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Connections open.
     pub open: AtomicU64,
+    /// Connections that wait for a request and hold nothing that only a request needs.
+    pub resting: AtomicU64,
     /// Connections turned away because the worker had too many, or could not be accepted.
     pub rejected: AtomicU64,
     /// TLS handshakes that failed.

@@ -30,6 +30,8 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
         show_runtime(&worker);
         tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
         let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
+        let idle = Rc::clone(&worker.idle);
+        tokio::task::spawn_local(async move { idle.watch().await });
         let mut accepting = Vec::new();
         for Listening { door, socket: listener } in listeners {
             let listener = listener.accepting()?;

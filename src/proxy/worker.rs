@@ -1,9 +1,11 @@
 //! One worker: a thread with its own runtime, listener, pools, draws and books.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use ipnet::IpNet;
 use rand::distr::{Distribution, StandardUniform};
@@ -18,7 +20,7 @@ use crate::domain::version::Name;
 use crate::proxy::certificates::TlsSlot;
 pub use crate::proxy::counters::{Choices, Counters, Tunnels};
 use crate::proxy::deadline::Deadlines;
-use crate::proxy::patrol::{Limits, Patrol};
+use crate::proxy::patrol::{Idle, Limits, Patrol};
 use crate::proxy::pressure::{Level, Pressure};
 use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::Offence;
@@ -94,6 +96,8 @@ pub struct Worker {
     pub(in crate::proxy) clock: Clock,
     pub(in crate::proxy) pools: Pools,
     pub(in crate::proxy) patrol: Rc<Patrol>,
+    /// The connections that have nothing to do and do not rest yet.
+    pub(in crate::proxy) idle: Rc<Idle>,
     pub(in crate::proxy) deadlines: Rc<Deadlines>,
     /// Who is told of requests that have ended, where somebody is.
     pub(in crate::proxy) records: Option<Rc<Records>>,
@@ -148,6 +152,7 @@ impl Worker {
             clock: parts.clock,
             pools: Pools::new(parts.routes.endpoints().clone(), parts.clock, &rules.settings, index, rand::rng().random()),
             patrol: Patrol::new(Limits::new(&rules.settings.timeouts)),
+            idle: Rc::default(),
             deadlines: Deadlines::new(parts.clock, parts.routes.endpoints().clone()),
             records: Records::new(parts.access.clone(), parts.tracer.clone()),
             counters: Arc::clone(&parts.counters),
@@ -295,6 +300,13 @@ impl Worker {
         }
         let stays = Rc::ptr_eq(&self.rules.borrow(), rules) && self.pressure.level() == Level::Normal;
         if stays { Ending::No } else { Ending::AfterNext }
+    }
+
+    /// Waits until a connection that waits for a request is to end at once.
+    pub(in crate::proxy) async fn ends(&self, rules: &Rc<Rules>) {
+        poll_fn(|_| if self.ending(rules) == Ending::Now { Poll::Ready(()) } else { Poll::Pending }).await;
+        // What the client has sent when the drain begins is still served, and only after a turn does the runtime know of it.
+        tokio::task::yield_now().await;
     }
 
     /// Takes over settings that were replaced; connections that work by the old ones end when they can.

@@ -157,6 +157,7 @@ impl Source {
         let [workers, busy, parks, tasks] = runtimes(counters);
         let values = [
             (&m::OPEN, read(&counters.open)),
+            (&m::RESTING, read(&counters.resting)),
             (&m::ACCEPTED, read(&counters.accepted)),
             (&m::REJECTED, read(&counters.rejected)),
             (&m::REFUSED, read(&counters.refused)),

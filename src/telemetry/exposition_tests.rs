@@ -216,7 +216,9 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     figures.spans = Some(Arc::new(SpanCounts { sent, full, refused, undelivered }));
     figures.board.totals().rollbacks.insert("carts".to_owned(), 2);
     let counters = Arc::clone(&figures.counters);
-    for (count, value) in [(&counters.open, 1), (&counters.accepted, 5), (&counters.rejected, 2), (&counters.refused, 3)] {
+    for (count, value) in
+        [(&counters.open, 1), (&counters.resting, 9), (&counters.accepted, 5), (&counters.rejected, 2), (&counters.refused, 3)]
+    {
         count.store(value, Ordering::Relaxed);
     }
     counters.handshakes_failed.store(4, Ordering::Relaxed);
@@ -253,6 +255,7 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         (r#"portcullis_gate_verdict{service="carts",gate="p95 < 1 s",verdict="warning"}"#, 0.0),
         (r#"portcullis_rollbacks_total{service="carts"}"#, 2.0),
         ("portcullis_connections_open", 1.0),
+        ("portcullis_connections_resting", 9.0),
         ("portcullis_connections_accepted_total", 5.0),
         ("portcullis_connections_rejected_total", 2.0),
         ("portcullis_requests_refused_total", 3.0),
@@ -337,8 +340,8 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     assert_eq!(value(&text, "portcullis_series_omitted"), Some(0.0));
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
-    // Besides: thirty-one of the process and its floods, the rollbacks, two weights, and how many were left out.
-    let others = 23 + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
+    // Besides: thirty-two of the process and its floods, the rollbacks, two weights, and how many were left out.
+    let others = 24 + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
     assert_eq!(series(&text), (MOST + 1) * SERIES + others, "what there are too many of is shown together");
     assert_eq!(value(&text, r#"portcullis_label_values_over_limit_total{kind="version"}"#), Some(247.0 - MOST as f64));
     let other = r#"portcullis_requests_total{service="other",version="other",role="canary",class="2xx"}"#;

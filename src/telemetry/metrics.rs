@@ -115,6 +115,8 @@ pub const WAY_BACK_ROOM: Definition = gauge(
 pub const EJECTIONS: Definition = counter("portcullis_ejections_total", VERSION, "How often an endpoint was left out for its failures.");
 pub const DECISION_AGE: Definition = gauge("portcullis_decision_age_seconds", &[], "Time since the controller last judged.");
 pub const OPEN: Definition = gauge("portcullis_connections_open", &[], "Client connections that are open.");
+pub const RESTING: Definition =
+    gauge("portcullis_connections_resting", &[], "Client connections that wait for a request and hold no memory for one.");
 pub const ACCEPTED: Definition = counter("portcullis_connections_accepted_total", &[], "Client connections that were accepted.");
 pub const REJECTED: Definition =
     counter("portcullis_connections_rejected_total", &[], "Client connections that were turned away or could not be accepted.");
@@ -206,7 +208,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 57] = [
+pub const ALL: [&Definition; 58] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -234,6 +236,7 @@ pub const ALL: [&Definition; 57] = [
     &EJECTIONS,
     &DECISION_AGE,
     &OPEN,
+    &RESTING,
     &ACCEPTED,
     &REJECTED,
     &REFUSED,

@@ -34,6 +34,7 @@ mod mirror;
 mod oracle;
 mod repeats;
 mod rescues;
+mod resting;
 mod routing;
 mod slow;
 mod sockets;

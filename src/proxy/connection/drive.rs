@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::proxy::patrol::ConnectionGuard;
 use crate::proxy::rules::Rules;
+use crate::proxy::wire::Line;
 use crate::proxy::worker::{Ending, Worker};
 
 /// How long a connection that is cut goes on for the tunnels over its streams, whose clients are told why they end.
@@ -23,13 +24,23 @@ pub trait Driven: Future<Output = hyper::Result<()>> {
 #[derive(Clone, Copy)]
 pub struct Pace<'a> {
     /// What its client does.
-    pub guard: &'a ConnectionGuard,
+    pub guard: &'a Rc<ConnectionGuard>,
     /// What it works by.
     pub rules: &'a Rc<Rules>,
     /// Whether it carries many requests at once: it is then told to end in time, and its client knows which requests were taken.
     pub ages: bool,
     /// Held by each tunnel over its streams; `None` where there can be none.
     pub tunnels: Option<&'a Rc<()>>,
+    /// What was read of it; `None` where it never rests.
+    pub line: Option<&'a Line>,
+}
+
+/// How it goes on with a connection.
+pub enum Turn {
+    /// Not at all.
+    Ended(hyper::Result<()>),
+    /// It has nothing to do, and nothing of it lies in hyper.
+    Rests,
 }
 
 impl Pace<'_> {
@@ -43,6 +54,11 @@ impl Pace<'_> {
         self.tunnels.is_some_and(|tunnels| Rc::strong_count(tunnels) > 1)
     }
 
+    /// Says whether nothing would be lost if hyper were let go of.
+    fn rests(&self) -> bool {
+        self.guard.is_to_rest() && self.line.is_some_and(|line| !line.is_mid_message())
+    }
+
     fn is_over(&self, worker: &Worker) -> bool {
         match worker.ending(self.rules) {
             Ending::No => self.ages && self.guard.is_retired(),
@@ -54,13 +70,30 @@ impl Pace<'_> {
     }
 }
 
-/// Drives a connection to its end, which comes after the requests it is at once it is to end.
-pub async fn drive(mut connection: Pin<&mut impl Driven>, pace: Pace<'_>, worker: &Worker) -> hyper::Result<()> {
+/// Drives a connection until it rests or ends; it ends after the requests it is at once it is to end.
+pub async fn drive(mut connection: Pin<&mut impl Driven>, pace: Pace<'_>, worker: &Worker) -> Turn {
     // Looking at a flag costs nothing, and this is polled with every request.
-    let serving = poll_fn(|cx| if pace.is_over(worker) { Poll::Ready(None) } else { connection.as_mut().poll(cx).map(Some) });
-    if let Some(ended) = serving.await {
-        return ended;
+    let serving = poll_fn(|cx| {
+        if pace.is_over(worker) {
+            return Poll::Ready(None);
+        }
+        if pace.rests() {
+            return Poll::Ready(Some(Turn::Rests));
+        }
+        let turn = connection.as_mut().poll(cx);
+        if pace.line.is_some() && turn.is_pending() && pace.guard.is_idle() {
+            worker.idle.enter(pace.guard);
+        }
+        turn.map(|ended| Some(Turn::Ended(ended)))
+    });
+    match serving.await {
+        Some(turn) => turn,
+        None => Turn::Ended(end(connection, pace, worker).await),
     }
+}
+
+/// Ends a connection after the requests it is at.
+async fn end(mut connection: Pin<&mut impl Driven>, pace: Pace<'_>, worker: &Worker) -> hyper::Result<()> {
     if !pace.guard.owes_head() {
         // What the client has sent by now is still read: hyper closes a connection on which it has not seen a request.
         tokio::select! {

@@ -1,47 +1,129 @@
 //! Serves HTTP/1.0 and HTTP/1.1 over one connection.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWrite;
 
 use crate::proxy::body::{Answer, Crossing};
 use crate::proxy::connection::answering::Answering;
-use crate::proxy::connection::drive::{Driven, Pace, drive};
+use crate::proxy::connection::drive::{Driven, Pace, Turn, drive};
 use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::connection::tunnelled;
-use crate::proxy::patrol::ConnectionGuard;
+use crate::proxy::rules::Rules;
 use crate::proxy::serve::Serve;
 use crate::proxy::settings::{MAX_FIELDS, MAX_HEAD};
 use crate::proxy::tunnel::{Kind, Passed};
-use crate::proxy::wire::Wire;
-use crate::proxy::worker::Worker;
+use crate::proxy::wire::{Line, Wire};
+use crate::proxy::worker::{Counters, Worker};
 
 /// Serves requests to the connection's end.
-pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker: &Worker) -> hyper::Result<()> {
-    let (rules, crossing) = (serve.rules(), Cell::new(None));
+///
+/// While it is idle it holds no parser: hyper keeps 16 KiB of buffers and the room of a request for each connection, more than all else
+/// that belongs to it.
+pub async fn serve(mut wire: Wire, serve: Serve, line: &Rc<Line>, worker: &Worker) -> hyper::Result<()> {
+    loop {
+        match Box::pin(talk(wire, &serve, line, worker)).await {
+            Talk::Ended(ended) => return ended,
+            Talk::Rests(rested) => wire = rested,
+            Talk::Tunnel(wire, early, crossing) => {
+                Box::pin(carry(wire, early, *crossing, worker)).await;
+                return Ok(());
+            }
+        }
+        let resting = Resting::new(&worker.counters);
+        if !rest(&mut wire, &serve.rules(), worker).await {
+            return Ok(());
+        }
+        drop(resting);
+    }
+}
+
+/// Counts a connection for as long as it rests.
+struct Resting<'a>(&'a Counters);
+
+impl<'a> Resting<'a> {
+    fn new(counters: &'a Counters) -> Self {
+        counters.resting.fetch_add(1, Ordering::Relaxed);
+        Self(counters)
+    }
+}
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.resting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What comes of a while of requests and answers.
+enum Talk {
+    Ended(hyper::Result<()>),
+    /// The connection is idle, and nothing of it is held but the socket.
+    Rests(Wire),
+    /// It goes on as a tunnel, of which the client has sent these bytes already.
+    Tunnel(Wire, Bytes, Box<Crossing>),
+}
+
+/// Serves requests until the connection is idle, ends, or becomes a tunnel.
+async fn talk(wire: Wire, serve: &Serve, line: &Rc<Line>, worker: &Worker) -> Talk {
+    let (rules, guard, crossing) = (serve.rules(), line.guard(), Cell::new(None));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (busy, crossing) = (Busy::new(&guard), &crossing);
+        let (busy, crossing) = (Busy::new(guard), &crossing);
         Answering::new(serve.handle(request.map(Into::into)), move |answer: Answer| Held::new(answer.leaving(crossing), None, busy))
     });
     let mut builder = Builder::new();
     // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
     builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
     let mut connection = builder.serve_connection(TokioIo::new(wire), service);
-    let ended = drive(Pin::new(&mut connection), Pace { guard: &guard, rules: &rules, ages: false, tunnels: None }, worker).await;
-    if ended.is_ok()
-        && let Some(tunnel) = crossing.take()
-    {
-        // The answer that leaves a tunnel is the last one: hyper has sent it and closes nothing.
-        let parts = connection.into_parts();
-        Box::pin(carry(parts.io.into_inner(), parts.read_buf, *tunnel, worker)).await;
+    let pace = Pace { guard, rules: &rules, ages: false, tunnels: None, line: Some(line) };
+    match drive(Pin::new(&mut connection), pace, worker).await {
+        Turn::Ended(Ok(())) => match crossing.take() {
+            Some(tunnel) => {
+                // The answer that leaves a tunnel is the last one: hyper has sent it and closes nothing.
+                let parts = connection.into_parts();
+                Talk::Tunnel(parts.io.into_inner(), parts.read_buf, tunnel)
+            }
+            None => Talk::Ended(Ok(())),
+        },
+        Turn::Ended(failed) => Talk::Ended(failed),
+        Turn::Rests => {
+            guard.rested();
+            // No request is open and no answer is left to be sent, so hyper has nothing but what was read behind the last request.
+            let parts = connection.into_parts();
+            let mut wire = parts.io.into_inner();
+            wire.put_back(&parts.read_buf);
+            Talk::Rests(wire)
+        }
     }
-    ended
+}
+
+/// Waits for the next request; says whether there is one.
+async fn rest(wire: &mut Wire, rules: &Rc<Rules>, worker: &Worker) -> bool {
+    let next = tokio::select! {
+        biased;
+        next = poll_fn(|cx| wire.poll_begins(cx)) => next,
+        () = worker.ends(rules) => Ok(false),
+    };
+    match next {
+        Ok(true) => true,
+        Ok(false) => {
+            // TLS has a last word to say; whatever becomes of it, the connection ends.
+            let _ = poll_fn(|cx| Pin::new(&mut *wire).poll_shutdown(cx)).await;
+            false
+        }
+        Err(error) => {
+            tracing::debug!(%error, "an idle client connection ended");
+            false
+        }
+    }
 }
 
 async fn carry(wire: Wire, early: Bytes, crossing: Crossing, worker: &Worker) {

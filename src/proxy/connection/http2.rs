@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 
 use crate::proxy::connection::bootstrap;
-use crate::proxy::connection::drive::{Driven, Pace, drive};
+use crate::proxy::connection::drive::{Driven, Pace, Turn, drive};
 use crate::proxy::connection::held::{Busy, Held};
 use crate::proxy::patrol::{ConnectionGuard, StreamGuard, Ticket};
 use crate::proxy::serve::Serve;
@@ -59,7 +59,12 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
         .keep_alive_timeout(http2::PING_TIMEOUT);
     let cork = Cork::new(wire, worker.spare.clone());
     let connection = pin!(Released { connection: builder.serve_connection(TokioIo::new(Corked(Rc::clone(&cork))), service), cork });
-    drive(connection, Pace { guard: &guard, rules: &rules, ages: true, tunnels: Some(&tunnels) }, worker).await
+    let pace = Pace { guard: &guard, rules: &rules, ages: true, tunnels: Some(&tunnels), line: None };
+    match drive(connection, pace, worker).await {
+        Turn::Ended(ended) => ended,
+        // Never without a line.
+        Turn::Rests => Ok(()),
+    }
 }
 
 /// Runs each stream as a task of its own, under patrol.

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 
 use crate::proxy::connection::admitted::{Admitted, Door};
 use crate::proxy::connection::proxied::{self, Proxied};
@@ -13,7 +12,7 @@ use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::wire::{Line, Protocol, Socket, Wire};
-use crate::proxy::worker::{Ending, Worker};
+use crate::proxy::worker::Worker;
 
 /// Serves one connection to its end.
 pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
@@ -64,15 +63,10 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
         Box::pin(tunnelled::serve(wire, service, &peer, &worker)).await;
         return drop(hold);
     }
-    // What the client has sent when the drain begins is still served, and only after a turn does the runtime know of it.
-    let drained = async {
-        poll_fn(|_| if worker.ending(&serving) == Ending::Now { Poll::Ready(()) } else { Poll::Pending }).await;
-        tokio::task::yield_now().await;
-    };
     let first = tokio::select! {
         biased;
         first = poll_fn(|cx| wire.poll_protocol(agreed, cx)) => first,
-        () = drained => Ok(None),
+        () = worker.ends(&serving) => Ok(None),
     };
     let protocol = match first {
         Ok(Some(protocol)) => protocol,
@@ -81,7 +75,7 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
     };
     let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line)));
     let ended = match protocol {
-        Protocol::Http1 => http1::serve(wire, serve, guard, &worker).await,
+        Protocol::Http1 => http1::serve(wire, serve, &line, &worker).await,
         // Larger by far, and so not a part of every connection's task.
         Protocol::Http2 => Box::pin(http2::serve(wire, serve, guard, &worker)).await,
     };

@@ -45,6 +45,9 @@ pub struct ConnectionGuard {
     multiplexes: Cell<bool>,
     write_blocked: Cell<Option<u32>>,
     expired: Cell<Option<Awaits>>,
+    /// Whether it is noted as idle, and whether it was told to rest.
+    noted: Cell<bool>,
+    rests: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -65,6 +68,8 @@ impl ConnectionGuard {
             multiplexes: Cell::new(false),
             write_blocked: Cell::new(None),
             expired: Cell::new(None),
+            noted: Cell::new(false),
+            rests: Cell::new(false),
             waker: RefCell::new(None),
         }
     }
@@ -72,6 +77,7 @@ impl ConnectionGuard {
     /// Notes that a request has begun, and returns the round; time is the request's own until as many have ended.
     pub fn begin_request(&self) -> u32 {
         self.busy.set(self.busy.get() + 1);
+        self.rests.set(false);
         self.headless.set(self.headless.get() + 1);
         self.awaits(Awaits::Answer);
         self.round.get()
@@ -91,6 +97,43 @@ impl ConnectionGuard {
         } else if self.round.get().wrapping_sub(began) <= AT_ONCE {
             self.called_off.set(self.called_off.get().saturating_add(1));
         }
+    }
+
+    /// Says whether nothing is asked, answered or left to be sent on a connection that was used.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.busy.get() == 0 && self.awaits.get() == Awaits::Request && !self.fresh.get() && self.write_blocked.get().is_none()
+    }
+
+    /// Returns how many requests have ended, give or take; it wraps around.
+    pub(super) const fn ended(&self) -> u32 {
+        self.served.get().wrapping_add(self.called_off.get())
+    }
+
+    /// Notes that it is watched for being idle, and says whether it was not.
+    pub(super) fn enters_idle(&self) -> bool {
+        !self.noted.replace(true)
+    }
+
+    pub(super) fn leaves_idle(&self) {
+        self.noted.set(false);
+    }
+
+    /// Asks whoever drives it to let go of what only a request needs.
+    pub(super) fn rest(&self) {
+        self.rests.set(true);
+        self.wake();
+    }
+
+    /// Says whether it was asked to, and still has nothing to do.
+    #[must_use]
+    pub fn is_to_rest(&self) -> bool {
+        self.rests.get() && self.is_idle()
+    }
+
+    /// Notes that it rests.
+    pub fn rested(&self) {
+        self.rests.set(false);
     }
 
     /// Notes that the head of an answer is given to the connection.

@@ -4,12 +4,14 @@
 //! late by at most one round.
 
 mod connection;
+mod idle;
 mod limits;
 mod request;
 mod rounds;
 mod stream;
 
 pub use connection::{Awaits, ConnectionGuard};
+pub use idle::Idle;
 pub use limits::{Limits, ROUND};
 pub use request::{RequestGuard, Transfer};
 pub use rounds::{Patrol, Ticket};

@@ -37,6 +37,12 @@ impl Line {
         Self { gathered, guard, scan: RefCell::new(Scan::Heads(HeadScan::default())), offence: Cell::new(None) }
     }
 
+    /// Returns the connection under patrol.
+    #[must_use]
+    pub const fn guard(&self) -> &Rc<ConnectionGuard> {
+        &self.guard
+    }
+
     /// Sets which protocol the client speaks, before any of its bytes was looked at.
     pub fn speaks(&self, protocol: Protocol) {
         if protocol == Protocol::Http2 {
@@ -93,7 +99,8 @@ impl Line {
     }
 
     /// Says whether the client may still be sending something that nobody will read.
-    pub(super) fn is_mid_message(&self) -> bool {
+    #[must_use]
+    pub fn is_mid_message(&self) -> bool {
         match &*self.scan.borrow() {
             Scan::Heads(heads) => heads.is_mid_message(),
             Scan::Frames(_) => true,
