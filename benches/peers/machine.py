@@ -56,12 +56,16 @@ class Process:
 
     def cpu_seconds(self):
         """User and system time so far, of all its processes."""
-        total = 0
+        return sum(self.cpu_parts())
+
+    def cpu_parts(self):
+        """User time and system time so far, of all its processes."""
+        user = system = 0
         for pid in self.pids():
             with contextlib.suppress(FileNotFoundError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+                user, system = user + int(fields[11]), system + int(fields[12])
+        return user / TICKS, system / TICKS
 
     def resident_kib(self):
         """Resident memory of all its processes; pages that they share are counted for each."""

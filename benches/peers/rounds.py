@@ -75,12 +75,14 @@ def cost(bench, name, seconds):
         idle_kib = proxy.resident_kib()
         check_split(bench, name, port)
         bench.workload.warm(port, bench.folder)
-        cpu, busy = proxy.cpu_seconds(), busy_seconds(PROXY_CORE)
+        (user, system), busy = proxy.cpu_parts(), busy_seconds(PROXY_CORE)
         result = bench.workload.load(port, seconds, bench.folder)
-        cpu, busy = proxy.cpu_seconds() - cpu, busy_seconds(PROXY_CORE) - busy
+        (user_after, system_after), busy = proxy.cpu_parts(), busy_seconds(PROXY_CORE) - busy
+        user, cpu = user_after - user, user_after - user + system_after - system
         return {
             **result,
             "cpu_us_per_request": cpu / result["requests"] * 1e6,
+            "user_us_per_request": user / result["requests"] * 1e6,
             "foreign_load": (busy - cpu) / cpu,
             "rss_idle_kib": idle_kib,
             "rss_loaded_kib": proxy.resident_kib(),
@@ -112,7 +114,7 @@ def summarise(names, rounds):
     summary = {}
     for name in names:
         cpu = [results[name]["cpu_us_per_request"] for results in rounds]
-        kept = [key for key in ("requests_per_second", "p50_seconds", "p99_seconds", "rss_idle_kib", "rss_loaded_kib") if key in rounds[0][name]]
+        kept = [key for key in ("user_us_per_request", "requests_per_second", "p50_seconds", "p99_seconds", "rss_idle_kib", "rss_loaded_kib") if key in rounds[0][name]]
         summary[name] = {
             "cpu_us_per_request": {"min": min(cpu), "median": statistics.median(cpu), "max": max(cpu)},
             "ratio_to": {

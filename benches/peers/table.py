@@ -4,17 +4,17 @@
 def costs(names, summary):
     """Prints the table of one workload."""
     heads = "".join(f"{'/ ' + name:>13}" for name in names)
-    print(f"\n{'':12}{'µs per request':^24}{heads}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'RSS idle':>12}{'loaded':>10}")
+    print(f"\n{'':12}{'µs per request':^24}{'program':>9}{heads}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'RSS idle':>12}{'loaded':>10}")
     for name in names:
         row = summary[name]
         cpu = row["cpu_us_per_request"]
         ratios = "".join(f"{row['ratio_to'][other]:13.2f}" if other in row["ratio_to"] else f"{'':>13}" for other in names)
         waits = "".join(f"{row[key] * 1e3:9.2f}" if key in row else f"{'':>9}" for key in ("p50_seconds", "p99_seconds"))
         print(
-            f"{name:12}{cpu['min']:8.2f}{cpu['median']:8.2f}{cpu['max']:8.2f}{ratios}{row['requests_per_second']:10.0f}{waits}"
+            f"{name:12}{cpu['min']:8.2f}{cpu['median']:8.2f}{cpu['max']:8.2f}{row['user_us_per_request']:9.2f}{ratios}{row['requests_per_second']:10.0f}{waits}"
             f"{row['rss_idle_kib'] / 1024:8.1f} MiB{row['rss_loaded_kib'] / 1024:6.1f} MiB"
         )
-    print("columns of µs: least, median, most; columns of ratios: median of the per-round ratios of CPU time per request")
+    print("columns of µs: least, median, most, and the median of what the program itself takes, without the kernel; columns of ratios: median of the per-round ratios of CPU time per request")
 
 
 def goals(results, workloads):

@@ -54,11 +54,13 @@ impl Peer {
 
     fn with_scheme(scheme: &'static str, remote: SocketAddr, local_port: u16, trusted: &[IpNet]) -> Self {
         let address = remote.ip().to_canonical();
-        let text = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let lines = format!("x-forwarded-for: {address}\r\nx-forwarded-proto: {scheme}\r\nx-forwarded-port: {local_port}\r\n");
+        // Put together by hand: this is done for each connection, and formatting takes several times as long.
+        let (text, port) = (address.to_string(), HeaderValue::from(local_port));
+        let digits = port.to_str().unwrap_or_default();
+        let lines = ["x-forwarded-for: ", &text, "\r\nx-forwarded-proto: ", scheme, "\r\nx-forwarded-port: ", digits, "\r\n"].concat();
+        let text = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let trusted = trusted.iter().any(|net| net.contains(&address));
-        let port = Some(HeaderValue::from(local_port));
-        Self { address: Some(address), text: Some(text), scheme, port, trusted, asked_for: None, lines: lines.into() }
+        Self { address: Some(address), text: Some(text), scheme, port: Some(port), trusted, asked_for: None, lines: lines.into() }
     }
 
     /// Describes a client that came over a Unix socket: it has no address, so that nothing is said of one.
