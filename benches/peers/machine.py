@@ -19,16 +19,16 @@ class Trouble(Exception):
 
 
 class Process:
-    """A program on one core, ended with all its children when the block ends."""
+    """A program on one core, or on any of several, ended with all its children when the block ends."""
 
     def __init__(self, name, command, core, folder):
-        self.name, self.command, self.core = name, [str(part) for part in command], core
+        self.name, self.command, self.cores = name, [str(part) for part in command], {core} if isinstance(core, int) else set(core)
         self.log = Path(folder) / f"{name}.log"
 
     def __enter__(self):
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=lambda: os.sched_setaffinity(0, {self.core})
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=lambda: os.sched_setaffinity(0, self.cores)
             )
         return self
 
@@ -76,8 +76,8 @@ class Process:
                 total += int(size[1]) if size else 0
         return total
 
-    def wait_for(self, port):
-        """Waits until the port answers; at most ten seconds."""
+    def wait_for(self, port, seconds=10):
+        """Waits until the port answers; at most so many seconds."""
 
         def listens():
             if self.popen.poll() is not None:
@@ -86,15 +86,15 @@ class Process:
                 return True
             return False
 
-        until(listens, f"{self.name} to listen on port {port}")
+        until(listens, f"{self.name} to listen on port {port}", seconds)
 
 
-def until(holds, what):
-    """Waits until something holds; at most ten seconds."""
-    deadline = time.monotonic() + 10
+def until(holds, what, seconds=10):
+    """Waits until something holds; at most so many seconds."""
+    deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise Trouble(f"waited ten seconds for {what}")
+            raise Trouble(f"waited {seconds} seconds for {what}")
         time.sleep(0.01)
 
 
@@ -126,6 +126,21 @@ def system_calls(process, requests, folder):
     if not total:
         raise Trouble(f"strace counted no system call of {process.name}:\n{strace.log.read_text()[-2000:]}")
     return int(total[1]) / asked
+
+
+def thread_nanoseconds(pid):
+    """Time on a core of each thread of a process by its name, user and system, as the scheduler counts it."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            name, time_on_core = (task / "comm").read_text().strip(), int((task / "schedstat").read_text().split()[0])
+            found[name] = found.get(name, 0) + time_on_core
+    return found
+
+
+def cpu_nanoseconds(pid):
+    """The same of all its threads together."""
+    return sum(thread_nanoseconds(pid).values())
 
 
 def require_cores():
