@@ -36,6 +36,12 @@ impl Conditions {
         self.headers.len() + self.query.len() + !self.methods.is_empty() as usize
     }
 
+    /// Returns the first field of which a value is asked.
+    #[must_use]
+    pub fn field(&self) -> Option<(&HeaderName, &HeaderValue)> {
+        self.headers.iter().find_map(|(name, value)| Some((name, value.as_ref()?)))
+    }
+
     /// Says whether a request meets them. Of a field or parameter that occurs several times one occurrence is enough; a
     /// parameter is compared decoded.
     #[must_use]

@@ -1,8 +1,9 @@
 //! The index over all rules: hosts by hash, then a tree over the segments of the path, so that thousands of rules cost what few do.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::domain::route::condition::Conditions;
 use crate::domain::route::forms;
@@ -31,7 +32,8 @@ pub struct Disagreement;
 /// The index over all rules of all services.
 ///
 /// A look-up takes a hash for each of at most two names, and one for each segment of the path on each of its branches; a path has
-/// more than one branch only where a template and a fixed text go apart. Rules of the same host and path are tried one by one.
+/// more than one branch only where a template and a fixed text go apart. Rules of the same host and path are found by a hash for each field
+/// that they ask for a value of; only those without one, and those of the same value, are tried one by one.
 /// It allocates only for a path that is not plain.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -64,8 +66,23 @@ struct Node {
 #[derive(Debug)]
 struct Rules {
     rank: Rank,
+    count: usize,
+    /// By the first field that a rule asks for a value of, and by that value.
+    by_field: Vec<(HeaderName, HashMap<HeaderValue, List>)>,
+    /// Those that ask for none.
+    others: List,
+}
+
+/// Rules that are tried one by one, the one that goes before the others first.
+#[derive(Debug, Default)]
+struct List(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
     /// More conditions first, then in order.
-    rules: Vec<(Conditions, usize)>,
+    turn: (Reverse<usize>, usize),
+    conditions: Conditions,
+    service: usize,
 }
 
 impl Index {
@@ -143,12 +160,11 @@ impl Node {
             };
         }
         let at = node.ends.iter().position(|(kind, _)| *kind == path.kind).unwrap_or_else(|| {
-            node.ends.push((path.kind, Rules { rank: path.rank(), rules: Vec::new() }));
+            node.ends.push((path.kind, Rules { rank: path.rank(), count: 0, by_field: Vec::new(), others: List::default() }));
             node.ends.len() - 1
         });
-        if let Some((_, Rules { rules, .. })) = node.ends.get_mut(at) {
-            let place = rules.partition_point(|(known, _)| known.count() >= conditions.count());
-            rules.insert(place, (conditions.clone(), service));
+        if let Some((_, rules)) = node.ends.get_mut(at) {
+            rules.put(conditions, service);
         }
     }
 
@@ -176,12 +192,53 @@ impl Node {
 
     /// Takes the first rule of this kind that is met, unless a more special one was found.
     fn consider(&self, kind: Kind, asked: &Asked<'_>, best: &mut Option<(Rank, usize)>) {
-        let Some((_, Rules { rank, rules })) = self.ends.iter().find(|(known, _)| *known == kind) else { return };
-        if best.is_some_and(|(found, _)| found >= *rank) {
+        let Some((_, rules)) = self.ends.iter().find(|(known, _)| *known == kind) else { return };
+        if best.is_some_and(|(found, _)| found >= rules.rank) {
             return;
         }
-        if let Some((_, service)) = rules.iter().find(|(conditions, _)| conditions.meets(asked.method, asked.headers, asked.query)) {
-            *best = Some((*rank, *service));
+        if let Some(service) = rules.first(asked) {
+            *best = Some((rules.rank, service));
         }
+    }
+}
+
+impl Rules {
+    fn put(&mut self, conditions: &Conditions, service: usize) {
+        let turn = (Reverse(conditions.count()), self.count);
+        self.count += 1;
+        let list = match conditions.field() {
+            None => &mut self.others,
+            Some((name, value)) => {
+                let at = self.by_field.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                    self.by_field.push((name.clone(), HashMap::new()));
+                    self.by_field.len() - 1
+                });
+                let Some((_, by_value)) = self.by_field.get_mut(at) else { return };
+                by_value.entry(value.clone()).or_default()
+            }
+        };
+        let place = list.0.partition_point(|known| known.turn < turn);
+        list.0.insert(place, Entry { turn, conditions: conditions.clone(), service });
+    }
+
+    /// Finds the service of the first rule that is met.
+    fn first(&self, asked: &Asked<'_>) -> Option<usize> {
+        let mut best = self.others.first(asked, None);
+        for (name, by_value) in &self.by_field {
+            for value in asked.headers.get_all(name) {
+                if let Some(list) = by_value.get(value) {
+                    best = list.first(asked, best);
+                }
+            }
+        }
+        best.map(|rule| rule.service)
+    }
+}
+
+impl List {
+    /// Finds the first rule that is met, `before` where none of these goes before it.
+    fn first<'r>(&'r self, asked: &Asked<'_>, before: Option<&'r Entry>) -> Option<&'r Entry> {
+        let mut earlier = self.0.iter().take_while(|rule| before.is_none_or(|before| rule.turn < before.turn));
+        earlier.find(|rule| rule.conditions.meets(asked.method, asked.headers, asked.query)).or(before)
     }
 }
