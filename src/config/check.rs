@@ -143,7 +143,7 @@ fn names(spec: &ServiceSpec, report: &Report<'_>) {
 fn loops(spec: &ServiceSpec, compiled: Option<&Service>, listen: &[(Address, &Place)], report: &Report<'_>) {
     let Some(service) = compiled else { return };
     let versions = [(spec.stable.as_ref(), Some(&service.stable)), (spec.canary.as_ref(), service.canary.as_ref())];
-    let compiled = service.choice.iter().flat_map(|choice| choice.others.iter().map(|other| Some(&**other)));
+    let compiled = service.choice.iter().flat_map(|choice| choice.others.all().map(|other| Some(&**other)));
     let others = spec.others.iter().map(Some).zip(compiled);
     for (written, version) in versions.into_iter().chain(others).filter_map(|(written, version)| Some((written?, version?))) {
         let led = |endpoint| service.names.iter().filter(move |(name, _)| name == endpoint).flat_map(|(_, led)| led.iter().copied());

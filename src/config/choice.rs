@@ -45,7 +45,7 @@ pub(super) fn compile(spec: &ChoiceSpec, others: &[Version], base: &Path, report
         sticky: spec.sticky.as_ref().and_then(|sticky| compile_sticky(sticky, base, report)),
         mirror: spec.mirror.as_ref().and_then(|mirror| compile_mirror(mirror, others, report)),
         repeat: spec.idempotency_key.as_ref().filter(|text| text.value != "off").and_then(|text| values::bytes(text, MOST_BYTES, report)),
-        others: others.iter().cloned().map(Arc::new).collect(),
+        others: others.iter().cloned().map(Arc::new).collect::<Vec<_>>().into(),
     };
     if let (Some(Force { cookie: Some(one), .. }), Some(Sticky { by: By::OwnCookie { name, .. } | By::Cookie(name), .. })) =
         (&choice.force, &choice.sticky)

@@ -104,7 +104,7 @@ impl Desk {
             origin: Origin::default(),
             name: "carts".parse().unwrap(),
             rules: Vec::new(),
-            choice: Some(Arc::new(Choice { others: vec![Arc::new(version("v9"))], ..Choice::default() })),
+            choice: Some(Arc::new(Choice { others: vec![Arc::new(version("v9"))].into(), ..Choice::default() })),
             stable: version("v1"),
             canary: None,
             schedule: Schedule::Steps(Plan::ramp("10%".parse().unwrap(), 10, 10 * SECOND).unwrap()),

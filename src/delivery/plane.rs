@@ -118,7 +118,7 @@ impl Ground {
         setup.choice = shown.tested.clone().map(|tested| {
             let force = Force { header: Some(HeaderName::from_static(FORCE)), cookie: None, keys: self.keys.clone() };
             let others = if tested.name == shown.stable.name { Vec::new() } else { vec![Arc::new(tested)] };
-            Arc::new(Choice { force: Some(force), others, ..Choice::default() })
+            Arc::new(Choice { force: Some(force), others: others.into(), ..Choice::default() })
         });
         Ok(setup)
     }

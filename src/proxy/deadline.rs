@@ -13,7 +13,6 @@ use crate::domain::time::Timestamp;
 use crate::proxy::patrol::RequestGuard;
 use crate::seam::clock::Clock;
 use crate::seam::endpoints::Endpoints;
-use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::{Due, Flight, Sample};
 
 /// How long after its limit a request is looked at: a good answer that is already here is read first.
@@ -24,7 +23,6 @@ struct Entry {
     due: Due,
     flight: Rc<Flight>,
     guard: Rc<RequestGuard>,
-    books: Rc<EpochBooks>,
 }
 
 impl Entry {
@@ -34,7 +32,7 @@ impl Entry {
 
     /// Says whether its canary gets nothing any more and stable can answer instead.
     fn is_lost(&self, endpoints: &Endpoints) -> bool {
-        let epoch = self.books.epoch();
+        let epoch = self.flight.books().epoch();
         let tripped = epoch.canary.as_ref().is_some_and(|canary| canary.trial.is_tripped());
         tripped && epoch.rules.rescue && endpoints.of(&epoch.stable).standing().is_usable()
     }
@@ -76,8 +74,8 @@ impl Deadlines {
     pub fn watch(&self, sample: &Sample, guard: &Rc<RequestGuard>) {
         let Some(flight) = sample.flight() else { return };
         for (limit, due) in flight.dues() {
-            let (at, guard, books) = (sample.started() + limit + GRACE, Rc::clone(guard), Rc::clone(sample.books()));
-            self.push(limit, Entry { at, due, flight: Rc::clone(flight), guard, books });
+            let at = sample.started() + limit + GRACE;
+            self.push(limit, Entry { at, due, flight: Rc::clone(flight), guard: Rc::clone(guard) });
         }
     }
 
@@ -110,7 +108,7 @@ impl Deadlines {
                 if let Some(entry) = lane.queue.pop_front()
                     && entry.expire()
                 {
-                    Sample::announce_trip(&entry.books, now, self.clock.now());
+                    Sample::announce_trip(entry.flight.books(), now, self.clock.now());
                     tripped = true;
                     if entry.is_lost(&self.endpoints) {
                         entry.guard.recall();

@@ -32,7 +32,7 @@ pub struct Copy {
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     books: Rc<EpochBooks>,
-    choice: Arc<Choice>,
+    choice: Rc<Arc<Choice>>,
     version: Arc<Version>,
     head: Parts,
     framing: Framing,
@@ -43,7 +43,7 @@ pub struct Copy {
 impl Copy {
     /// Begins the copy of a cleaned request, `None` where there is to be none.
     pub fn begin(
-        choice: &Arc<Choice>,
+        choice: &Rc<Arc<Choice>>,
         worker: &Rc<Worker>,
         peer: &Rc<Peer>,
         sample: &Sample,
@@ -58,7 +58,7 @@ impl Copy {
             // What goes there anyway is not sent there twice.
             MirrorTo::Canary if sample.role() == Role::Canary => return None,
             MirrorTo::Canary => Arc::clone(&sample.epoch().canary.as_ref()?.version),
-            MirrorTo::Other(name) => Arc::clone(choice.other(name)?),
+            MirrorTo::Other(name) => Arc::clone(choice.others.find(name.as_str())?),
         };
         if !may_go(mirror, sample.books(), worker) {
             return None;
@@ -75,7 +75,7 @@ impl Copy {
             worker: Rc::clone(worker),
             peer: Rc::clone(peer),
             books: Rc::clone(sample.books()),
-            choice: Arc::clone(choice),
+            choice: Rc::clone(choice),
             version,
             head,
             framing,

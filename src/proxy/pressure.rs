@@ -42,11 +42,16 @@ impl Level {
 /// How many maps the connections are spread over, so that workers rarely wait for each other.
 const SHARDS: usize = 16;
 
+/// On cache lines of its own: every request reads it, and what lies beside it is written with every connection.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart(AtomicU8);
+
 /// The load on the whole process.
 #[derive(Debug, Default)]
 pub struct Pressure {
     /// A [`Level`]; written by the overload manager alone, read with every request.
-    level: AtomicU8,
+    level: Apart,
     /// Requests that were answered with 503 for it.
     shed: AtomicU64,
     /// Connections that were turned away because their source had as many as it may.
@@ -59,7 +64,7 @@ impl Pressure {
     /// Returns the level.
     #[must_use]
     pub fn level(&self) -> Level {
-        match self.level.load(Ordering::Relaxed) {
+        match self.level.0.load(Ordering::Relaxed) {
             0 => Level::Normal,
             1 => Level::Tight,
             _ => Level::Full,
@@ -68,7 +73,7 @@ impl Pressure {
 
     /// Sets the level.
     pub fn set_level(&self, level: Level) {
-        self.level.store(level as u8, Ordering::Relaxed);
+        self.level.0.store(level as u8, Ordering::Relaxed);
     }
 
     /// Counts a request that was answered with 503 for the level.

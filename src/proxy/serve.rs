@@ -91,7 +91,7 @@ impl Serve {
             let (guard, ticket) = worker.patrol.request();
             let mut upload = Upload::new(body, Rc::clone(&guard), self.line.clone());
             let framing = upload.framing(&head, clean.framing);
-            if repeat::keep(&mut upload, worker, found.choice.as_deref(), &head, framing).await {
+            if repeat::keep(&mut upload, worker, found.choice.as_deref().map(|choice| &**choice), &head, framing).await {
                 started = worker.clock.now();
                 found = match worker.find(&asked(&head, &clean)) {
                     Ok(Some(found)) => found,

@@ -128,6 +128,8 @@ pub struct Worker {
 /// What a worker keeps of one route.
 struct RouteState {
     books: Rc<EpochBooks>,
+    /// The route's choice, counted here alone: the count of what all workers share would move between their cores with each request.
+    choice: Option<Rc<Arc<Choice>>>,
     draw: Draw,
     /// The connections to stable and canary, once there were requests.
     pools: [Option<Rc<Pool>>; 2],
@@ -140,7 +142,7 @@ pub(in crate::proxy) struct Found {
     /// The books of its epoch.
     pub books: Rc<EpochBooks>,
     /// What of it goes otherwise than by the draw.
-    pub choice: Option<Arc<Choice>>,
+    pub choice: Option<Rc<Arc<Choice>>>,
 }
 
 impl Worker {
@@ -189,37 +191,34 @@ impl Worker {
     pub(in crate::proxy) fn find_service(&self, service: &Name) -> Option<Found> {
         let mut reader = self.reader.borrow_mut();
         let table = reader.load();
-        let index = table.routes.iter().position(|route| route.epoch.service == *service)?;
-        self.found(table, index)
+        self.found(table, table.service(service)?)
     }
 
     fn found(&self, table: &Table, index: usize) -> Option<Found> {
         let route = table.routes.get(index)?;
         let mut routes = self.routes.borrow_mut();
-        let books = match routes.get_mut(index) {
-            Some(Some(state)) => {
-                if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
-                    state.renew(self.recorder.borrow_mut().open(&route.epoch));
-                }
-                Rc::clone(&state.books)
-            }
-            _ => self.begin(&mut routes, index, &route.epoch),
-        };
-        Some(Found { index, books, choice: route.choice.clone() })
+        if !matches!(routes.get(index), Some(Some(_))) {
+            self.begin(&mut routes, index, &route.epoch);
+        }
+        let state = routes.get_mut(index)?.as_mut()?;
+        if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
+            state.renew(self.recorder.borrow_mut().open(&route.epoch));
+        }
+        state.follow(route.choice.as_ref());
+        Some(Found { index, books: Rc::clone(&state.books), choice: state.choice.clone() })
     }
 
     /// Begins to keep something of a route.
     #[cold]
-    fn begin(&self, routes: &mut Vec<Option<RouteState>>, index: usize, epoch: &Arc<Epoch>) -> Rc<EpochBooks> {
+    fn begin(&self, routes: &mut Vec<Option<RouteState>>, index: usize, epoch: &Arc<Epoch>) {
         let books = self.recorder.borrow_mut().open(epoch);
         if routes.len() <= index {
             routes.resize_with(index + 1, || None);
         }
         if let Some(state) = routes.get_mut(index) {
             let draw = Draw::new(self.random.borrow_mut().random());
-            *state = Some(RouteState { books: Rc::clone(&books), draw, pools: [None, None] });
+            *state = Some(RouteState { books, choice: None, draw, pools: [None, None] });
         }
-        books
     }
 
     /// Draws a version for the next request of a route.
@@ -369,6 +368,17 @@ impl Worker {
 }
 
 impl RouteState {
+    /// Takes over the route's choice, which may be replaced without its epoch; two comparisons while it is not.
+    fn follow(&mut self, choice: Option<&Arc<Choice>>) {
+        let same = match (&self.choice, choice) {
+            (Some(known), Some(choice)) => Arc::ptr_eq(known, choice),
+            (known, choice) => known.is_none() && choice.is_none(),
+        };
+        if !same {
+            self.choice = choice.map(|choice| Rc::new(Arc::clone(choice)));
+        }
+    }
+
     /// Goes on with the books of the next epoch, whose versions may be others.
     fn renew(&mut self, books: Rc<EpochBooks>) {
         self.books = books;

@@ -24,14 +24,34 @@ pub struct Choice {
     /// promise.
     pub repeat: Option<usize>,
     /// Versions beside stable and canary, without a share: only a forced or mirrored request reaches them.
-    pub others: Vec<Arc<Version>>,
+    pub others: Others,
 }
 
-impl Choice {
-    /// Returns the version of this name beside stable and canary.
+/// Versions beside stable and canary, each with a name of its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Others(
+    /// By name, so that it does not matter how many there are.
+    Arc<[Arc<Version>]>,
+);
+
+impl Others {
+    /// Returns the version of this name.
     #[must_use]
-    pub fn other(&self, name: &Name) -> Option<&Arc<Version>> {
-        self.others.iter().find(|version| version.name == *name)
+    pub fn find(&self, name: &str) -> Option<&Arc<Version>> {
+        let at = self.0.binary_search_by(|version| version.name.as_str().cmp(name)).ok()?;
+        self.0.get(at)
+    }
+
+    /// Iterates over all of them, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Version>> {
+        self.0.iter()
+    }
+}
+
+impl From<Vec<Arc<Version>>> for Others {
+    fn from(mut versions: Vec<Arc<Version>>) -> Self {
+        versions.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        Self(versions.into())
     }
 }
 

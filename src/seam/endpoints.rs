@@ -19,11 +19,14 @@ use crate::seam::reach::Reach;
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints(Arc<Shared>);
 
+/// Versions by where they lie: what is kept of one keeps its place from being given to another.
+type Known = HashMap<usize, (Weak<Version>, Arc<Reach>)>;
+
 #[derive(Debug, Default)]
 struct Shared {
     /// Guards which versions are known; written by whoever meets a version first, never on the way of a request to a version
     /// that is known to its worker.
-    versions: Mutex<Vec<(Weak<Version>, Arc<Reach>)>>,
+    versions: Mutex<Known>,
     /// The last good answer of each name; written when a configuration is loaded and by the thread that resolves.
     names: ArcSwap<HashMap<Endpoint, Vec<SocketAddr>>>,
     /// Held while names are replaced, by the thread that resolves and by whoever loads a configuration.
@@ -35,20 +38,20 @@ impl Endpoints {
     #[must_use]
     pub fn of(&self, version: &Arc<Version>) -> Arc<Reach> {
         let mut versions = self.versions();
-        versions.retain(|(known, _)| known.strong_count() > 0);
-        if let Some((_, reach)) = versions.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(version)) {
-            return Arc::clone(reach);
-        }
-        let reach = Arc::new(Reach::new(version.upkeep.health.is_some()));
-        reach.replace(self.targets(version));
-        versions.push((Arc::downgrade(version), Arc::clone(&reach)));
-        reach
+        let (_, reach) = versions.entry(Arc::as_ptr(version).addr()).or_insert_with(|| {
+            let reach = Arc::new(Reach::new(version.upkeep.health.is_some()));
+            reach.replace(self.targets(version));
+            (Arc::downgrade(version), reach)
+        });
+        Arc::clone(reach)
     }
 
-    /// Returns every version that is known and still in use.
+    /// Returns every version that is known and still in use, and forgets the others.
     #[must_use]
     pub fn all(&self) -> Vec<(Arc<Version>, Arc<Reach>)> {
-        self.versions().iter().filter_map(|(version, reach)| Some((version.upgrade()?, Arc::clone(reach)))).collect()
+        let mut versions = self.versions();
+        versions.retain(|_, (version, _)| version.strong_count() > 0);
+        versions.values().filter_map(|(version, reach)| Some((version.upgrade()?, Arc::clone(reach)))).collect()
     }
 
     /// Returns the last good answer for a name; nothing where there was none.
@@ -92,7 +95,7 @@ impl Endpoints {
     }
 
     /// Returns the versions known; see [`Shared::versions`].
-    fn versions(&self) -> MutexGuard<'_, Vec<(Weak<Version>, Arc<Reach>)>> {
+    fn versions(&self) -> MutexGuard<'_, Known> {
         self.0.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

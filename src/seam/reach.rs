@@ -179,6 +179,8 @@ pub struct Reach {
     open_from: AtomicU64,
     /// The earliest probe that comes due of an endpoint that is left out, in nanoseconds; written under `change`.
     next_probe: AtomicU64,
+    /// How often who is in may have changed, from 1; written under `change`, after the change.
+    changes: AtomicU64,
     /// The index of the [`Standing`]; written under `change`.
     standing: AtomicU8,
     /// Whether an endpoint is unready until it has passed a check.
@@ -200,6 +202,7 @@ impl Reach {
             list: Arc::default(),
             open_from: AtomicU64::new(u64::MAX),
             next_probe: AtomicU64::new(u64::MAX),
+            changes: AtomicU64::new(1),
             standing: AtomicU8::new(Standing::Absent.index()),
             checked,
             change: Mutex::new(()),
@@ -254,6 +257,18 @@ impl Reach {
     #[must_use]
     pub fn owes_probe(&self, now: Timestamp) -> bool {
         self.next_probe.load(Ordering::Relaxed) <= now.as_nanos()
+    }
+
+    /// Notes that a probe was taken: until its term is over, requests need not look for it again.
+    pub fn probed(&self) {
+        let _changing = self.changing();
+        self.next_probe.store(next_probe(&self.list.load()), Ordering::Relaxed);
+    }
+
+    /// Returns how often who is in may have changed: one load. Whoever reads it first and then who is in misses nothing.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Replaces the places; what is known of one that stays goes on.
@@ -356,11 +371,17 @@ impl Reach {
         } else {
             (Standing::Unready, u64::MAX)
         };
-        let next_probe = ready().filter(|place| place.is_out()).map(probes).min().unwrap_or(u64::MAX);
-        self.next_probe.store(next_probe, Ordering::Relaxed);
+        self.next_probe.store(next_probe(&list), Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Release);
         self.standing.store(standing.index(), Ordering::Release);
         self.open_from.store(open_from, Ordering::Release);
     }
+}
+
+/// Returns when the first probe comes due of an endpoint that is left out, in nanoseconds.
+fn next_probe(list: &List) -> u64 {
+    let left_out = list.places.iter().filter(|place| place.is_ready() && place.is_out());
+    left_out.map(|place| place.probe_from.load(Ordering::Relaxed)).min().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -134,3 +134,32 @@ fn a_list_in_another_order_or_without_a_place_keeps_what_is_known_of_the_others(
     reach.replace(Vec::new());
     assert_eq!((reach.standing(), reach.admits(at(1_000_000))), (Standing::Absent, false));
 }
+
+#[test]
+fn while_a_probe_is_on_its_way_nobody_looks_for_another() {
+    let reach = reach(4);
+    fail(&reach, 2, at(0));
+    assert!(reach.owes_probe(at(5_000)) && place(&reach, 2).take_probe(at(5_000)));
+    reach.probed();
+    assert!(!reach.owes_probe(at(5_000)) && !reach.owes_probe(at(9_999)));
+    assert!(reach.owes_probe(at(10_000)), "whose end nobody hears of is probed again");
+    reach.answered(&place(&reach, 2), at(10_001));
+    assert!(!reach.owes_probe(at(60_000)));
+}
+
+#[test]
+fn whoever_follows_the_changes_knows_who_is_in() {
+    let reach = reach(4);
+    let mut seen = reach.changes();
+    let mut changed = || std::mem::replace(&mut seen, reach.changes()) != reach.changes();
+    reach.failed(&place(&reach, 0), at(0));
+    assert!(!changed(), "one failure leaves it in");
+    fail(&reach, 0, at(0));
+    assert!(changed() && !place(&reach, 0).is_in());
+    reach.answered(&place(&reach, 0), at(1));
+    assert!(changed() && place(&reach, 0).is_in());
+    reach.check(&place(&reach, 1), false);
+    assert!(changed() && !place(&reach, 1).is_in());
+    reach.check(&place(&reach, 1), false);
+    assert!(!changed(), "nothing has changed");
+}

@@ -1,6 +1,7 @@
 //! A worker's books: what it saw of each epoch, kept by one owner without atomics and handed over whole on its tick.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub struct EpochBooks {
     canary: RefCell<Option<Box<Books>>>,
     /// What is asked beside the split, by version; empty unless a choice allows it.
     beside: RefCell<Vec<(Name, Box<Books>)>>,
+    /// Where in it each version is.
+    pages: RefCell<HashMap<Name, usize>>,
     marks: RefCell<Vec<Mark>>,
     stable_marks: RefCell<Vec<Mark>>,
     /// The last number taken by a stable request of this worker and rollout; absent where nothing is on trial.
@@ -77,6 +80,7 @@ impl EpochBooks {
             stable: RefCell::new(Books::new(Role::Stable)),
             canary: RefCell::new(canary),
             beside: RefCell::default(),
+            pages: RefCell::default(),
             marks: RefCell::default(),
             stable_marks: RefCell::default(),
             stable_started,
@@ -110,11 +114,13 @@ impl EpochBooks {
 
     /// Returns the page of a version that is asked beside the split.
     pub(in crate::seam) fn beside(&self, version: &Name) -> Page {
+        if let Some(known) = self.pages.borrow().get(version) {
+            return Page::Beside(*known);
+        }
         let mut beside = self.beside.borrow_mut();
-        Page::Beside(beside.iter().position(|(known, _)| known == version).unwrap_or_else(|| {
-            beside.push((version.clone(), Box::new(Books::new(Role::Beside))));
-            beside.len() - 1
-        }))
+        beside.push((version.clone(), Box::new(Books::new(Role::Beside))));
+        self.pages.borrow_mut().insert(version.clone(), beside.len() - 1);
+        Page::Beside(beside.len() - 1)
     }
 
     pub(in crate::seam) fn decided(&self, page: Page) {

@@ -14,7 +14,7 @@ use crate::seam::clock::Clock;
 use crate::seam::recorder::{EpochBooks, Page};
 use crate::seam::report::Mark;
 use crate::seam::table::{Canary, Epoch, Watch};
-use crate::seam::tripwire::{Claims, Trial};
+use crate::seam::tripwire::Claims;
 
 /// What of a canary request in flight comes due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +37,9 @@ enum Standing {
 }
 
 /// A canary request in flight, as its deadlines see it.
-#[derive(Debug)]
 pub struct Flight {
-    trial: Arc<Trial>,
-    watches: Arc<[Watch]>,
-    outcome_deadline: Option<Duration>,
+    /// Counted by its worker alone, unlike the trial it leads to.
+    books: Rc<EpochBooks>,
     seq: u64,
     client: u64,
     claims: Claims,
@@ -49,26 +47,41 @@ pub struct Flight {
 }
 
 impl Flight {
-    fn new(canary: &Canary, seq: u64, client: u64) -> Self {
-        let (trial, watches, outcome_deadline) = (Arc::clone(&canary.trial), Arc::clone(&canary.watches), canary.outcome_deadline);
-        let standing = Cell::new(if outcome_deadline.is_some() { Standing::Waits } else { Standing::Resolved });
-        Self { trial, watches, outcome_deadline, seq, client, claims: Claims::new(), standing }
+    fn new(books: &Rc<EpochBooks>, canary: &Canary, seq: u64, client: u64) -> Self {
+        let standing = Cell::new(if canary.outcome_deadline.is_some() { Standing::Waits } else { Standing::Resolved });
+        Self { books: Rc::clone(books), seq, client, claims: Claims::new(), standing }
+    }
+
+    /// Returns the books of the request.
+    #[must_use]
+    pub const fn books(&self) -> &Rc<EpochBooks> {
+        &self.books
+    }
+
+    fn canary(&self) -> Option<&Canary> {
+        self.books.epoch().canary.as_ref()
+    }
+
+    fn breach(&self, wire: usize, unanswered: bool) -> bool {
+        self.canary().is_some_and(|canary| canary.trial.breach(wire, self.seq, self.client, unanswered))
     }
 
     /// Iterates over what comes due of this request, and after how long.
     pub fn dues(&self) -> impl Iterator<Item = (Duration, Due)> + '_ {
-        let limits = self.watches.iter().enumerate().filter_map(|(wire, watch)| match watch {
-            Watch::Latency(limit) | Watch::Duration(limit) => Some((*limit, Due::Wire(wire))),
-            Watch::Errors(_) => None,
-        });
-        limits.chain(self.outcome_deadline.map(|deadline| (deadline, Due::Outcome)))
+        self.canary().into_iter().flat_map(|canary| {
+            let limits = canary.watches.iter().enumerate().filter_map(|(wire, watch)| match watch {
+                Watch::Latency(limit) | Watch::Duration(limit) => Some((*limit, Due::Wire(wire))),
+                Watch::Errors(_) => None,
+            });
+            limits.chain(canary.outcome_deadline.map(|deadline| (deadline, Due::Outcome)))
+        })
     }
 
     /// Counts the breach of what has come due without having had its say; says whether it tripped the trial.
     #[must_use]
     pub fn expire(&self, due: Due) -> bool {
         match due {
-            Due::Wire(wire) => self.claims.claim(wire) && self.trial.breach(wire, self.seq, self.client, true),
+            Due::Wire(wire) => self.claims.claim(wire) && self.breach(wire, true),
             Due::Outcome if self.standing.get() == Standing::Waits => {
                 self.standing.set(Standing::Late);
                 self.settle(true, |watch| matches!(watch, Watch::Errors(kinds) if kinds.meets(ErrorKinds::TIMEOUT)).then_some(true))
@@ -108,12 +121,13 @@ impl Flight {
     /// trial. A wire it knows nothing of stays open.
     fn settle(&self, unanswered: bool, verdict: impl Fn(&Watch) -> Option<bool>) -> bool {
         let mut tripped = false;
-        for (wire, watch) in self.watches.iter().enumerate() {
+        let watches = self.canary().map_or(&[][..], |canary| &canary.watches);
+        for (wire, watch) in watches.iter().enumerate() {
             if let Some(breached) = verdict(watch)
                 && self.claims.claim(wire)
                 && breached
             {
-                tripped |= self.trial.breach(wire, self.seq, self.client, unanswered);
+                tripped |= self.breach(wire, unanswered);
             }
         }
         tripped
@@ -146,7 +160,7 @@ impl Sample {
         let page = Page::Of(role);
         books.decided(page);
         let flight = match (role, &books.epoch().canary) {
-            (Role::Canary, Some(canary)) => Some(Rc::new(Flight::new(canary, canary.trial.begin(), client))),
+            (Role::Canary, Some(canary)) => Some(Rc::new(Flight::new(books, canary, canary.trial.begin(), client))),
             _ => None,
         };
         let number = flight.as_ref().map_or_else(|| books.begin_stable(), |flight| Some(flight.seq));

@@ -13,6 +13,7 @@ use crate::seam::recorder::Recorder;
 use crate::seam::report::{Report, channel};
 use crate::seam::table::Canary;
 use crate::seam::tripwire::Tables;
+use crate::seam::tripwire::Trial;
 
 const LIMIT: Duration = Duration::from_millis(50);
 

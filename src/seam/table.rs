@@ -1,5 +1,6 @@
 //! One immutable routing table: for every route its epoch, with the versions, the share and the tripwires that belong to it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,6 +187,8 @@ pub struct Table {
     pub routes: Vec<Route>,
     /// Over all rules of the routes.
     index: Arc<Index>,
+    /// The first route of each service.
+    services: Arc<HashMap<Name, usize>>,
 }
 
 impl Table {
@@ -197,7 +200,14 @@ impl Table {
             let rules = if route.rules.is_empty() { std::slice::from_ref(&everything) } else { &*route.rules };
             rules.iter().map(move |rule| (rule, at))
         }));
-        Self { number, routes, index: Arc::new(index) }
+        let services = routes.iter().enumerate().rev().map(|(at, route)| (route.epoch.service.clone(), at)).collect();
+        Self { number, routes, index: Arc::new(index), services: Arc::new(services) }
+    }
+
+    /// Returns the position of the first route of a service, whatever its rules.
+    #[must_use]
+    pub fn service(&self, name: &Name) -> Option<usize> {
+        self.services.get(name).copied()
     }
 
     /// Finds the route of a request and returns its position, `None` where no rule is met.

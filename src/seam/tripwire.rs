@@ -189,13 +189,18 @@ struct Brake {
     tripped: AtomicU64,
 }
 
+/// A count on cache lines of its own, so that whoever writes it takes nothing else from the other cores.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart(AtomicU64);
+
 /// One step of a trial of a canary, shared by all workers and by all epochs of that step.
 ///
 /// The start numbers go on for the whole rollout. A breach is counted by the step in which its request began.
 #[derive(Debug)]
 pub struct Trial {
     /// The last start number taken in the rollout; written by every canary request.
-    started: Arc<AtomicU64>,
+    started: Arc<Apart>,
     brake: Arc<Brake>,
     /// The start number from which the step counts.
     first: u64,
@@ -209,11 +214,11 @@ impl Trial {
     /// counts as the nearest.
     #[must_use]
     pub fn new(wires: Vec<Tables>, min_clients: u8) -> Self {
-        Self::arm(Arc::new(AtomicU64::new(0)), wires, min_clients)
+        Self::arm(Arc::new(Apart(AtomicU64::new(0))), wires, min_clients)
     }
 
-    fn arm(started: Arc<AtomicU64>, wires: Vec<Tables>, min_clients: u8) -> Self {
-        let first = started.load(Ordering::Relaxed) + 1;
+    fn arm(started: Arc<Apart>, wires: Vec<Tables>, min_clients: u8) -> Self {
+        let first = started.0.load(Ordering::Relaxed) + 1;
         let counter = |n_max| Counter::new(n_max, first, min_clients);
         let wire = |n_max| Wire { last: AtomicU64::new(0), cumulative: counter(n_max) };
         let wires = wires.into_iter().take(MOST_WIRES).map(|tables| (wire(tables.cumulative), counter(tables.step)));
@@ -242,13 +247,13 @@ impl Trial {
 
     /// Takes the start number of a canary request, from 1.
     pub fn begin(&self) -> u64 {
-        self.started.fetch_add(1, Ordering::Relaxed) + 1
+        self.started.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Returns the last start number taken.
     #[must_use]
     pub fn started(&self) -> u64 {
-        self.started.load(Ordering::Relaxed)
+        self.started.0.load(Ordering::Relaxed)
     }
 
     /// Returns the start number from which the step counts.

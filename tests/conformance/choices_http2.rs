@@ -72,7 +72,7 @@ fn a_token_forces_its_version_on_its_stream_alone_and_goes_no_further() {
     let (v1, v2, v9) = (Named::start("v1"), Named::start("v2"), Named::start("v9"));
     let header = Some(http::HeaderName::from_static("x-portcullis-version"));
     let force = Force { header, cookie: Some("try".to_owned()), keys: keys() };
-    let choice = Choice { force: Some(force), others: vec![Arc::clone(&v9.version)], ..Choice::default() };
+    let choice = Choice { force: Some(force), others: vec![Arc::clone(&v9.version)].into(), ..Choice::default() };
     let mut split = Split::between(Arc::clone(&v1.version), Arc::clone(&v2.version), choice);
     let trial = split.shift(3, Some(1));
     let token = |who: &str| token::force(&keys(), &name("carts"), 3, &name(who), unix_seconds() + 60);
@@ -150,7 +150,7 @@ fn mirror() -> Mirror {
 #[test]
 fn a_copy_goes_out_marked_with_its_body_and_a_hung_mirror_delays_nobody() {
     let (v1, v2, v9) = (Named::start("v1"), Named::start("v2"), Named::start("v9"));
-    let choice = Choice { mirror: Some(mirror()), others: vec![Arc::clone(&v9.version)], ..Choice::default() };
+    let choice = Choice { mirror: Some(mirror()), others: vec![Arc::clone(&v9.version)].into(), ..Choice::default() };
     let split = Split::between(Arc::clone(&v1.version), Arc::clone(&v2.version), choice);
     multiplexed::run(async {
         let sender = multiplexed::connect(split.proxy.address).await;
@@ -163,7 +163,7 @@ fn a_copy_goes_out_marked_with_its_body_and_a_hung_mirror_delays_nobody() {
     assert_eq!(split.proxy.beside_ended("v9", 1).answered, 1);
 
     let hung = Multiplexed::start(|_, _, mut respond| async move { drop(std::future::poll_fn(|cx| respond.poll_reset(cx)).await) });
-    let choice = Choice { mirror: Some(mirror()), others: vec![http2("v9", hung.address)], ..Choice::default() };
+    let choice = Choice { mirror: Some(mirror()), others: vec![http2("v9", hung.address)].into(), ..Choice::default() };
     let split = Split::between(Arc::clone(&v1.version), Arc::clone(&v2.version), choice);
     multiplexed::run(async {
         let sender = multiplexed::connect(split.proxy.address).await;

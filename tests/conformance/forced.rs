@@ -24,7 +24,7 @@ fn force() -> Force {
 fn split() -> (Split, Upstream) {
     let v9 = named("v9");
     let others = vec![version("v9", v9.address)];
-    (Split::new(Choice { force: Some(force()), others, ..Choice::default() }), v9)
+    (Split::new(Choice { force: Some(force()), others: others.into(), ..Choice::default() }), v9)
 }
 
 fn token(rollout: u64, version: &str) -> String {
@@ -120,7 +120,7 @@ fn i2_no_token_leads_past_a_trip_a_rollback_or_an_expired_epoch() {
 fn a_name_among_the_others_does_not_lead_past_a_trip_of_the_canary_of_that_name() {
     let twin = named("twin");
     let others = vec![version("v2", twin.address)];
-    let mut split = Split::new(Choice { force: Some(force()), others, ..Choice::default() });
+    let mut split = Split::new(Choice { force: Some(force()), others: others.into(), ..Choice::default() });
     let trial = split.shift(3, Some(1));
     trip(&trial);
     assert_eq!(split.who(&field(&token(3, "v2"))), "v1");

@@ -31,7 +31,7 @@ fn mirror(to: MirrorTo) -> Mirror {
 fn to(address: SocketAddr, change: impl FnOnce(&mut Mirror)) -> Split {
     let mut mirror = mirror(MirrorTo::Other(name("v9")));
     change(&mut mirror);
-    Split::new(Choice { mirror: Some(mirror), others: vec![version("v9", address)], ..Choice::default() })
+    Split::new(Choice { mirror: Some(mirror), others: vec![version("v9", address)].into(), ..Choice::default() })
 }
 
 fn counters(split: &Split) -> &Choices {

@@ -107,7 +107,7 @@ fn mirror(to: SocketAddr) -> Choice {
         bytes: 1_000,
         flights: Flights::default(),
     };
-    Choice { mirror: Some(mirror), others: vec![version("v9", to)], ..Choice::default() }
+    Choice { mirror: Some(mirror), others: vec![version("v9", to)].into(), ..Choice::default() }
 }
 
 fn requests(upstreams: &[Upstream], wanted: usize) -> Vec<Message> {

@@ -93,7 +93,7 @@ impl Service {
         if self.state.owner.name == *version {
             return Some(format!("{version} owns {name} already"));
         }
-        if self.setup.choice.as_ref().is_some_and(|choice| choice.other(version).is_some()) {
+        if self.setup.choice.as_ref().is_some_and(|choice| choice.others.find(version.as_str()).is_some()) {
             return Some(format!("{version} is one of the others of {name}, which no trip takes requests from; take it out there first"));
         }
         let rejected = self.state.rejected.contains(version) && !retry;

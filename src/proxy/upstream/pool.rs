@@ -1,6 +1,7 @@
 //! One pool per version and worker: its endpoints, the choice between them, and how much the version may hold at once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -35,6 +36,8 @@ pub struct Pool {
     /// The list that the slots were made from; never followed, only compared.
     made_from: Cell<*const List>,
     slots: RefCell<Vec<Rc<Slot>>>,
+    /// Those of them that requests may go to, and the count of changes after which they were found.
+    usable: RefCell<(u64, Vec<Rc<Slot>>)>,
     load: Rc<Load>,
     bound: Bound,
     budget: RefCell<RetryBudget>,
@@ -114,30 +117,54 @@ impl Pool {
         }
         let now = self.now();
         let slot = self.drawn(&slots, except, now).ok_or(Failure::NoEndpoint)?;
-        Ok((Seat::take(slot, &self.load), Some(now)))
+        Ok((Seat::take(&slot, &self.load), Some(now)))
     }
 
-    fn drawn<'a>(&self, slots: &'a [Rc<Slot>], except: Option<&Slot>, now: Timestamp) -> Option<&'a Rc<Slot>> {
+    /// Draws an endpoint; what it costs does not depend on how many there are and how many of them are left out, but for the first
+    /// request after that has changed.
+    fn drawn(&self, slots: &[Rc<Slot>], except: Option<&Slot>, now: Timestamp) -> Option<Rc<Slot>> {
         if self.reach.owes_probe(now)
             && let Some(slot) = slots.iter().find(|slot| slot.place().take_probe(now))
         {
-            return Some(slot);
+            self.reach.probed();
+            return Some(Rc::clone(slot));
         }
-        let other = |slot: &&Rc<Slot>| except.is_none_or(|except| !std::ptr::eq(Rc::as_ptr(slot), except));
         if slots.len() > 1 && except.is_none() {
             let (one, two) = balance::two(slots.len(), self.random.borrow_mut().random());
             let (one, two) = (slots.get(one)?, slots.get(two)?);
             match (one.place().is_in(), two.place().is_in()) {
-                (true, true) => return Some(if one.cost(now) <= two.cost(now) { one } else { two }),
-                (true, false) => return Some(one),
-                (false, true) => return Some(two),
+                (true, true) => return Some(Rc::clone(if one.cost(now) <= two.cost(now) { one } else { two })),
+                (true, false) => return Some(Rc::clone(one)),
+                (false, true) => return Some(Rc::clone(two)),
                 (false, false) => {}
             }
         }
-        let best = |slots: &mut dyn Iterator<Item = &'a Rc<Slot>>| slots.min_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
-        best(&mut slots.iter().filter(|slot| slot.place().is_in()).filter(other))
-            // None is in: a first try is made all the same, because it is that or nothing. A canary does not come here.
-            .or_else(|| best(&mut slots.iter().filter(|_| except.is_none())))
+        let usable = self.usable(slots);
+        let other = |slot: &&Rc<Slot>| except.is_none_or(|except| !std::ptr::eq(Rc::as_ptr(slot), except));
+        let chosen = match usable.as_slice() {
+            [] => None,
+            [only] => Some(only).filter(other),
+            many => {
+                let (one, two) = balance::two(many.len(), self.random.borrow_mut().random());
+                match (many.get(one).filter(other), many.get(two).filter(other)) {
+                    (Some(one), Some(two)) => Some(if one.cost(now) <= two.cost(now) { one } else { two }),
+                    (one, two) => one.or(two),
+                }
+            }
+        };
+        // None is in: a first try is made all the same, because it is that or nothing. A canary does not come here.
+        let best = || slots.iter().filter(|_| except.is_none() && usable.is_empty()).min_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
+        chosen.or_else(best).cloned()
+    }
+
+    /// Returns the slots that requests may go to, found anew after who is in has changed.
+    fn usable(&self, slots: &[Rc<Slot>]) -> Ref<'_, Vec<Rc<Slot>>> {
+        let changes = self.reach.changes();
+        if self.usable.borrow().0 != changes {
+            let found = slots.iter().filter(|slot| slot.place().is_in()).cloned().collect();
+            self.usable.replace((changes, found));
+        }
+        Ref::map(self.usable.borrow(), |(_, usable)| usable)
     }
 
     /// Makes the slots anew after the endpoints have changed; those that stay keep their connections, those that are gone
@@ -152,6 +179,8 @@ impl Pool {
         let kept = |place| slots.iter().find(|slot| Arc::ptr_eq(slot.place(), place)).cloned();
         let renewed = list.places.iter().map(|place| kept(place).unwrap_or_else(|| Rc::new(Slot::new(Arc::clone(place))))).collect();
         *slots = renewed;
+        // What was found was found among the old ones.
+        self.usable.take();
     }
 
     /// Says whether there is another endpoint than this one.
@@ -224,7 +253,8 @@ pub struct Pools {
     workers: u32,
     connections: u32,
     random: Rc<RefCell<SmallRng>>,
-    pools: RefCell<Vec<(Weak<Version>, Rc<Pool>)>>,
+    /// By where the version lies: what is kept of one keeps its place from being given to another.
+    pools: RefCell<HashMap<usize, (Weak<Version>, Rc<Pool>)>>,
 }
 
 impl Pools {
@@ -275,14 +305,10 @@ impl Pools {
     /// the first request of an epoch that was published after it.
     pub fn of(&self, version: &Arc<Version>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        if let Some((_, pool)) = pools.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(version)) {
-            pool.follow();
-            return Rc::clone(pool);
-        }
-        let pool = Rc::new(self.make(version));
+        let made = || (Arc::downgrade(version), Rc::new(self.make(version)));
+        let (_, pool) = pools.entry(Arc::as_ptr(version).addr()).or_insert_with(made);
         pool.follow();
-        pools.push((Arc::downgrade(version), Rc::clone(&pool)));
-        pool
+        Rc::clone(pool)
     }
 
     fn make(&self, version: &Arc<Version>) -> Pool {
@@ -299,6 +325,7 @@ impl Pools {
             reach,
             made_from: Cell::new(std::ptr::null()),
             slots: RefCell::default(),
+            usable: RefCell::default(),
             load: Rc::default(),
             bound: Bound::new(self.worker, most),
             budget: RefCell::new(RetryBudget::new(self.clock.now())),
@@ -311,7 +338,7 @@ impl Pools {
     /// Closes stale connections and forgets versions that no table and no request names any more.
     pub fn sweep(&self) {
         let mut pools = self.pools.borrow_mut();
-        pools.retain(|(version, _)| version.strong_count() > 0);
-        pools.iter().for_each(|(_, pool)| pool.sweep());
+        pools.retain(|_, (version, _)| version.strong_count() > 0);
+        pools.values().for_each(|(_, pool)| pool.sweep());
     }
 }

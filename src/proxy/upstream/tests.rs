@@ -315,3 +315,29 @@ fn a_request_that_is_sent_again_has_the_time_of_one() {
         assert_eq!(poll_fn(|cx| Poll::Ready(guard.poll_expired(cx))).await, Some(Failure::ResponseTimeout));
     });
 }
+
+#[test]
+fn of_many_endpoints_only_those_are_drawn_that_are_in_and_a_second_try_goes_to_another() {
+    block_on(async {
+        let pool = pool_of((1..=100).map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect());
+        let ready = |index: usize, is_ready| pool.reach().check(pool.slot(index).place(), is_ready);
+        (0..100).for_each(|index| ready(index, index % 40 == 7));
+        let drawn = |except: Option<usize>| {
+            let except = except.map(|index| pool.slot(index));
+            let seat = pool.choose(except.as_deref()).map(|(seat, _)| Rc::clone(seat.slot()));
+            seat.map(|slot| (0..100).find(|index| Rc::ptr_eq(&pool.slot(*index), &slot)).unwrap())
+        };
+        let mut times = [0; 100];
+        (0..300).for_each(|_| times[drawn(None).unwrap()] += 1);
+        assert_eq!(times.iter().sum::<i32>(), times[7] + times[47] + times[87]);
+        assert!([7, 47, 87].iter().all(|index| times[*index] > 30), "{:?}", [times[7], times[47], times[87]]);
+        assert!((0..100).all(|_| drawn(Some(47)).is_ok_and(|index| index == 7 || index == 87)));
+        (0..100).for_each(|index| ready(index, index == 7));
+        assert_eq!((drawn(None), drawn(Some(7))), (Ok(7), Err(Failure::NoEndpoint)));
+        ready(8, true);
+        assert!((0..100).any(|_| drawn(None) == Ok(8)), "whoever is ready again is drawn again");
+        ready(7, false);
+        ready(8, false);
+        assert!(drawn(None).is_ok(), "it is that or nothing");
+    });
+}
