@@ -203,7 +203,7 @@ class Fields(Dimension):
 
 DIMENSIONS = {
     "services": Services("services, each with a host of its own", (1, 10, 100, 1000, 3000), (1, 1000)),
-    "routes": Routes("routes of one service, by path", (1, 10, 100, 1000, 10000), (1, 10000)),
+    "routes": Routes("routes of one service, by path", (1, 10, 100, 1000, 10000), (1, 1000)),
     "alike": Alike("routes of one path, by a field", (1, 10, 100), (1, 100)),
     "versions": Versions("versions that a token forces", (1, 10, 100, 1000), (1, 100)),
     "wired": Gates("gates with a tripwire", (1, 4, 16), (1, 16), lambda at: f"p{50 + at} < {5000 + 10 * at}ms"),

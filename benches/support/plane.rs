@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use portcullis::domain::timeouts::Timeouts;
 use portcullis::proxy::listener;
 use portcullis::proxy::settings::Settings;
+use portcullis::proxy::spread::Spread;
 use portcullis::proxy::worker::{Counters, Parts};
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report};
@@ -54,6 +55,7 @@ impl Plane {
             counters: Arc::new(Counters::default()),
             drain: draining,
             pressure: Arc::default(),
+            spread: Spread::new(1),
             succeeded: Arc::default(),
             doors: Vec::new(),
         };

@@ -36,6 +36,7 @@ use crate::proxy::listener;
 use crate::proxy::listening::Listening;
 use crate::proxy::pressure::Pressure;
 use crate::proxy::rules::SettingsSlot;
+use crate::proxy::spread::Spread;
 use crate::proxy::upstream::endpoints::{self, Keeper};
 use crate::proxy::worker::{Counters, DoorSetup, Parts};
 use crate::seam::access::AccessSender;
@@ -93,6 +94,7 @@ impl Plane {
         let (drain, draining) = watch::channel(false);
         let slot: SettingsSlot = Arc::new(ArcSwap::from_pointee(setup::data_plane(settings, &pseudonym)));
         let (succeeded, pressure) = (Arc::<AtomicBool>::default(), Arc::<Pressure>::default());
+        let spread = Spread::new(settings.workers.max(1));
         overload::watch(Arc::clone(&pressure), Arc::clone(&counters), Arc::clone(&slot))?;
         let parts = Parts {
             settings: Arc::clone(&slot),
@@ -103,6 +105,7 @@ impl Plane {
             clock,
             counters: Arc::clone(&counters),
             pressure: Arc::clone(&pressure),
+            spread: Arc::clone(&spread),
             drain: draining,
             succeeded: Arc::clone(&succeeded),
             doors,

@@ -14,6 +14,8 @@ pub struct Counters {
     pub accepting: AtomicU64,
     /// Connections accepted.
     pub accepted: AtomicU64,
+    /// Connections that one worker accepted and handed over to another.
+    pub handed: AtomicU64,
     /// Connections open.
     pub open: AtomicU64,
     /// Connections that wait for a request and hold nothing that only a request needs.

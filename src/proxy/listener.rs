@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use crate::proxy::connection::{self, Admitted, Door};
@@ -16,6 +17,7 @@ use crate::proxy::listening::{Accepting, Listening};
 use crate::proxy::patrol;
 use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::pressure::Level;
+use crate::proxy::spread::{Handed, Seat};
 use crate::proxy::worker::{Parts, Worker};
 
 /// Runs a worker on the calling thread until it has drained.
@@ -32,12 +34,16 @@ pub fn run(index: usize, listeners: Vec<Listening>, parts: &Parts) -> io::Result
         let ticking = tokio::task::spawn_local(ticks(Rc::clone(&worker)));
         let idle = Rc::clone(&worker.idle);
         tokio::task::spawn_local(async move { idle.watch().await });
-        let mut accepting = Vec::new();
-        for Listening { door, socket: listener } in listeners {
+        let (mut accepting, mut doors) = (Vec::new(), Vec::new());
+        for Listening { door: index, socket: listener } in listeners {
             let listener = listener.accepting()?;
-            let setup = parts.doors.get(door).cloned().unwrap_or_default();
-            let door = Rc::new(Door { port: listener.port(), setup });
+            let setup = parts.doors.get(index).cloned().unwrap_or_default();
+            let door = Rc::new(Door { index, port: listener.port(), setup });
+            doors.push(Rc::clone(&door));
             accepting.push(tokio::task::spawn_local(accept(listener, door, Rc::clone(&worker), parts.drain.clone())));
+        }
+        if let Some(handed) = worker.desk.open() {
+            accepting.push(tokio::task::spawn_local(take(handed, doors, Rc::clone(&worker), parts.drain.clone())));
         }
         parts.counters.accepting.fetch_add(1, Ordering::AcqRel);
         for task in accepting {
@@ -75,7 +81,7 @@ async fn accept(listener: Accepting, door: Rc<Door>, worker: Rc<Worker>, mut dra
             biased;
             _ = drain.wait_for(|draining| *draining) => break,
             accepted = next(&listener, &worker) => match accepted {
-                Ok((socket, remote)) => admit(socket, remote, &door, &worker),
+                Ok((socket, remote)) => place(socket, remote, &door, &worker),
                 Err(error) => {
                     worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%error, "a connection could not be accepted");
@@ -93,8 +99,54 @@ async fn accept(listener: Accepting, door: Rc<Door>, worker: Rc<Worker>, mut dra
     // Whoever the kernel has already let in is served too; a closing listener would reset them.
     let Ok(listener) = listener.into_bound() else { return };
     while let Ok((socket, remote)) = listener.accept() {
-        admit(socket, remote, &door, &worker);
+        admit(socket, remote, &door, worker.desk.seat(), &worker);
     }
+}
+
+/// Takes the connections that other workers hand over, until the drain. Those on their way then are served too.
+async fn take(mut handed: UnboundedReceiver<Handed>, doors: Vec<Rc<Door>>, worker: Rc<Worker>, mut drain: watch::Receiver<bool>) {
+    let welcome = |Handed { socket, remote, door, seat }| {
+        let door = doors.iter().find(|known| known.index == door);
+        match (socket.fasten(), door) {
+            (Ok(socket), Some(door)) => admit(socket, remote, door, seat, &worker),
+            _ => lost(&worker, remote),
+        }
+    };
+    loop {
+        tokio::select! {
+            biased;
+            _ = drain.wait_for(|draining| *draining) => break,
+            Some(one) = handed.recv() => welcome(one),
+        }
+    }
+    // Who hands one over from now on gets it back.
+    handed.close();
+    while let Some(one) = handed.recv().await {
+        welcome(one);
+    }
+}
+
+/// Keeps a connection that was accepted here, or hands it over to a worker with fewer.
+fn place(socket: Plain, remote: Remote, door: &Rc<Door>, worker: &Rc<Worker>) {
+    let Some(better) = worker.desk.better_seat() else { return admit(socket, remote, door, worker.desk.seat(), worker) };
+    let kept = match socket.loosen().map(|socket| better.hand_over(socket, remote, door.index)) {
+        Ok(Ok(())) => {
+            worker.counters.handed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        Ok(Err(socket)) => socket.fasten(),
+        Err(error) => Err(error),
+    };
+    match kept {
+        Ok(socket) => admit(socket, remote, door, worker.desk.seat(), worker),
+        Err(_) => lost(worker, remote),
+    }
+}
+
+/// Counts a connection that is gone because no runtime could have it.
+fn lost(worker: &Worker, remote: Remote) {
+    worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(%remote, "a connection was lost on its way to another worker");
 }
 
 /// Accepts the next connection, once the process is no longer short of what one takes.
@@ -121,12 +173,12 @@ impl Spare {
     }
 }
 
-fn admit(socket: Plain, remote: Remote, door: &Rc<Door>, worker: &Rc<Worker>) {
+fn admit(socket: Plain, remote: Remote, door: &Rc<Door>, seat: Seat, worker: &Rc<Worker>) {
     if worker.patrol.connections() >= worker.rules().settings.connections {
         worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    let Ok(admitted) = Admitted::new(socket, remote, door, worker) else {
+    let Ok(admitted) = Admitted::new(socket, remote, door, seat, worker) else {
         worker.counters.rejected.fetch_add(1, Ordering::Relaxed);
         return tracing::debug!(%remote, "a source has as many connections as it may");
     };

@@ -29,6 +29,7 @@ pub mod sanitise;
 pub mod scan;
 pub mod serve;
 pub mod settings;
+pub mod spread;
 pub mod tunnel;
 mod upgrade;
 pub mod upload;

@@ -19,6 +19,29 @@ pub enum Plain {
     Unix(UnixStream),
 }
 
+/// A socket that belongs to no runtime, on its way from one to another. It does not block.
+#[derive(Debug)]
+pub enum Loose {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Loose {
+    /// Gives it to the runtime within which this is called.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the runtime cannot have it.
+    pub fn fasten(self) -> io::Result<Plain> {
+        match self {
+            Self::Tcp(socket) => TcpStream::from_std(socket).map(Plain::Tcp),
+            Self::Unix(socket) => UnixStream::from_std(socket).map(Plain::Unix),
+        }
+    }
+}
+
 /// Where a client's connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remote {
@@ -49,6 +72,18 @@ impl fmt::Display for Remote {
 }
 
 impl Plain {
+    /// Takes it out of its runtime.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the runtime does not let go of it.
+    pub fn loosen(self) -> io::Result<Loose> {
+        match self {
+            Self::Tcp(socket) => socket.into_std().map(Loose::Tcp),
+            Self::Unix(socket) => socket.into_std().map(Loose::Unix),
+        }
+    }
+
     /// Says whether nothing was heard, and the other side has not ended either.
     ///
     /// What the runtime knows costs no system call; asking the kernel does, but the runtime may not know yet what has come.

@@ -24,6 +24,7 @@ use crate::proxy::patrol::{Idle, Limits, Patrol};
 use crate::proxy::pressure::{Level, Pressure};
 use crate::proxy::rules::{Rules, SettingsSlot};
 use crate::proxy::scan::Offence;
+use crate::proxy::spread::{Desk, Spread};
 use crate::proxy::upload::Larder;
 use crate::proxy::upstream::{Pool, Pools};
 use crate::proxy::wire::{Gathered, Spare};
@@ -56,6 +57,8 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// The load on the process.
     pub pressure: Arc<Pressure>,
+    /// How connections are spread over the workers.
+    pub spread: Arc<Spread>,
     /// Turns true when the process drains.
     pub drain: watch::Receiver<bool>,
     /// Set before that where another process accepts from the same listeners: an idle connection then stays for one more
@@ -103,6 +106,8 @@ pub struct Worker {
     pub(in crate::proxy) records: Option<Rc<Records>>,
     pub(in crate::proxy) counters: Arc<Counters>,
     pub(in crate::proxy) pressure: Arc<Pressure>,
+    /// Where connections are counted and handed over.
+    pub(in crate::proxy) desk: Desk,
     /// Told when the drain time is over and the remaining connections must go.
     pub(in crate::proxy) cut: Notify,
     /// Where bodies are kept that may be sent again.
@@ -159,6 +164,7 @@ impl Worker {
             records: Records::new(parts.access.clone(), parts.tracer.clone()),
             counters: Arc::clone(&parts.counters),
             pressure: Arc::clone(&parts.pressure),
+            desk: Desk::new(&parts.spread, index),
             cut: Notify::new(),
             larder: Rc::default(),
             gathered: Gathered::default(),
@@ -256,10 +262,12 @@ impl Worker {
         self.random.borrow_mut().random()
     }
 
-    /// Begins the drain: every connection ends after the request it is at.
+    /// Begins the drain: every connection ends after the request it is at. Each listener says so, and the first one counts: who is woken
+    /// twice in one turn would end before the runtime knows what its client has sent.
     pub(in crate::proxy) fn drain(&self) {
-        self.draining.set(true);
-        self.patrol.wake_connections();
+        if !self.draining.replace(true) {
+            self.patrol.wake_connections();
+        }
     }
 
     /// Says why no further request is taken: the process is short of memory or descriptors, or there are as many in flight as there may
@@ -339,6 +347,7 @@ impl Worker {
     /// One round: end what takes too long, close what is stale, hand over what was seen.
     pub fn tick(&self) {
         self.renew_rules();
+        self.desk.renew();
         self.patrol.walk();
         self.deadlines.take_back();
         self.pools.sweep();

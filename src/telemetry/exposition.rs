@@ -159,6 +159,7 @@ impl Source {
             (&m::OPEN, read(&counters.open)),
             (&m::RESTING, read(&counters.resting)),
             (&m::ACCEPTED, read(&counters.accepted)),
+            (&m::HANDED, read(&counters.handed)),
             (&m::REJECTED, read(&counters.rejected)),
             (&m::REFUSED, read(&counters.refused)),
             (&m::STICKY_FORGED, read(&counters.choices.sticky_forged)),

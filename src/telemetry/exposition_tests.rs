@@ -216,9 +216,14 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     figures.spans = Some(Arc::new(SpanCounts { sent, full, refused, undelivered }));
     figures.board.totals().rollbacks.insert("carts".to_owned(), 2);
     let counters = Arc::clone(&figures.counters);
-    for (count, value) in
-        [(&counters.open, 1), (&counters.resting, 9), (&counters.accepted, 5), (&counters.rejected, 2), (&counters.refused, 3)]
-    {
+    for (count, value) in [
+        (&counters.open, 1),
+        (&counters.resting, 9),
+        (&counters.accepted, 5),
+        (&counters.handed, 4),
+        (&counters.rejected, 2),
+        (&counters.refused, 3),
+    ] {
         count.store(value, Ordering::Relaxed);
     }
     counters.handshakes_failed.store(4, Ordering::Relaxed);
@@ -257,6 +262,7 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         ("portcullis_connections_open", 1.0),
         ("portcullis_connections_resting", 9.0),
         ("portcullis_connections_accepted_total", 5.0),
+        ("portcullis_connections_handed_over_total", 4.0),
         ("portcullis_connections_rejected_total", 2.0),
         ("portcullis_requests_refused_total", 3.0),
         ("portcullis_tls_handshakes_failed_total", 4.0),

@@ -118,6 +118,11 @@ pub const OPEN: Definition = gauge("portcullis_connections_open", &[], "Client c
 pub const RESTING: Definition =
     gauge("portcullis_connections_resting", &[], "Client connections that wait for a request and hold no memory for one.");
 pub const ACCEPTED: Definition = counter("portcullis_connections_accepted_total", &[], "Client connections that were accepted.");
+pub const HANDED: Definition = counter(
+    "portcullis_connections_handed_over_total",
+    &[],
+    "Client connections that one worker accepted and another one with fewer took.",
+);
 pub const REJECTED: Definition =
     counter("portcullis_connections_rejected_total", &[], "Client connections that were turned away or could not be accepted.");
 pub const REFUSED: Definition =
@@ -238,6 +243,7 @@ pub const ALL: [&Definition; 58] = [
     &OPEN,
     &RESTING,
     &ACCEPTED,
+    &HANDED,
     &REJECTED,
     &REFUSED,
     &HANDSHAKES_FAILED,

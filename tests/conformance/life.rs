@@ -16,6 +16,7 @@ use portcullis::proxy::pressure::Level;
 use portcullis::proxy::sanitise::Peer;
 use portcullis::proxy::serve::Serve;
 use portcullis::proxy::settings::Settings;
+use portcullis::proxy::spread::Spread;
 use portcullis::proxy::upload::Source;
 use portcullis::proxy::worker::{Parts, Worker};
 use portcullis::seam::clock::Clock;
@@ -295,6 +296,7 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
         counters: Arc::default(),
         drain: draining,
         pressure: Arc::default(),
+        spread: Spread::new(1),
         succeeded: Arc::default(),
         doors: Vec::new(),
     };

@@ -36,6 +36,7 @@ mod repeats;
 mod rescues;
 mod resting;
 mod routing;
+mod sharing;
 mod slow;
 mod sockets;
 mod split;

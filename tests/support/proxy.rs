@@ -28,6 +28,7 @@ use portcullis::proxy::listening::Listening;
 use portcullis::proxy::pressure::Pressure;
 use portcullis::proxy::rules::SettingsSlot;
 use portcullis::proxy::settings::Settings;
+use portcullis::proxy::spread::Spread;
 use portcullis::proxy::worker::{Counters, DoorSetup, Parts};
 use portcullis::seam::access::{self, AccessReceiver};
 use portcullis::seam::choice::Choice;
@@ -276,6 +277,7 @@ impl Setup {
             counters: Arc::clone(&counters),
             drain: draining,
             pressure: Arc::clone(&pressure),
+            spread: Spread::new(settings.load().workers),
             succeeded: Arc::clone(&succeeded),
             doors: vec![self.door],
         };

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::proxy::patrol::{ConnectionGuard, Ticket};
 use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::pressure::Visitor;
+use crate::proxy::spread::Seat;
 use crate::proxy::worker::{Counters, DoorSetup, Worker};
 
 /// A connection that was let in.
@@ -20,6 +21,8 @@ pub struct Admitted {
 
 /// What all connections of a listener have in common.
 pub struct Door {
+    /// Which of the configured listeners it is, from 0.
+    pub index: usize,
     /// Its port, 0 where it has none.
     pub port: u16,
     /// What is particular to it.
@@ -40,6 +43,7 @@ impl Door {
 pub struct Hold {
     _ticket: Ticket,
     _open: Open,
+    _seat: Seat,
     /// Absent for a source that may have as many connections as it likes.
     visitor: Option<Visitor>,
 }
@@ -75,13 +79,13 @@ impl Admitted {
     ///
     /// Fails when its source has as many as it may. A network whose connections are made for others has no limit of its own, and
     /// who comes over a Unix socket is nobody that could be told from another.
-    pub fn new(socket: Plain, remote: Remote, door: &Door, worker: &Worker) -> Result<Self, TooMany> {
+    pub fn new(socket: Plain, remote: Remote, door: &Door, seat: Seat, worker: &Worker) -> Result<Self, TooMany> {
         let visitor = match remote.ip().filter(|_| !door.is_proxy(remote)) {
             Some(source) => visit(source, worker)?,
             None => None,
         };
         let (guard, ticket) = worker.patrol.connection();
-        Ok(Self { socket, remote, guard, hold: Hold { _ticket: ticket, _open: Open::new(&worker.counters), visitor } })
+        Ok(Self { socket, remote, guard, hold: Hold { _ticket: ticket, _open: Open::new(&worker.counters), _seat: seat, visitor } })
     }
 }
 
