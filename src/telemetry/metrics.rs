@@ -213,7 +213,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 58] = [
+pub const ALL: [&Definition; 59] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
