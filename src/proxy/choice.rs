@@ -76,7 +76,7 @@ fn forced(choice: &Choice, force: &Force, epoch: &Epoch, worker: &Worker, token:
             epoch.admits_beside(worker.clock.now()).then(|| Arc::clone(&canary.version))
         }
         _ if epoch.stable.name.as_str() == name => Some(Arc::clone(&epoch.stable)),
-        _ => choice.others.find(&name).cloned(),
+        _ => choice.others.find(name).cloned(),
     }
 }
 

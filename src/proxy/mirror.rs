@@ -20,7 +20,7 @@ use crate::proxy::sanitise::{self, Framing, MIRROR, Outgoing, Peer};
 use crate::proxy::upload::{Copying, Source, Upload};
 use crate::proxy::upstream::{self, Parcel, Pool, Reply};
 use crate::proxy::worker::Worker;
-use crate::seam::choice::{Choice, FlightOfCopy, Mirror, MirrorTo};
+use crate::seam::choice::{FlightOfCopy, Held, Mirror, MirrorTo};
 use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::Sample;
 
@@ -32,7 +32,7 @@ pub struct Copy {
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     books: Rc<EpochBooks>,
-    choice: Rc<Arc<Choice>>,
+    choice: Rc<Held>,
     version: Arc<Version>,
     head: Parts,
     framing: Framing,
@@ -43,7 +43,7 @@ pub struct Copy {
 impl Copy {
     /// Begins the copy of a cleaned request, `None` where there is to be none.
     pub fn begin(
-        choice: &Rc<Arc<Choice>>,
+        choice: &Rc<Held>,
         worker: &Rc<Worker>,
         peer: &Rc<Peer>,
         sample: &Sample,

@@ -29,7 +29,7 @@ use crate::proxy::upload::Larder;
 use crate::proxy::upstream::{Pool, Pools};
 use crate::proxy::wire::{Gathered, Spare};
 use crate::seam::access::AccessSender;
-use crate::seam::choice::Choice;
+use crate::seam::choice::{Choice, Held};
 use crate::seam::clock::Clock;
 use crate::seam::record::Records;
 use crate::seam::recorder::{EpochBooks, Recorder};
@@ -134,7 +134,7 @@ pub struct Worker {
 struct RouteState {
     books: Rc<EpochBooks>,
     /// The route's choice, counted here alone: the count of what all workers share would move between their cores with each request.
-    choice: Option<Rc<Arc<Choice>>>,
+    choice: Option<Rc<Held>>,
     draw: Draw,
     /// The connections to stable and canary, once there were requests.
     pools: [Option<Rc<Pool>>; 2],
@@ -147,7 +147,7 @@ pub(in crate::proxy) struct Found {
     /// The books of its epoch.
     pub books: Rc<EpochBooks>,
     /// What of it goes otherwise than by the draw.
-    pub choice: Option<Rc<Arc<Choice>>>,
+    pub choice: Option<Rc<Held>>,
 }
 
 impl Worker {
@@ -380,11 +380,11 @@ impl RouteState {
     /// Takes over the route's choice, which may be replaced without its epoch; two comparisons while it is not.
     fn follow(&mut self, choice: Option<&Arc<Choice>>) {
         let same = match (&self.choice, choice) {
-            (Some(known), Some(choice)) => Arc::ptr_eq(known, choice),
+            (Some(known), Some(choice)) => known.is(choice),
             (known, choice) => known.is_none() && choice.is_none(),
         };
         if !same {
-            self.choice = choice.map(|choice| Rc::new(Arc::clone(choice)));
+            self.choice = choice.map(Held::new);
         }
     }
 

@@ -1,6 +1,8 @@
 //! What of a route's requests goes otherwise than by the draw: forced versions, users that stay, mirrored copies, repetitions that
 //! their clients allow; off by default.
 
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,6 +27,32 @@ pub struct Choice {
     pub repeat: Option<usize>,
     /// Versions beside stable and canary, without a share: only a forced or mirrored request reaches them.
     pub others: Others,
+}
+
+/// A choice as one worker holds it: handing it on counts within the worker, and not for all of them together.
+#[derive(Debug)]
+pub struct Held(Arc<Choice>);
+
+impl Held {
+    /// Holds a choice.
+    #[must_use]
+    pub fn new(choice: &Arc<Choice>) -> Rc<Self> {
+        Rc::new(Self(Arc::clone(choice)))
+    }
+
+    /// Says whether it is this very choice.
+    #[must_use]
+    pub fn is(&self, choice: &Arc<Choice>) -> bool {
+        Arc::ptr_eq(&self.0, choice)
+    }
+}
+
+impl Deref for Held {
+    type Target = Choice;
+
+    fn deref(&self) -> &Choice {
+        &self.0
+    }
 }
 
 /// Versions beside stable and canary, each with a name of its own.

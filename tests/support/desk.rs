@@ -172,6 +172,7 @@ impl Desk {
             counters: Arc::clone(&self.counters),
             drain: self.draining.clone(),
             pressure: Arc::default(),
+            spread: portcullis::proxy::spread::Spread::new(1),
             succeeded: Arc::default(),
             doors: Vec::new(),
         }

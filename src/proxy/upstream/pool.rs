@@ -243,6 +243,8 @@ impl Pool {
     }
 }
 
+type Known = HashMap<usize, (Weak<Version>, Rc<Pool>)>;
+
 /// All pools of one worker.
 pub struct Pools {
     scratch: Scratch,
@@ -254,7 +256,7 @@ pub struct Pools {
     connections: u32,
     random: Rc<RefCell<SmallRng>>,
     /// By where the version lies: what is kept of one keeps its place from being given to another.
-    pools: RefCell<HashMap<usize, (Weak<Version>, Rc<Pool>)>>,
+    pools: RefCell<Known>,
 }
 
 impl Pools {
