@@ -1,8 +1,9 @@
 //! The worker's deadline queue: when a canary request passes a limit without an answer, the breach counts then.
 //!
-//! One FIFO per limit, because all requests of a limit come due in the order they began; one timer for the whole worker.
+//! One FIFO per limit, because all requests of a limit come due in the order they began; one timer for the whole worker. It goes
+//! off up to a millisecond late, so that every pick looks first: a worker that is never out of requests is not late.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct Deadlines {
     clock: Clock,
     endpoints: Endpoints,
     lanes: RefCell<Vec<Lane>>,
+    /// No deadline passes before.
+    next: Cell<Timestamp>,
     changed: Notify,
 }
 
@@ -67,7 +70,7 @@ impl Deadlines {
     /// Makes an empty queue. `endpoints` say whether a stable version can answer what is taken back.
     #[must_use]
     pub fn new(clock: Clock, endpoints: Endpoints) -> Rc<Self> {
-        Rc::new(Self { clock, endpoints, lanes: RefCell::default(), changed: Notify::new() })
+        Rc::new(Self { clock, endpoints, lanes: RefCell::default(), next: Cell::new(Timestamp::NEVER), changed: Notify::new() })
     }
 
     /// Enters the limits of a canary request; a stable request has none. `guard` knows what its client still owes.
@@ -93,9 +96,18 @@ impl Deadlines {
             lane.queue.pop_front();
         }
         if lane.queue.is_empty() {
+            self.next.set(self.next.get().min(entry.at));
             self.changed.notify_one();
         }
         lane.queue.push_back(entry);
+    }
+
+    /// Counts breaches where a limit has passed; to be called before each pick, with which a trip then takes effect.
+    #[inline]
+    pub fn look(&self, now: Timestamp) {
+        if now >= self.next.get() {
+            self.expire(now);
+        }
     }
 
     /// Counts the breach of every request whose limit has passed, and returns when the next one comes due.
@@ -108,7 +120,7 @@ impl Deadlines {
                 if let Some(entry) = lane.queue.pop_front()
                     && entry.expire()
                 {
-                    Sample::announce_trip(entry.flight.books(), now, self.clock.now());
+                    Sample::announce_trip(entry.flight.books(), entry.at, self.clock.now());
                     tripped = true;
                     if entry.is_lost(&self.endpoints) {
                         entry.guard.recall();
@@ -121,7 +133,9 @@ impl Deadlines {
             self.take_back();
         }
         let lanes = self.lanes.borrow();
-        lanes.iter().filter_map(|lane| lane.queue.front()).map(|front| front.at).min()
+        let next = lanes.iter().filter_map(|lane| lane.queue.front()).map(|front| front.at).min();
+        self.next.set(next.unwrap_or(Timestamp::NEVER));
+        next
     }
 
     /// Asks for every request back that waits for the answer of a canary whose trial has tripped, where that is allowed.

@@ -163,6 +163,7 @@ impl Serve {
                 return (Sample::beside(books, worker.clock, version, now), pool);
             }
         };
+        worker.deadlines.look(now);
         let epoch = books.epoch();
         let tripped = cfg!(debug_assertions) && epoch.canary.as_ref().is_some_and(|c| c.trial.is_tripped());
         let role = epoch.pick(drawn, now);

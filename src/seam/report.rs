@@ -49,7 +49,7 @@ pub enum Report {
         service: Name,
         /// The rollout.
         rollout: u64,
-        /// When the deciding breach was evident: a head was read, or a deadline was looked at.
+        /// When the deciding breach was evident: a head was read, or a deadline passed.
         evident: Timestamp,
         /// When the flag was set.
         at: Timestamp,

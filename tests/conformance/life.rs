@@ -1,6 +1,7 @@
 //! The life of workers and connections: draining, the access log, the books at the end, and the service without a socket.
 
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::outcome::{Failure, Role};
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::version::Version;
+use portcullis::domain::weight::Weight;
 use portcullis::proxy::pressure::Level;
 use portcullis::proxy::sanitise::Peer;
 use portcullis::proxy::serve::Serve;
@@ -19,9 +21,12 @@ use portcullis::proxy::settings::Settings;
 use portcullis::proxy::spread::Spread;
 use portcullis::proxy::upload::Source;
 use portcullis::proxy::worker::{Parts, Worker};
+use portcullis::seam::access::AccessSender;
 use portcullis::seam::clock::Clock;
+use portcullis::seam::report::ReportSender;
 use portcullis::seam::routes::Routes;
-use portcullis::seam::table::{Epoch, Route, Table, Watch};
+use portcullis::seam::table::{Canary, Epoch, Route, Table, Watch};
+use portcullis::seam::tripwire::{Tables, Trial};
 use portcullis::seam::{access, report};
 use tower::{Service, ServiceExt};
 
@@ -266,10 +271,45 @@ fn a_weightless_connection_pool_is_used_again_for_every_kind_of_answer() {
     assert_eq!(upstream.seen().len(), 1, "18 requests over one connection");
 }
 
+/// What a worker without a listener is made from.
+fn parts(routes: Routes, reports: ReportSender, access: Option<AccessSender>, drain: tokio::sync::watch::Receiver<bool>) -> Parts {
+    let settings = Settings {
+        workers: 1,
+        timeouts: proxy::timeouts(),
+        trusted: Vec::new(),
+        strict: true,
+        connections: 10,
+        pseudonym: "gate-1".to_owned(),
+        ..Settings::default()
+    };
+    Parts {
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        routes,
+        reports,
+        access,
+        tracer: None,
+        clock: Clock::start(),
+        counters: Arc::default(),
+        drain,
+        pressure: Arc::default(),
+        spread: Spread::new(1),
+        succeeded: Arc::default(),
+        doors: Vec::new(),
+    }
+}
+
+fn runtime() -> tokio::runtime::LocalRuntime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap()
+}
+
+fn serving(worker: &Rc<Worker>) -> Serve {
+    let peer = Peer::new((Ipv4Addr::new(192, 0, 2, 7), 4711).into(), 80, &[]);
+    Serve::new(Rc::clone(worker), peer.into(), None)
+}
+
 #[test]
 fn serve_is_a_tower_service_that_needs_no_client_socket() {
     let upstream = telling();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     let (reports, received) = report::channel();
     let (lines, log) = access::channel();
     let (drain, draining) = tokio::sync::watch::channel(false);
@@ -277,33 +317,10 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
     let stable = Arc::new(Version::at("v1".parse().unwrap(), vec![upstream.address]));
     let epoch = Epoch::new("carts".parse().unwrap(), 0, 3, stable, None, Timestamp::NEVER);
     routes.publish(Table::new(1, vec![Route::new([], Arc::new(epoch))]));
-    let settings = Settings {
-        workers: 1,
-        timeouts: proxy::timeouts(),
-        trusted: Vec::new(),
-        strict: true,
-        connections: 1,
-        pseudonym: "gate-1".to_owned(),
-        ..Settings::default()
-    };
-    let parts = Parts {
-        settings: Arc::new(ArcSwap::from_pointee(settings)),
-        routes,
-        reports,
-        access: Some(lines),
-        tracer: None,
-        clock: Clock::start(),
-        counters: Arc::default(),
-        drain: draining,
-        pressure: Arc::default(),
-        spread: Spread::new(1),
-        succeeded: Arc::default(),
-        doors: Vec::new(),
-    };
-    runtime.block_on(async {
+    let parts = parts(routes, reports, Some(lines), draining);
+    runtime().block_on(async {
         let worker = Worker::new(0, &parts);
-        let peer = Peer::new((Ipv4Addr::new(192, 0, 2, 7), 4711).into(), 80, &[]);
-        let mut serve = Serve::new(std::rc::Rc::clone(&worker), peer.into(), None);
+        let mut serve = serving(&worker);
         let body = Source::Whole(Full::new(Bytes::from_static(b"hello")));
         let request = Request::post("/t").header("host", "a.test").header("content-length", 5).body(body).unwrap();
         let response = serve.ready().await.unwrap().call(request).await.unwrap();
@@ -318,5 +335,46 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
     assert_eq!((request.body.as_slice(), request.one("x-forwarded-for")), (&b"hello"[..], "192.0.2.7"));
     assert!(matches!(received.try_recv(), Ok(report::Report::Observed { generation: 3, .. })));
     assert_eq!(log.lines.recv().unwrap().failure, None::<Failure>);
+    drop(drain);
+}
+
+#[test]
+fn a_limit_that_has_passed_counts_before_the_next_pick_and_waits_for_no_timer() {
+    const LIMIT: Duration = Duration::from_millis(50);
+    let (stable, (hanging, _go)) = (telling(), patient());
+    let version = |name: &str, at| Arc::new(Version::at(name.parse().unwrap(), vec![at]));
+    let trial = Arc::new(Trial::new(vec![Tables::without_step([0, 0, 3].into())], 1));
+    let canary = Canary {
+        version: version("v2", hanging.address),
+        weight: Weight::FULL,
+        trial: Arc::clone(&trial),
+        watches: [Watch::Latency(LIMIT)].into(),
+        outcome_deadline: None,
+        probe_spacing: None,
+    };
+    let epoch = Epoch::new("carts".parse().unwrap(), 1, 3, version("v1", stable.address), Some(canary), Timestamp::NEVER);
+    let (routes, (reports, received), (drain, draining)) = (Routes::default(), report::channel(), tokio::sync::watch::channel(false));
+    routes.publish(Table::new(1, vec![Route::new([], Arc::new(epoch))]));
+    let parts = parts(routes, reports, None, draining);
+    runtime().block_on(async {
+        // Its deadline queue is looked at by the requests alone: nobody runs it.
+        let worker = Worker::new(0, &parts);
+        let ask = || serving(&worker).oneshot(Request::get("/t").header("host", "a.test").body(Source::Whole(Full::default())).unwrap());
+        for _ in 0..3 {
+            tokio::task::spawn_local(ask());
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(trial.started(), 3);
+        let over = parts.clock.now() + 2 * LIMIT;
+        tokio::time::sleep_until(parts.clock.instant(over).into()).await;
+        assert!(!trial.is_tripped(), "no request has come since");
+        let answer = tokio::time::timeout(PATIENCE, ask()).await.expect("the canary would not have answered").unwrap();
+        assert_eq!((answer.status().as_u16(), trial.started()), (200, 3));
+    });
+    let told = received.try_iter().find_map(|told| match told {
+        report::Report::Tripped { evident, at, .. } => Some(at.since(evident)),
+        _ => None,
+    });
+    assert!(told.expect("a trip is told of") > LIMIT / 2, "it was evident when the limit passed, not when somebody looked");
     drop(drain);
 }
