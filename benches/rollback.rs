@@ -1,7 +1,12 @@
-//! How fast a rollback is, as distributions: from the deciding breach to the last thing the canary gets.
+//! How fast a rollback is, as distributions beside their goals: from the deciding breach being evident to the canary's last pick.
 //!
-//! First the flag alone: two workers that load, draw and pick without pause. Then the real data plane under load, with a canary
-//! that hangs and one that is slow. `--report FILE` writes the figures as JSON, in microseconds.
+//! First the flag alone: two workers that load, draw and pick without pause. Then the real data plane with two workers that are
+//! never out of requests, with a canary that fails, one that is slow and one that hangs. A breach is evident once the process has
+//! what decides it: the head of an answer that is an error, or the time at which an answer was due that has not come. Nobody picks
+//! the canary once the flag is set, which is checked. So the last pick is none after the evidence where no request that went to the
+//! canary was read after it, and otherwise it is taken to be as late as it can: when the flag was set.
+//!
+//! `cargo bench --bench rollback -- --trips 1000 --report FILE`; exit code 1 unless every goal is met.
 
 #[path = "rollback/flag.rs"]
 mod flag;
@@ -10,84 +15,65 @@ mod proxy;
 mod support;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use portcullis::domain::time::Timestamp;
-use serde_json::{Value, json};
+use clap::Parser;
+use support::sheet::{Goal, Sheet};
 use support::upstream::Manner;
 
-/// Times in nanoseconds.
-#[derive(Default)]
-pub struct Times(Vec<u64>);
+/// Half of the rollbacks take no longer than this …
+const USUALLY: Goal = Goal { share: 0.5, most: Duration::from_micros(50) };
+/// … and all but one of a thousand no longer than this, though a worker may lose its core meanwhile.
+const HARDLY_EVER: Goal = Goal { share: 0.999, most: Duration::from_millis(10) };
 
-impl Times {
-    /// Adds the time from `start` to `end`; an end before the start counts as no time at all.
-    pub fn add(&mut self, start: Timestamp, end: Timestamp) {
-        self.0.push(u64::try_from(end.since(start).as_nanos()).unwrap_or(u64::MAX));
-    }
-
-    /// Prints the distribution and returns it, in microseconds.
-    fn show(mut self, name: &str) -> Value {
-        self.0.sort_unstable();
-        let count = self.0.len();
-        let at = |share: f64| {
-            let rank = ((share * count as f64).ceil() as usize).clamp(1, count.max(1));
-            self.0.get(rank - 1).map_or(f64::NAN, |ns| *ns as f64 / 1e3)
-        };
-        let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(at);
-        println!("{name:<54} {p50:>9.2} {p90:>9.2} {p99:>9.2} {p999:>9.2} {max:>9.2}   n = {count}");
-        json!({ "count": count, "p50": p50, "p90": p90, "p99": p99, "p99_9": p999, "max": max })
-    }
-}
-
-/// Reads `--report FILE`; what cargo adds is ignored.
-fn report_file() -> Option<String> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != "--report");
-    arguments.next()?;
-    arguments.next()
+#[derive(Parser)]
+struct Arguments {
+    /// How many rollbacks of each kind are measured; the thousandth of fewer than 1000 is the longest.
+    #[arg(long, default_value_t = 1000)]
+    trips: usize,
+    /// Where the figures are written as JSON, in microseconds.
+    #[arg(long)]
+    report: Option<String>,
+    /// Given by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 fn main() -> ExitCode {
-    println!("{:<54} {:>9} {:>9} {:>9} {:>9} {:>9}", "microseconds", "p50", "p90", "p99", "p99.9", "max");
-    let flag = flag::measure(1_000);
-    let off_core = flag.off_core;
-    let mut report = json!({
-        "flag": {
-            "breach_to_visible_to_all": flag.visible.show("breach evident → flag visible to both workers"),
-            "of_these_with_both_on_core": flag.visible_on_core.show("  of these with both workers on their cores"),
-            "trip_to_last_canary_pick": flag.last_pick.show("trip → last canary pick of any worker"),
-            "runs_with_a_worker_off_its_core": off_core,
-        }
-    });
-    println!("in {off_core} of 1000 runs a worker was off its core for over {:?} across the trip", flag::OFF_CORE);
-    for (key, manner) in [("hang", Manner::Hang), ("slow", Manner::Slow(2 * proxy::LIMIT))] {
-        let plane = match proxy::measure(manner, 100) {
+    let Arguments { trips, report, bench: _ } = Arguments::parse();
+    let mut sheet = Sheet::begin();
+    let goals = &[USUALLY, HARDLY_EVER];
+    let flag = flag::measure(trips);
+    sheet.judge("flag.evident_to_last_pick", "flag: breach evident → last canary pick of any worker", flag.last_pick, goals);
+    sheet.show("flag.evident_to_visible", "flag: breach evident → flag visible to both workers", flag.visible);
+    sheet.show("flag.evident_to_visible_on_core", "  of these with both workers on their cores", flag.visible_on_core);
+    println!("  a worker was off its core for over {:?} across the trip in {} of {trips}", flag::OFF_CORE, flag.off_core);
+    sheet.note("flag.off_core", flag.off_core.into());
+    let manners = [("fail", "fails", Manner::Fail), ("slow", "is slow", Manner::Slow(2 * proxy::LIMIT)), ("hang", "hangs", Manner::Hang)];
+    for (key, does, manner) in manners {
+        let plane = match proxy::measure(manner, trips as u64) {
             Ok(plane) => plane,
             Err(error) => {
                 eprintln!("the data plane could not be measured: {error}");
                 return ExitCode::FAILURE;
             }
         };
-        let (after, served) = (plane.started_after_trip, plane.served);
-        let figures = json!({
-            "breach_to_trip": plane.to_trip.show(&format!("proxy, canary that is {key}: breach evident → trip")),
-            "breach_to_last_canary_request": plane.to_last.show(&format!("proxy, canary that is {key}: breach evident → last request")),
-            "canary_requests_started_after_trip": after,
-            "requests": served,
-        });
-        println!("proxy, canary that is {key}: {after} canary requests started after the trip, {served} requests in 100 runs");
-        if let Some(all) = report.as_object_mut() {
-            all.insert(key.to_owned(), figures);
+        let name = |what: &str| format!("proxy, canary that {does}: {what}");
+        let off_core = plane.to_flag.over(flag::OFF_CORE);
+        sheet.judge(&format!("{key}.evident_to_last_pick"), &name("evident → last pick"), plane.to_last_pick, goals);
+        sheet.must_not_be(
+            &format!("{key}.started_after_flag"),
+            "canary request that was read after the flag was set",
+            plane.started_after_flag,
+        );
+        sheet.show(&format!("{key}.evident_to_flag"), &name("evident → flag"), plane.to_flag);
+        sheet.show(&format!("{key}.evident_to_last_arrival"), &name("evident → last arrival"), plane.to_last_arrival);
+        if manner == Manner::Fail {
+            println!("  the worker was off its core for over {:?} before it set the flag in {off_core} of {trips}", flag::OFF_CORE);
+            sheet.note(&format!("{key}.off_core"), off_core.into());
         }
-        if after > 0 {
-            eprintln!("canary requests started after a trip");
-            return ExitCode::FAILURE;
-        }
+        println!("  {:.0} requests/s by {} workers and {} clients", plane.rate, proxy::WORKERS, proxy::WORKERS * proxy::CLIENTS);
+        sheet.note(&format!("{key}.requests_per_second"), plane.rate.into());
     }
-    if let Some(file) = report_file()
-        && let Err(error) = std::fs::write(&file, format!("{report:#}\n"))
-    {
-        eprintln!("cannot write the report {file}: {error}");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    sheet.end(report.as_deref())
 }

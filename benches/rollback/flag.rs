@@ -16,14 +16,15 @@ use portcullis::seam::table::Epoch;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use crate::{Times, support};
+use crate::support;
+use crate::support::sheet::Times;
 
 /// What was measured.
 #[derive(Default)]
 pub struct Flag {
     /// From the instant before the deciding breach to the first pick of each worker that sees the flag, the later one.
     pub visible: Times,
-    /// From the flag's store to the last pick of any worker that gave the canary a request.
+    /// From the instant before the deciding breach to the last pick of any worker that gave the canary a request.
     pub last_pick: Times,
     /// The same as `visible` for the runs in which both workers were on their cores.
     pub visible_on_core: Times,
@@ -37,8 +38,8 @@ pub const OFF_CORE: Duration = Duration::from_micros(10);
 /// What one worker saw of one run.
 #[derive(Clone, Copy, Default)]
 struct Seen {
-    /// Before and after the deciding breach, by the worker that counted it.
-    breach: Option<(Timestamp, Timestamp)>,
+    /// The instant before the deciding breach, by the worker that counted it.
+    breach: Option<Timestamp>,
     first_refused: Timestamp,
     last_canary: Timestamp,
     off_core: bool,
@@ -68,10 +69,10 @@ pub fn measure(runs: usize) -> Flag {
     let (first, second) = (first.join().expect("worker 0"), second.join().expect("worker 1"));
     let mut flag = Flag::default();
     for (a, b) in first.into_iter().zip(second) {
-        let (evident, tripped) = a.breach.or(b.breach).expect("one of the two counted the breach");
+        let evident = a.breach.or(b.breach).expect("one of the two counted the breach");
         let visible = a.first_refused.max(b.first_refused);
         flag.visible.add(evident, visible);
-        flag.last_pick.add(tripped, a.last_canary.max(b.last_canary));
+        flag.last_pick.add(evident, a.last_canary.max(b.last_canary));
         if a.off_core || b.off_core {
             flag.off_core += 1;
         } else {
@@ -119,7 +120,7 @@ impl Shared {
             // Not before the other is at work as well.
             if n >= breach_at && seen.breach.is_none() && other.load(Ordering::Acquire) > 500 {
                 let (evident, tripped) = self.breach(epoch);
-                seen.breach = Some((evident, tripped));
+                seen.breach = Some(evident);
                 seen.off_core = tripped.since(evident) > OFF_CORE;
             }
             left -= u64::from(seen.first_refused > Timestamp::ZERO);

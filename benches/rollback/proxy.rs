@@ -7,35 +7,42 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::time::Timestamp;
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{Mark, Report};
+use portcullis::seam::table::Watch;
 
+use crate::support;
 use crate::support::client::Client;
 use crate::support::plane::Plane;
+use crate::support::sheet::Times;
 use crate::support::upstream::{Manner, Upstream};
-use crate::{Times, support};
 
 /// The gate's limit, short so that many runs are quick.
 pub const LIMIT: Duration = Duration::from_millis(20);
 /// The canary's share: small, so that clients remain that do not wait for it.
 const SHARE: &str = "1%";
-const WORKERS: usize = 2;
-const CLIENTS: usize = 8;
+/// Workers, each with clients of its own.
+pub const WORKERS: usize = 2;
+/// Clients of each worker.
+pub const CLIENTS: usize = 8;
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was measured.
 #[derive(Default)]
 pub struct Measured {
-    /// From the evidence to the flag.
-    pub to_trip: Times,
-    /// From the evidence to the last arrival of a request at the canary, none at all when that was before.
-    pub to_last: Times,
-    /// Canary requests whose head was read after the flag was set.
-    pub started_after_trip: usize,
-    /// Requests answered over all runs.
-    pub served: u64,
+    /// From the breach being evident to the flag.
+    pub to_flag: Times,
+    /// From there to the last pick of the canary by any worker, at the latest; none at all when its request was read before.
+    pub to_last_pick: Times,
+    /// From there to the last arrival of a request at the canary, none at all when that was before.
+    pub to_last_arrival: Times,
+    /// Rollbacks with a canary request whose head was read after the flag was set.
+    pub started_after_flag: usize,
+    /// Requests answered per second.
+    pub rate: f64,
 }
 
 /// Clients that ask without pause until they are told to stop.
@@ -77,12 +84,11 @@ impl Load {
         Ok(())
     }
 
-    fn stop(self) -> u64 {
+    fn stop(self) {
         self.stop.store(true, Ordering::Release);
         for client in self.clients {
             let _ = client.join();
         }
-        self.served.load(Ordering::Acquire)
     }
 }
 
@@ -93,21 +99,25 @@ pub fn measure(manner: Manner, runs: u64) -> io::Result<Measured> {
     let (v1, v2) = (support::version("v1", stable.address), support::version("v2", canary.address));
     let plane = Plane::start(clock, WORKERS)?;
     let mut measured = Measured::default();
-    // For each run when the flag was set, and the latest start of a canary request.
+    // For each run when the breach was evident and when the flag was set, and the latest start of a canary request.
     let (mut trips, mut starts) = (HashMap::new(), HashMap::new());
+    // An answer that is late was missed before it came; what an answer decides is whether it is an error.
+    let watch = if manner == Manner::Fail { Watch::Errors(ErrorKinds::SERVER) } else { Watch::Latency(LIMIT) };
     plane.routes.publish(support::table(1, &support::epoch(1, &v1, &v1, SHARE, PATIENCE)));
     let load = Load::start(&plane);
     load.serve_more(1_000)?;
+    let (begun, before) = (Instant::now(), load.served.load(Ordering::Acquire));
     for run in 2..=runs + 1 {
-        plane.routes.publish(support::table(run, &support::epoch(run, &v1, &v2, SHARE, LIMIT)));
+        plane.routes.publish(support::table(run, &support::watched(run, &v1, &v2, SHARE, watch)));
         let (evident, at) = await_trip(&plane, run, &mut starts)?;
-        trips.insert(run, at);
+        trips.insert(run, (evident, at));
         load.serve_more(400)?;
         let (_, last) = canary.arrivals();
-        measured.to_trip.add(evident, at);
-        measured.to_last.add(evident, Timestamp::from_nanos(last));
+        measured.to_flag.add(evident, at);
+        measured.to_last_arrival.add(evident, Timestamp::from_nanos(last));
         canary.release();
     }
+    measured.rate = (load.served.load(Ordering::Acquire) - before) as f64 / begun.elapsed().as_secs_f64();
     // The last reports come within two rounds.
     let end = clock.now() + Duration::from_millis(300);
     while clock.now() < end {
@@ -116,9 +126,13 @@ pub fn measure(manner: Manner, runs: u64) -> io::Result<Measured> {
         }
         canary.release();
     }
-    measured.served = load.stop();
+    load.stop();
     plane.stop();
-    measured.started_after_trip = trips.iter().filter(|(run, at)| starts.get(run).is_some_and(|start| start > at)).count();
+    for (run, (evident, at)) in &trips {
+        let last = *starts.get(run).ok_or_else(|| io::Error::other(format!("no canary request of run {run} was reported")))?;
+        measured.to_last_pick.add(*evident, if last > *evident { *at } else { *evident });
+        measured.started_after_flag += usize::from(last > *at);
+    }
     Ok(measured)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod plane;
+pub mod sheet;
 pub mod upstream;
 
 use std::net::SocketAddr;
@@ -23,16 +24,15 @@ pub fn version(name: &str, endpoint: SocketAddr) -> Arc<Version> {
 
 /// Makes an epoch of a service on trial with the gate `p95 < limit` at alpha 0.001, never to expire.
 pub fn epoch(generation: u64, stable: &Arc<Version>, canary: &Arc<Version>, weight: &str, limit: Duration) -> Arc<Epoch> {
+    watched(generation, stable, canary, weight, Watch::Latency(limit))
+}
+
+/// Makes the same epoch with another gate: no more than 5 % of the requests may breach it.
+pub fn watched(generation: u64, stable: &Arc<Version>, canary: &Arc<Version>, weight: &str, watch: Watch) -> Arc<Epoch> {
     let trial = Arc::new(Trial::new(vec![Tables::without_step(n_max_table(Share::FIVE_PERCENT, 0.001))], 1));
     let weight: Weight = weight.parse().expect("a share");
-    let canary = Canary {
-        version: Arc::clone(canary),
-        weight,
-        trial,
-        watches: vec![Watch::Latency(limit)].into(),
-        outcome_deadline: None,
-        probe_spacing: None,
-    };
+    let canary =
+        Canary { version: Arc::clone(canary), weight, trial, watches: vec![watch].into(), outcome_deadline: None, probe_spacing: None };
     let service = "carts".parse().expect("a name");
     Arc::new(Epoch::new(service, generation, generation, Arc::clone(stable), Some(canary), Timestamp::NEVER))
 }

@@ -1,4 +1,4 @@
-//! A version that answers at once, late, or not until it is released; it notes when requests arrive.
+//! A version that answers at once, with an error, late, or not until it is released; it notes when requests arrive.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portcullis::seam::clock::Clock;
 
+const FAILURE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nno";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok";
 
 /// How a version answers.
@@ -16,6 +17,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: te
 pub enum Manner {
     /// At once.
     Fast,
+    /// At once, with an error.
+    Fail,
     /// After this time.
     Slow(Duration),
     /// When it is released.
@@ -88,7 +91,8 @@ impl Shared {
             self.last.fetch_max(self.clock.now().as_nanos(), Ordering::AcqRel);
             self.count.fetch_add(1, Ordering::AcqRel);
             self.wait();
-            if socket.write_all(ANSWER).is_err() {
+            let answer = if self.manner == Manner::Fail { FAILURE } else { ANSWER };
+            if socket.write_all(answer).is_err() {
                 return;
             }
         }
@@ -96,7 +100,7 @@ impl Shared {
 
     fn wait(&self) {
         match self.manner {
-            Manner::Fast => {}
+            Manner::Fast | Manner::Fail => {}
             Manner::Slow(time) => thread::sleep(time),
             Manner::Hang => {
                 let Ok(released) = self.released.lock() else { return };
