@@ -1,5 +1,6 @@
 //! The controller's loop: take in reports and commands, tick, show.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -42,7 +43,7 @@ struct World {
     routes: Routes,
     table: Table,
     store: Arc<ServiceStore>,
-    snapshot: Snapshot,
+    notices: VecDeque<Notice>,
     quiet: Quiet,
     board: Board,
     inquiries: Sender<Inquiry>,
@@ -117,9 +118,9 @@ impl Shell for World {
         } else {
             tracing::info!(%service, "{sentence}");
         }
-        self.snapshot.notices.push_back(Notice { at: wall(), service: service.clone(), sentence, alarm });
-        while self.snapshot.notices.len() > NOTICES {
-            self.snapshot.notices.pop_front();
+        self.notices.push_back(Notice { at: wall(), service: service.clone(), sentence, alarm });
+        while self.notices.len() > NOTICES {
+            self.notices.pop_front();
         }
     }
 }
@@ -158,7 +159,7 @@ impl Controller {
             routes,
             table: Table::default(),
             store,
-            snapshot: Snapshot::default(),
+            notices: VecDeque::new(),
             quiet: Quiet::default(),
             board,
             inquiries: inputs.inquiries.clone(),
@@ -237,13 +238,18 @@ impl Controller {
             let now = self.world.clock.now();
             if now >= next {
                 next = now + TICK;
-                let known_until = self.known.iter().copied().min().unwrap_or(now);
-                for service in &mut self.services {
-                    service.tick(now, known_until, &mut self.world);
-                }
-                self.show(now);
+                self.tick(now);
             }
         }
+    }
+
+    /// Judges every service by what the workers have reported, decides, and shows where they stand.
+    pub fn tick(&mut self, now: Timestamp) {
+        let known_until = self.known.iter().copied().min().unwrap_or(now);
+        for service in &mut self.services {
+            service.tick(now, known_until, &mut self.world);
+        }
+        self.show(now);
     }
 
     fn show(&mut self, now: Timestamp) {
@@ -251,12 +257,12 @@ impl Controller {
             endpoints: endpoints::shown(self.world.routes.endpoints(), service.versions()),
             ..service.status(now)
         };
-        self.world.snapshot.services = self.services.iter().map(show).collect();
-        self.world.snapshot.judged_ns = now.as_nanos();
-        self.world.board.show(self.world.snapshot.clone());
+        let services = self.services.iter().map(show).collect();
+        self.world.board.show(Snapshot { services, notices: self.world.notices.clone(), judged_ns: now.as_nanos() });
     }
 
-    fn take(&mut self, report: Report) {
+    /// Takes in what a worker reports.
+    pub fn take(&mut self, report: Report) {
         match report {
             Report::Wake => {}
             Report::UpTo { worker, at } => {

@@ -22,8 +22,10 @@ use std::time::Duration;
 /// How many of the requests that tipped a verdict are named.
 const NAMED: usize = 10;
 
-/// How long worked-out bounds are shown.
+/// How long worked-out bounds are shown at most while there is room in the ticks. Those of gates with other counts are shown for up to
+/// [`SPREAD`] less, so that not all come due in one tick.
 const SHOWN_FOR: Duration = Duration::from_secs(1);
+const SPREAD: Duration = Duration::from_millis(400);
 
 /// What holds for all gates of a rollout.
 #[derive(Clone, Debug)]
@@ -331,11 +333,14 @@ impl Case {
         (losses.requests(), breaches)
     }
 
-    /// Works out the bounds on the step's share again, once a second.
-    pub fn show(&mut self, beta: f64, known_until: Timestamp) {
+    /// Works out the bounds on the step's share again, about once a second, as long as there is `room` in this tick for what can wait.
+    pub fn show(&mut self, beta: f64, known_until: Timestamp, room: &mut usize) {
         let counts = self.counted();
-        let is_old = self.shown.counts.is_none_or(|shown| shown.0 > counts.0) || known_until.since(self.shown.at) >= SHOWN_FOR;
-        if self.shown.counts != Some(counts) && is_old {
+        let is_of_another_step = self.shown.counts.is_none_or(|shown| shown.0 > counts.0);
+        let spread = self.shown.counts.map_or(Duration::ZERO, |(requests, _)| SPREAD * (requests % 8) as u32 / 8);
+        let is_due = is_of_another_step || *room > 0 && known_until.since(self.shown.at) >= SHOWN_FOR - spread;
+        if self.shown.counts != Some(counts) && is_due {
+            *room = room.saturating_sub(1);
             let bounds = bounds::of_step(&self.gate, &self.pass, counts, beta);
             (self.shown.counts, self.shown.at, self.shown.bounds) = (Some(counts), known_until, bounds);
         }

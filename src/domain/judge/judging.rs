@@ -26,6 +26,9 @@ use crate::domain::weight::Weight;
 /// The length of a block where no burst is tolerated and nothing is confirmed.
 const BLOCK: Duration = Duration::from_millis(200);
 
+/// For how many gates a tick works out bounds again; each takes some 50 µs, and there may be 64 of them.
+const MOST_SHOWN: usize = 5;
+
 /// How many epochs are remembered.
 const EPOCHS: usize = 64;
 
@@ -223,7 +226,8 @@ impl Judge {
         self.brake = self.brake.take().or(brake);
         self.forget();
         let found = [self.brake.as_ref(), self.confirmed.as_ref()];
-        self.cases.iter_mut().for_each(|case| case.show(self.setting.policy.beta, known_until));
+        let mut room = MOST_SHOWN;
+        self.cases.iter_mut().for_each(|case| case.show(self.setting.policy.beta, known_until, &mut room));
         let mut gates: Vec<_> = self.cases.iter_mut().map(|case| standing::status(case, &self.setting, found)).collect();
         gates.extend(self.excess_gates.iter().map(|gate| standing::excess(gate, &self.setting)));
         let rate = self.rate.per_second(known_until);
