@@ -81,7 +81,9 @@ pub(super) fn hand_over(
     let (own, other) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(|error| error.to_string())?;
     let mut command = Command::new(&program.path);
-    command.args(&program.arguments).env(SUCCESSION, "1").env_remove("LISTEN_FDS").env_remove("LISTEN_PID").stdin(Stdio::from(other));
+    command.args(&program.arguments).env(SUCCESSION, "1").stdin(Stdio::from(other));
+    // What the supervisor meant for this process alone: its sockets, and by whom it awaits the watchdog (sd_watchdog_enabled(3)).
+    command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("WATCHDOG_PID");
     let child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.path.display()))?;
     // The command holds the other end too, and would hide that the successor has ended.
     drop(command);
