@@ -6,6 +6,7 @@ Arguments: the program, and a file that takes the manifests of custom resources,
 import base64
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,15 @@ def check_base():
                 kubernetes_validate.validate(manifest, version, strict=True)
 
 
+def check_page(seen):
+    """The values that deploy/README.md shows."""
+    page = (ROOT / "deploy/README.md").read_text()
+    [text] = re.findall(r"^```yaml\n(# shop.yaml\n.*?)^```$", page, re.M | re.S)
+    manifests = render(yaml.safe_load(text))
+    check_schemas(manifests, seen)
+    check_sense(manifests)
+
+
 def check_package(folder):
     """The packed chart brings what its templates read of other folders, and renders the same."""
     packed = helm_python.package(str(CHART), destination=str(folder))
@@ -206,6 +216,7 @@ def main():
                 raise
             count += 1
         check_package(folder)
+    check_page(seen)
     check_refusals()
     check_restarts()
     check_base()
