@@ -173,7 +173,8 @@ fn over_tls_it_rests_too_and_ends_with_a_word() {
     let authority = Authority::new();
     let files = TlsFiles { certificates: vec![authority.sign("a", "a.test")], ..TlsFiles::default() };
     let (upstream, certificates) = (telling(), Certificates::load(files).unwrap());
-    let mut proxy = proxy::to([upstream.address]).tls(certificates.slot()).start();
+    let limit = Duration::from_millis(500);
+    let proxy = proxy::to([upstream.address]).with(|s| s.timeouts.keep_alive = limit).tls(certificates.slot()).start();
     let socket = TcpStream::connect(proxy.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let config = authority.client(&["http/1.1"], None);
@@ -188,8 +189,52 @@ fn over_tls_it_rests_too_and_ends_with_a_word() {
         }
         wait_for(&proxy, 1);
     }
-    proxy.drain();
-    // Without close_notify this is an error.
+    // It is silent for too long; without close_notify this is an error.
     assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
-    proxy.join();
+}
+
+#[test]
+fn a_head_that_begins_after_a_rest_has_the_time_of_a_head() {
+    let upstream = telling();
+    let limit = Duration::from_millis(400);
+    let proxy = proxy::to([upstream.address]).with(|s| s.timeouts.header = limit).start();
+    let mut client = Client::connect(proxy.address);
+    ask(&mut client, get(""));
+    wait_for(&proxy, 1);
+    client.received.clear();
+    let begun = Instant::now();
+    client.send("G");
+    assert_eq!((client.read_to_end(PATIENCE), client.received.starts_with(b"HTTP/1.1 408 ")), (End::Closed, true));
+    assert!(begun.elapsed() < proxy::timeouts().keep_alive, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_long_head_and_what_is_pipelined_behind_it_come_after_a_rest() {
+    let upstream = telling();
+    let proxy = start(&upstream);
+    let mut client = Client::connect(proxy.address);
+    for _ in 0..2 {
+        ask(&mut client, get(""));
+        wait_for(&proxy, 1);
+        client.received.clear();
+        let long = get(format!("X-Long: {}\r\n", "a".repeat(9_000)));
+        client.send([long, post("Content-Length: 5\r\n", "hello"), get("")].concat());
+        let answers = client.answers(3, &["GET", "POST", "GET"]);
+        assert!(answers.iter().all(|answer| answer.status() == 200), "{answers:?}");
+    }
+    assert_eq!(upstream.requests().len(), 8);
+}
+
+#[test]
+fn half_a_head_that_stays_half_costs_nothing() {
+    let upstream = telling();
+    let proxy = start(&upstream);
+    let mut client = Client::connect(proxy.address);
+    ask(&mut client, [get(""), b"G".to_vec()].concat());
+    let parked = || proxy.counters.runtimes.lock().unwrap()[0].worker_park_count(0);
+    let before = parked();
+    assert_eq!(client.read_to_end(Duration::from_secs(1)), End::Open);
+    // Ten rounds of the patrol, and what else goes by the clock; looking for what may rest would be a hundred more.
+    let woken = parked() - before;
+    assert!(woken < 70, "the worker woke {woken} times within a second");
 }

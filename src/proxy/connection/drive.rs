@@ -55,8 +55,8 @@ impl Pace<'_> {
     }
 
     /// Says whether nothing would be lost if hyper were let go of.
-    fn rests(&self) -> bool {
-        self.guard.is_to_rest() && self.line.is_some_and(|line| !line.is_mid_message())
+    fn may_rest(&self) -> bool {
+        self.guard.is_idle() && self.line.is_some_and(|line| !line.is_mid_message())
     }
 
     fn is_over(&self, worker: &Worker) -> bool {
@@ -77,11 +77,12 @@ pub async fn drive(mut connection: Pin<&mut impl Driven>, pace: Pace<'_>, worker
         if pace.is_over(worker) {
             return Poll::Ready(None);
         }
-        if pace.rests() {
+        if pace.guard.is_to_rest() && pace.may_rest() {
             return Poll::Ready(Some(Turn::Rests));
         }
         let turn = connection.as_mut().poll(cx);
-        if pace.line.is_some() && turn.is_pending() && pace.guard.is_idle() {
+        // Half a head behind an answer is no rest; what follows it polls this again.
+        if turn.is_pending() && pace.may_rest() {
             worker.idle.enter(pace.guard);
         }
         turn.map(|ended| Some(Turn::Ended(ended)))

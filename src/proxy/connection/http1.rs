@@ -96,11 +96,14 @@ async fn talk(wire: Wire, serve: &Serve, line: &Rc<Line>, worker: &Worker) -> Ta
         Turn::Ended(failed) => Talk::Ended(failed),
         Turn::Rests => {
             guard.rested();
-            // No request is open and no answer is left to be sent, so hyper has nothing but what was read behind the last request.
+            // No message is open and nothing is left to be sent. Behind the last one hyper may hold empty lines, which mean nothing.
             let parts = connection.into_parts();
-            let mut wire = parts.io.into_inner();
-            wire.put_back(&parts.read_buf);
-            Talk::Rests(wire)
+            if !parts.read_buf.iter().all(|byte| b"\r\n".contains(byte)) {
+                // Of a message that nobody reads: what follows it could be taken for a request.
+                debug_assert!(false, "a connection rests in the middle of a message");
+                return Talk::Ended(Ok(()));
+            }
+            Talk::Rests(parts.io.into_inner())
         }
     }
 }
@@ -121,6 +124,7 @@ async fn rest(wire: &mut Wire, rules: &Rc<Rules>, worker: &Worker) -> bool {
         }
         Err(error) => {
             tracing::debug!(%error, "an idle client connection ended");
+            let _ = poll_fn(|cx| Pin::new(&mut *wire).poll_shutdown(cx)).await;
             false
         }
     }

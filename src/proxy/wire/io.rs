@@ -29,10 +29,9 @@ const MAX_DISCARDED: usize = 256 * 1024;
 pub struct Wire {
     socket: Socket,
     line: Rc<Line>,
-    /// What was read before somebody asked for it, how much of it was taken, and how much the scan has seen.
+    /// What was read before somebody asked for it, and how much of it was taken.
     ahead: Vec<u8>,
     taken: usize,
-    seen: usize,
     /// The last write was not taken whole: what follows it stands in the middle of something.
     mid_write: bool,
     /// How much was thrown away since we ended sending; `None` before that.
@@ -47,7 +46,7 @@ impl Wire {
     /// Wraps a socket.
     #[must_use]
     pub const fn new(socket: Socket, line: Rc<Line>) -> Self {
-        Self { socket, line, ahead: Vec::new(), taken: 0, seen: 0, mid_write: false, discarded: None, malformed: false, told: false }
+        Self { socket, line, ahead: Vec::new(), taken: 0, mid_write: false, discarded: None, malformed: false, told: false }
     }
 
     /// Reads as much as tells which protocol the client speaks unless that was agreed on, and keeps it to be read again; `None`
@@ -74,15 +73,7 @@ impl Wire {
     ///
     /// Fails when the socket does, or when the client takes too long.
     pub fn poll_begins(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.ahead.len() > self.seen { Poll::Ready(Ok(true)) } else { self.poll_ahead(cx) }
-    }
-
-    /// Gives back what a parser has read and not used.
-    pub fn put_back(&mut self, unused: &[u8]) {
-        let left = self.ahead.get(self.taken..).unwrap_or_default();
-        self.seen = unused.len() + self.seen.saturating_sub(self.taken);
-        self.ahead = [unused, left].concat();
-        self.taken = 0;
+        if self.ahead.is_empty() { self.poll_ahead(cx) } else { Poll::Ready(Ok(true)) }
     }
 
     /// Reads something ahead; says whether there was more to read.
@@ -133,19 +124,14 @@ impl Wire {
         if self.ahead.is_empty() {
             return Pin::new(&mut self.socket).poll_read(cx, buf);
         }
-        self.take_ahead(usize::MAX, buf);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes so many bytes of what was read ahead at most.
-    fn take_ahead(&mut self, most: usize, buf: &mut ReadBuf<'_>) {
         let left = self.ahead.get(self.taken..).unwrap_or_default();
-        let taken = left.len().min(buf.remaining()).min(most);
+        let taken = left.len().min(buf.remaining());
         buf.put_slice(left.get(..taken).unwrap_or_default());
         self.taken += taken;
         if self.taken >= self.ahead.len() {
-            (self.ahead, self.taken, self.seen) = (Vec::new(), 0, 0);
+            (self.ahead, self.taken) = (Vec::new(), 0);
         }
+        Poll::Ready(Ok(()))
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, asked: usize, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -215,10 +201,6 @@ impl AsyncRead for Wire {
         }
         if this.malformed {
             return Poll::Ready(Err(malformed()));
-        }
-        if this.taken < this.seen {
-            this.take_ahead(this.seen - this.taken, buf);
-            return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         let read = this.poll_take(cx, buf);
