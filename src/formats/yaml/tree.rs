@@ -61,13 +61,17 @@ pub struct Limits {
     pub nodes: usize,
     /// The most bytes of all texts and numbers together.
     pub bytes: usize,
+    /// How deep lists and mappings may stand in each other.
+    pub depth: usize,
 }
 
 impl Limits {
     /// Enough for a configuration.
-    pub const CONFIGURATION: Self = Self { nodes: 50_000, bytes: 1 << 20 };
+    pub const CONFIGURATION: Self = Self { nodes: 50_000, bytes: 1 << 20, depth: 16 };
     /// Enough for a gate file with ten thousand objectives.
-    pub const GATES: Self = Self { nodes: 1_000_000, bytes: 16 << 20 };
+    pub const GATES: Self = Self { nodes: 1_000_000, bytes: 16 << 20, depth: 16 };
+    /// Enough for an object of Kubernetes, whose schemas in definitions of further kinds lie deep.
+    pub const MANIFEST: Self = Self { nodes: 1_000_000, bytes: 16 << 20, depth: 64 };
 }
 
 /// Reads one YAML document.
@@ -76,8 +80,43 @@ impl Limits {
 ///
 /// Fails with the place and the message of the first error of syntax, and when a limit is exceeded.
 pub fn parse(file: &str, text: &str, limits: Limits) -> Result<Node, Box<Problem>> {
-    match serde_saphyr::from_str_with_options::<Raw>(text, options(limits)) {
-        Ok(raw) => Ok(raw.finish(text)),
+    read(file, text, options(limits, MergeKeyPolicy::AsOrdinary), Dialect::Ours)
+}
+
+/// Reads one YAML document as Kubernetes reads it (YAML 1.1): `yes`, `no`, `on` and `off` without quotes are booleans, and merge
+/// keys are merged.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_manifest(file: &str, text: &str, limits: Limits) -> Result<Node, Box<Problem>> {
+    read(file, text, options(limits, MergeKeyPolicy::Merge), Dialect::Kubernetes)
+}
+
+/// Which words are booleans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Ours,
+    Kubernetes,
+}
+
+impl Dialect {
+    /// Returns what a word without quotes means, where it is more than a text.
+    fn boolean(self, word: &str) -> Option<bool> {
+        if self == Self::Ours {
+            return None;
+        }
+        match word {
+            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+fn read(file: &str, text: &str, options: Options, dialect: Dialect) -> Result<Node, Box<Problem>> {
+    match serde_saphyr::from_str_with_options::<Raw>(text, options) {
+        Ok(raw) => Ok(raw.finish(text, dialect)),
         Err(error) => {
             let error = error.without_snippet();
             let problem = Problem::error(file, "", UserMessageFormatter.format_message(error));
@@ -90,12 +129,12 @@ pub fn parse(file: &str, text: &str, limits: Limits) -> Result<Node, Box<Problem
     }
 }
 
-fn options(limits: Limits) -> Options {
+fn options(limits: Limits, merge_keys: MergeKeyPolicy) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: limits.nodes,
             max_nodes: limits.nodes,
-            max_depth: 16,
+            max_depth: limits.depth,
             max_documents: 2,
             max_anchors: 100,
             max_aliases: 1_000,
@@ -109,7 +148,7 @@ fn options(limits: Limits) -> Options {
         },
         // The reader of the tree reports repeated keys and merge keys, each with its place.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        merge_keys: MergeKeyPolicy::AsOrdinary,
+        merge_keys: merge_keys,
         strict_booleans: true,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         with_snippet: false,
@@ -129,7 +168,7 @@ enum RawValue {
 }
 
 impl Raw {
-    fn finish(self, text: &str) -> Node {
+    fn finish(self, text: &str, dialect: Dialect) -> Node {
         let Spanned { value, referenced, defined } = self.0;
         let spelled = || {
             let span = defined.span();
@@ -137,13 +176,23 @@ impl Raw {
             let length = usize::try_from(span.byte_len()?).ok()?;
             text.get(start..start.checked_add(length)?).map(|spelled| spelled.trim().to_owned())
         };
+        // `!!str yes` is a text; the span begins behind the tag.
+        let tagged = || {
+            let start = usize::try_from(defined.span().byte_offset()?).ok()?;
+            text.get(..start)?.split_whitespace().next_back().map(|word| word.starts_with('!'))
+        };
         let value = match value {
             RawValue::Nothing => Value::Nothing,
             RawValue::Bool(value) => Value::Bool(value),
             RawValue::Number => Value::Number(spelled().unwrap_or_default()),
-            RawValue::Text(value) => Value::Text(value),
-            RawValue::List(items) => Value::List(items.into_iter().map(|item| item.finish(text)).collect()),
-            RawValue::Map(entries) => Value::Map(entries.into_iter().map(|(key, value)| (key.finish(text), value.finish(text))).collect()),
+            RawValue::Text(value) => match dialect.boolean(&value) {
+                Some(flag) if spelled().as_deref() == Some(value.as_str()) && tagged() != Some(true) => Value::Bool(flag),
+                _ => Value::Text(value),
+            },
+            RawValue::List(items) => Value::List(items.into_iter().map(|item| item.finish(text, dialect)).collect()),
+            RawValue::Map(entries) => {
+                Value::Map(entries.into_iter().map(|(key, value)| (key.finish(text, dialect), value.finish(text, dialect))).collect())
+            }
         };
         Node { line: count(referenced.line()), column: count(referenced.column()), value }
     }
@@ -264,6 +313,31 @@ mod tests {
         ] {
             assert_eq!(entry(&value, key).value, wanted, "{key}");
         }
+    }
+
+    #[test]
+    fn manifests_are_read_as_kubernetes_reads_them() {
+        let text = "a: yes\nb: 'yes'\nc: \"off\"\nd: off\ne: !!str no\nf: &x {g: 1, h: 2}\ni: {<<: *x, h: 3}\nj: |\n  yes\nk: 0644\n";
+        let value = parse_manifest("f.yaml", text, Limits::MANIFEST).unwrap().value;
+        for (key, wanted) in [
+            ("a", Value::Bool(true)),
+            ("b", Value::Text("yes".into())),
+            ("c", Value::Text("off".into())),
+            ("d", Value::Bool(false)),
+            ("e", Value::Text("no".into())),
+            ("j", Value::Text("yes\n".into())),
+            ("k", Value::Number("0644".into())),
+        ] {
+            assert_eq!(entry(&value, key).value, wanted, "{key}");
+        }
+        let merged = &entry(&value, "i").value;
+        assert_eq!((&entry(merged, "g").value, &entry(merged, "h").value), (&Value::Number("1".into()), &Value::Number("3".into())));
+        let Value::Map(entries) = merged else { panic!() };
+        assert_eq!(entries.len(), 2, "{entries:?}");
+        let deep = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(
+            parse_manifest("f.yaml", &deep(63), Limits::MANIFEST).is_ok() && parse_manifest("f.yaml", &deep(65), Limits::MANIFEST).is_err()
+        );
     }
 
     #[test]
