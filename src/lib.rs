@@ -12,7 +12,7 @@
 //!                         │
 //!                       admin         L4: the API and the scrape endpoint
 //!                         │
-//!         delivery · notify · telemetry · simulate    L3: edges; they never import each other
+//!      delivery · kube · notify · telemetry · simulate   L3: edges; they never import each other
 //!                         │
 //!  control ────────►  │  ◄──────── proxy     config · load · carts · sources     L2: never import each other
 //!      │  publish     ▼   samples, trips │
@@ -60,6 +60,7 @@ pub mod proxy;
 pub mod sources;
 
 pub mod delivery;
+pub mod kube;
 pub mod notify;
 pub mod simulate;
 pub mod telemetry;

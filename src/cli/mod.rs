@@ -10,11 +10,14 @@ pub mod evaluate;
 mod exit;
 mod figures;
 mod http;
+pub mod inject;
+pub mod intercept;
 mod leash;
 pub mod load;
 mod outlook;
 mod output;
 mod reach;
+pub mod ready;
 mod reference;
 mod remote;
 mod replay;
@@ -61,6 +64,9 @@ enum Command {
     /// Tries the last canary again, though it was rolled back or aborted.
     Retry(verbs::VerbArgs),
     Token(token::TokenArgs),
+    Ready(ready::ReadyArgs),
+    Inject(Box<inject::InjectArgs>),
+    Intercept(intercept::InterceptArgs),
     /// Makes a project with its stages.
     #[command(subcommand)]
     Create(delivery::Create),
@@ -118,6 +124,9 @@ pub fn main() -> ExitCode {
         Command::Abort(args) => delivery::abort(&args),
         Command::Retry(args) => verbs::run(verbs::Verb::Retry, &args),
         Command::Token(args) => token::run(&args),
+        Command::Ready(args) => ready::run(&args),
+        Command::Inject(args) => inject::run(&args),
+        Command::Intercept(args) => intercept::run(&args),
         Command::Create(what) => delivery::create(&what),
         Command::Onboard(what) => delivery::onboard(&what),
         Command::AddResource(args) => delivery::add_resource(&args),

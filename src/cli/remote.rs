@@ -153,6 +153,15 @@ impl Remote {
         self.see(path).map(|(shown, _)| shown)
     }
 
+    /// Gets a path whose answer is plain text.
+    ///
+    /// # Errors
+    ///
+    /// Says why there is no such answer.
+    pub fn text(&self, path: &str) -> Result<String, RemoteError> {
+        self.ask(Method::GET, path, None, Vec::new()).map(|answer| answer.body)
+    }
+
     /// Sends a body and reads the JSON of the answer.
     ///
     /// # Errors

@@ -137,6 +137,7 @@ macro_rules! pages {
 pages! {
     quick_start: "docs/quick-start.md",
     gates: "docs/gates.md",
+    kubernetes: "docs/kubernetes.md",
     from_keptn: "docs/from-keptn.md",
     from_flagger: "docs/from-flagger.md",
     from_argo: "docs/from-argo.md",
