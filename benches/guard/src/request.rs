@@ -19,6 +19,7 @@ use portcullis::domain::version::Version;
 use portcullis::proxy::connection::{self, Admitted, Door};
 use portcullis::proxy::plain::{Plain, Remote};
 use portcullis::proxy::settings::Settings;
+use portcullis::proxy::spread::{Desk, Spread};
 use portcullis::proxy::worker::{Counters, DoorSetup, Parts, Worker};
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::{self, Report};
@@ -134,6 +135,7 @@ fn parts(v1: &Arc<Version>, v2: &Arc<Version>, drain: watch::Receiver<bool>) -> 
         counters: Arc::new(Counters::default()),
         drain,
         pressure: Arc::default(),
+        spread: Spread::new(1),
         succeeded: Arc::default(),
         doors: Vec::new(),
     };
@@ -150,9 +152,9 @@ fn stage() -> Stage {
         let (parts, reports) = parts(&version("v1", &folder.0, &answered[0]), &version("v2", &folder.0, &answered[1]), draining);
         let worker = Worker::new(0, &parts);
         let (near, far) = UnixStream::pair().expect("a pair of sockets");
-        let door = Rc::new(Door { port: 8080, setup: DoorSetup::default() });
+        let door = Rc::new(Door { index: 0, port: 8080, setup: DoorSetup::default() });
         let remote = Remote::Address(SocketAddr::from(([127, 0, 0, 1], 40_000)));
-        let admitted = Admitted::new(Plain::Unix(far), remote, &door, &worker).expect("a connection is let in");
+        let admitted = Admitted::new(Plain::Unix(far), remote, &door, Desk::new(&parts.spread, 0).seat(), &worker).expect("a connection is let in");
         tokio::task::spawn_local(connection::serve(admitted, door, Rc::clone(&worker)));
         let mut client = Client { socket: near, buffer: Vec::with_capacity(4096), length: 0 };
         client.learn().await;
