@@ -154,7 +154,8 @@ fn stage() -> Stage {
         let (near, far) = UnixStream::pair().expect("a pair of sockets");
         let door = Rc::new(Door { index: 0, port: 8080, setup: DoorSetup::default() });
         let remote = Remote::Address(SocketAddr::from(([127, 0, 0, 1], 40_000)));
-        let admitted = Admitted::new(Plain::Unix(far), remote, &door, Desk::new(&parts.spread, 0).seat(), &worker).expect("a connection is let in");
+        let admitted =
+            Admitted::new(Plain::Unix(far), remote, &door, Desk::new(&parts.spread, 0).seat(), &worker).expect("a connection is let in");
         tokio::task::spawn_local(connection::serve(admitted, door, Rc::clone(&worker)));
         let mut client = Client { socket: near, buffer: Vec::with_capacity(4096), length: 0 };
         client.learn().await;
