@@ -5,12 +5,13 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::cli::exit;
 use crate::kube::inject::settings::{Families, Settings};
-use crate::kube::intercept::{Ports, Redirect};
+use crate::kube::intercept::{Family, Ports, Redirect};
 
 /// Redirects what is sent from this network namespace to some TCP ports elsewhere to the proxy that listens on its loopback.
 ///
 /// It is what the init container of an intercepting sidecar runs; it needs NET_ADMIN and NET_RAW, and iptables-restore in the image.
-/// The rules stand in one chain of their own and are put in at once or not at all; run again it leaves the same rules.
+/// The rules stand in one chain of their own and are put in at once or not at all, of each family of addresses by itself; run again it
+/// leaves the same rules. What goes to the link (169.254.0.0/16, fe80::/10, fd00:ec2::/32), such as a cloud's identity, goes its way.
 /// Exit code: 0 when the rules are there, 1 when they could not be put in.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example: portcullis intercept --ports 80,8080 --to 4140 --dry-run")]
@@ -40,9 +41,9 @@ pub fn run(args: &InterceptArgs) -> ExitCode {
         return exit::REFUSED.end();
     }
     let redirect = Redirect { ports: args.ports.clone(), to: args.to, except: args.except_uid };
-    let tables = [("iptables", args.ip_families.v4()), ("ip6tables", args.ip_families.v6())];
-    for (program, _) in tables.into_iter().filter(|(_, wanted)| *wanted) {
-        let done = if args.dry_run { shown(program, &redirect) } else { put_in(program, &redirect) };
+    let tables = [("iptables", Family::V4, args.ip_families.v4()), ("ip6tables", Family::V6, args.ip_families.v6())];
+    for (program, family, _) in tables.into_iter().filter(|(.., wanted)| *wanted) {
+        let done = if args.dry_run { shown(program, family, &redirect) } else { put_in(program, family, &redirect) };
         if let Err(why) = done {
             eprintln!(
                 "error: {why}\n  hint: run it as root with NET_ADMIN and NET_RAW, from an image with {program} and {program}-restore"
@@ -53,14 +54,14 @@ pub fn run(args: &InterceptArgs) -> ExitCode {
     exit::DONE.end()
 }
 
-fn shown(program: &str, redirect: &Redirect) -> Result<(), String> {
-    let text = format!("# {program}-restore --noflush\n{}", redirect.restore(false));
+fn shown(program: &str, family: Family, redirect: &Redirect) -> Result<(), String> {
+    let text = format!("# {program}-restore --noflush\n{}", redirect.restore(family, false));
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| format!("cannot write the rules: {error}"))
 }
 
 /// Puts the rules in, and looks whether they are there.
-fn put_in(program: &str, redirect: &Redirect) -> Result<(), String> {
-    let text = redirect.restore(is_there(program, &Redirect::jump())?);
+fn put_in(program: &str, family: Family, redirect: &Redirect) -> Result<(), String> {
+    let text = redirect.restore(family, is_there(program, &Redirect::jump())?);
     let restore = format!("{program}-restore");
     let cannot = |error: io::Error| format!("cannot run {restore}: {error}");
     let mut child = Command::new(&restore)
@@ -77,7 +78,7 @@ fn put_in(program: &str, redirect: &Redirect) -> Result<(), String> {
         return Err(format!("{restore} refused the rules: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     written.map_err(cannot)?;
-    for rule in redirect.rules().iter().chain([&Redirect::jump()]) {
+    for rule in redirect.rules(family).iter().chain([&Redirect::jump()]) {
         if !is_there(program, rule)? {
             return Err(format!("{restore} took the rules, but this one is not there: {rule}"));
         }

@@ -9,6 +9,25 @@ pub const CHAIN: &str = "PORTCULLIS_OUTPUT";
 /// The most ports that one rule takes.
 const MOST: usize = 15;
 
+/// Which addresses rules are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// What is never redirected: the link itself, where clouds give machines and pods their identity, over plain HTTP and by address.
+    const fn aside(self) -> &'static [&'static str] {
+        match self {
+            Self::V4 => &["169.254.0.0/16"],
+            Self::V6 => &["fe80::/10", "fd00:ec2::/32"],
+        }
+    }
+}
+
 /// Ports whose traffic is redirected: 1 to 15 of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ports(Vec<u16>);
@@ -56,14 +75,13 @@ pub struct Redirect {
 impl Redirect {
     /// Returns the rules of our chain, as arguments.
     #[must_use]
-    pub fn rules(&self) -> Vec<String> {
+    pub fn rules(&self, family: Family) -> Vec<String> {
         let Self { ports, to, except } = self;
-        vec![
-            format!("-A {CHAIN} -m owner --uid-owner {except} -j RETURN"),
-            // What stays in the pod, to its own address too.
-            format!("-A {CHAIN} -o lo -j RETURN"),
-            format!("-A {CHAIN} -p tcp -m multiport --dports {ports} -j REDIRECT --to-ports {to}"),
-        ]
+        // What stays in the pod, to its own address too, goes over the loopback.
+        let mut rules = vec![format!("-A {CHAIN} -m owner --uid-owner {except} -j RETURN"), format!("-A {CHAIN} -o lo -j RETURN")];
+        rules.extend(family.aside().iter().map(|network| format!("-A {CHAIN} -d {network} -j RETURN")));
+        rules.push(format!("-A {CHAIN} -p tcp -m multiport --dports {ports} -j REDIRECT --to-ports {to}"));
+        rules
     }
 
     /// Returns the rule that leads to our chain.
@@ -75,9 +93,9 @@ impl Redirect {
     /// Writes what `iptables-restore --noflush` takes, in one transaction: our chain is made or emptied, and filled. The jump to it is
     /// written where there is none yet.
     #[must_use]
-    pub fn restore(&self, has_jump: bool) -> String {
+    pub fn restore(&self, family: Family, has_jump: bool) -> String {
         let mut lines = vec!["*nat".to_owned(), format!(":{CHAIN} - [0:0]")];
-        lines.extend(self.rules());
+        lines.extend(self.rules(family));
         if !has_jump {
             lines.push(Self::jump());
         }
@@ -94,11 +112,11 @@ mod tests {
     fn the_transaction_fills_our_chain_and_touches_no_other() {
         let redirect = Redirect { ports: "80,8080".parse().unwrap(), to: 4140, except: 2102 };
         assert_eq!(
-            redirect.restore(false),
+            redirect.restore(Family::V4, false),
             "*nat\n:PORTCULLIS_OUTPUT - [0:0]\n-A PORTCULLIS_OUTPUT -m owner --uid-owner 2102 -j RETURN\n-A PORTCULLIS_OUTPUT -o lo -j RETURN\n\
-             -A PORTCULLIS_OUTPUT -p tcp -m multiport --dports 80,8080 -j REDIRECT --to-ports 4140\n-A OUTPUT -p tcp -j PORTCULLIS_OUTPUT\nCOMMIT\n"
+             -A PORTCULLIS_OUTPUT -d 169.254.0.0/16 -j RETURN\n-A PORTCULLIS_OUTPUT -p tcp -m multiport --dports 80,8080 -j REDIRECT --to-ports 4140\n-A OUTPUT -p tcp -j PORTCULLIS_OUTPUT\nCOMMIT\n"
         );
-        assert!(!redirect.restore(true).contains("OUTPUT -p tcp -j PORTCULLIS_OUTPUT\n"));
+        assert!(!redirect.restore(Family::V6, true).contains("OUTPUT -p tcp -j PORTCULLIS_OUTPUT\n"));
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Serve {
                 };
             }
 
-            // 5. Pick a version.
+            // 5. Pick a version, once what has passed by now is known.
+            worker.deadlines.look(started);
             let Chosen { version, keep } = match found.choice.clone() {
                 None => Chosen::drawn(worker.draw(&found)),
                 Some(choice) => choice::choose(&choice, worker, &found, &self.peer, &mut head, &clean),
@@ -163,7 +164,6 @@ impl Serve {
                 return (Sample::beside(books, worker.clock, version, now), pool);
             }
         };
-        worker.deadlines.look(now);
         let epoch = books.epoch();
         let tripped = cfg!(debug_assertions) && epoch.canary.as_ref().is_some_and(|c| c.trial.is_tripped());
         let role = epoch.pick(drawn, now);

@@ -362,9 +362,10 @@ impl Worker {
         let mut routes = self.routes.borrow_mut();
         routes.truncate(table.routes.len());
         for (state, route) in routes.iter_mut().zip(&table.routes) {
-            if let Some(state) = state
-                && !Arc::ptr_eq(state.books.epoch(), &route.epoch)
-            {
+            let Some(state) = state else { continue };
+            // What it names is kept alive by it, and asked after.
+            state.follow(route.choice.as_ref());
+            if !Arc::ptr_eq(state.books.epoch(), &route.epoch) {
                 state.renew(self.recorder.borrow_mut().open(&route.epoch));
             }
         }

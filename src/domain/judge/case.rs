@@ -198,6 +198,7 @@ impl Case {
     pub fn begin_step(&mut self, first: u64, after: Option<Key>, setting: &Setting) {
         let carried = self.passes(setting);
         self.pass.begin(&self.gate, first, after, carried);
+        self.shown.counts = None;
         if let (Some([_, step]), Criterion::Errors { share, .. }) = (&mut self.orders, self.gate.criterion) {
             let share = share.ratio();
             *step = Order::new(if setting.is_warm { share.max(Policy::WARM_UP_SHARE) } else { share }, first);

@@ -317,10 +317,10 @@ fn a_version_that_turns_bad_late_is_found_in_the_watch() {
 
 #[test]
 fn bounds_are_worked_out_every_second_or_so_and_not_of_all_gates_at_once() {
-    let texts: Vec<String> = (0..30).map(|index| format!("p95 < {}ms", 1_000 + index)).collect();
+    let texts: Vec<String> = (0..64).map(|index| format!("p95 < {}ms", 1_000 + index)).collect();
     let mut judge = judge(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &Policy::default());
-    let nothing = [nothing(); 30];
-    let mut upper = [(None, 0); 30];
+    let nothing = [nothing(); 64];
+    let mut upper = [(None, 0); 64];
     for tick in 0..100 {
         feed(&mut judge, tick * 97 + 1..=(tick + 1) * 97, took(1));
         let judgement = judge.tick(at((tick + 1) * 100), &nothing);
@@ -330,8 +330,9 @@ fn bounds_are_worked_out_every_second_or_so_and_not_of_all_gates_at_once() {
             if gate.upper != *known {
                 (*known, *since, renewed) = (gate.upper, tick, renewed + 1);
             }
-            assert!(tick - *since < 20, "{} was worked out {} ticks ago", gate.gate, tick - *since);
+            // Each comes first once in 13 ticks, when it may have been worked out less than 10 ticks before.
+            assert!(tick - *since < 24, "{} was worked out {} ticks ago", gate.gate, tick - *since);
         }
-        assert!(renewed == 30 && tick == 0 || renewed <= MOST_SHOWN, "{renewed} in tick {tick}");
+        assert!(renewed == 64 && tick == 0 || renewed <= MOST_SHOWN, "{renewed} in tick {tick}");
     }
 }

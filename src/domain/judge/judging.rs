@@ -40,6 +40,8 @@ pub struct Judge {
     setting: Setting,
     steps: usize,
     cases: Vec<Case>,
+    /// The gate whose bounds are looked at first in the next tick; less than there are, or 0.
+    first_shown: usize,
     excess_gates: Vec<Gate>,
     patience: Duration,
     blocks: Blocks,
@@ -77,6 +79,7 @@ impl Judge {
         Self {
             steps,
             cases: judged.iter().map(|gate| Case::new(gate, &setting)).collect(),
+            first_shown: 0,
             excess_gates: excess.to_vec(),
             patience: judged.iter().fold(OVERDUE, |patience, gate| terms::patience(&gate.criterion, patience)),
             blocks: Blocks::new(if confirms { policy.block() } else { BLOCK }),
@@ -225,13 +228,20 @@ impl Judge {
         // With nothing to confirm it, what brakes stays found; a test that fell back below its threshold had reached it.
         self.brake = self.brake.take().or(brake);
         self.forget();
+        self.show(known_until);
         let found = [self.brake.as_ref(), self.confirmed.as_ref()];
-        let mut room = MOST_SHOWN;
-        self.cases.iter_mut().for_each(|case| case.show(self.setting.policy.beta, known_until, &mut room));
         let mut gates: Vec<_> = self.cases.iter_mut().map(|case| standing::status(case, &self.setting, found)).collect();
         gates.extend(self.excess_gates.iter().map(|gate| standing::excess(gate, &self.setting)));
         let rate = self.rate.per_second(known_until);
         Judgement { brake: self.brake.clone(), confirmed: self.confirmed.clone(), gates, harm_cap: self.harm_cap(rate), rate }
+    }
+
+    /// Works out some gates' bounds again; each tick begins with other gates, so that all have their turn.
+    fn show(&mut self, known_until: Timestamp) {
+        let (mut room, beta) = (MOST_SHOWN, self.setting.policy.beta);
+        let (before, after) = self.cases.split_at_mut(self.first_shown);
+        after.iter_mut().chain(before).for_each(|case| case.show(beta, known_until, &mut room));
+        self.first_shown = (self.first_shown + MOST_SHOWN).checked_rem(self.cases.len()).unwrap_or_default();
     }
 
     fn parts(&mut self, arm: Arm) -> (&mut Lane, Counting<'_>) {

@@ -125,6 +125,8 @@ fn addresses(wishes: &Wishes) -> Vec<String> {
     let hosts = match families {
         Families::Ipv4 => vec![v4],
         Families::Ipv6 => vec![v6],
+        // A listener on all addresses of IPv6 takes those of IPv4 too.
+        Families::Dual if *mode == Mode::Explicit => vec![v6],
         Families::Dual => vec![v4, v6],
     };
     hosts.into_iter().map(|host| format!("{host}:{port}")).collect()

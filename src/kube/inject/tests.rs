@@ -64,6 +64,16 @@ fn no_pod_says_what_runs_or_as_whom() {
 }
 
 #[test]
+fn no_port_is_listened_on_twice() {
+    for (families, listens) in [("ipv4", "0.0.0.0:4143"), ("ipv6", "[::]:4143"), ("dual", "[::]:4143")] {
+        let done = inject(&pod(json!({"config.portcullis/ip-families": families})), &settings()).unwrap();
+        let text = serde_json::to_string(&done.object).unwrap();
+        let listened: Vec<&str> = text.split(r#""--listen",""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(listened, [listens], "{families}");
+    }
+}
+
+#[test]
 fn requests_never_pass_their_limits() {
     let resources = |annotations: Value| {
         let injected = inject(&pod(annotations), &settings()).map_err(|faults| faults[0].message.clone())?;

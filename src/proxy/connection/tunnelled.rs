@@ -78,6 +78,7 @@ pub async fn serve(wire: Wire, service: &Name, peer: &Peer, worker: &Worker) {
 async fn open(found: &Found, peer: &Peer, worker: &Worker, record: &mut Record) -> Result<Tunnel, Failure> {
     let (books, now) = (&found.books, worker.clock.now());
     let epoch = books.epoch();
+    worker.deadlines.look(now);
     let picked = epoch.pick(worker.draw(found), now);
     let (role, pool) = worker.pools.admit(epoch, picked, now, |role| worker.pool(found, role));
     let rules = worker.rules();
