@@ -82,7 +82,10 @@ for program, families, port in (("iptables", "ipv4", to), ("ip6tables", "ipv6", 
     shell(*words)
     assert rules(program) == first, f"twice is not once: {rules(program)}"
     ours = [rule for rule in first if "PORTCULLIS" in rule and rule.startswith("-A")]
-    assert len(ours) == 4 and len(first) == len(ours) + 3, first
+    # The jump, the proxy's user, the loopback, the redirect, and what goes to the link.
+    link = ["169.254.0.0/16"] if program == "iptables" else ["fe80::/10", "fd00:ec2::/32"]
+    assert all(any(f"-d {network} -j RETURN" in rule for rule in ours) for network in link), ours
+    assert len(ours) == 4 + len(link) and len(first) == len(ours) + 3, first
     for user, wanted_port, wanted in ((1000, 80, True), (1000, 8080, True), (0, 80, True), (1000, 81, False), (2102, 80, False)):
         answer = said(user, away, wanted_port)
         assert (answer == "proxy") == wanted, f"user {user} to {away}:{wanted_port}: {answer}"
