@@ -78,18 +78,30 @@ struct Track {
 }
 
 /// One version in one role: what was counted up to now, and its last seconds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Arm {
     key: Option<TotalsKey>,
-    counted: Histogram<u64>,
+    counted: Latencies,
     ended: [u64; Class::ALL.len()],
     stretch: Stretch,
-    since: Histogram<u64>,
+    since: Latencies,
 }
 
-impl Default for Arm {
-    fn default() -> Self {
-        Self { key: None, counted: histogram(), ended: Default::default(), stretch: Stretch::default(), since: histogram() }
+/// A histogram that takes its 136 KiB once something is recorded in it: a service that nobody asks needs none.
+#[derive(Debug, Default)]
+struct Latencies(Option<Histogram<u64>>);
+
+impl Latencies {
+    fn count_at(&self, us: u64) -> u64 {
+        self.0.as_ref().map_or(0, |latencies| latencies.count_at(us))
+    }
+
+    fn record(&mut self, us: u64, count: u64) {
+        self.0.get_or_insert_with(histogram).saturating_record_n(us, count);
+    }
+
+    fn spectrum(&self) -> Spectrum {
+        self.0.as_ref().map(Spectrum::of).unwrap_or_default()
     }
 }
 
@@ -119,7 +131,7 @@ impl History {
     #[must_use]
     pub fn spectra(&self, service: &Name) -> Option<Spectra> {
         let track = self.tracks.get(service)?;
-        Some(Spectra { stable: Spectrum::of(&track.stable.since), canary: Spectrum::of(&track.canary.since) })
+        Some(Spectra { stable: track.stable.since.spectrum(), canary: track.canary.since.spectrum() })
     }
 
     /// Returns everything that is kept of a service; without points where nothing is.
@@ -147,7 +159,7 @@ impl Track {
         if id != self.rollout {
             self.rollout = id;
             // A new rollout compares its own requests.
-            self.stable.since.reset();
+            self.stable.since = Latencies::default();
             self.canary = Arm::default();
         }
         let key = |version: &Name, role| (service.name.to_string(), version.to_string(), role);
@@ -174,10 +186,10 @@ impl Arm {
         };
         let Some((now, classes, decided, in_flight)) = copied else { return self.stretch.push(Vec::new(), 0, 0, 0) };
         if self.key.as_ref() != Some(&key) {
-            let since = std::mem::replace(&mut self.since, histogram());
+            let since = std::mem::take(&mut self.since);
             *self = Self { key: Some(key), since, ..Self::default() };
             if decided > own {
-                (self.counted, self.ended) = (now.clone(), classes);
+                (self.counted, self.ended) = (Latencies(Some(now.clone())), classes);
             }
         }
         let mut cells = Vec::new();
@@ -185,9 +197,9 @@ impl Arm {
             let value = cell.value_iterated_to();
             let added = cell.count_at_value().saturating_sub(self.counted.count_at(value));
             if added > 0 {
-                self.counted.saturating_record_n(value, added);
+                self.counted.record(value, added);
                 if compared {
-                    self.since.saturating_record_n(value, added);
+                    self.since.record(value, added);
                 }
                 cells.push((value, added));
             }
