@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::control::status::{Board, ServiceStatus, TotalsKey};
-use crate::domain::observation::{Window, histogram};
+use crate::domain::distribution::Distribution;
+use crate::domain::observation::Window;
 use crate::domain::outcome::{Class, Role};
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
@@ -81,28 +81,10 @@ struct Track {
 #[derive(Debug, Default)]
 struct Arm {
     key: Option<TotalsKey>,
-    counted: Latencies,
+    counted: Distribution,
     ended: [u64; Class::ALL.len()],
     stretch: Stretch,
-    since: Latencies,
-}
-
-/// A histogram that takes its 136 KiB once something is recorded in it: a service that nobody asks needs none.
-#[derive(Debug, Default)]
-struct Latencies(Option<Histogram<u64>>);
-
-impl Latencies {
-    fn count_at(&self, us: u64) -> u64 {
-        self.0.as_ref().map_or(0, |latencies| latencies.count_at(us))
-    }
-
-    fn record(&mut self, us: u64, count: u64) {
-        self.0.get_or_insert_with(histogram).saturating_record_n(us, count);
-    }
-
-    fn spectrum(&self) -> Spectrum {
-        self.0.as_ref().map(Spectrum::of).unwrap_or_default()
-    }
+    since: Distribution,
 }
 
 impl History {
@@ -131,7 +113,7 @@ impl History {
     #[must_use]
     pub fn spectra(&self, service: &Name) -> Option<Spectra> {
         let track = self.tracks.get(service)?;
-        Some(Spectra { stable: track.stable.since.spectrum(), canary: track.canary.since.spectrum() })
+        Some(Spectra { stable: Spectrum::of(&track.stable.since), canary: Spectrum::of(&track.canary.since) })
     }
 
     /// Returns everything that is kept of a service; without points where nothing is.
@@ -159,7 +141,7 @@ impl Track {
         if id != self.rollout {
             self.rollout = id;
             // A new rollout compares its own requests.
-            self.stable.since = Latencies::default();
+            self.stable.since = Distribution::default();
             self.canary = Arm::default();
         }
         let key = |version: &Name, role| (service.name.to_string(), version.to_string(), role);
@@ -189,13 +171,13 @@ impl Arm {
             let since = std::mem::take(&mut self.since);
             *self = Self { key: Some(key), since, ..Self::default() };
             if decided > own {
-                (self.counted, self.ended) = (Latencies(Some(now.clone())), classes);
+                (self.counted, self.ended) = (now.clone(), classes);
             }
         }
         let mut cells = Vec::new();
-        for cell in now.iter_recorded() {
-            let value = cell.value_iterated_to();
-            let added = cell.count_at_value().saturating_sub(self.counted.count_at(value));
+        for cell in now.cells() {
+            let value = cell.to;
+            let added = cell.count.saturating_sub(self.counted.count_at(value));
             if added > 0 {
                 self.counted.record(value, added);
                 if compared {
