@@ -4,10 +4,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::version::Name;
 use crate::kube::inject::fault::{Fault, child, nearest, shown};
 use crate::kube::inject::quantity;
-use crate::kube::inject::settings::{Families, Mode, Settings};
+use crate::kube::inject::settings::{Mode, Settings};
+use crate::kube::inject::wishes::{Admin, Listen, Resources, Target, Wishes};
 
 /// The label that asks for the sidecar or forbids it.
 pub const INJECT: &str = "portcullis/inject";
@@ -17,13 +17,14 @@ pub const STATUS: &str = "portcullis/status";
 const PREFIX: &str = "config.portcullis/";
 
 /// The annotations that set the sidecar up, without their prefix `config.portcullis/`.
-pub const KNOWN: [&str; 16] = [
+pub const KNOWN: [&str; 17] = [
     "admin",
     "config-map",
     "cpu-limit",
     "cpu-request",
     "intercept-ports",
     "ip-families",
+    "listen-on",
     "listen-port",
     "log-level",
     "memory-limit",
@@ -46,68 +47,6 @@ const FOREIGN: [u16; 15] = [22, 25, 53, 443, 587, 3306, 4222, 4444, 5432, 6379, 
 const MEMORY: [&str; 2] = ["32Mi", "64Gi"];
 /// The same of cores.
 const CPU: [&str; 2] = ["1m", "64"];
-
-/// Where the proxy's admin API is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admin {
-    /// A Unix socket that only the proxy's container has.
-    Socket,
-    /// Where the configuration says.
-    Config,
-}
-
-/// The port of the application that the proxy stands in front of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// By its number.
-    Number(u16),
-    /// By the name that a container gives it.
-    Name(String),
-}
-
-/// What the sidecar of one pod is to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wishes {
-    /// How traffic comes to the proxy.
-    pub mode: Mode,
-    /// The ConfigMap with the configuration under `config.yaml`.
-    pub config_map: Option<String>,
-    /// The application's port, where there is no ConfigMap.
-    pub target: Option<Target>,
-    /// The port the proxy listens on.
-    pub listen_port: u16,
-    /// The name of the service, where there is no ConfigMap.
-    pub service: Option<Name>,
-    /// The name of the version, where there is no ConfigMap.
-    pub version: Option<Name>,
-    /// The ports whose outgoing traffic is redirected to the proxy.
-    pub intercept_ports: Vec<u16>,
-    /// The families of the pod's addresses.
-    pub families: Families,
-    /// Where the admin API is.
-    pub admin: Admin,
-    /// Whether the sidecar is an init container that restarts.
-    pub native: bool,
-    /// Seconds from the pod's end to the proxy's SIGTERM, at least.
-    pub pre_stop: u16,
-    /// The level of the proxy's own log.
-    pub log_level: Option<String>,
-    /// `resources` of the container: requests and limits of cpu and memory.
-    pub resources: Resources,
-}
-
-/// What a container asks for and may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resources {
-    /// Cores it is given at least.
-    pub cpu_request: String,
-    /// Cores it gets at most.
-    pub cpu_limit: Option<String>,
-    /// Bytes it is given at least.
-    pub memory_request: String,
-    /// Bytes at which it is ended; the proxy turns requests away before.
-    pub memory_limit: String,
-}
 
 /// Reads the label that asks for the sidecar or forbids it; `None` where it says nothing.
 ///
@@ -213,7 +152,7 @@ impl Reader<'_> {
         let usual_map = || settings.config_map.clone().filter(|_| target.is_none() || mode == Mode::Intercept);
         Wishes {
             mode,
-            config_map: config_map.or_else(usual_map),
+            config_map,
             target,
             listen_port: self
                 .value("listen-port", "a port from 1024 to 65535", |text| number(text).filter(|port| *port >= 1024))
@@ -228,6 +167,20 @@ impl Reader<'_> {
                 .value("admin", "socket or config", |text| match text {
                     "socket" => Some(Admin::Socket),
                     "config" => Some(Admin::Config),
+        let config_map = config_map.or_else(usual_map);
+        let admin = self.value("admin", "socket or config", |text| match text {
+            "socket" => Some(Admin::Socket),
+            "config" => Some(Admin::Config),
+            _ => None,
+        });
+        let admin = admin.unwrap_or(Admin::Socket);
+        let listen_on = self.value("listen-on", "pod or loopback", |text| match text {
+            "pod" => Some(Listen::Pod),
+            "loopback" => Some(Listen::Loopback),
+            _ => None,
+        });
+        // A Service leads to what stands in front of the application's port, and the node's probes to what has no other place to ask.
+        let called = mode == Mode::Intercept || (config_map.is_some() && admin == Admin::Socket);
                     _ => None,
                 })
                 .unwrap_or(Admin::Socket),
@@ -235,6 +188,7 @@ impl Reader<'_> {
                 .value("native-sidecar", "\"true\" or \"false\"", |text| text.parse().ok())
                 .unwrap_or(settings.release.has_native_sidecars()),
             pre_stop: self.value("pre-stop-sleep", "seconds from 0 to 300", seconds).unwrap_or(5),
+            listen_on: listen_on.unwrap_or(if called { Listen::Loopback } else { Listen::Pod }),
             log_level: self.value("log-level", "error, warn, info or debug", |text| {
                 ["error", "warn", "info", "debug"].contains(&text).then(|| text.to_owned())
             }),
@@ -324,6 +278,13 @@ impl Reader<'_> {
 fn above(one: &str, other: &str) -> bool {
     quantity::thousandths(one) > quantity::thousandths(other)
 }
+        if wishes.mode == Mode::Intercept && wishes.listen_on == Listen::Pod {
+            fault("listen-on", "what is redirected comes over the loopback, and nobody else may come", "leave it out");
+        }
+        if wishes.admin == Admin::Config && wishes.listen_on == Listen::Loopback {
+            let message = "where the configuration says the admin API, probes are connections of the node, which cannot reach the loopback";
+            fault("listen-on", message, &format!("write pod, or leave {PREFIX}admin out"));
+        }
 
 fn within(text: &str, [least, most]: [&str; 2]) -> Option<String> {
     let good = quantity::thousandths(text).is_some() && !above(least, text) && !above(text, most);

@@ -23,5 +23,6 @@ pub mod settings;
 pub mod sidecar;
 pub mod template;
 
+pub mod wishes;
 #[cfg(test)]
 mod tests;

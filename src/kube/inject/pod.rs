@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::kube::inject::annotations::{STATUS, Target};
+use crate::kube::inject::annotations::STATUS;
 use crate::kube::inject::fault::{Fault, child, shown};
+use crate::kube::inject::wishes::Target;
 
 static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 

@@ -4,11 +4,12 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 
 use crate::domain::version::Name;
-use crate::kube::inject::annotations::{self, Admin, INJECT, STATUS, Wishes};
+use crate::kube::inject::annotations::{self, INJECT, STATUS};
 use crate::kube::inject::fault::{Fault, child};
 use crate::kube::inject::pod::{Pod, Sort};
 use crate::kube::inject::settings::{Mode, Settings};
 use crate::kube::inject::sidecar::{self, CONFIG_VOLUME, INIT, NAME, STATE_VOLUME};
+use crate::kube::inject::wishes::{Admin, Wishes};
 
 /// The annotation by which `kubectl logs` and `kubectl exec` choose a container.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";

@@ -109,6 +109,29 @@ fn one_more_container_is_few_operations_however_large_the_pod() {
     assert_eq!(applied(large, &operations), injected.object);
 }
 
+#[test]
+fn the_proxy_listens_on_the_pods_address_only_for_those_who_come_from_outside() {
+    let sidecar = |annotations: Value| {
+        let injected = inject(&pod(annotations), &settings()).map_err(|faults| faults[0].message.clone())?;
+        let container = injected.object.pointer("/spec/initContainers/0").unwrap().clone();
+        let words: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let listens = words.windows(2).filter(|pair| pair[0] == "--listen").map(|pair| pair[1].to_owned());
+        Ok::<_, String>((listens.collect::<Vec<_>>().join(" "), container.get("ports").is_some()))
+    };
+    let (map, on) = ("config.portcullis/config-map", "config.portcullis/listen-on");
+    let of = |listens: &str, ports: bool| Ok((listens.to_owned(), ports));
+    assert_eq!(sidecar(json!({})), of("0.0.0.0:4143", true), "a Service leads to it");
+    assert_eq!(sidecar(json!({map: "a"})), of("127.0.0.1:4143", false), "the application calls it");
+    assert_eq!(sidecar(json!({map: "a", "config.portcullis/ip-families": "dual"})), of("127.0.0.1:4143 [::1]:4143", false));
+    assert_eq!(sidecar(json!({map: "a", on: "pod"})), of("0.0.0.0:4143", true));
+    assert_eq!(sidecar(json!({on: "loopback"})), of("127.0.0.1:4143", false));
+    // The probe is a connection that comes from the node.
+    assert_eq!(sidecar(json!({map: "a", "config.portcullis/admin": "config"})), of("0.0.0.0:4143", true));
+    assert!(sidecar(json!({map: "a", "config.portcullis/admin": "config", on: "loopback"})).unwrap_err().contains("probes"));
+    let intercept = json!({map: "a", "config.portcullis/mode": "intercept", "config.portcullis/intercept-ports": "80", on: "pod"});
+    assert!(sidecar(intercept).unwrap_err().contains("loopback"));
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
         "[a-z~/]{0,6}",
