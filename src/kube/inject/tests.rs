@@ -109,6 +109,30 @@ fn one_more_container_is_few_operations_however_large_the_pod() {
     assert_eq!(applied(large, &operations), injected.object);
 }
 
+/// Puts a value at a path of keys, making the mappings on the way.
+fn put(object: &mut Value, path: &[&str], value: Value) {
+    let (last, before) = path.split_last().unwrap();
+    let place = before.iter().fold(object, |place, key| &mut place[*key]);
+    place[*last] = value;
+}
+
+#[test]
+fn ports_of_other_sidecars_are_not_the_applications() {
+    let vault = json!({"name": "vault", "image": "v:1", "restartPolicy": "Always", "ports": [{"name": "vault", "containerPort": 8200}]});
+    let mut object = pod(json!({}));
+    object["spec"]["initContainers"] = json!([vault]);
+    let stable = |object: &Value| {
+        let text = inject(object, &settings()).map_err(|faults| faults[0].message.clone())?.object.to_string();
+        Ok::<_, String>(text.split(r#""--stable",""#).nth(1).unwrap().split('"').next().unwrap().to_owned())
+    };
+    assert_eq!(stable(&object).unwrap(), "v1=127.0.0.1:8080");
+    put(&mut object, &["metadata", "annotations", "config.portcullis/target-port"], json!("vault"));
+    assert_eq!(stable(&object).unwrap(), "v1=127.0.0.1:8200", "whoever names it means it");
+    object["metadata"]["annotations"] = json!({});
+    object["spec"]["containers"][0]["ports"] = json!([]);
+    assert!(stable(&object).unwrap_err().contains("where the application listens"));
+}
+
 #[test]
 fn the_proxy_listens_on_the_pods_address_only_for_those_who_come_from_outside() {
     let sidecar = |annotations: Value| {
