@@ -8,6 +8,9 @@ use crate::kube::inject::wishes::Target;
 
 static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 
+/// The labels of nodes that tell their operating system, today's and that of before.
+const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+
 /// A pod whose shape is sound: there are containers with names, and lists and mappings where they belong.
 #[derive(Clone, Copy, Debug)]
 pub struct Pod<'o> {
@@ -133,7 +136,7 @@ impl<'o> Pod<'o> {
         self.spec.get("volumes").and_then(Value::as_array).is_some_and(|volumes| volumes.iter().any(named))
     }
 
-    /// Says whether the pod is for nodes with Windows.
+    /// Says where the pod tells that it is for nodes with Windows, below `spec`.
     #[must_use]
     pub fn windows(self) -> Option<String> {
         let of = |outer: &str, inner: &str| self.spec.get(outer).and_then(|value| value.get(inner));
@@ -227,6 +230,13 @@ impl<'o> Pod<'o> {
             },
         }
     }
+}
+
+/// Says whether a rule of a node affinity wants, or admits by name, Windows.
+fn leads_to_windows(rule: &Value) -> bool {
+    let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
+    let has = |name: &str| rule.get("values").and_then(Value::as_array).is_some_and(|values| values.iter().any(|value| value == name));
+    OS_LABELS.contains(&text("key")) && (text("operator") == "In" && has("windows") || text("operator") == "NotIn" && has("linux"))
 }
 
 impl<'o> Container<'o> {

@@ -82,9 +82,9 @@ fn left_alone(pod: Pod<'_>, path: &str) -> Option<Fault> {
         let hint = "its ports and rules would be the node's; run the proxy in front of it instead";
         return Some(Fault::new(spec("hostNetwork"), "left alone: the pod has the node's network", hint));
     }
-    if pod.is_windows() {
+    if let Some(place) = pod.windows() {
         let hint = format!("the proxy runs on Linux; the label {INJECT}: \"false\" says so for good");
-        return Some(Fault::new(spec("os"), "left alone: the pod is for Windows", hint));
+        return Some(Fault::new(spec(&place), "left alone: the pod is for Windows", hint));
     }
     if pod.annotations.contains_key(MIRROR) {
         let hint = "put the sidecar into the file that the kubelet reads";

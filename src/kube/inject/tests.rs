@@ -156,6 +156,37 @@ fn the_proxy_listens_on_the_pods_address_only_for_those_who_come_from_outside() 
     assert!(sidecar(intercept).unwrap_err().contains("loopback"));
 }
 
+#[test]
+fn pods_for_windows_are_known_by_each_way_to_say_it() {
+    let term =
+        |operator: &str, value: &str| json!({"matchExpressions": [{"key": "kubernetes.io/os", "operator": operator, "values": [value]}]});
+    let required = "requiredDuringSchedulingIgnoredDuringExecution";
+    let affinity = |terms: Value| json!({"affinity": {"nodeAffinity": {required: {"nodeSelectorTerms": terms}}}});
+    let windows = json!({"windowsOptions": {"runAsUserName": "ContainerUser"}});
+    let containers = |context: &Value| json!([{"name": "app", "image": "a", "ports": [{"containerPort": 80}], "securityContext": context}]);
+    for (spec, path, is_windows) in [
+        (json!({"os": {"name": "windows"}}), "spec.os", true),
+        (json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), "spec.nodeSelector", true),
+        (json!({"nodeSelector": {"beta.kubernetes.io/os": "windows"}}), "spec.nodeSelector", true),
+        (affinity(json!([term("In", "windows")])), "spec.affinity", true),
+        (affinity(json!([term("NotIn", "linux")])), "spec.affinity", true),
+        (affinity(json!([term("In", "linux")])), "", false),
+        (affinity(json!([term("NotIn", "windows")])), "", false),
+        (json!({"securityContext": windows}), "spec.securityContext.windowsOptions", true),
+        (json!({"containers": containers(&windows)}), "spec.containers[0].securityContext.windowsOptions", true),
+        (json!({"containers": containers(&json!({"windowsOptions": {}}))}), "", false),
+        (json!({"nodeSelector": {"kubernetes.io/os": "linux"}}), "", false),
+    ] {
+        let mut object = pod(json!({}));
+        spec.as_object().unwrap().iter().for_each(|(key, value)| object["spec"][key] = value.clone());
+        let injected = inject(&object, &settings()).unwrap();
+        assert_eq!(injected.count, usize::from(!is_windows), "{spec}");
+        if is_windows {
+            assert!(injected.warnings[0].path.starts_with(path) && injected.warnings[0].message.contains("Windows"), "{injected:?}");
+        }
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
         "[a-z~/]{0,6}",
