@@ -144,7 +144,7 @@ fn target(pod: Pod<'_>, path: &str, wishes: &Wishes) -> Result<Option<sidecar::T
 /// Returns what the owner of a pod that gets a sidecar should know.
 fn remarks(pod: Pod<'_>, path: &str, wishes: &Wishes, target: Option<&sidecar::Target>, settings: &Settings) -> Vec<Fault> {
     let spec = |key: &str| child(&child(path, "spec"), key);
-    let mut warnings = Vec::new();
+    let mut warnings = annotations::alike(pod.annotations, &child(path, "metadata"));
     let mut warn = |place: String, message: String, hint: &str| warnings.push(Fault::new(place, message, hint));
     for container in pod.containers() {
         for port in container.ports().filter(|port| port.on_host && target.is_some_and(|target| target.port == port.number)) {

@@ -116,6 +116,76 @@ fn put(object: &mut Value, path: &[&str], value: Value) {
     place[*last] = value;
 }
 
+fn cron_job() -> Value {
+    let template = json!({"metadata": {"labels": {"app": "a"}}, "spec": pod(json!({}))["spec"]});
+    let job = json!({"metadata": {}, "spec": {"template": template}});
+    json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "a"}, "spec": {"schedule": "0 3 * * *", "jobTemplate": job}})
+}
+
+#[test]
+fn a_label_or_annotation_of_ours_in_a_wrong_place_is_told_and_never_passed_over() {
+    let ours = [("portcullis/inject", json!("false")), ("config.portcullis/mode", json!("explicit"))];
+    let places: [&[&str]; 9] = [
+        &["metadata", "labels"],
+        &["metadata", "annotations"],
+        &["metadata"],
+        &["spec"],
+        &["spec", "jobTemplate", "metadata", "labels"],
+        &["spec", "jobTemplate", "metadata", "annotations"],
+        &["spec", "jobTemplate", "spec"],
+        &["spec", "jobTemplate", "spec", "template", "labels"],
+        &["spec", "jobTemplate", "spec", "template", "spec"],
+    ];
+    for (key, value) in ours {
+        for place in places {
+            let mut object = cron_job();
+            put(&mut object, &[place, &[key]].concat(), value.clone());
+            let faults = inject(&object, &settings()).expect_err(&format!("{key} below {place:?}"));
+            assert!(faults[0].message.contains(key) && faults[0].path.starts_with(&place.join(".")), "{place:?}: {faults:?}");
+            assert!(faults[0].hint.contains("spec.jobTemplate.spec.template.metadata."), "{faults:?}");
+        }
+    }
+    for (place, key) in [("labels", "config.portcullis/mode"), ("annotations", "portcullis/inject")] {
+        for opt_in in [false, true] {
+            let mut object = pod(json!({}));
+            put(&mut object, &["metadata", place, key], json!("false"));
+            let faults = inject(&object, &Settings { opt_in, ..settings() }).expect_err(&format!("{key} below {place}"));
+            assert!(faults.iter().any(|fault| fault.message.contains(key)), "{faults:?}");
+        }
+    }
+    for object in [
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "labels": {"portcullis/inject": "false"}}}),
+        json!({"apiVersion": "v1", "kind": "List", "metadata": {"labels": {"portcullis/inject": "false"}}, "items": [pod(json!({}))]}),
+    ] {
+        let faults = inject(&object, &settings()).expect_err(&object.to_string());
+        assert!(faults[0].hint.contains("metadata.labels"), "{faults:?}");
+    }
+}
+
+#[test]
+fn selectors_and_texts_may_name_what_is_ours() {
+    let mut object = cron_job();
+    put(&mut object, &["spec", "jobTemplate", "spec", "template", "metadata", "labels", "portcullis/inject"], json!("true"));
+    put(&mut object, &["spec", "jobTemplate", "spec", "selector", "matchLabels", "portcullis/inject"], json!("true"));
+    let rule = json!([{"labelSelector": {"matchLabels": {"portcullis/inject": "false"}}, "topologyKey": "a"}]);
+    let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": rule}});
+    put(&mut object, &["spec", "jobTemplate", "spec", "template", "spec", "affinity"], affinity);
+    put(&mut object, &["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"], json!("{portcullis/inject: x}"));
+    assert_eq!(inject(&object, &settings()).map(|injected| injected.count), Ok(1));
+}
+
+#[test]
+fn annotations_of_others_are_left_alone_and_what_looks_like_ours_is_told() {
+    let others = json!({"example.com/portcullis": "1", "portcullis.example.com/state": "on", "config.portcullis.io/mode": "explicit"});
+    let injected = inject(&pod(others.clone()), &settings()).unwrap();
+    assert_eq!(injected.count, 1);
+    let kept = &injected.object["metadata"]["annotations"];
+    others.as_object().unwrap().iter().for_each(|(key, value)| assert_eq!(&kept[key], value, "{key}"));
+    let told: Vec<&str> = injected.warnings.iter().map(|warning| warning.hint.as_str()).collect();
+    assert_eq!(told, ["if it was meant for this sidecar, write config.portcullis/mode"]);
+    assert!(inject(&pod(json!({"portcullis/mode": "explicit"})), &settings()).is_err());
+}
+
 #[test]
 fn ports_of_other_sidecars_are_not_the_applications() {
     let vault = json!({"name": "vault", "image": "v:1", "restartPolicy": "Always", "ports": [{"name": "vault", "containerPort": 8200}]});
