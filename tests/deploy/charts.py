@@ -42,6 +42,11 @@ REFUSED = [
     ({"files": {"config.yaml": "listen: 1"}}, "invalid propertyName 'config.yaml'"),
     ({"files": {"../passwd": ""}}, "invalid propertyName '../passwd'"),
 ]
+    # A key of the chart's own would stand twice in a mapping.
+    ({"podLabels": {"app.kubernetes.io/instance": "other"}}, "invalid propertyName 'app.kubernetes.io/instance'"),
+    ({"podLabels": {"app.kubernetes.io/version": "2"}}, "invalid propertyName 'app.kubernetes.io/version'"),
+    ({"podAnnotations": {"checksum/process": "0"}}, "invalid propertyName 'checksum/process'"),
+    ({"monitoring": {"labels": {"helm.sh/chart": "other"}}}, "invalid propertyName 'helm.sh/chart'"),
 
 
 def subset(selector, labels):
