@@ -186,6 +186,22 @@ def check_certificate():
     assert rendered_beside(other, moved) == other and rendered_beside(other, values) != other
 
 
+def check_overlays():
+    """Each selector of the base goes by the instance too, and by nothing that is not the gateway's: one label tells two of them apart."""
+    for file in sorted((KUSTOMIZE / "base").iterdir()):
+        manifest = yaml.safe_load(file.read_text())
+        for selector in selectors(manifest.get("spec", {})):
+            assert selector.get("app.kubernetes.io/instance") == "portcullis" and all(key.startswith("app.kubernetes.io/") for key in selector), \
+                f"{file.name} selects pods by {selector}, which a label of an overlay would keep from matching"
+
+
+def selectors(spec):
+    if "selector" in spec:
+        yield spec["selector"].get("matchLabels", spec["selector"])
+    if "podSelector" in spec:
+        yield spec["podSelector"]["matchLabels"]
+
+
 def check_base():
     expected = base()
     committed = {file.name: file.read_text() for file in (KUSTOMIZE / "base").iterdir()}
@@ -239,6 +255,7 @@ def main():
     check_refusals()
     check_restarts()
     check_certificate()
+    check_overlays()
     check_base()
     custom = [manifest for manifest in seen.values() if manifest["kind"] in CUSTOM]
     assert {one["kind"] for one in custom} == CUSTOM
