@@ -336,7 +336,8 @@ impl Active {
 
     pub(super) fn status(&self, epoch: &Epoch, state: &ServiceState, now: Timestamp) -> RolloutStatus {
         let record = self.machine.record();
-        let durable = state.rollout.as_ref().is_some_and(|r| r.id == record.id && r.phase == record.phase);
+        // Each decision is a generation of its own, also within a phase.
+        let durable = state.rollout.as_ref().is_some_and(|r| (r.id, r.phase, r.generation) == (record.id, record.phase, record.generation));
         RolloutStatus {
             steps: self.machine.plan().steps().len(),
             weight: match self.machine.standings().0 {
