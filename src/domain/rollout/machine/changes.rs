@@ -4,6 +4,7 @@ use crate::domain::gate::Evidence;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Dated, Effect, UNSAVED};
+use crate::domain::rollout::machine::consult::WEBHOOK;
 use crate::domain::rollout::machine::question::Asked;
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
@@ -120,6 +121,11 @@ impl Rollout {
         (self.approved, self.served, self.asked, self.wish) = (false, false, Asked::Nothing, None);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
         // What was waived was waived of a version that had a share; what begins again begins with every hold.
+        // A webhook that refuses a wish has named it.
+        let reason = match self.wish().filter(|_| actor != WEBHOOK) {
+            Some((_, wish)) => format!("{reason}; what was asked is not carried out: {wish}"),
+            None => reason,
+        };
         self.express = self.express.take().filter(|_| weight > Weight::ZERO);
         if self.record.phase != Phase::Receding || phase != Phase::Receding {
             self.since = now;
