@@ -325,7 +325,7 @@ impl Active {
         let record = self.machine.record();
         let whole = match record.phase {
             Phase::Progressing => self.machine.plan().step(record.step)?.hold,
-            Phase::AwaitingApproval => self.machine.plan().step(record.step)?.approval?.deadline,
+            Phase::AwaitingApproval => self.machine.owed()?.deadline,
             Phase::Watching => self.machine.policy().watch,
             Phase::Braked => self.machine.policy().confirm_within(),
             Phase::Receding => self.machine.view().recession?.within,
