@@ -33,8 +33,8 @@ pub const DONE: Exit = Exit::new(
 pub const FAILED: Exit = Exit::new(
     1,
     "failed while running: for example an unwritable state folder, or a demo that went another way; for `why`: some evidence does not give \
-     what was recorded; for `audit`: the chain of the journal is broken, or stands in the place of a journal that was lost; for `simulate`: \
-     an expectation does not hold, or a replayed gate fires",
+     what was recorded; for `audit`: the chain of the journal is broken, or stands in the place of a journal that was lost and \
+     that `--known-loss` does not name; for `simulate`: an expectation does not hold, or a replayed gate fires",
 );
 /// Nothing was done.
 pub const REFUSED: Exit = Exit::new(

@@ -39,10 +39,13 @@ impl Surroundings<'static> {
     }
 }
 
+/// What resolves `host:port`, on a thread of its own.
+type Resolver = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
 /// A resolver that is not waited for for long: once it was late, no name is waited for any more. Names it did not resolve are asked for
 /// again once the proxy runs.
 pub struct Hurried {
-    resolve: Arc<dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync>,
+    resolve: Arc<Resolver>,
     patience: Duration,
     late: Cell<bool>,
 }

@@ -325,7 +325,7 @@ impl Active {
         let record = self.machine.record();
         let whole = match record.phase {
             Phase::Progressing => self.machine.plan().step(record.step)?.hold,
-            Phase::AwaitingApproval => self.machine.plan().step(record.step)?.approval?.deadline,
+            Phase::AwaitingApproval => self.machine.owed()?.deadline,
             Phase::Watching => self.machine.policy().watch,
             Phase::Braked => self.machine.policy().confirm_within(),
             Phase::Receding => self.machine.view().recession?.within,
@@ -336,7 +336,8 @@ impl Active {
 
     pub(super) fn status(&self, epoch: &Epoch, state: &ServiceState, now: Timestamp) -> RolloutStatus {
         let record = self.machine.record();
-        let durable = state.rollout.as_ref().is_some_and(|r| r.id == record.id && r.phase == record.phase);
+        // Each decision is a generation of its own, also within a phase.
+        let durable = state.rollout.as_ref().is_some_and(|r| (r.id, r.phase, r.generation) == (record.id, record.phase, record.generation));
         RolloutStatus {
             steps: self.machine.plan().steps().len(),
             weight: match self.machine.standings().0 {

@@ -44,3 +44,18 @@ fn what_could_not_be_written_is_written_later_with_the_time_it_was_decided() {
     assert!(generations(&desk).is_sorted_by(|a, b| a < b), "each once: {:?}", generations(&desk));
     assert_eq!(desk.service.state().rollout.as_ref().map(|record| record.phase), Some(Phase::Aborted));
 }
+
+#[test]
+fn a_second_decision_of_the_same_phase_is_not_durable_because_the_first_was() {
+    let mut desk = Desk::begin_under(World::default(), Policy::default());
+    let durable = |desk: &Desk| desk.service.status(desk.world.now).rollout.map(|rollout| (rollout.phase, rollout.durable));
+    let (actor, now) = ("ann".to_owned(), desk.world.now);
+    desk.service.drive(Event::Pause { actor: actor.clone(), reason: "lunch".to_owned() }, now, &mut desk.world);
+    assert_eq!(durable(&desk), Some((Phase::Paused, true)));
+    desk.world.broken = true;
+    desk.service.drive(Event::SetWeight { weight: Weight::ZERO, actor, reason: "less".to_owned() }, now, &mut desk.world);
+    assert_eq!((durable(&desk), desk.percent()), (Some((Phase::Paused, false)), 0));
+    desk.world.broken = false;
+    desk.pass(SECOND);
+    assert_eq!(durable(&desk), Some((Phase::Paused, true)));
+}

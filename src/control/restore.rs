@@ -124,7 +124,7 @@ pub const BEGINS_AGAIN: &str = "a new process takes over, where it begins again 
 #[must_use]
 pub fn was_interrupted(reason: &str) -> bool {
     let handed_over = reason.strip_prefix("aborted by ").and_then(|rest| rest.strip_prefix(HAND_OVER)?.strip_prefix(": "));
-    (reason.starts_with("the rollout of ") && reason.contains(INTERRUPTED)) || handed_over == Some(BEGINS_AGAIN)
+    (reason.starts_with("the rollout of ") && reason.contains(INTERRUPTED)) || handed_over.is_some_and(|why| why.starts_with(BEGINS_AGAIN))
 }
 
 /// Ends a rollout that was progressing when the process ended, and with it what an operator had asked for.
@@ -228,6 +228,7 @@ mod tests {
         assert_eq!(start.state.owner, version("v1"));
         assert!(was_interrupted(&record.reason) && !was_interrupted("aborted by operator: it was interrupted by a restart at noon"));
         assert!(was_interrupted(&format!("aborted by {HAND_OVER}: {BEGINS_AGAIN}")));
+        assert!(was_interrupted(&format!("aborted by {HAND_OVER}: {BEGINS_AGAIN}; what was asked is not carried out: ann wants more")));
         assert!(!was_interrupted("aborted by hand-over: a new process takes over; start the rollout again there"));
     }
 

@@ -171,7 +171,7 @@ fn is_cleared(rollout: &View<'_>, occasion: Occasion) -> bool {
 
 /// Says whether nobody need be asked before the rollout goes on from its step, or somebody was.
 fn is_approved(rollout: &View<'_>) -> bool {
-    rollout.approved || rollout.plan.step(rollout.record.step).is_none_or(|step| step.approval.is_none())
+    rollout.owed.is_none()
 }
 
 fn is_earned(before: &View<'_>, now: Timestamp, event: &Event, record: &Record) -> bool {
@@ -324,9 +324,7 @@ pub fn i24_every_wait_ends(before: &View<'_>, now: Timestamp, event: &Event, aft
     let longest = match before.record.phase {
         Phase::Braked => before.policy.confirm_within(),
         Phase::Paused => Policy::HOLD_LIMIT,
-        Phase::AwaitingApproval => {
-            before.plan.step(before.record.step).and_then(|step| step.approval).map_or(Duration::ZERO, |approval| approval.deadline)
-        }
+        Phase::AwaitingApproval => before.owed.map_or(Duration::ZERO, |approval| approval.deadline),
         Phase::Progressing => before.plan.step(before.record.step).map_or(Duration::MAX, |s| s.hold.saturating_add(before.policy.max_bake)),
         Phase::Watching => before.policy.watch,
         Phase::Receding => before.recession.map_or(Duration::ZERO, |recession| recession.within),

@@ -112,7 +112,13 @@ pub fn cloudevent(text: &str) {
 
 /// A configuration; files that it names are looked for where there are none.
 pub fn config(text: &str) {
-    let around = Surroundings { cores: 2, variable: &|_| None, resolve: &|_| Err(io::Error::other("no names here")), sends_traces: true };
+    let around = Surroundings {
+        cores: 2,
+        variable: &|_| None,
+        resolve: &|_| Err(io::Error::other("no names here")),
+        awaits_names: false,
+        sends_traces: true,
+    };
     refused(load_text("c.yaml", text, Path::new("/nowhere"), &around));
 }
 

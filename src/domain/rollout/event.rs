@@ -3,7 +3,7 @@
 use crate::domain::gate::{Evidence, Policy, Verdict};
 use crate::domain::judge::Judgement;
 use crate::domain::outcome::Role;
-use crate::domain::rollout::plan::Plan;
+use crate::domain::rollout::plan::{Approval, Plan};
 use crate::domain::rollout::record::{Entry, Record};
 use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
@@ -219,6 +219,8 @@ pub struct View<'a> {
     pub warming: bool,
     /// Whether somebody has approved that it goes on from its step.
     pub approved: bool,
+    /// What somebody must still approve before it does.
+    pub owed: Option<Approval>,
     /// Whether the hold of its step is over, whatever `since` says.
     pub served: bool,
     /// Whom it asks before it goes on.

@@ -64,8 +64,8 @@ pub struct Rollout {
     starter: Option<String>,
     /// Who has waived the holds that remain before the last step.
     express: Option<String>,
-    /// Whether somebody has approved that it goes on from this step.
-    approved: bool,
+    /// How many of the first steps are done with their approvals: those before where the plan has led, and one that somebody has approved.
+    approved: usize,
     /// Whether the hold of this step is over, whatever `since` says: it was before somebody was asked to approve.
     served: bool,
     consulting: Option<Consulting>,
@@ -104,7 +104,7 @@ impl Rollout {
             warming,
             starter: None,
             express: None,
-            approved: false,
+            approved: 0,
             served: false,
             consulting: None,
             asked: Asked::Nothing,
@@ -182,7 +182,8 @@ impl Rollout {
             canary: self.canary,
             stable: self.stable,
             warming: self.warming.is_some(),
-            approved: self.approved,
+            approved: self.approved > self.record.step,
+            owed: self.owed(),
             served: self.served,
             consulting: self.consulting,
             cleared: matches!(self.asked, Asked::Cleared),
@@ -326,7 +327,7 @@ impl Rollout {
         self.record.warned |= matches!(file, Some((Verdict::Warning, _)));
         let actor = self.express.clone().unwrap_or_else(|| PLAN.to_owned());
         let reason = self.why_passed(judgement, step.weight);
-        if let Some(approval) = step.approval.filter(|_| !self.approved) {
+        if let Some(approval) = self.owed() {
             return self.ask_for_approval(now, approval, &reason, judgement);
         }
         let occasion = if last { Occasion::Promotion } else { Occasion::Raise };

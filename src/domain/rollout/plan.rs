@@ -163,6 +163,13 @@ impl Plan {
         Self { harm, ..self }
     }
 
+    /// Returns what must be approved before a rollout goes on from a step, where the first `approved` steps are done with theirs: who
+    /// holds a share that lies ahead passes the approvals between, and owes the last of them.
+    #[must_use]
+    pub fn owed(&self, approved: usize, step: usize) -> Option<Approval> {
+        self.steps.iter().enumerate().filter(|(index, _)| (approved..=step).contains(index)).rev().find_map(|(_, step)| step.approval)
+    }
+
     /// Returns who must be asked before the canary gets everything.
     #[must_use]
     pub fn approval_before_everything(&self) -> Option<Approval> {

@@ -5,14 +5,11 @@ use serde_json::Value;
 use crate::kube::inject::annotations::{INJECT, PREFIX};
 use crate::kube::inject::fault::{Fault, child, shown};
 
-/// What is said of the place that is right.
-const PARTS: [(&str, &str); 2] = [("labels", "a label"), ("annotations", "an annotation")];
-
 /// Finds what is misplaced anywhere in an object; `path` is where it stands, and `pod` where its pod, or the template of one.
 #[must_use]
 pub fn misplaced(object: &Value, path: &str, pod: &str) -> Vec<Fault> {
     let metadata = child(pod, "metadata");
-    let mut search = Search { right: PARTS.map(|(part, _)| child(&metadata, part)), below: metadata, found: Vec::new() };
+    let mut search = Search { right: ["labels", "annotations"].map(|part| child(&metadata, part)), below: metadata, found: Vec::new() };
     search.walk(object, path);
     search.found
 }
@@ -56,14 +53,14 @@ impl Search {
     }
 
     fn look(&mut self, key: &str, path: &str) {
-        let index = if key == INJECT {
-            0
+        let [labels, annotations] = &self.right;
+        let (right, part, what) = if key == INJECT {
+            (labels, "labels", "a label")
         } else if key.starts_with(PREFIX) {
-            1
+            (annotations, "annotations", "an annotation")
         } else {
             return;
         };
-        let ((part, what), Some(right)) = (PARTS[index], self.right.get(index)) else { return };
         if path != right {
             let message = format!("{} has no effect here: it is {what} of the pods", shown(key).trim_matches('"'));
             let hint = format!("write it below {}", child(&self.below, part));

@@ -4,6 +4,7 @@ use crate::domain::gate::Evidence;
 use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::event::{Arming, Dated, Effect, UNSAVED};
+use crate::domain::rollout::machine::consult::WEBHOOK;
 use crate::domain::rollout::machine::question::Asked;
 use crate::domain::rollout::machine::{Pending, Rollout, notice};
 use crate::domain::rollout::record::{Entry, Phase, Record};
@@ -89,8 +90,12 @@ impl Rollout {
             }
         };
         self.since = now;
-        self.approved = pending == Pending::Approved;
-        self.served &= self.approved;
+        self.approved = match pending {
+            Pending::Approved => self.record.step + 1,
+            Pending::Raise { step } => step,
+            _ => self.approved.min(self.record.step),
+        };
+        self.served &= pending == Pending::Approved;
         (self.asked, self.wish) = (Asked::Nothing, None);
         self.record.reason.clone_from(&sentence);
         let done = [self.publish(self.record.weight, arming), notice(sentence, false)];
@@ -116,8 +121,14 @@ impl Rollout {
             Some(prospect) if from > Weight::ZERO && weight == Weight::ZERO => format!("{reason}; {prospect}"),
             _ => reason,
         };
+        // A webhook that refuses a wish has named it.
+        let reason = match self.wish().filter(|_| actor != WEBHOOK) {
+            Some((_, wish)) => format!("{reason}; what was asked is not carried out: {wish}"),
+            None => reason,
+        };
         self.pending = None;
-        (self.approved, self.served, self.asked, self.wish) = (false, false, Asked::Nothing, None);
+        self.approved = self.approved.min(self.record.step);
+        (self.served, self.asked, self.wish) = (false, Asked::Nothing, None);
         self.warming = self.warming.filter(|_| phase == Phase::Paused);
         // What was waived was waived of a version that had a share; what begins again begins with every hold.
         self.express = self.express.take().filter(|_| weight > Weight::ZERO);

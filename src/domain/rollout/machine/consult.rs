@@ -14,7 +14,7 @@ use crate::domain::webhook::{Consulting, Occasion};
 use crate::domain::weight::Weight;
 
 /// Who decided where it was a webhook.
-const WEBHOOK: &str = "webhook";
+pub(super) const WEBHOOK: &str = "webhook";
 
 impl Rollout {
     /// Returns the rollout with others to be asked.

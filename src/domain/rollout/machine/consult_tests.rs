@@ -248,6 +248,20 @@ fn an_operator_who_gives_more_waits_for_others_and_one_who_takes_does_not() {
 }
 
 #[test]
+fn what_an_operator_waits_for_is_told_where_something_else_ends_it() {
+    let asked = "; what was asked is not carried out: ann wants to give v2 100%: ";
+    let mut ended = Desk::held(Inconclusive::Hold);
+    ended.wish(3, "100%");
+    ended.handle(4, Event::Abort { actor: "hand-over".to_owned(), reason: "a new process takes over".to_owned() });
+    let reason = &ended.rollout.record().reason;
+    assert!(reason.starts_with(&format!("aborted by hand-over: a new process takes over{asked}")), "{reason}");
+    assert_eq!(ended.rollout.wanted(), None);
+    let mut without = Desk::held(Inconclusive::Hold);
+    without.handle(4, Event::Abort { actor: "ann".to_owned(), reason: "no".to_owned() });
+    assert_eq!(without.rollout.record().reason, "aborted by ann: no");
+}
+
+#[test]
 fn beginning_again_from_nothing_is_asked_as_the_first_begin_was() {
     let mut desk = Desk::held(Inconclusive::Hold);
     desk.wish(3, "0%");

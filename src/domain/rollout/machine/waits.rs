@@ -101,9 +101,15 @@ impl Rollout {
         vec![self.publish(self.record.weight, Arming::Held), self.persist(now, entry), notice(reason, true)]
     }
 
+    /// Returns what somebody must approve before it goes on from its step.
+    #[must_use]
+    pub fn owed(&self) -> Option<Approval> {
+        self.plan.owed(self.approved, self.record.step)
+    }
+
     /// Nobody has said anything yet: at the deadline the plan's exit is taken.
     pub(super) fn wait_for_approval(&mut self, now: Timestamp) -> Vec<Effect> {
-        let Some(approval) = self.plan.step(self.record.step).and_then(|step| step.approval) else { return Vec::new() };
+        let Some(approval) = self.owed() else { return Vec::new() };
         if now.since(self.since) < approval.deadline {
             return Vec::new();
         }

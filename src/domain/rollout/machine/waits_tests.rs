@@ -54,6 +54,19 @@ impl Desk {
         desk
     }
 
+    /// Begins one of 10%, 50% and 100%, each held for 10 s, with an approval within 1 min before it gets everything.
+    fn skipping() -> Self {
+        let version = |name: &str| Version::new(name.parse().unwrap(), vec![([127, 0, 0, 1], 80).into()]);
+        let approval = Some(Approval { deadline: Duration::from_secs(60), then: Inconclusive::Hold });
+        let step = |weight, approval| Step { weight: share(weight), hold: Duration::from_secs(10), approval };
+        let plan = Plan::new(vec![step("10%", None), step("50%", approval), step("100%", None)]).unwrap();
+        let policy = Policy { burst_tolerance: Duration::ZERO, watch: Duration::ZERO, ..Policy::default() };
+        let rollout = Rollout::new(3, "carts".parse().unwrap(), (version("v1"), version("v2")), plan, policy, 7);
+        let mut desk = Self { rollout, published: (Weight::ZERO, Arming::Nothing), written: None, told: Vec::new(), disk: true };
+        desk.handle(0, Event::Begin);
+        desk
+    }
+
     fn handle(&mut self, seconds: u64, event: Event) {
         let mut effects: VecDeque<_> = self.rollout.handle(at(seconds), event).into();
         while let Some(effect) = effects.pop_front() {
@@ -120,6 +133,36 @@ fn a_step_with_an_approval_keeps_its_share_under_its_gates_until_somebody_approv
     desk.approve(92);
     desk.pass(93);
     assert_eq!(desk.stands(), (Phase::Promoted, "100%".to_owned()));
+}
+
+#[test]
+fn a_share_that_an_operator_holds_passes_no_approval_on_its_way() {
+    let mut desk = Desk::skipping();
+    desk.pass(1);
+    desk.handle(2, Event::Pause { actor: "ann".to_owned(), reason: "a look".to_owned() });
+    let hold = |share: &str| Event::SetWeight { weight: share.parse().unwrap(), actor: "ann".to_owned(), reason: "quick".to_owned() };
+    let on = || Event::Resume { actor: "ann".to_owned(), reason: "on".to_owned() };
+    desk.handle(3, hold("100%"));
+    assert_eq!(desk.stands(), (Phase::Paused, "100%".to_owned()));
+    desk.handle(4, on());
+    desk.pass(14);
+    assert_eq!(desk.stands(), (Phase::AwaitingApproval, "100%".to_owned()), "the plan wants one before the canary has everything");
+    desk.pass(74);
+    assert_eq!(desk.stands().0, Phase::Paused, "its deadline and its exit are those of the plan");
+    desk.handle(75, on());
+    desk.pass(85);
+    assert_eq!(desk.stands().0, Phase::AwaitingApproval, "nobody has approved it yet");
+    // Back to where it came from the approval lies ahead again, where the plan has it.
+    desk.handle(86, hold("10%"));
+    desk.handle(87, on());
+    desk.pass(97);
+    assert_eq!(desk.stands(), (Phase::Progressing, "50%".to_owned()));
+    desk.pass(107);
+    desk.approve(108);
+    desk.pass(109);
+    assert_eq!(desk.stands(), (Phase::Progressing, "100%".to_owned()));
+    desk.pass(119);
+    assert_eq!(desk.stands().0, Phase::Promoted, "one approval is enough");
 }
 
 #[test]
