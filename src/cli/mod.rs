@@ -26,6 +26,7 @@ mod results;
 pub mod run;
 pub mod schema;
 pub mod shell;
+mod sidecar;
 pub mod simulate;
 pub mod status;
 pub mod token;

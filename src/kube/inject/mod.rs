@@ -24,4 +24,4 @@ pub mod sidecar;
 pub mod template;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::kube) mod tests;
