@@ -15,6 +15,7 @@ use crate::kube::inject::fault::Fault;
 use crate::kube::inject::object;
 use crate::kube::inject::patch;
 use crate::kube::inject::settings::Settings;
+use crate::kube::policy;
 
 /// The largest input, in bytes; a cluster's objects have 3 MiB at most.
 const MOST_BYTES: u64 = 64 << 20;
@@ -41,11 +42,18 @@ pub struct InjectArgs {
     /// Write a JSONPatch (RFC 6902) for each changed document instead, one JSON object a line.
     #[arg(long)]
     patch: bool,
+    /// Write a MutatingAdmissionPolicy and its binding instead, with which API servers from 1.36 on put the sidecar in themselves, into
+    /// the pods of namespaces with the label portcullis/inject: "true"; needs --config-map.
+    #[arg(long, conflicts_with_all = ["files", "patch", "opt_in"])]
+    policy: bool,
 }
 
 /// Runs the command and returns its exit code.
 #[must_use]
 pub fn run(args: &InjectArgs) -> ExitCode {
+    if args.policy {
+        return policy(&args.sidecar);
+    }
     let standard = PathBuf::from("-");
     let files = if args.files.is_empty() { std::slice::from_ref(&standard) } else { &args.files };
     let mut stream = Stream { settings: args.sidecar.settings(), as_patch: args.patch, text: String::new(), problems: Vec::new(), count: 0 };
@@ -66,8 +74,32 @@ pub fn run(args: &InjectArgs) -> ExitCode {
     if wrong {
         return exit::BAD_FILE.end();
     }
+    written(&stream.text)
+}
+
+/// Writes a policy, which needs no input.
+fn policy(sidecar: &SidecarArgs) -> ExitCode {
+    match policy::policy(&sidecar.settings()) {
+        Ok(objects) => {
+            let text = objects.iter().map(|object| serde_saphyr::to_string(object).map(|text| format!("---\n{text}")));
+            match text.collect::<Result<String, _>>() {
+                Ok(text) => written(&text),
+                Err(error) => {
+                    eprintln!("error: the policy cannot be written: {error}\n  hint: report this");
+                    exit::FAILED.end()
+                }
+            }
+        }
+        Err(Fault { message, hint, .. }) => {
+            eprintln!("error: {message}\n  hint: {hint}");
+            exit::REFUSED.end()
+        }
+    }
+}
+
+fn written(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
-    match out.write_all(stream.text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => exit::DONE.end(),
         Err(error) => {
             eprintln!("error: cannot write the manifests: {error}\n  hint: send the output to a file or a reader that stays");

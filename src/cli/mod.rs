@@ -32,6 +32,7 @@ pub mod status;
 pub mod token;
 pub mod verbs;
 pub mod watch;
+pub mod webhook;
 pub mod why;
 
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ enum Command {
     Token(token::TokenArgs),
     Ready(ready::ReadyArgs),
     Inject(Box<inject::InjectArgs>),
+    Webhook(Box<webhook::WebhookArgs>),
     Intercept(intercept::InterceptArgs),
     /// Makes a project with its stages.
     #[command(subcommand)]
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Ready(args) => ready::run(&args),
         Command::Inject(args) => inject::run(&args),
+        Command::Webhook(args) => webhook::run(&args),
         Command::Intercept(args) => intercept::run(&args),
         Command::Create(what) => delivery::create(&what),
         Command::Onboard(what) => delivery::onboard(&what),

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use crate::kube::inject::annotations::KNOWN;
 use crate::kube::inject::fault::{Fault, shown};
 use crate::kube::inject::object;
 use crate::kube::inject::patch;
@@ -29,6 +30,8 @@ const MOST_WARNINGS: usize = 8;
 const LONGEST_WARNING: usize = 240;
 /// The longest reason of a denial, in characters.
 const LONGEST_REASON: usize = 2000;
+/// The most labels and annotations of ours that are looked at; there are fewer.
+const MOST_OURS: usize = 100;
 /// What the API server writes to `terminationGracePeriodSeconds` where nobody says it, before it asks us.
 const UNSAID_GRACE: u64 = 30;
 
@@ -184,7 +187,7 @@ fn decided(request: &mut Map<String, Value>, settings: &Settings, invalid: Inval
         return Decided::nothing(Outcome::LeftAlone);
     }
     let unsaid = forget_unsaid_grace(&mut pod);
-    let injected = object::inject(&pod, settings);
+    let injected = if let Some(fault) = beyond_measure(&pod) { Err(vec![fault]) } else { object::inject(&pod, settings) };
     let (outcome, words, injected) = match injected {
         Err(faults) => {
             let denied = invalid == Invalid::Deny;
@@ -212,6 +215,19 @@ fn is_creation(request: &Map<String, Value>) -> bool {
     let text = |key: &str| request.get(key).and_then(Value::as_str).unwrap_or_default();
     let whole = request.get("subResource").is_none_or(|part| part.is_null() || part == "");
     text("operation") == "CREATE" && resource("group").is_empty() && resource("resource") == "pods" && whole
+}
+
+/// Finds more annotations and labels of ours than there are. Each would be compared with all that are known, and whoever may make pods
+/// could keep others waiting.
+fn beyond_measure(pod: &Value) -> Option<Fault> {
+    let metadata = pod.get("metadata")?;
+    let of = |part: &str| metadata.get(part).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let count = of("annotations").chain(of("labels")).filter(|key| key.contains("portcullis")).take(MOST_OURS + 1).count();
+    let fault = || {
+        let message = format!("there are more than {MOST_OURS} labels and annotations of ours");
+        Fault::new("metadata", message, format!("{} are known, see docs/kubernetes.md", KNOWN.len()))
+    };
+    (count > MOST_OURS).then(fault)
 }
 
 /// Takes the time for a pod's end out where it is what the API server writes by itself, so that it is raised for the proxy as in a

@@ -202,9 +202,12 @@ fn a_pod_that_says_nonsense_runs_without_a_sidecar_or_is_refused() {
 
 #[test]
 fn warnings_are_few_and_the_rest_is_counted() {
-    let wrong: Map<String, Value> = (0..500).map(|n| (format!("config.portcullis/x{n}"), "1".into())).collect();
-    let answer = with("/request/object/metadata/annotations", wrong.into());
-    assert_eq!((answer.words.len(), answer.words.last().unwrap().as_str()), (MOST_WARNINGS, "portcullis: there are 493 more"));
+    let wrong = |count| (0..count).map(|n| (format!("config.portcullis/x{n}"), "1".into())).collect::<Map<String, Value>>();
+    let answer = with("/request/object/metadata/annotations", wrong(MOST_OURS).into());
+    assert_eq!((answer.words.len(), answer.words.last().unwrap().as_str()), (MOST_WARNINGS, "portcullis: there are 93 more"));
+    let beyond = with("/request/object/metadata/annotations", wrong(MOST_OURS + 1).into());
+    assert!(beyond.outcome == Outcome::Invalid && beyond.words[0].contains("more than 100 labels and annotations"), "{beyond:?}");
+    assert_eq!(beyond.words.len(), 1);
     let whole: usize = answer.words.iter().map(|word| word.chars().count()).sum();
     assert!(whole < 4096, "the API server cuts at 4096, and others warn too");
 }
