@@ -56,7 +56,8 @@ pub fn run(args: &InjectArgs) -> ExitCode {
     }
     let standard = PathBuf::from("-");
     let files = if args.files.is_empty() { std::slice::from_ref(&standard) } else { &args.files };
-    let mut stream = Stream { settings: args.sidecar.settings(), as_patch: args.patch, text: String::new(), problems: Vec::new(), count: 0 };
+    let mut stream =
+        Stream { settings: args.sidecar.settings(), as_patch: args.patch, text: String::new(), problems: Vec::new(), count: 0 };
     for file in files {
         match read(file) {
             Ok((name, text)) => stream.take(&name, &text),

@@ -130,7 +130,9 @@ fn serve(args: &WebhookArgs, files: Option<Certificates>, socket: TcpListener) -
 /// Makes a certificate, and finds the API server that is to trust it.
 async fn of_our_own(args: &WebhookArgs) -> anyhow::Result<(TlsSlot, Expiry, Option<Renewal>)> {
     let (Some(service), Some(name)) = (args.service.clone(), &args.configuration) else {
-        return Err(anyhow!("there is no certificate; name its files (--certificate, --key), or what to make one for (--service, --configuration)"));
+        return Err(anyhow!(
+            "there is no certificate; name its files (--certificate, --key), or what to make one for (--service, --configuration)"
+        ));
     };
     let own = Own::make(&service, Timestamp::now())?;
     let config = Config::infer().await.context("no way to the API server was found; run this in a pod with a service account")?;
@@ -140,7 +142,11 @@ async fn of_our_own(args: &WebhookArgs) -> anyhow::Result<(TlsSlot, Expiry, Opti
 }
 
 /// Follows signals: SIGTERM and SIGINT end it, the second time at once; SIGHUP has the certificate read again.
-fn signals(stop: watch::Sender<bool>, ready: Arc<watch::Sender<bool>>, asked: mpsc::Sender<()>) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+fn signals(
+    stop: watch::Sender<bool>,
+    ready: Arc<watch::Sender<bool>>,
+    asked: mpsc::Sender<()>,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let of = |kind| signal(kind).context("signals cannot be followed");
     let (mut term, mut int, mut hup) = (of(SignalKind::terminate())?, of(SignalKind::interrupt())?, of(SignalKind::hangup())?);
     Ok(async move {

@@ -37,10 +37,8 @@ pub fn policy(settings: &Settings) -> Result<[Value; 2], Fault> {
     }
     let release = RELEASE.parse::<Release>().unwrap_or(settings.release).max(settings.release);
     let settings = Settings { release, opt_in: false, ..settings.clone() };
-    let conditions: Vec<Value> = conditions(&put_in(&settings)?)
-        .into_iter()
-        .map(|(name, expression)| json!({"name": name, "expression": expression}))
-        .collect();
+    let conditions: Vec<Value> =
+        conditions(&put_in(&settings)?).into_iter().map(|(name, expression)| json!({"name": name, "expression": expression})).collect();
     let expression = expression(&put_in(&settings)?);
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -111,7 +109,10 @@ fn conditions(put_in: &PutIn) -> Vec<(&'static str, String)> {
     let names: Vec<String> = put_in.volumes.iter().filter_map(|volume| Some(format!("'{}'", volume.get("name")?.as_str()?))).collect();
     let without = |part: &str, what: &str| format!("!has(object.metadata.{part}) || {what}");
     let mut conditions = vec![
-        ("is-not-forbidden", without("labels", &format!("!('{INJECT}' in object.metadata.labels) || object.metadata.labels['{INJECT}'] == 'true'"))),
+        (
+            "is-not-forbidden",
+            without("labels", &format!("!('{INJECT}' in object.metadata.labels) || object.metadata.labels['{INJECT}'] == 'true'")),
+        ),
         ("has-no-sidecar", format!("{} && {}", apps(&named), inits(&named))),
         ("has-its-own-network", "!has(object.spec.hostNetwork) || !object.spec.hostNetwork".to_owned()),
         (
@@ -148,7 +149,11 @@ fn expression(put_in: &PutIn) -> String {
     let each = notes.iter().map(|(key, value)| {
         let add = add(&note(key), value);
         // What somebody said of kubectl stays; what we say of ourselves is written anew.
-        if key.ends_with("/default-container") { format!("({} in object.metadata.annotations ? [] : [{add}])", quoted(key)) } else { format!("[{add}]") }
+        if key.ends_with("/default-container") {
+            format!("({} in object.metadata.annotations ? [] : [{add}])", quoted(key))
+        } else {
+            format!("[{add}]")
+        }
     });
     let mut parts = vec![format!(
         "(has(object.metadata.annotations)\n  ? {}\n  : [{}])",
@@ -182,7 +187,11 @@ fn cel(value: &Value, place: &str) -> String {
         Value::Object(fields) => {
             let is_map = place.is_empty() || MAPS.contains(&place.rsplit('.').next().unwrap_or_default());
             let field = |(key, value): (&String, &Value)| {
-                if is_map { format!("{}: {}", quoted(key), cel(value, "")) } else { format!("{key}: {}", cel(value, &format!("{place}.{key}"))) }
+                if is_map {
+                    format!("{}: {}", quoted(key), cel(value, ""))
+                } else {
+                    format!("{key}: {}", cel(value, &format!("{place}.{key}")))
+                }
             };
             let fields: Vec<String> = fields.iter().map(field).collect();
             format!("{}{{{}}}", if is_map { "" } else { place }, fields.join(", "))
@@ -219,7 +228,8 @@ mod tests {
 
     #[test]
     fn fields_are_objects_of_their_place_and_data_are_maps() {
-        let value = json!({"name": "a\"b\n", "resources": {"requests": {"cpu": "1"}}, "env": [{"name": "A"}], "flag": true, "n": 5, "e": {}});
+        let value =
+            json!({"name": "a\"b\n", "resources": {"requests": {"cpu": "1"}}, "env": [{"name": "A"}], "flag": true, "n": 5, "e": {}});
         assert_eq!(
             cel(&value, "Object.spec.c"),
             "Object.spec.c{name: \"a\\\"b\\n\", resources: Object.spec.c.resources{requests: {\"cpu\": \"1\"}}, \
@@ -233,9 +243,29 @@ mod tests {
         let text = policy.pointer("/spec/mutations/0/jsonPatch/expression").unwrap().as_str().unwrap();
         let fields: Vec<&str> = text.split(": ").filter_map(|before| before.rsplit(['{', ' ']).next()).collect();
         assert!(fields.contains(&"securityContext"), "{fields:?}");
-        for kept in ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop",
-            "package", "namespace", "return", "var", "void", "while"]
-        {
+        for kept in [
+            "true",
+            "false",
+            "null",
+            "in",
+            "as",
+            "break",
+            "const",
+            "continue",
+            "else",
+            "for",
+            "function",
+            "if",
+            "import",
+            "let",
+            "loop",
+            "package",
+            "namespace",
+            "return",
+            "var",
+            "void",
+            "while",
+        ] {
             assert!(!fields.contains(&kept), "{kept}");
         }
     }

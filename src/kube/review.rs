@@ -32,6 +32,8 @@ const LONGEST_WARNING: usize = 240;
 const LONGEST_REASON: usize = 2000;
 /// The most labels and annotations of ours that are looked at; there are fewer.
 const MOST_OURS: usize = 100;
+/// The most containers and volumes of a pod that are looked at.
+const MOST_CONTAINERS: usize = 1000;
 /// What the API server writes to `terminationGracePeriodSeconds` where nobody says it, before it asks us.
 const UNSAID_GRACE: u64 = 30;
 
@@ -217,17 +219,19 @@ fn is_creation(request: &Map<String, Value>) -> bool {
     text("operation") == "CREATE" && resource("group").is_empty() && resource("resource") == "pods" && whole
 }
 
-/// Finds more annotations and labels of ours than there are. Each would be compared with all that are known, and whoever may make pods
-/// could keep others waiting.
+/// Finds more annotations and labels of ours than there are, or more containers than any pod has: whoever may make pods could keep others
+/// waiting with them, for each is looked at and told of.
 fn beyond_measure(pod: &Value) -> Option<Fault> {
-    let metadata = pod.get("metadata")?;
-    let of = |part: &str| metadata.get(part).and_then(Value::as_object).into_iter().flat_map(Map::keys);
-    let count = of("annotations").chain(of("labels")).filter(|key| key.contains("portcullis")).take(MOST_OURS + 1).count();
-    let fault = || {
+    let (metadata, spec) = (pod.get("metadata"), pod.get("spec"));
+    let of = |part: &str| metadata.and_then(|it| it.get(part)).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let ours = of("annotations").chain(of("labels")).filter(|key| key.contains("portcullis")).take(MOST_OURS + 1).count();
+    if ours > MOST_OURS {
         let message = format!("there are more than {MOST_OURS} labels and annotations of ours");
-        Fault::new("metadata", message, format!("{} are known, see docs/kubernetes.md", KNOWN.len()))
-    };
-    (count > MOST_OURS).then(fault)
+        return Some(Fault::new("metadata", message, format!("{} are known, see docs/kubernetes.md", KNOWN.len())));
+    }
+    let length = |part: &&str| spec.and_then(|it| it.get(part)).and_then(Value::as_array).map_or(0, Vec::len) > MOST_CONTAINERS;
+    let long = ["containers", "initContainers", "ephemeralContainers", "volumes"].iter().find(length)?;
+    Some(Fault::new(format!("spec.{long}"), format!("there are more than {MOST_CONTAINERS}"), "make several pods of it"))
 }
 
 /// Takes the time for a pod's end out where it is what the API server writes by itself, so that it is raised for the proxy as in a
@@ -263,7 +267,8 @@ fn limited(mut words: Vec<String>) -> Vec<String> {
 
 /// Makes one line of at most `longest` characters, without those by which it could look like something else.
 fn line(text: &str, longest: usize) -> String {
-    let hides = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let hides =
+        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let mut line: String = text.chars().take(longest).map(|c| if hides(c) { ' ' } else { c }).collect();
     if line.len() < text.len() && text.chars().count() > longest {
         line.pop();

@@ -137,7 +137,9 @@ fn other_operations_and_resources_pass_without_a_word() {
     let mut deleted = asked();
     (deleted["request"]["operation"], deleted["request"]["object"]) = (json!("DELETE"), json!(null));
     assert_eq!(response(&of(&deleted)), nothing);
-    for (pointer, value) in [("resource/resource", "services"), ("resource/group", "example.com"), ("subResource", "binding"), ("resource", "pods")] {
+    for (pointer, value) in
+        [("resource/resource", "services"), ("resource/group", "example.com"), ("subResource", "binding"), ("resource", "pods")]
+    {
         assert_eq!(response(&with(&format!("/request/{pointer}"), json!(value))), nothing, "{pointer}");
     }
     assert_eq!(with("/request/subResource", json!("")).outcome, Outcome::Injected);
@@ -208,6 +210,10 @@ fn warnings_are_few_and_the_rest_is_counted() {
     let beyond = with("/request/object/metadata/annotations", wrong(MOST_OURS + 1).into());
     assert!(beyond.outcome == Outcome::Invalid && beyond.words[0].contains("more than 100 labels and annotations"), "{beyond:?}");
     assert_eq!(beyond.words.len(), 1);
+    let containers = |count: usize| Value::from(vec![json!({"name": "c", "ports": [{"containerPort": 80}]}); count]);
+    assert_eq!(with("/request/object/spec/volumes", containers(MOST_CONTAINERS)).outcome, Outcome::Injected);
+    let beyond = with("/request/object/spec/volumes", containers(MOST_CONTAINERS + 1));
+    assert!(beyond.words.len() == 1 && beyond.words[0].contains("there are more than 1000 (spec.volumes)"), "{beyond:?}");
     let whole: usize = answer.words.iter().map(|word| word.chars().count()).sum();
     assert!(whole < 4096, "the API server cuts at 4096, and others warn too");
 }

@@ -31,8 +31,10 @@ PROGRAM, HERE = sys.argv[1], Path(sys.argv[2])
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
 HOST = "portcullis-injector.portcullis.svc"
 REVIEWS, CONNECTIONS, EACH = 10_000, 4, 250
-# Milliseconds; of the webhook's own time, and of all time that the client saw as well unless the machine was busy with others.
-LATE = 100
+# Milliseconds from the last byte of a review to its answer; a build without optimisation may take ten times as long.
+LATE = 1000 if "/debug/" in PROGRAM else 100
+# Above this many bytes it is the processor's time that counts, because a busy machine divides it.
+LARGE = 100_000
 MOST_BYTES = 4 << 20
 EXPECTED = {200, 400, 404, 405, 413, 415}
 
@@ -153,17 +155,19 @@ def damaged(text, dice):
         nested(120, text), text.replace(b"admission.k8s.io/v1", b"admission.k8s.io/v2"), text.replace(b"AdmissionReview", b"ConversionReview")])
 
 
-def large(pod, dice):
+def large(pod, dice, kind=None, size=None):
     """Up to 3 MiB, as an object may have."""
     asked = review(pod, dice)
     spec = asked["request"]["object"]["spec"]
-    kind, size = dice.randrange(4), dice.choice([200_000, 1_000_000, 3_000_000])
+    kind, size = dice.randrange(5) if kind is None else kind, size or dice.choice([200_000, 1_000_000, 3_000_000])
     if kind == 0:
         asked["request"]["object"]["metadata"] = {"annotations": {"a": "x" * size}}
     elif kind == 1:
         asked["request"]["object"]["metadata"] = {"annotations": {f"config.portcullis/{n}": "1" for n in range(size // 50)}}
     elif kind == 2:
         spec["containers"] = [{"name": f"c{n}", "image": "c:1", "ports": [{"containerPort": 1 + n % 60_000}]} for n in range(size // 80)]
+    elif kind == 3:
+        spec["containers"] = [{"n": 1}] * (size // 11)
     else:
         spec["containers"][0:1] = [{"name": "app", "args": ["x"] * (size // 5), "ports": [{"containerPort": 8080}]}]
     return asked
@@ -258,6 +262,8 @@ def checked(asked, text, answer):
 
 def worker(number, port, bundle, count, results):
     """Asks over one connection after another; tells what it saw."""
+    # The webhook goes before those who ask, as if they were on machines of their own.
+    os.nice(5)
     dice, kinds = random.Random(f"{SEED}/{number}"), pods()
     trust = ssl.create_default_context(cadata=bundle)
     kind = (Http1, Http2)[number % 2]
@@ -281,7 +287,7 @@ def worker(number, port, bundle, count, results):
             seen["worst"] = max(seen["worst"], (wall, what))
             if path.startswith("/mutate") and status == 200:
                 own = float(re.fullmatch(r"review;dur=([0-9.]+)", fields["server-timing"])[1])
-                seen["own"] = max(seen["own"], (own, what))
+                seen["own"] = max(seen["own"], (own, what)) if len(body) <= LARGE else seen["own"]
                 after = checked(asked, body, answer)
                 seen["patched"] += after is not None
                 if after is not None and asked is not None:
@@ -330,6 +336,23 @@ def each_pod_once(port, bundle):
     assert injected > 10, injected
     connection.close()
     return injected
+
+
+def each_large(pid, port, bundle):
+    """Milliseconds of the processor that the slowest of large reviews takes, asked one after the other."""
+    dice, worst = random.Random(SEED), (0, "")
+    connection = Http1(port, ssl.create_default_context(cadata=bundle), dice)
+    spent = lambda: sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e6
+    for kind in range(5):
+        for size in (200_000, 1_000_000, 3_000_000):
+            text = json.dumps(large(pods()[0], dice, kind, size)).encode()
+            before = spent()
+            status, _, answer = connection.ask("POST", "/mutate", {"content-type": "application/json"}, text)
+            assert status == 200, answer
+            checked(None, text, answer)
+            worst = max(worst, (spent() - before, f"{len(text)} bytes of kind {kind}"))
+    connection.close()
+    return worst
 
 
 def serial(port, bundle):
@@ -384,14 +407,14 @@ def main():
             for one in workers:
                 one.join()
             assert replaced == CONNECTIONS, "the certificate was replaced after everything else"
-            ending(webhook, port, bundle, seen, injected, took, said)
+            ending(webhook, port, bundle, seen, injected, took, said, each_large(webhook.pid, port, bundle))
         finally:
             if webhook.poll() is None:
                 webhook.kill()
                 webhook.wait()
 
 
-def ending(webhook, port, bundle, seen, injected, took, said):
+def ending(webhook, port, bundle, seen, injected, took, said, heavy):
     """Adds up, looks at the counters, and ends the webhook while a request is at hand."""
     statuses = {}
     for one in seen:
@@ -405,10 +428,9 @@ def ending(webhook, port, bundle, seen, injected, took, said):
           f"meanwhile: {dict(sorted(statuses.items()))}, {sum(one['patched'] for one in seen)} patches applied, {sum(one['again'] for one in seen)} asked again; "
           f"{injected} odd pods as the command makes them")
     if walls:
-        print(f"worst {worst[0]:.1f} ms as the client saw it, 99.9 % within {walls[len(walls) * 999 // 1000]:.1f} ms; worst {own[0]:.1f} ms of the webhook's own; "
-              f"{cpu * 1000 / len(walls):.2f} ms of the processor each")
-    if own[0] > LATE:
-        wrong.append(f"{own[0]:.0f} ms are too long: {own[1]}")
+        print(f"worst {worst[0]:.1f} ms as the client saw it, 99.9 % within {walls[len(walls) * 999 // 1000]:.1f} ms; of the webhook's own {own[0]:.1f} ms at most, "
+              f"{cpu * 1000 / len(walls):.2f} ms of the processor each, {heavy[0]:.0f} ms for the heaviest ({heavy[1]})")
+    wrong += [f"{late:.0f} ms are too long: {what}" for late, what in (own, heavy) if late > LATE]
     dice, trust = random.Random(SEED), ssl.create_default_context(cadata=bundle)
     metrics = Http1(port, trust, dice)
     text = metrics.ask("GET", "/metrics", {}, b"")[2].decode()

@@ -31,8 +31,10 @@ impl Figures {
     /// Fails when a name is none for Prometheus, which a test would see.
     pub fn new(expiry: Expiry) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let reviews = IntCounterVec::new(Opts::new("portcullis_webhook_reviews_total", "Reviews answered, by what was decided."), &["outcome"])?;
-        let refused = IntCounterVec::new(Opts::new("portcullis_webhook_refused_total", "Requests that were no review, by status."), &["code"])?;
+        let reviews =
+            IntCounterVec::new(Opts::new("portcullis_webhook_reviews_total", "Reviews answered, by what was decided."), &["outcome"])?;
+        let refused =
+            IntCounterVec::new(Opts::new("portcullis_webhook_refused_total", "Requests that were no review, by status."), &["code"])?;
         let help = "Time from the last byte of a review to its answer.";
         let seconds = Histogram::with_opts(HistogramOpts::new("portcullis_webhook_review_seconds", help).buckets(BUCKETS.to_vec()))?;
         let expires =

@@ -92,7 +92,9 @@ impl Hook {
             ("/mutate", _) => self.turn_away(request, Refused::Method("POST")).await,
             ("/livez", true) => text(StatusCode::OK, "ok\n"),
             ("/readyz", true) if *self.ready.borrow() => text(StatusCode::OK, "ok\n"),
-            ("/readyz", true) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: the API server does not trust this process yet, or it ends\n"),
+            ("/readyz", true) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "not ready: the API server does not trust this process yet, or it ends\n")
+            }
             ("/metrics", true) => {
                 let mut response = text(StatusCode::OK, self.figures.text());
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(prometheus::TEXT_FORMAT));

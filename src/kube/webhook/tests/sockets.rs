@@ -48,7 +48,8 @@ fn served() -> Served {
 async fn connect(served: &Served, name: &str, authority: &str, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(served.address).await?;
@@ -106,7 +107,10 @@ async fn what_is_at_hand_is_answered_before_the_end() {
     let served = served();
     let mut stream = ours(&served, b"http/1.1").await;
     let body = review(0);
-    let head = format!("POST /mutate HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /mutate HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut told = [0; 25];
     stream.read_exact(&mut told).await.unwrap();
@@ -126,7 +130,13 @@ async fn what_is_at_hand_is_answered_before_the_end() {
 #[tokio::test]
 async fn idle_connections_do_not_keep_the_end() {
     let served = served();
-    let _open = (ours(&served, b"http/1.1").await, ours(&served, b"h2").await);
+    let (mut first, connection) = http1::handshake(TokioIo::new(ours(&served, b"http/1.1").await)).await.unwrap();
+    tokio::spawn(connection);
+    let (mut second, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(ours(&served, b"h2").await)).await.unwrap();
+    tokio::spawn(connection);
+    let answer = first.send_request(request(review(0))).await.unwrap();
+    assert!(is_injected(&answer.into_body().collect().await.unwrap().to_bytes()));
+    assert_eq!(second.send_request(request(review(0))).await.unwrap().status(), 200);
     let begun = std::time::Instant::now();
     served.stop.send_replace(true);
     timeout(PATIENCE, served.task).await.unwrap().unwrap().unwrap();
