@@ -229,8 +229,9 @@ fn beyond_measure(pod: &Value) -> Option<Fault> {
         let message = format!("there are more than {MOST_OURS} labels and annotations of ours");
         return Some(Fault::new("metadata", message, format!("{} are known, see docs/kubernetes.md", KNOWN.len())));
     }
-    let length = |part: &&str| spec.and_then(|it| it.get(part)).and_then(Value::as_array).map_or(0, Vec::len) > MOST_CONTAINERS;
-    let long = ["containers", "initContainers", "ephemeralContainers", "volumes"].iter().find(length)?;
+    let length = |part: &str| spec.and_then(|it| it.get(part)).and_then(Value::as_array).map_or(0, Vec::len);
+    let long =
+        ["containers", "initContainers", "ephemeralContainers", "volumes"].into_iter().find(|part| length(part) > MOST_CONTAINERS)?;
     Some(Fault::new(format!("spec.{long}"), format!("there are more than {MOST_CONTAINERS}"), "make several pods of it"))
 }
 
