@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::kube::inject::annotations::INJECT;
+use crate::kube::inject::annotations::{INJECT, OURS};
 use crate::kube::inject::fault::Fault;
 use crate::kube::inject::object;
 use crate::kube::inject::patch::{Operation, patch};
@@ -73,7 +73,7 @@ struct PutIn {
     volumes: Vec<Value>,
     annotations: Map<String, Value>,
     grace: Option<Value>,
-    /// The ports the sidecar listens on, where others of the pod can see them.
+    /// The ports the sidecar listens on.
     ports: Vec<u64>,
 }
 
@@ -94,8 +94,9 @@ fn put_in(settings: &Settings) -> Result<PutIn, Fault> {
             }
         }
     }
-    let ports = put_in.container.get("ports").and_then(Value::as_array).into_iter().flatten();
-    put_in.ports = ports.filter_map(|port| port.get("containerPort").and_then(Value::as_u64)).collect();
+    let words: Vec<&str> = put_in.container.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let listens = words.windows(2).filter_map(|pair| if let ["--listen", address] = pair { Some(*address) } else { None });
+    put_in.ports = listens.filter_map(|address| address.rsplit(':').next()?.parse().ok()).collect();
     Ok(put_in)
 }
 
@@ -108,32 +109,57 @@ fn conditions(put_in: &PutIn) -> Vec<(&'static str, String)> {
     let listens = format!("has(one.ports) && one.ports.exists(port, port.containerPort in [{}])", ports.join(", "));
     let names: Vec<String> = put_in.volumes.iter().filter_map(|volume| Some(format!("'{}'", volume.get("name")?.as_str()?))).collect();
     let without = |part: &str, what: &str| format!("!has(object.metadata.{part}) || {what}");
-    let mut conditions = vec![
+    let ours = OURS.map(|name| format!("'portcullis/{name}'")).join(", ");
+    let unknown = format!("key.startsWith('config.portcullis/') || (key.startsWith('portcullis/') && !(key in [{ours}]))");
+    let [by_word, by_affinity, by_options] = for_linux();
+    // Init containers that end are gone before anything of the sidecar's could clash.
+    let sidecar = format!("has(one.restartPolicy) && one.restartPolicy == 'Always' && {listens}");
+    vec![
         (
             "is-not-forbidden",
             without("labels", &format!("!('{INJECT}' in object.metadata.labels) || object.metadata.labels['{INJECT}'] == 'true'")),
         ),
         ("has-no-sidecar", format!("{} && {}", apps(&named), inits(&named))),
         ("has-its-own-network", "!has(object.spec.hostNetwork) || !object.spec.hostNetwork".to_owned()),
-        (
-            "is-for-linux",
-            "(!has(object.spec.os) || object.spec.os.name != 'windows') && (!has(object.spec.nodeSelector) || \
-             !('kubernetes.io/os' in object.spec.nodeSelector) || object.spec.nodeSelector['kubernetes.io/os'] != 'windows')"
-                .to_owned(),
-        ),
+        ("is-for-linux", by_word),
+        ("admits-no-windows", by_affinity),
+        ("has-no-windows-options", by_options),
         ("is-no-mirror", without("annotations", "!('kubernetes.io/config.mirror' in object.metadata.annotations)")),
-        ("has-no-wishes", without("annotations", "!object.metadata.annotations.exists(key, key.startsWith('config.portcullis/'))")),
+        ("has-no-wishes", without("annotations", &format!("!object.metadata.annotations.exists(key, key == '{INJECT}' || {unknown})"))),
+        ("has-no-mistakes", without("labels", &format!("!object.metadata.labels.exists(key, {unknown})"))),
         (
             "has-no-volume-of-ours",
             format!("!has(object.spec.volumes) || !object.spec.volumes.exists(one, one.name in [{}])", names.join(", ")),
         ),
-    ];
-    if !ports.is_empty() {
-        // Init containers that end are gone before anything of the sidecar's could clash.
-        let sidecar = format!("has(one.restartPolicy) && one.restartPolicy == 'Always' && {listens}");
-        conditions.push(("has-the-port-free", format!("{} && {}", apps(&listens), inits(&sidecar))));
-    }
-    conditions
+        ("has-the-port-free", format!("{} && {}", apps(&listens), inits(&sidecar))),
+    ]
+}
+
+/// Returns conditions that hold for pods that do not tell that they are for Windows: by their system or the labels of their node, by an
+/// affinity, by options that only Windows has. Where the system is named, that alone counts.
+fn for_linux() -> [String; 3] {
+    let labels = "'kubernetes.io/os', 'beta.kubernetes.io/os'";
+    let selector = format!(
+        "!has(object.spec.nodeSelector) || ![{labels}].exists(key, key in object.spec.nodeSelector && object.spec.nodeSelector[key] == 'windows')"
+    );
+    let affinity = "object.spec.affinity.nodeAffinity";
+    let required = format!("{affinity}.requiredDuringSchedulingIgnoredDuringExecution");
+    let rule = format!(
+        "rule.key in [{labels}] && has(rule.values) && (rule.operator == 'In' && 'windows' in rule.values || rule.operator == 'NotIn' && \
+         'linux' in rule.values)"
+    );
+    let options = "has(one.securityContext) && has(one.securityContext.windowsOptions)";
+    [
+        format!("has(object.spec.os) ? object.spec.os.name != 'windows' : ({selector})"),
+        format!(
+            "has(object.spec.os) || !has(object.spec.affinity) || !has({affinity}) || !has({required}) || \
+             !{required}.nodeSelectorTerms.exists(term, has(term.matchExpressions) && term.matchExpressions.exists(rule, {rule}))"
+        ),
+        format!(
+            "has(object.spec.os) || !(has(object.spec.securityContext) && has(object.spec.securityContext.windowsOptions) || \
+             object.spec.containers.exists(one, {options}) || has(object.spec.initContainers) && object.spec.initContainers.exists(one, {options}))"
+        ),
+    ]
 }
 
 /// Writes the expression that gives the patch: lists of operations, put together.

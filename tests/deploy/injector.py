@@ -17,6 +17,7 @@ import helm_python
 import kubernetes_validate
 import yaml
 
+from cluster import with_secret
 from rendered import ROOT, choices, combinations, merged, of_kind, placed
 
 CHART = ROOT / "deploy/helm/portcullis-injector"
@@ -159,6 +160,25 @@ def check_certificate(folder):
                    capture_output=True, check=True, timeout=30)
 
 
+def check_upgrade():
+    """What Helm made is kept for as long as it is for the names the webhook is called by, and is what API servers are told to trust."""
+
+    def beside(secret, values):
+        with with_secret(secret) as config, helm_python.Chart.load(str(CHART)) as chart:
+            files = config.render(chart, values, name=NAME, namespace="shop")
+        manifests = [manifest for path, text in files.items() if path.endswith(".yaml") for manifest in yaml.safe_load_all(text) if manifest]
+        found = of_kind(manifests, "Secret")
+        bundles = {hook["clientConfig"]["caBundle"] for hook in of_kind(manifests, "MutatingWebhookConfiguration")["webhooks"]}
+        assert bundles == {found["data"]["ca.crt"]}, "another authority is trusted than signed"
+        return found
+
+    first = beside(None, {})
+    assert beside(first, {}) == first, "the certificate changes with each upgrade"
+    moved = {"clusterDomain": "example.org"}
+    other = beside(first, moved)
+    assert other["data"] != first["data"] and beside(other, moved) == other, "the certificate is kept for another name"
+
+
 def check_policy(program):
     """The policy is what the program writes, and what Kubernetes takes from 1.36 on."""
     kept = POLICY.read_text()
@@ -206,6 +226,7 @@ def main():
             raise AssertionError(f"{change} was taken; expected: {expected!r}")
     with tempfile.TemporaryDirectory() as temporary:
         check_certificate(pathlib.Path(temporary))
+    check_upgrade()
     check_policy(program)
     custom = [manifest for manifest in seen.values() if manifest["kind"] == "Certificate"]
     pathlib.Path(custom_file).write_text(json.dumps(custom))

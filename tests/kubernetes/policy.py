@@ -81,6 +81,9 @@ def in_the_way():
     yield "volume", {"containers": [app], "volumes": [{"name": "portcullis-state", "emptyDir": {}}]}
     yield "port", {"containers": [listens]}
     yield "port of a sidecar", {"containers": [app], "initContainers": [{**listens, "name": "mesh", "restartPolicy": "Always"}]}
+    options = {"securityContext": {"windowsOptions": {"runAsUserName": "a"}}}
+    yield "options of Windows", {"containers": [app], "initContainers": [{**app, **options, "name": "setup"}]}
+    yield "named system", {"containers": [app], "os": {"name": "linux"}, "nodeSelector": {"kubernetes.io/os": "windows"}}
     # One that ends before is in nobody's way.
     yield "port of one that ends", {"containers": [app], "initContainers": [{**listens, "name": "setup"}]}
 
@@ -88,6 +91,10 @@ def in_the_way():
 def pods():
     for name, spec in in_the_way():
         yield name, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}
+    for kind in ("labels", "annotations"):
+        for key in ("portcullis/injekt", "portcullis/inject", "portcullis/version", "portcullis/service", "config.portcullis/mode", "linkerd.io/inject"):
+            yield f"{kind} {key}", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", kind: {key: "true"}},
+                                    "spec": {"containers": [{"name": "app", "image": "a"}]}}
     for path in sorted((HERE / "pods").iterdir()):
         try:
             objects = list(yaml.safe_load_all(path.read_text()))

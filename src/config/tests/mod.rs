@@ -21,7 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::config::{Flags, Loaded, Surroundings, load};
+use crate::config::{Flags, Hurried, Loaded, Surroundings, load};
 use crate::formats::problem::Problem;
 
 /// The smallest configuration.
@@ -45,7 +45,7 @@ fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
 
 /// A machine with three cores, a home folder and a few names.
 fn around() -> Surroundings<'static> {
-    Surroundings { cores: 3, variable: &variable, resolve: &resolve, sends_traces: true }
+    Surroundings { cores: 3, variable: &variable, resolve: &resolve, awaits_names: false, sends_traces: true }
 }
 
 /// Loads a text as the file `portcullis.yaml` of a folder.
