@@ -8,6 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::kube::inject::annotations::KNOWN;
@@ -30,6 +31,8 @@ const MOST_WARNINGS: usize = 8;
 const LONGEST_WARNING: usize = 240;
 /// The longest reason of a denial, in characters.
 const LONGEST_REASON: usize = 2000;
+/// The most values of a review that are taken apart.
+const MOST_VALUES: usize = 50_000;
 /// The most labels and annotations of ours that are looked at; there are fewer.
 const MOST_OURS: usize = 100;
 /// The most containers and volumes of a pod that are looked at.
@@ -106,7 +109,14 @@ pub struct NoReview(String);
 ///
 /// Says why the bytes are none.
 pub fn review(asked: &[u8], settings: &Settings, invalid: Invalid) -> Result<Answer, NoReview> {
-    let mut review = serde_json::from_slice::<Value>(asked).map_err(|error| NoReview(format!("it cannot be read as JSON ({error})")))?;
+    let unreadable = |error: serde_json::Error| NoReview(format!("it cannot be read as JSON ({error})"));
+    let crowded = is_crowded(asked);
+    let mut review = if crowded {
+        let outline: Outline = serde_json::from_slice(asked).map_err(unreadable)?;
+        json!({"apiVersion": outline.version, "kind": outline.kind, "request": {"uid": outline.request.uid, "namespace": outline.request.namespace}})
+    } else {
+        serde_json::from_slice(asked).map_err(unreadable)?
+    };
     let text = |key: &str| review.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, version) = (text("kind"), text("apiVersion"));
     let Some(number) = version.strip_prefix(GROUP).filter(|_| kind == "AdmissionReview") else {
@@ -121,7 +131,10 @@ pub fn review(asked: &[u8], settings: &Settings, invalid: Invalid) -> Result<Ans
     let Some(Value::Object(mut request)) = request else { return Err(NoReview("it has no request".to_owned())) };
     let uid = request.get("uid").and_then(Value::as_str).filter(|uid| !uid.is_empty() && uid.len() <= LONGEST_UID);
     let Some(uid) = uid.map(str::to_owned) else { return Err(NoReview("its request has no uid".to_owned())) };
-    let decided = if known {
+    let decided = if known && crowded {
+        let why = format!("no sidecar was put in: the review has more than {MOST_VALUES} values");
+        Decided { words: vec![why], ..Decided::nothing(Outcome::Unread) }
+    } else if known {
         decided(&mut request, settings, invalid)
     } else {
         // Its other fields may mean something else; these three a review can hardly do without.
@@ -131,6 +144,38 @@ pub fn review(asked: &[u8], settings: &Settings, invalid: Invalid) -> Result<Ans
     let (outcome, pod, words) = (decided.outcome, named(&request), decided.words.clone());
     let body = json!({"apiVersion": version, "kind": "AdmissionReview", "response": decided.response(uid)}).to_string().into_bytes();
     Ok(Answer { body, outcome, pod, words })
+}
+
+/// What has to be known to answer a review whose pod is not taken apart.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(rename = "apiVersion")]
+    version: String,
+    kind: String,
+    request: OutlineOfRequest,
+}
+
+#[derive(Deserialize)]
+struct OutlineOfRequest {
+    uid: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+/// Says whether there are so many values that taking them apart would keep others waiting. A pod has hundreds; the commas between values
+/// tell how many there are.
+fn is_crowded(asked: &[u8]) -> bool {
+    let (mut in_text, mut escaped, mut commas) = (false, false, 0);
+    for byte in asked {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b',' if !in_text => commas += 1,
+            _ => {}
+        }
+    }
+    commas > MOST_VALUES
 }
 
 /// What is answered, before it is written.

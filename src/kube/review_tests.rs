@@ -219,6 +219,17 @@ fn warnings_are_few_and_the_rest_is_counted() {
 }
 
 #[test]
+fn a_review_of_very_many_values_is_answered_without_taking_it_apart() {
+    let answer = with("/request/object/spec/containers/0/args", vec!["\\\",\""; MOST_VALUES + 1].into());
+    assert_eq!((answer.outcome, &response(&answer)["uid"], &response(&answer)["allowed"]), (Outcome::Unread, &json!(UID), &json!(true)));
+    assert!(answer.words[0].contains("more than 50000 values") && answer.pod == "shop/", "{answer:?}");
+    // Commas and quotes of a text are no values.
+    assert_eq!(with("/request/object/spec/containers/0/args", json!([",\\\",".repeat(MOST_VALUES)])).outcome, Outcome::Injected);
+    let nothing = format!("[{}1]", "1,".repeat(MOST_VALUES + 1));
+    assert!(review(nothing.as_bytes(), &settings(), Invalid::Allow).is_err());
+}
+
+#[test]
 fn a_name_cannot_forge_the_log() {
     let answer = with("/request/object/metadata/generateName", json!(format!("a\n\u{1b}[31m{}", "b".repeat(10_000))));
     assert!(answer.pod.starts_with("shop/a\\n\\u{1b}[31mbbb") && answer.pod.len() < 400, "{}", answer.pod);

@@ -36,6 +36,8 @@ LATE = 1000 if "/debug/" in PROGRAM else 100
 # Above this many bytes it is the processor's time that counts, because a busy machine divides it.
 LARGE = 100_000
 MOST_BYTES = 4 << 20
+# Seconds; the webhook closes a connection that lies idle for longer than half a minute, which happens here when the machine is stopped.
+IDLE = 20
 EXPECTED = {200, 400, 404, 405, 413, 415}
 
 
@@ -268,16 +270,17 @@ def worker(number, port, bundle, count, results):
     trust = ssl.create_default_context(cadata=bundle)
     kind = (Http1, Http2)[number % 2]
     seen = {"statuses": {}, "worst": (0, ""), "own": (0, ""), "walls": [], "patched": 0, "again": 0, "connections": 0, "wrong": []}
-    connection = None
+    connection, last = None, time.monotonic()
     for at in range(count):
         method, path, headers, body, asked = question(dice, kinds)
         what = f"review {at} of connection {number}: {method} {path[:20]} {len(body)} bytes {body[:200]!r}"
         try:
-            if connection is None or at % EACH == 0:
+            # One that lay idle was closed, as it would be by any server; API servers come anew.
+            if connection is None or at % EACH == 0 or time.monotonic() - last > IDLE:
                 if connection:
                     connection.close()
                 connection, seen["connections"] = kind(port, trust, dice), seen["connections"] + 1
-            begun = time.perf_counter()
+            begun, last = time.perf_counter(), time.monotonic()
             status, fields, answer = connection.ask(method, path, headers, body)
             wall = (time.perf_counter() - begun) * 1000
             assert status in EXPECTED, f"{status}: {answer[:300]!r}"
@@ -293,7 +296,7 @@ def worker(number, port, bundle, count, results):
                 if after is not None and asked is not None:
                     # As an API server asks again where another webhook was asked after us.
                     asked["request"]["object"] = after
-                    again = connection.ask("POST", "/mutate", headers, json.dumps(asked).encode())
+                    again, last = connection.ask("POST", "/mutate", headers, json.dumps(asked).encode()), time.monotonic()
                     assert again[0] == 200 and checked(asked, json.dumps(asked), again[2]) is None, again
                     seen["again"] += 1
             elif status != 200 and method != "HEAD":
