@@ -8,13 +8,14 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::exit;
+use crate::cli::sidecar::SidecarArgs;
 use crate::formats::problem::{Problem, Severity};
 use crate::formats::yaml::manifests::{self, Document, Object};
-use crate::kube::inject::annotations::is_object_name;
 use crate::kube::inject::fault::Fault;
 use crate::kube::inject::object;
 use crate::kube::inject::patch;
-use crate::kube::inject::settings::{Families, Image, Mode, Release, Settings};
+use crate::kube::inject::settings::Settings;
+use crate::kube::policy;
 
 /// The largest input, in bytes; a cluster's objects have 3 MiB at most.
 const MOST_BYTES: u64 = 64 << 20;
@@ -36,66 +37,27 @@ pub struct InjectArgs {
     /// The manifests, YAML or JSON; - or absent: the standard input.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The image of the proxy.
-    #[arg(long, value_name = "IMAGE", default_value_t = usual_image())]
-    image: Image,
-    /// The image of the init container in the mode intercept, which needs iptables-restore; absent: that of the proxy.
-    #[arg(long, value_name = "IMAGE")]
-    init_image: Option<Image>,
-    /// The oldest release of Kubernetes that must take the pods; before 1.29 the proxy is an ordinary container.
-    #[arg(long, value_name = "1.N", default_value_t = Release::USUAL)]
-    kube_version: Release,
-    /// How traffic comes to the proxy where a pod does not say it: explicit (the Service or the application names its port; no
-    /// privileges) or intercept (an init container redirects listed ports; NET_ADMIN and NET_RAW).
-    #[arg(long, value_name = "MODE", default_value = "explicit")]
-    mode: Mode,
-    /// The ConfigMap with the configuration, for pods that name none.
-    #[arg(long, value_name = "NAME", value_parser = config_map)]
-    config_map: Option<String>,
-    /// The user and group that the proxy runs as.
-    #[arg(long, value_name = "UID", default_value_t = Settings::UID, value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
-    proxy_uid: u32,
-    /// The families of addresses that pods have: ipv4, ipv6 or dual.
-    #[arg(long, value_name = "FAMILIES", default_value = "ipv4")]
-    ip_families: Families,
-    /// Leave pods alone that do not ask by the label portcullis/inject: "true".
-    #[arg(long)]
-    opt_in: bool,
+    #[command(flatten)]
+    sidecar: SidecarArgs,
     /// Write a JSONPatch (RFC 6902) for each changed document instead, one JSON object a line.
     #[arg(long)]
     patch: bool,
-}
-
-fn usual_image() -> Image {
-    concat!("portcullis:", env!("CARGO_PKG_VERSION")).parse().expect("the name and the release of this program name an image")
-}
-
-fn config_map(text: &str) -> Result<String, String> {
-    let hint = || "a ConfigMap is named by lower-case letters, digits, '-' and '.', such as carts-portcullis".to_owned();
-    if is_object_name(text) { Ok(text.to_owned()) } else { Err(hint()) }
-}
-
-impl InjectArgs {
-    fn settings(&self) -> Settings {
-        Settings {
-            image: self.image.clone(),
-            init_image: self.init_image.clone(),
-            release: self.kube_version,
-            mode: self.mode,
-            uid: self.proxy_uid,
-            families: self.ip_families,
-            config_map: self.config_map.clone(),
-            opt_in: self.opt_in,
-        }
-    }
+    /// Write a MutatingAdmissionPolicy and its binding instead, with which API servers from 1.36 on put the sidecar in themselves, into
+    /// the pods of namespaces with the label portcullis/inject: "true"; needs --config-map.
+    #[arg(long, conflicts_with_all = ["files", "patch", "opt_in"])]
+    policy: bool,
 }
 
 /// Runs the command and returns its exit code.
 #[must_use]
 pub fn run(args: &InjectArgs) -> ExitCode {
+    if args.policy {
+        return policy(&args.sidecar);
+    }
     let standard = PathBuf::from("-");
     let files = if args.files.is_empty() { std::slice::from_ref(&standard) } else { &args.files };
-    let mut stream = Stream { settings: args.settings(), as_patch: args.patch, text: String::new(), problems: Vec::new(), count: 0 };
+    let mut stream =
+        Stream { settings: args.sidecar.settings(), as_patch: args.patch, text: String::new(), problems: Vec::new(), count: 0 };
     for file in files {
         match read(file) {
             Ok((name, text)) => stream.take(&name, &text),
@@ -113,8 +75,32 @@ pub fn run(args: &InjectArgs) -> ExitCode {
     if wrong {
         return exit::BAD_FILE.end();
     }
+    written(&stream.text)
+}
+
+/// Writes a policy, which needs no input.
+fn policy(sidecar: &SidecarArgs) -> ExitCode {
+    match policy::policy(&sidecar.settings()) {
+        Ok(objects) => {
+            let text = objects.iter().map(|object| serde_saphyr::to_string(object).map(|text| format!("---\n{text}")));
+            match text.collect::<Result<String, _>>() {
+                Ok(text) => written(&text),
+                Err(error) => {
+                    eprintln!("error: the policy cannot be written: {error}\n  hint: report this");
+                    exit::FAILED.end()
+                }
+            }
+        }
+        Err(Fault { message, hint, .. }) => {
+            eprintln!("error: {message}\n  hint: {hint}");
+            exit::REFUSED.end()
+        }
+    }
+}
+
+fn written(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
-    match out.write_all(stream.text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => exit::DONE.end(),
         Err(error) => {
             eprintln!("error: cannot write the manifests: {error}\n  hint: send the output to a file or a reader that stays");
@@ -227,6 +213,7 @@ fn numbered(mut problem: Problem, document: Option<&str>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::sidecar::usual_image;
 
     const POD: &str =
         "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - {name: app, image: a, ports: [{containerPort: 8080}]}\n";
@@ -269,10 +256,5 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((count, &line["document"], &line["kind"], &line["name"]), (1, &json!(1), &json!("Pod"), &json!("a")));
         assert!(line["patch"].as_array().is_some_and(|operations| !operations.is_empty()), "{line}");
-    }
-
-    #[test]
-    fn names_of_config_maps_are_checked() {
-        assert!(config_map("a.b-1").is_ok() && config_map("A").is_err() && config_map("").is_err() && config_map("a..b").is_err());
     }
 }

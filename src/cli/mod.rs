@@ -26,11 +26,13 @@ mod results;
 pub mod run;
 pub mod schema;
 pub mod shell;
+mod sidecar;
 pub mod simulate;
 pub mod status;
 pub mod token;
 pub mod verbs;
 pub mod watch;
+pub mod webhook;
 pub mod why;
 
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ enum Command {
     Token(token::TokenArgs),
     Ready(ready::ReadyArgs),
     Inject(Box<inject::InjectArgs>),
+    Webhook(Box<webhook::WebhookArgs>),
     Intercept(intercept::InterceptArgs),
     /// Makes a project with its stages.
     #[command(subcommand)]
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Ready(args) => ready::run(&args),
         Command::Inject(args) => inject::run(&args),
+        Command::Webhook(args) => webhook::run(&args),
         Command::Intercept(args) => intercept::run(&args),
         Command::Create(what) => delivery::create(&what),
         Command::Onboard(what) => delivery::onboard(&what),

@@ -37,7 +37,7 @@ pub const KNOWN: [&str; 17] = [
     "version",
 ];
 /// Labels and annotations that others of us write under `portcullis/`.
-const OURS: [&str; 8] = ["artifact", "deployment", "home", "inject", "project", "service", "stage", "status"];
+pub const OURS: [&str; 8] = ["artifact", "deployment", "home", "inject", "project", "service", "stage", "status"];
 
 /// The most ports that are intercepted: as many as one rule of iptables takes.
 const MOST_PORTS: usize = 15;

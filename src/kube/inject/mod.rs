@@ -26,4 +26,4 @@ pub mod template;
 pub mod wishes;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::kube) mod tests;

@@ -18,7 +18,7 @@ fn pod(annotations: Value) -> Value {
 }
 
 /// Applies a patch as RFC 6902 says; `tests/kubernetes/run` has somebody else's do it too.
-fn applied(mut value: Value, operations: &[Operation]) -> Value {
+pub(in crate::kube) fn applied(mut value: Value, operations: &[Operation]) -> Value {
     for operation in operations {
         let (Operation::Add { path, .. } | Operation::Remove { path } | Operation::Replace { path, .. }) = operation;
         let Some((parent, key)) = path.rsplit_once('/') else {

@@ -1,0 +1,72 @@
+//! What the webhook counts, in the text format of Prometheus. Every label has a closed set of values.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus::{Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use crate::kube::review::Outcome;
+use crate::proxy::certificates::Expiry;
+
+/// The bounds of the time an answer takes, in seconds.
+const BUCKETS: [f64; 9] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 0.5, 2.0];
+
+/// The counters.
+#[derive(Debug)]
+pub struct Figures {
+    registry: Registry,
+    reviews: IntCounterVec,
+    refused: IntCounterVec,
+    seconds: Histogram,
+    expires: IntGauge,
+    expiry: Expiry,
+}
+
+impl Figures {
+    /// Makes them, all 0.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a name is none for Prometheus, which a test would see.
+    pub fn new(expiry: Expiry) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let reviews =
+            IntCounterVec::new(Opts::new("portcullis_webhook_reviews_total", "Reviews answered, by what was decided."), &["outcome"])?;
+        let refused =
+            IntCounterVec::new(Opts::new("portcullis_webhook_refused_total", "Requests that were no review, by status."), &["code"])?;
+        let help = "Time from the last byte of a review to its answer.";
+        let seconds = Histogram::with_opts(HistogramOpts::new("portcullis_webhook_review_seconds", help).buckets(BUCKETS.to_vec()))?;
+        let expires =
+            IntGauge::new("portcullis_webhook_certificate_expiry_timestamp_seconds", "When the certificate in use expires, since 1970.")?;
+        registry.register(Box::new(reviews.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(expires.clone()))?;
+        for outcome in Outcome::ALL {
+            reviews.with_label_values(&[outcome.word()]).reset();
+        }
+        Ok(Self { registry, reviews, refused, seconds, expires, expiry })
+    }
+
+    /// Counts an answer.
+    pub fn reviewed(&self, outcome: Outcome, took: Duration) {
+        self.reviews.with_label_values(&[outcome.word()]).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that was no review.
+    pub fn refused(&self, status: StatusCode) {
+        self.refused.with_label_values(&[status.as_str()]).inc();
+    }
+
+    /// Writes them.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        self.expires.set(i64::try_from(self.expiry.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+        let mut text = Vec::new();
+        // It writes into memory, and the families are its own.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+}
