@@ -2,6 +2,7 @@
 
 mod access_log;
 mod delivery;
+mod discovery;
 mod error;
 mod handover;
 mod listeners;

@@ -171,7 +171,13 @@ mod tests {
     const GOOD: &str = "listen: 127.0.0.1:8080\nservices:\n  - {name: a, stable: {version: v1, endpoints: ['127.0.0.1:1']}}\n";
 
     fn around() -> Surroundings<'static> {
-        Surroundings { cores: 1, variable: &|_| Some("/home/u".into()), resolve: &|_| Ok(Vec::new()), sends_traces: false }
+        Surroundings {
+            cores: 1,
+            variable: &|_| Some("/home/u".into()),
+            resolve: &|_| Ok(Vec::new()),
+            sends_traces: false,
+            watches_clusters: false,
+        }
     }
 
     fn found(files: &[(&str, &str)]) -> (String, bool) {

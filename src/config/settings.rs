@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::admin::Admin;
 use crate::config::delivery::Delivery;
+use crate::config::kubernetes::Kubernetes;
 use crate::config::notifications::Notifications;
 use crate::config::traces::Traces;
 use crate::domain::address::Address;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// Where traces go; `None` where there are none.
     pub traces: Option<Traces>,
+    /// How a cluster is asked where versions are.
+    pub kubernetes: Kubernetes,
     /// How artifacts are delivered through stages.
     pub delivery: Option<Delivery>,
     /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.

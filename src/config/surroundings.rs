@@ -17,6 +17,8 @@ pub struct Surroundings<'a> {
     pub resolve: &'a dyn Fn(&str) -> io::Result<Vec<SocketAddr>>,
     /// Whether the program was built so that it can send traces.
     pub sends_traces: bool,
+    /// Whether the program was built so that it can watch a cluster.
+    pub watches_clusters: bool,
 }
 
 impl Surroundings<'static> {
@@ -28,6 +30,7 @@ impl Surroundings<'static> {
             variable: &|name| env::var_os(name),
             resolve: &|address| address.to_socket_addrs().map(Iterator::collect),
             sends_traces: cfg!(feature = "otlp"),
+            watches_clusters: cfg!(feature = "kubernetes"),
         }
     }
 }

@@ -39,6 +39,7 @@ STRUCTURE = {
     ("networkPolicy", "adminFrom"): [[], [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]],
     ("networkPolicy", "egressTo"): [[], [{"to": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}]],
     ("monitoring", "labels"): [{}, {"release": "prometheus"}],
+    ("discovery", "namespaces"): [[], ["shop"]],
     ("delivery", "namespaces"): [[], ["sockshop-dev", "sockshop-production"]],
     ("files",): [{}, {"perfspec.json": '{"spec_version": "1.0"}\n'}],
     ("secrets",): [[], ["signing-keys"]],
