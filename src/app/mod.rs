@@ -1,8 +1,8 @@
 //! The composition root: builds everything, knows everybody, and takes it down again.
 
 mod access_log;
+mod cluster;
 mod delivery;
-mod discovery;
 mod error;
 mod handover;
 mod listeners;

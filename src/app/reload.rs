@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use crate::app::discovery::{self, Ahead};
+use crate::app::cluster::{self, Ahead, Mirroring};
 use crate::app::plane::Plane;
 use crate::app::setup;
 use crate::config::{Loaded, Service, Settings};
@@ -36,12 +36,13 @@ pub(super) struct Reload {
     settings: SettingsSlot,
     endpoints: Endpoints,
     ahead: Ahead,
+    mirroring: Mirroring,
     pseudonym: String,
     reloads: Arc<Reloads>,
 }
 
 impl Reload {
-    pub(super) fn new(loaded: Loaded, source: Source, plane: &Plane, ahead: Ahead) -> Self {
+    pub(super) fn new(loaded: Loaded, source: Source, plane: &Plane, cluster: (Ahead, Mirroring)) -> Self {
         Self {
             source,
             current: loaded.settings,
@@ -49,7 +50,8 @@ impl Reload {
             commands: plane.commands.clone(),
             settings: Arc::clone(&plane.settings),
             endpoints: plane.routes.endpoints().clone(),
-            ahead,
+            ahead: cluster.0,
+            mirroring: cluster.1,
             pseudonym: plane.pseudonym.clone(),
             reloads: Arc::clone(&plane.figures.reloads),
         }
@@ -80,8 +82,8 @@ impl Reload {
         }
         // Before anybody asks for them. Names that nobody uses after all do no harm.
         self.endpoints.learn(loaded.settings.services.iter().flat_map(|service| service.names.clone()));
-        let known: Vec<Endpoint> = discovery::endpoints(&self.current.services).collect();
-        let new = discovery::endpoints(&loaded.settings.services).filter(|endpoint| !known.contains(endpoint));
+        let known: Vec<Endpoint> = cluster::endpoints(&self.current.services).collect();
+        let new = cluster::endpoints(&loaded.settings.services).filter(|endpoint| !known.contains(endpoint));
         let missing = self.ahead.come(new, || true);
         if !missing.is_empty() {
             return Err(missing.into_iter().map(|(endpoint, why)| format!("{endpoint} cannot be followed: {why}")).collect());
@@ -92,6 +94,7 @@ impl Reload {
             Err(error) => return Err(vec![error.to_string()]),
         };
         self.settings.store(Arc::new(setup::data_plane(&loaded.settings, &self.pseudonym)));
+        self.mirroring.follow(&loaded.settings.services);
         (self.current, self.files) = (loaded.settings, loaded.files);
         Ok(told)
     }
@@ -132,6 +135,7 @@ fn wanted(old: &[Service], new: &[Service]) -> Vec<Wanted> {
         choice: None,
         expected_traffic: None,
         way_back: WayBack::AtOnce,
+        http_route: None,
         names: Vec::new(),
         ..service.clone()
     };

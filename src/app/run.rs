@@ -7,8 +7,8 @@ use std::thread;
 
 use crate::admin::access::Access;
 use crate::app::access_log::{self, LOG_PATIENCE};
+use crate::app::cluster::{self, Discovery, Mirroring};
 use crate::app::delivery::{Delivering, Grip};
-use crate::app::discovery::{self, Discovery};
 use crate::app::error::AppError;
 use crate::app::handover::{self, Predecessor, Program, Successor};
 use crate::app::listeners::{Inherited, Sockets, doors};
@@ -85,10 +85,11 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let mut plane = Plane::start(settings, given)?;
     let discovery = Discovery::start(plane.routes.endpoints().clone(), own, settings.kubernetes.clone())?;
     meanwhile(&wished, &wishes, |goes_on| {
-        for (endpoint, why) in discovery.ahead().come(discovery::endpoints(&settings.services), goes_on) {
+        for (endpoint, why) in discovery.ahead().come(cluster::endpoints(&settings.services), goes_on) {
             tracing::warn!("the start goes on without the endpoints of {endpoint}: {why}");
         }
     });
+    let mirroring = Mirroring::start(&plane.figures.board, settings);
     let wanted = if predecessor.is_some() { Wanted::Restore } else { Wanted::Deliver };
     if predecessor.is_none() {
         plane.begin(&wishes)?;
@@ -115,7 +116,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let (ask, asks) = channel();
     let may_succeed = may_succeed && !leashes(settings);
     let grip = delivering.as_ref().map(|delivering| delivering.grip.clone());
-    let reload = Reload::new(loaded, source, &plane, discovery.ahead());
+    let reload = Reload::new(loaded, source, &plane, (discovery.ahead(), mirroring));
     thread::Builder::new().name("reload".to_owned()).spawn(move || reload::watch(reload, &asks, &refresh))?;
     let restart = Restart { program, sockets, wishes, ask, may_succeed, grip };
     let ended = restart.follow(&wished, &plane);

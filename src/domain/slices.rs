@@ -122,12 +122,15 @@ fn read_labels(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// A label of DNS (RFC 1123) in lower case, as names of namespaces, Services and their ports are.
-fn is_label(text: &str) -> bool {
+#[must_use]
+pub fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-fn is_domain(text: &str) -> bool {
+/// Labels of DNS with dots between them, 253 bytes in all.
+#[must_use]
+pub fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 

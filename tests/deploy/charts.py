@@ -39,6 +39,7 @@ REFUSED = [
     ({"config": {"admin": "127.0.0.1:9090"}}, "invalid propertyName 'admin'"),
     ({"config": {"timeouts": {"drain": "5s"}}}, "invalid propertyName 'drain'"),
     ({"repliccas": 2}, "additional properties 'repliccas' not allowed"),
+    ({"httpRoutes": [{"namespace": "shop"}]}, "missing property 'name'"),
     ({"files": {"config.yaml": "listen: 1"}}, "invalid propertyName 'config.yaml'"),
     ({"files": {"../passwd": ""}}, "invalid propertyName '../passwd'"),
 ]
@@ -87,6 +88,9 @@ def check_sense(manifests):
     # Whoever only looks may only look.
     looks = [rule for role in roles if role["metadata"]["name"].endswith("-discovery") for rule in role["rules"]]
     assert all(rule["verbs"] == ["list", "watch"] and rule["resources"] in (["endpointslices"], ["pods"]) for rule in looks), looks
+    routes = [rule for role in roles if "-route-" in role["metadata"]["name"] for rule in role["rules"]]
+    assert all(rule["verbs"] == ["get", "patch"] and rule["resources"] == ["httproutes"] and len(rule["resourceNames"]) == 1 for rule in routes), routes
+    assert len({(role["metadata"]["namespace"], role["metadata"]["name"]) for role in roles}) == len(roles)
     assert not any("*" in rule["verbs"] + rule["resources"] or "secrets" in rule["resources"] for rule in written)
     configuration = yaml.safe_load(of_kind(manifests, "ConfigMap", deployment_name(manifests))["data"]["config.yaml"])
     drain = int(configuration["timeouts"]["drain"].removesuffix("s"))

@@ -36,6 +36,10 @@ pub struct Inside {
     pub down: bool,
     /// Accepts requests for lists and answers none of them.
     pub mute: bool,
+    /// Who else manages the rules of routes.
+    pub manager: Option<&'static str>,
+    /// How often a route was applied.
+    pub applied: usize,
     /// Says to every watch at once that it has forgotten what came before.
     pub forgets: bool,
     /// Answers every request with this status, reason and message.
@@ -118,6 +122,25 @@ impl Api {
         self.inside().objects.keys().filter(|(of, ..)| of == kind).map(|(.., name)| name.clone()).collect()
     }
 
+    /// Puts a route whose one rule has two backends, with their weights.
+    pub fn route(&self, stable: (&str, u32), canary: (&str, u32)) {
+        let backend = |(name, weight): (&str, u32)| json!({"group": "", "kind": "Service", "name": name, "port": 80, "weight": weight});
+        let spec = json!({"parentRefs": [{"name": "gateway"}], "rules": [{"backendRefs": [backend(stable), backend(canary)]}]});
+        self.put(
+            "httproutes",
+            "carts",
+            Some(json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {}, "spec": spec})),
+        );
+    }
+
+    /// Returns the weights of the backends of that rule.
+    pub fn weights(&self) -> Vec<u64> {
+        let inside = self.inside();
+        let route = &inside.objects[&("httproutes".to_owned(), "shop".to_owned(), "carts".to_owned())];
+        let backends = route["spec"]["rules"][0]["backendRefs"].as_array().unwrap();
+        backends.iter().map(|backend| backend["weight"].as_u64().unwrap()).collect()
+    }
+
     /// Lets every watch that is open go wrong.
     pub fn fault(&self, fault: Fault) {
         self.inside().faults.push(fault);
@@ -132,10 +155,9 @@ impl Api {
 
     fn serve(&self, mut socket: TcpStream) {
         let mut reader = BufReader::new(socket.try_clone().unwrap());
-        while let Some(line) = read(&mut reader) {
+        while let Some((line, body)) = read(&mut reader) {
             let mut words = line.split(' ');
             let (method, target) = (words.next().unwrap(), words.next().unwrap());
-            assert_eq!(method, "GET", "nothing is changed by who only looks");
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let mut inside = self.inside();
             inside.asked.push(format!("{method} {target}"));
@@ -150,8 +172,13 @@ impl Api {
             }
             let query: BTreeMap<String, String> =
                 query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), decoded(v))).collect();
-            let (namespace, kind) = place(path);
-            if query.contains_key("watch") {
+            let (namespace, kind, name) = place(path);
+            if let Some(name) = name {
+                assert!(kind == "httproutes" && (method == "GET" || method == "PATCH"), "nothing else is changed: {line}");
+                let (code, object) = inside.route((kind, namespace, name), (method == "PATCH").then_some((&query, &body[..])));
+                drop(inside);
+                answer(&mut socket, code, &object);
+            } else if query.contains_key("watch") {
                 drop(inside);
                 self.watch(&mut socket, &namespace, &kind, &query);
                 return;
@@ -253,15 +280,40 @@ impl Inside {
     }
 }
 
+impl Inside {
+    /// Answers for a route: what it is, or what becomes of it when it is applied.
+    fn route(&mut self, key: Key, applied: Option<(&BTreeMap<String, String>, &[u8])>) -> (u16, Value) {
+        let Some(found) = self.objects.get(&key).cloned() else {
+            return (404, status(404, "NotFound", "httproutes.gateway.networking.k8s.io \"carts\" not found"));
+        };
+        let Some((query, body)) = applied else { return (200, found) };
+        let body: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!((query["fieldManager"].as_str(), body["kind"].as_str()), ("portcullis", Some("HTTPRoute")));
+        if let Some(manager) = self.manager.filter(|_| query.get("force").is_none_or(|force| force != "true")) {
+            return (409, status(409, "Conflict", &format!("Apply failed with 1 conflict: conflict with \"{manager}\": .spec.rules")));
+        }
+        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"] {
+            return (409, status(409, "Conflict", "the object has been modified; please apply your changes to the latest version"));
+        }
+        self.version += 1;
+        self.applied += 1;
+        let mut object = found;
+        object["spec"]["rules"] = body["spec"]["rules"].clone();
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.objects.insert(key, object.clone());
+        (200, object)
+    }
+}
+
 fn status(code: u16, reason: &str, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": code, "message": message})
 }
 
-/// Returns the namespace and the kind in a path.
-fn place(path: &str) -> (String, String) {
+/// Returns the namespace, the kind and the name in a path.
+fn place(path: &str) -> (String, String, Option<String>) {
     let (_, rest) = path.split_once("/namespaces/").unwrap();
     let mut parts = rest.split('/').map(str::to_owned);
-    (parts.next().unwrap(), parts.next().unwrap())
+    (parts.next().unwrap(), parts.next().unwrap(), parts.next())
 }
 
 /// Says whether an object has the labels that are asked for.
@@ -284,14 +336,21 @@ fn answer(socket: &mut TcpStream, status: u16, body: &Value) {
     let _ = write!(socket, "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}", text.len());
 }
 
-/// Reads a request without a body, and returns its first line.
-fn read(reader: &mut impl BufRead) -> Option<String> {
-    let (mut first, mut line) = (String::new(), String::new());
+/// Reads a request: its first line and its body.
+fn read(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
-    while reader.read_line(&mut line).ok()? > 2 {
-        line.clear();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok()?;
+        }
     }
-    Some(first)
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((first, body))
 }
 
 /// A pod as a slice names it.

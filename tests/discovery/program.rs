@@ -215,6 +215,55 @@ fn a_configuration_whose_service_cannot_be_followed_changes_nothing() {
     site.until_answers("two");
 }
 
+/// A service whose route follows it.
+fn mirrored(more: &str) -> String {
+    format!("{STABLE}\n    {TRIAL}\n    http_route: {{name: carts, stable: carts-primary, canary: carts-canary{more}}}")
+}
+
+#[test]
+fn a_route_follows_the_shares_and_never_stands_in_their_way() {
+    let (mut site, good, bad) = (Site::new(), Upstream::start("good"), Upstream::start("bad"));
+    site.pods("carts-primary", &[&good]);
+    site.pods("carts-canary", &[&bad]);
+    site.api.route(("carts-primary", 1), ("carts-canary", 0));
+    site.write("10s", &mirrored(""));
+    site.run();
+    eventually("it follows", || (site.api.weights() == [5_000, 5_000]).then_some(()));
+    assert_eq!(site.api.inside().applied, 1, "what is so is not applied again");
+    // Nobody can be told any more, and it goes back here all the same.
+    site.api.set(|inside| inside.down = true);
+    bad.fails.store(true, Ordering::Relaxed);
+    eventually("it is rolled back", || {
+        let _ = site.ask();
+        (site.phase() == "rolled_back").then_some(())
+    });
+    assert_eq!(site.api.weights(), [5_000, 5_000]);
+    site.api.set(|inside| inside.down = false);
+    eventually("it follows once it can", || (site.api.weights() == [10_000, 0]).then_some(()));
+    assert_eq!(site.api.inside().applied, 2, "what was wanted meanwhile is forgotten");
+    assert_eq!(site.proxy.take().unwrap().terminate(), Some(0));
+}
+
+#[test]
+fn a_route_of_somebody_else_is_left_alone_unless_it_is_to_be_taken() {
+    let (mut site, good, bad) = (Site::new(), Upstream::start("good"), Upstream::start("bad"));
+    site.pods("carts-primary", &[&good]);
+    site.pods("carts-canary", &[&bad]);
+    site.api.route(("carts-primary", 1), ("carts-canary", 0));
+    site.api.set(|inside| inside.manager = Some("helm"));
+    site.write("10s", &mirrored(""));
+    site.run();
+    eventually("it is tried again", || {
+        let asked = site.api.inside().asked.iter().filter(|asked| asked.starts_with("PATCH")).count();
+        (asked >= 2).then_some(())
+    });
+    assert_eq!((site.api.weights(), site.api.inside().applied), (vec![1, 0], 0));
+    site.until_answers("bad");
+    site.write("10s", &mirrored(", take_over: true"));
+    eventually("it is taken", || (site.api.weights() == [5_000, 5_000]).then_some(()));
+    assert_eq!(site.phase(), "progressing", "a route says nothing of how a canary is judged");
+}
+
 #[test]
 fn what_cannot_be_is_refused_before_anything_listens() {
     let site = Site::new();

@@ -42,6 +42,30 @@ fn what_cannot_be_says_where_and_how_to_mend_it() {
     }
 }
 
+fn route(text: &str) -> String {
+    format!("{SMALL}    http_route: {text}\n")
+}
+
+#[test]
+fn a_route_names_its_services() {
+    let read = |text: &str| loaded(&route(text)).settings.services.remove(0).http_route.unwrap();
+    let small = read("{name: carts.v1, stable: carts-primary, canary: carts-canary}");
+    assert_eq!((small.name.as_str(), &small.namespace, small.take_over), ("carts.v1", &None, false));
+    let all = read("{name: carts, namespace: shop, stable: carts-primary, canary: carts-canary, take_over: true}");
+    assert_eq!((all.namespace.as_deref(), all.stable.as_str(), all.take_over), (Some("shop"), "carts-primary", true));
+    assert_eq!(loaded(SMALL).settings.services[0].http_route, None);
+    for (text, path, message) in [
+        ("{name: Carts, stable: a, canary: b}", "services[0].http_route.name", "no name of an HTTPRoute"),
+        ("{name: carts, stable: a.b, canary: b}", "services[0].http_route.stable", "no name of a Service"),
+        ("{name: carts, stable: a, canary: a}", "services[0].http_route.canary", "both versions are the Service a"),
+        ("{name: carts, stable: a, canary: b, namespace: a/b}", "services[0].http_route.namespace", "no name of a namespace"),
+        ("{name: carts, stable: a}", "services[0].http_route", "canary"),
+    ] {
+        let told = refused(&route(text));
+        assert!(told.iter().any(|p| p.path.starts_with(path) && p.message.contains(message)), "{text}: {}", shown(&told));
+    }
+}
+
 #[test]
 fn a_pod_over_tls_needs_the_name_its_certificate_is_for() {
     let tls = |name: &str| of("kubernetes:shop/carts:https").replace("}\n", &format!(", tls: {{{name}}}}}\n"));
@@ -55,7 +79,11 @@ fn a_program_without_the_feature_says_how_to_get_it() {
     let around = Surroundings { watches_clusters: false, ..around() };
     let load = |text: &str| load_named("portcullis.yaml", text, Path::new(""), &around);
     assert!(load(SMALL).is_ok());
-    for (text, path) in [(with("{}"), "kubernetes"), (of("kubernetes:shop/carts:http"), "services[0].stable.endpoints[0]")] {
+    for (text, path) in [
+        (with("{}"), "kubernetes"),
+        (of("kubernetes:shop/carts:http"), "services[0].stable.endpoints[0]"),
+        (route("{name: carts, stable: a, canary: b}"), "services[0].http_route"),
+    ] {
         let told = load(&text).unwrap_err();
         assert!(told.len() == 1 && told[0].path == path, "{}", shown(&told));
         assert!(told[0].hint.as_deref().unwrap().contains("--features kubernetes"), "{}", shown(&told));
