@@ -132,6 +132,28 @@ fn an_unwritable_state_folder_is_named() {
 }
 
 #[test]
+fn a_name_that_cannot_be_resolved_yet_keeps_no_proxy_from_its_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state").to_str().unwrap().to_owned();
+    let (_carts, carts) = carts();
+    let flags = ["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--gate", "p95 < 1s"];
+    let run = |versions: &[&str]| Running::start(&[&flags[..], &["--state", &state], versions].concat());
+    let alone = run(&["--stable", "v1=carts.invalid:80"]);
+    let listen = alone.address("listening on ");
+    let status = |answer: String| answer.split(' ').nth(1).map(str::to_owned).unwrap_or_default();
+    assert_eq!(status(request(listen, "GET /", "")), "503");
+    assert_eq!(alone.terminate(), Some(0));
+    // A canary that is not there yet takes nothing from stable.
+    let stable = format!("v1={carts}");
+    let both = run(&["--stable", &stable, "--canary", "v2=carts.invalid:80", "--weight", "100%"]);
+    let listen = both.address("listening on ");
+    for _ in 0..20 {
+        assert_eq!(status(request(listen, "GET /health", "")), "200");
+    }
+    assert_eq!(both.terminate(), Some(0));
+}
+
+#[test]
 fn a_stable_version_that_is_down_gives_502_and_the_proxy_stays() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state").to_str().unwrap().to_owned();

@@ -13,7 +13,7 @@ import statistics
 import threading
 from pathlib import Path
 
-from machine import LOAD_CORE, PROXY_CORE, Process, Trouble, cpu_nanoseconds, free_ports
+from machine import LOAD_CORE, PROXY_CORE, Process, Trouble, cpu_nanoseconds, free_ports, more, read_answer
 from sizes import ANSWER_BYTES, command, get, on_trial
 
 # The noise of a ratio of CPU times, and what each doubling may add.
@@ -110,27 +110,8 @@ def opened(port):
     """A connection that has been used once."""
     client = socket.create_connection(("127.0.0.1", port), 30)
     client.sendall(get("bench.test"))
-    receive(client, ANSWER_BYTES)
+    read_answer(client, ANSWER_BYTES)
     return client
-
-
-def receive(client, body_bytes):
-    """Reads an answer with 200 and throws its body away."""
-    head = b""
-    while (end := head.find(b"\r\n\r\n")) < 0:
-        head += more(client, head)
-    if not head.startswith(b"HTTP/1.1 200 "):
-        raise Trouble(f"the answer is not 200: {head[:300]!r}")
-    left = body_bytes - (len(head) - end - 4)
-    while left > 0:
-        left -= len(more(client, head))
-
-
-def more(client, head):
-    got = client.recv(1 << 20)
-    if not got:
-        raise Trouble(f"the connection ended within an answer: {head[:300]!r}")
-    return got
 
 
 def exchange(client, mebibytes, up):
@@ -139,17 +120,10 @@ def exchange(client, mebibytes, up):
         client.sendall(f"POST / HTTP/1.1\r\nHost: bench.test\r\nContent-Length: {mebibytes << 20}\r\n\r\n".encode())
         for _ in range(mebibytes << 4):
             client.sendall(PIECE)
-        return receive(client, ANSWER_BYTES)
+        return read_answer(client, ANSWER_BYTES)
     # A large answer is a part of one file.
     client.sendall(get("bench.test", "/large", [f"Range: bytes=0-{(mebibytes << 20) - 1}"]))
-    head = b""
-    while (end := head.find(b"\r\n\r\n")) < 0:
-        head += more(client, head)
-    if not head.startswith(b"HTTP/1.1 206 "):
-        raise Trouble(f"the answer is not 206: {head[:300]!r}")
-    left = (mebibytes << 20) - (len(head) - end - 4)
-    while left > 0:
-        left -= len(more(client, head))
+    read_answer(client, mebibytes << 20, 206)
 
 
 def transfer(proxy, port, size, total, up):

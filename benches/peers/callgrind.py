@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from machine import PROXY_CORE, Process, Trouble
+from machine import PROXY_CORE, Process, Trouble, read_answer
 
 CONNECTIONS = 64
 SETTLING_SECONDS = 1.0
@@ -87,17 +87,3 @@ def ask(port, rounds, request, answer_bytes, close=False):
                 each.close()
     for each in sockets:
         each.close()
-
-
-def read_answer(client, answer_bytes):
-    """Reads an answer with 200 and so many bytes to its end."""
-    got = b""
-    while (end := got.find(b"\r\n\r\n")) < 0 or len(got) < end + 4 + answer_bytes:
-        more = client.recv(65536)
-        if not more:
-            raise Trouble(f"the connection ended after {got[:300]!r}")
-        got += more
-        if end >= 0 and not got.startswith(b"HTTP/1.1 200 "):
-            break
-    if not got.startswith(b"HTTP/1.1 200 "):
-        raise Trouble(f"the answer is not 200: {got[:300]!r}")

@@ -155,3 +155,22 @@ def allow_open_files(count):
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return wanted
+
+
+def read_answer(client, body_bytes, status=200):
+    """Reads an answer with this status and so many bytes to its end, and throws its body away."""
+    head = b""
+    while (end := head.find(b"\r\n\r\n")) < 0:
+        head += more(client, head)
+    if not head.startswith(b"HTTP/1.1 %d " % status):
+        raise Trouble(f"the answer is not {status}: {head[:300]!r}")
+    left = body_bytes - (len(head) - end - 4)
+    while left > 0:
+        left -= len(more(client, head))
+
+
+def more(client, head):
+    got = client.recv(1 << 20)
+    if not got:
+        raise Trouble(f"the connection ended within an answer: {head[:300]!r}")
+    return got

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import proxies
-from machine import LOAD_CORE, PROXY_CORE, Process, Trouble, busy_seconds, free_ports, system_calls
+from machine import LOAD_CORE, PROXY_CORE, Process, Trouble, busy_seconds, free_ports, read_answer, system_calls
 from workloads import WORKLOADS, at_rate
 
 MOST_FOREIGN_LOAD = 0.10
@@ -156,7 +156,7 @@ def idle_connection(bench, name):
         with Clients(port) as clients:
             for client in clients.open(IDLE_CONNECTIONS):
                 client.sendall(b"GET / HTTP/1.1\r\nHost: bench.test\r\n\r\n")
-                whole(client, bench.workload.answer_bytes)
+                read_answer(client, bench.workload.answer_bytes)
             return (proxy.resident_kib() - before) * 1024 / IDLE_CONNECTIONS
 
 
@@ -179,18 +179,6 @@ class Clients:
             yield self.opened[-1]
 
 
-def whole(client, body_bytes):
-    """Reads one answer to its end."""
-    got = b""
-    while (end := got.find(b"\r\n\r\n")) < 0 or len(got) < end + 4 + body_bytes:
-        part = client.recv(65536)
-        if not part:
-            raise Trouble(f"the connection ended within an answer: {got[-200:]!r}")
-        got += part
-    if not re.match(rb"HTTP/1\.1 200 ", got):
-        raise Trouble(f"an idle connection began with {got[:60]!r}")
-
-
 def time_to_serving(bench, name):
     """Seconds from the start of the program to the first whole answer: the median of some starts."""
     times = []
@@ -210,7 +198,7 @@ def answers(port, body_bytes):
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: bench.test\r\n\r\n")
-            whole(client, body_bytes)
+            read_answer(client, body_bytes)
             return True
     except (OSError, Trouble):
         return False

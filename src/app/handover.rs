@@ -52,6 +52,12 @@ const WITH_FILE: &str = "file ";
 /// How many sockets go with one message; the kernel takes 253.
 const MOST: usize = 128;
 
+/// Says whether this process takes over from one that runs.
+#[must_use]
+pub fn is_successor() -> bool {
+    std::env::var_os(SUCCESSION).is_some()
+}
+
 /// What a successor is started from.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
@@ -222,7 +228,7 @@ impl Predecessor {
     ///
     /// Fails when it is gone or says something else.
     pub(super) fn meet() -> io::Result<Option<(Self, Inherited)>> {
-        if std::env::var_os(SUCCESSION).is_none() {
+        if !is_successor() {
             return Ok(None);
         }
         let line = Line(io::stdin().as_fd().try_clone_to_owned()?);

@@ -19,5 +19,6 @@ mod supervisor;
 mod traces;
 
 pub use error::AppError;
+pub use handover::is_successor;
 pub use reload::Source;
 pub use run::{Addresses, run};

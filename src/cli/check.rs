@@ -175,6 +175,7 @@ mod tests {
             cores: 1,
             variable: &|_| Some("/home/u".into()),
             resolve: &|_| Ok(Vec::new()),
+            awaits_names: false,
             sends_traces: false,
             watches_clusters: false,
         }

@@ -160,7 +160,7 @@ impl Stream {
         let documents = manifests::documents(text);
         for (index, document) in documents.iter().enumerate() {
             // Where the file before ends and this one does not say that it begins.
-            if !self.as_patch && !self.text.is_empty() && !document.text.starts_with("---") {
+            if index == 0 && !self.as_patch && !self.text.is_empty() && !document.text.starts_with("---") {
                 self.text.push_str(if self.text.ends_with('\n') { "---\n" } else { "\n---\n" });
             }
             let place = (documents.len() > 1).then(|| format!("document {}", index + 1));
@@ -248,6 +248,8 @@ mod tests {
         assert_eq!(stream(&[SERVICE, "a: 1"], false).0, format!("{SERVICE}---\na: 1"));
         assert_eq!(stream(&["a: 1", POD], false).0.matches("---\n").count(), 1);
         assert_eq!(stream(&[""], false).0, "");
+        let json = "{\"kind\": \"Service\"}{\"kind\": \"Secret\"}\n";
+        assert_eq!(stream(&[json], false).0, json);
     }
 
     #[test]

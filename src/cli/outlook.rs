@@ -78,8 +78,14 @@ mod tests {
             "listen: 127.0.0.1:8080\nstate: s\nservices:\n  - name: carts\n    stable: {{version: v1, endpoints: ['127.0.0.1:1']}}\n    canary: {{version: v2, endpoints: ['127.0.0.1:2']}}\n{rest}"
         );
         std::fs::write(&path, text).unwrap();
-        let resolve = |_: &str| Err(io::Error::other("none"));
-        let around = Surroundings { cores: 1, variable: &|_| None, resolve: &resolve, sends_traces: false, watches_clusters: false };
+        let around = Surroundings {
+            cores: 1,
+            variable: &|_| None,
+            resolve: &|_| Err(io::Error::other("none")),
+            awaits_names: false,
+            sends_traces: false,
+            watches_clusters: false,
+        };
         let path: &Path = &path;
         of(&load(Some(path), &Flags::default(), &around).unwrap().settings)
     }

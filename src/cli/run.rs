@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::app::{self, AppError};
 use crate::cli::exit;
 use crate::cli::leash;
-use crate::config::{self, Flags, Surroundings};
+use crate::config::{self, Flags, Hurried, Surroundings};
 use crate::telemetry::logs;
 
 /// Runs the proxy, from a configuration file or from flags alone.
@@ -97,8 +97,12 @@ pub fn run(args: RunArgs) -> ExitCode {
         perfspec: args.perfspec,
         no_derived_tripwire: args.no_derived_tripwire,
     };
-    let source = move || config::load(file.as_deref(), &flags, &Surroundings::real());
-    let loaded = match source() {
+    // Who takes over has a predecessor that knows where the names lead; who starts alone has nothing better.
+    let hurried = Hurried::system();
+    let resolve = |address: &str| hurried.resolve(address);
+    let alone = Surroundings { resolve: &resolve, awaits_names: true, ..Surroundings::real() };
+    let around = if app::is_successor() { Surroundings::real() } else { alone };
+    let loaded = match config::load(file.as_deref(), &flags, &around) {
         Ok(loaded) => loaded,
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}\n"));
@@ -112,6 +116,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         eprintln!("error: {error}");
         return exit::BAD_FILE.end();
     }
+    let source = move || config::load(file.as_deref(), &flags, &Surroundings::real());
     let told = app::run(loaded, Box::new(source), !args.exit_with_stdin, |at| {
         for address in &at.listen {
             println!("listening on {address}");

@@ -46,5 +46,5 @@ pub use flags::Flags;
 pub use load::{Loaded, load, load_text};
 pub use notifications::{NotificationKind, Notifications, Receiver, Url};
 pub use settings::{AccessLog, Answers, Compatible, Limits, Listen, LogFormat, Memory, Metrics, Perfspec, Service, Settings};
-pub use surroundings::Surroundings;
+pub use surroundings::{Hurried, Surroundings};
 pub use traces::Traces;

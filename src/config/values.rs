@@ -101,6 +101,15 @@ pub(super) fn endpoint(text: &At<String>, around: &Surroundings<'_>, report: &Re
             }
             Some((endpoint, led))
         }
+        Err(error) if around.awaits_names => {
+            let message = format!("the host name {host:?} cannot be resolved yet, and nothing is sent there until it can: {error}");
+            report.note(
+                &text.place,
+                message,
+                "it is asked for again and again; see that the name is right and the resolver can be reached",
+            );
+            Some((endpoint, Vec::new()))
+        }
         Err(error) => {
             let hint = "see that the name is right and the resolver can be reached, or write the IP address";
             report.error(&text.place, format!("the host name {host:?} cannot be resolved: {error}"), hint);

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod address;
 pub mod delivery;
 pub mod destination;
+pub mod distribution;
 pub mod endpoint;
 pub mod error_kinds;
 pub mod gate;

@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::domain::distribution::Distribution;
 use crate::domain::outcome::{Class, Outcome, Role};
 
 /// The shortest and longest latency a histogram tells apart, in microseconds; what lies outside is counted at the edge.
@@ -95,7 +96,7 @@ impl Observation {
 }
 
 /// The sum of many observations of one version in one role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Window {
     /// Requests sent to the version.
     pub decided: u64,
@@ -108,29 +109,13 @@ pub struct Window {
     /// Ended requests by class, in the order of [`Class::ALL`].
     pub classes: [u64; 7],
     /// Head read → response head sent on, in microseconds.
-    pub response_time: Histogram<u64>,
+    pub response_time: Distribution,
     /// Head read → last byte, in microseconds.
-    pub duration: Histogram<u64>,
+    pub duration: Distribution,
     /// The sum of the response times in nanoseconds.
     pub response_time_sum_ns: u128,
     /// The sum of the durations in nanoseconds.
     pub duration_sum_ns: u128,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self {
-            decided: 0,
-            answered: 0,
-            failed: 0,
-            aborted: 0,
-            classes: [0; 7],
-            response_time: histogram(),
-            duration: histogram(),
-            response_time_sum_ns: 0,
-            duration_sum_ns: 0,
-        }
-    }
 }
 
 impl Window {
@@ -143,9 +128,9 @@ impl Window {
         for (sum, more) in self.classes.iter_mut().zip(seen.classes) {
             *sum += more;
         }
-        for (histogram, latencies) in [(&mut self.response_time, &seen.response_time), (&mut self.duration, &seen.duration)] {
+        for (distribution, latencies) in [(&mut self.response_time, &seen.response_time), (&mut self.duration, &seen.duration)] {
             for (value, count) in &latencies.cells {
-                histogram.saturating_record_n(*value, *count);
+                distribution.record(*value, *count);
             }
         }
         self.response_time_sum_ns += u128::from(seen.response_time.sum_ns);
@@ -158,25 +143,14 @@ impl Window {
         let less = |more: u64, less: u64| more.saturating_sub(less);
         let mut classes = self.classes;
         classes.iter_mut().zip(before.classes).for_each(|(sum, old)| *sum = less(*sum, old));
-        let histogram = |now: &Histogram<u64>, before: &Histogram<u64>| {
-            let mut rest = histogram();
-            for cell in now.iter_recorded() {
-                let value = cell.value_iterated_to();
-                let added = less(cell.count_at_value(), before.count_at(value));
-                if added > 0 {
-                    rest.saturating_record_n(value, added);
-                }
-            }
-            rest
-        };
         Self {
             decided: less(self.decided, before.decided),
             answered: less(self.answered, before.answered),
             failed: less(self.failed, before.failed),
             aborted: less(self.aborted, before.aborted),
             classes,
-            response_time: histogram(&self.response_time, &before.response_time),
-            duration: histogram(&self.duration, &before.duration),
+            response_time: self.response_time.since(&before.response_time),
+            duration: self.duration.since(&before.duration),
             response_time_sum_ns: self.response_time_sum_ns.saturating_sub(before.response_time_sum_ns),
             duration_sum_ns: self.duration_sum_ns.saturating_sub(before.duration_sum_ns),
         }

@@ -3,9 +3,10 @@
 //! Read as the API server takes it (`apps/v1`, kind `Deployment`); only what a proxy in front of it must know is looked at: which
 //! container the image belongs to, and where that listens. The API server judges the rest.
 
-use serde_json::{Map, Number, Value as Json};
+use serde_json::Value as Json;
 
 use crate::formats::problem::Problem;
+use crate::formats::yaml::meaning;
 use crate::formats::yaml::tree::{self, Limits, Node, Value};
 
 /// A Deployment whose image is still to be put in.
@@ -48,12 +49,12 @@ impl Manifest {
 ///
 /// Returns everything that is wrong with it, with place and hint.
 pub fn read(file: &str, text: &str, service: &str) -> Result<Manifest, Vec<Problem>> {
-    let root = tree::parse(file, text, Limits::CONFIGURATION).map_err(|problem| vec![*problem])?;
+    let root = tree::parse_manifest(file, text, Limits::MANIFEST).map_err(|problem| vec![*problem])?;
     let mut reader = Reader { file, text, problems: Vec::new() };
-    let object = reader.json(&root, "");
+    let object = meaning::json(file, text, &root).map_err(|problems| reader.problems.extend(problems)).ok();
     let found = reader.service(&root, service);
-    match found {
-        Some((container, port)) if reader.problems.is_empty() => {
+    match (found, object) {
+        (Some((container, port)), Some(object)) if reader.problems.is_empty() => {
             let mut manifest = Manifest { object, container, port };
             // Where no image stands yet there is a place for it now.
             let pointer = manifest.container();
@@ -78,35 +79,6 @@ impl Reader<'_> {
         self.problems.push(problem.at(self.text, node.line, node.column));
     }
 
-    /// Makes JSON of a node; keys that stand twice are reported.
-    fn json(&mut self, node: &Node, path: &str) -> Json {
-        match &node.value {
-            Value::Nothing => Json::Null,
-            Value::Bool(flag) => Json::Bool(*flag),
-            Value::Number(text) => number(text),
-            Value::Text(text) => Json::String(text.clone()),
-            Value::List(items) => {
-                let items = items.iter().enumerate();
-                Json::Array(items.map(|(index, item)| self.json(item, &format!("{path}[{index}]"))).collect())
-            }
-            Value::Map(pairs) => {
-                let mut fields = Map::new();
-                for (key, value) in pairs {
-                    let (Value::Text(name) | Value::Number(name)) = &key.value else {
-                        self.wrong(key, path, format!("a key is {}", key.value.kind()), "write a text");
-                        continue;
-                    };
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    let value = self.json(value, &path);
-                    if fields.insert(name.clone(), value).is_some() {
-                        self.wrong(key, &path, format!("{path} stands here twice"), "leave one of them out");
-                    }
-                }
-                Json::Object(fields)
-            }
-        }
-    }
-
     /// Finds the container of the service and its port.
     fn service(&mut self, root: &Node, service: &str) -> Option<(usize, u16)> {
         for (key, wanted) in [("apiVersion", "apps/v1"), ("kind", "Deployment")] {
@@ -117,7 +89,7 @@ impl Reader<'_> {
             }
         }
         if let Some(replicas) = field(root, "spec").and_then(|spec| field(spec, "replicas"))
-            && matches!(&replicas.value, Value::Number(text) if text == "0")
+            && whole(replicas) == Some(0)
         {
             self.wrong(replicas, "spec.replicas", "a version of 0 pods can serve nobody", "write 1 or more, or leave it out");
         }
@@ -146,10 +118,7 @@ impl Reader<'_> {
             self.wrong(container, &path, format!("the container {service} does not say where it listens"), hint);
             return None;
         };
-        let number = field(port, "containerPort").and_then(|node| match &node.value {
-            Value::Number(text) => text.parse().ok().filter(|port| *port > 0),
-            _ => None,
-        });
+        let number = field(port, "containerPort").and_then(whole).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
         if number.is_none() {
             self.wrong(port, &path, "containerPort is no port", "write a number from 1 to 65535");
         }
@@ -169,11 +138,11 @@ fn text(node: &Node) -> Option<&str> {
     }
 }
 
-/// Makes a number of how it is spelled; what is none in JSON, such as `0x1f` or `1_000`, stays a text.
-fn number(text: &str) -> Json {
-    let whole = text.parse::<i64>().ok().map(Number::from);
-    let number = whole.or_else(|| text.parse().ok().and_then(Number::from_f64));
-    number.map_or_else(|| text.into(), Json::Number)
+fn whole(node: &Node) -> Option<u64> {
+    match &node.value {
+        Value::Number(text) => meaning::number(text).as_u64(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +180,14 @@ spec:
         );
         assert_eq!(containers[1]["resources"]["limits"], serde_json::json!({"cpu": 1.5, "memory": "512Mi"}));
         assert_eq!(object["spec"]["replicas"], 2);
+    }
+
+    #[test]
+    fn the_manifest_means_what_the_api_server_takes_it_for() {
+        let volumes = "      volumes:\n      - {name: a, secret: {secretName: a, defaultMode: 0644, optional: yes}}\n";
+        let manifest = read("deployment.yaml", &format!("{CARTS}{volumes}"), "carts").unwrap();
+        let secret = &manifest.with_image("a")["spec"]["template"]["spec"]["volumes"][0]["secret"];
+        assert_eq!(secret, &serde_json::json!({"secretName": "a", "defaultMode": 420, "optional": true}));
     }
 
     #[test]

@@ -21,5 +21,6 @@ pub mod rigour;
 pub mod shipyard;
 pub mod slo;
 pub mod tls;
+pub mod unique;
 pub mod validity;
 pub mod yaml;

@@ -24,8 +24,8 @@ pub const LEAST_UPLOAD: u64 = 1024;
 pub const MAX_KEPT: usize = 16 * 1024 * 1024;
 /// The longest a client may owe its body before it must keep a rate.
 pub const UPLOAD_GRACE: Duration = Duration::from_secs(10);
-/// The most idle connections per worker and endpoint.
-pub const POOL_SIZE: usize = 64;
+/// The most idle connections per worker and endpoint. No more are idle than were in use at once within [`POOL_IDLE`].
+pub const POOL_SIZE: usize = 1024;
 /// The most connections to a version that one worker makes at once, where none is configured.
 pub const PENDING: u32 = 256;
 

@@ -1,8 +1,7 @@
 //! The figures of one version in one role, as the exposition writes them.
 
-use hdrhistogram::Histogram;
-
 use crate::control::status::{Totals, TotalsKey};
+use crate::domain::distribution::Distribution;
 use crate::domain::outcome::{Class, Role};
 use crate::telemetry::metrics as m;
 use crate::telemetry::sheet::{BOUNDS, HISTOGRAM_SERIES, Latency, Sheet};
@@ -94,28 +93,28 @@ impl VersionFigures {
     }
 }
 
-/// Sums a histogram's cells into buckets; count and sum are exact.
-fn latency(histogram: &Histogram<u64>, sum_ns: u128) -> Latency {
-    let mut latency = Latency { count: histogram.len(), sum: sum_ns as f64 / 1e9, buckets: [0; BOUNDS.len()] };
-    for (bucket, count) in latency.buckets.iter_mut().zip(within(histogram, &BOUNDS, 1e6)) {
+/// Sums a distribution's cells into buckets; count and sum are exact.
+fn latency(distribution: &Distribution, sum_ns: u128) -> Latency {
+    let mut latency = Latency { count: distribution.len(), sum: sum_ns as f64 / 1e9, buckets: [0; BOUNDS.len()] };
+    for (bucket, count) in latency.buckets.iter_mut().zip(within(distribution, &BOUNDS, 1e6)) {
         *bucket = count;
     }
     latency
 }
 
-/// Counts the microseconds of a histogram that are at most each bound, of which one is so many microseconds. The cell that holds a
+/// Counts the microseconds of a distribution that are at most each bound, of which one is so many microseconds. The cell that holds a
 /// bound (at most 0.1 % wide) counts as within it.
-fn within(histogram: &Histogram<u64>, bounds: &[f64], unit: f64) -> Vec<u64> {
+fn within(distribution: &Distribution, bounds: &[f64], unit: f64) -> Vec<u64> {
     let mut counts = vec![0; bounds.len()];
     let mut buckets = counts.iter_mut().zip(bounds).peekable();
     let mut within = 0;
     // Cells come in ascending order, so each bound is passed once.
-    for cell in histogram.iter_recorded() {
-        let from = histogram.lowest_equivalent(cell.value_iterated_to()) as f64 / unit;
+    for cell in distribution.cells() {
+        let from = cell.from as f64 / unit;
         while let Some((bucket, _)) = buckets.next_if(|(_, bound)| from > **bound) {
             *bucket = within;
         }
-        within += cell.count_at_value();
+        within += cell.count;
     }
     buckets.for_each(|(bucket, _)| *bucket = within);
     counts

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::control::status::{Board, ServiceStatus, TotalsKey};
-use crate::domain::observation::{Window, histogram};
+use crate::domain::distribution::Distribution;
+use crate::domain::observation::Window;
 use crate::domain::outcome::{Class, Role};
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
@@ -78,19 +78,13 @@ struct Track {
 }
 
 /// One version in one role: what was counted up to now, and its last seconds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Arm {
     key: Option<TotalsKey>,
-    counted: Histogram<u64>,
+    counted: Distribution,
     ended: [u64; Class::ALL.len()],
     stretch: Stretch,
-    since: Histogram<u64>,
-}
-
-impl Default for Arm {
-    fn default() -> Self {
-        Self { key: None, counted: histogram(), ended: Default::default(), stretch: Stretch::default(), since: histogram() }
-    }
+    since: Distribution,
 }
 
 impl History {
@@ -147,7 +141,7 @@ impl Track {
         if id != self.rollout {
             self.rollout = id;
             // A new rollout compares its own requests.
-            self.stable.since.reset();
+            self.stable.since = Distribution::default();
             self.canary = Arm::default();
         }
         let key = |version: &Name, role| (service.name.to_string(), version.to_string(), role);
@@ -174,20 +168,20 @@ impl Arm {
         };
         let Some((now, classes, decided, in_flight)) = copied else { return self.stretch.push(Vec::new(), 0, 0, 0) };
         if self.key.as_ref() != Some(&key) {
-            let since = std::mem::replace(&mut self.since, histogram());
+            let since = std::mem::take(&mut self.since);
             *self = Self { key: Some(key), since, ..Self::default() };
             if decided > own {
                 (self.counted, self.ended) = (now.clone(), classes);
             }
         }
         let mut cells = Vec::new();
-        for cell in now.iter_recorded() {
-            let value = cell.value_iterated_to();
-            let added = cell.count_at_value().saturating_sub(self.counted.count_at(value));
+        for cell in now.cells() {
+            let value = cell.to;
+            let added = cell.count.saturating_sub(self.counted.count_at(value));
             if added > 0 {
-                self.counted.saturating_record_n(value, added);
+                self.counted.record(value, added);
                 if compared {
-                    self.since.saturating_record_n(value, added);
+                    self.since.record(value, added);
                 }
                 cells.push((value, added));
             }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+use crate::domain::distribution::Distribution;
 
 /// The percentiles that are shown over time.
 const SHOWN: [f64; 3] = [0.5, 0.95, 0.99];
@@ -47,9 +48,9 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
-    /// Reads the percentiles of a histogram of microseconds. A percentile beyond the last request would only repeat the maximum.
+    /// Reads the percentiles of a distribution. A percentile beyond the last request would only repeat the maximum.
     #[must_use]
-    pub fn of(latencies: &Histogram<u64>) -> Self {
+    pub fn of(latencies: &Distribution) -> Self {
         let requests = latencies.len();
         let told = |q: &&f64| requests as f64 * (1.0 - **q) >= 1.0;
         let mut points: Vec<_> = SPECTRUM.iter().filter(told).map(|q| (*q, latencies.value_at_quantile(*q))).collect();
@@ -172,10 +173,10 @@ mod tests {
 
     #[test]
     fn a_spectrum_ends_where_the_requests_end() {
-        let mut latencies = crate::domain::observation::histogram();
+        let mut latencies = Distribution::default();
         assert_eq!(Spectrum::of(&latencies), Spectrum::default());
         for value in 1..=100 {
-            latencies.saturating_record(value);
+            latencies.record(value, 1);
         }
         let spectrum = Spectrum::of(&latencies);
         assert_eq!((spectrum.requests, spectrum.points.len()), (100, 15));

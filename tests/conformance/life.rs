@@ -13,7 +13,6 @@ use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::outcome::{Failure, Role};
 use portcullis::domain::time::Timestamp;
 use portcullis::domain::version::Version;
-use portcullis::domain::weight::Weight;
 use portcullis::proxy::pressure::Level;
 use portcullis::proxy::sanitise::Peer;
 use portcullis::proxy::serve::Serve;
@@ -25,8 +24,7 @@ use portcullis::seam::access::AccessSender;
 use portcullis::seam::clock::Clock;
 use portcullis::seam::report::ReportSender;
 use portcullis::seam::routes::Routes;
-use portcullis::seam::table::{Canary, Epoch, Route, Table, Watch};
-use portcullis::seam::tripwire::{Tables, Trial};
+use portcullis::seam::table::{Epoch, Route, Table, Watch};
 use portcullis::seam::{access, report};
 use tower::{Service, ServiceExt};
 
@@ -37,7 +35,7 @@ use crate::support::upstream::{GOOD, Upstream};
 use crate::support::{PATIENCE, eventually};
 
 /// An upstream that answers when it is told to.
-fn patient() -> (Upstream, std::sync::mpsc::Sender<()>) {
+pub fn patient() -> (Upstream, std::sync::mpsc::Sender<()>) {
     let (go, may_answer) = std::sync::mpsc::channel::<()>();
     let may_answer = std::sync::Mutex::new(may_answer);
     let upstream = Upstream::start(move |peer| {
@@ -272,7 +270,7 @@ fn a_weightless_connection_pool_is_used_again_for_every_kind_of_answer() {
 }
 
 /// What a worker without a listener is made from.
-fn parts(routes: Routes, reports: ReportSender, access: Option<AccessSender>, drain: tokio::sync::watch::Receiver<bool>) -> Parts {
+pub fn parts(routes: Routes, reports: ReportSender, access: Option<AccessSender>, drain: tokio::sync::watch::Receiver<bool>) -> Parts {
     let settings = Settings {
         workers: 1,
         timeouts: proxy::timeouts(),
@@ -298,11 +296,13 @@ fn parts(routes: Routes, reports: ReportSender, access: Option<AccessSender>, dr
     }
 }
 
-fn runtime() -> tokio::runtime::LocalRuntime {
+/// The runtime of a worker.
+pub fn runtime() -> tokio::runtime::LocalRuntime {
     tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap()
 }
 
-fn serving(worker: &Rc<Worker>) -> Serve {
+/// The service of one connection.
+pub fn serving(worker: &Rc<Worker>) -> Serve {
     let peer = Peer::new((Ipv4Addr::new(192, 0, 2, 7), 4711).into(), 80, &[]);
     Serve::new(Rc::clone(worker), peer.into(), None)
 }
@@ -335,46 +335,5 @@ fn serve_is_a_tower_service_that_needs_no_client_socket() {
     assert_eq!((request.body.as_slice(), request.one("x-forwarded-for")), (&b"hello"[..], "192.0.2.7"));
     assert!(matches!(received.try_recv(), Ok(report::Report::Observed { generation: 3, .. })));
     assert_eq!(log.lines.recv().unwrap().failure, None::<Failure>);
-    drop(drain);
-}
-
-#[test]
-fn a_limit_that_has_passed_counts_before_the_next_pick_and_waits_for_no_timer() {
-    const LIMIT: Duration = Duration::from_millis(50);
-    let (stable, (hanging, _go)) = (telling(), patient());
-    let version = |name: &str, at| Arc::new(Version::at(name.parse().unwrap(), vec![at]));
-    let trial = Arc::new(Trial::new(vec![Tables::without_step([0, 0, 3].into())], 1));
-    let canary = Canary {
-        version: version("v2", hanging.address),
-        weight: Weight::FULL,
-        trial: Arc::clone(&trial),
-        watches: [Watch::Latency(LIMIT)].into(),
-        outcome_deadline: None,
-        probe_spacing: None,
-    };
-    let epoch = Epoch::new("carts".parse().unwrap(), 1, 3, version("v1", stable.address), Some(canary), Timestamp::NEVER);
-    let (routes, (reports, received), (drain, draining)) = (Routes::default(), report::channel(), tokio::sync::watch::channel(false));
-    routes.publish(Table::new(1, vec![Route::new([], Arc::new(epoch))]));
-    let parts = parts(routes, reports, None, draining);
-    runtime().block_on(async {
-        // Its deadline queue is looked at by the requests alone: nobody runs it.
-        let worker = Worker::new(0, &parts);
-        let ask = || serving(&worker).oneshot(Request::get("/t").header("host", "a.test").body(Source::Whole(Full::default())).unwrap());
-        for _ in 0..3 {
-            tokio::task::spawn_local(ask());
-        }
-        tokio::task::yield_now().await;
-        assert_eq!(trial.started(), 3);
-        let over = parts.clock.now() + 2 * LIMIT;
-        tokio::time::sleep_until(parts.clock.instant(over).into()).await;
-        assert!(!trial.is_tripped(), "no request has come since");
-        let answer = tokio::time::timeout(PATIENCE, ask()).await.expect("the canary would not have answered").unwrap();
-        assert_eq!((answer.status().as_u16(), trial.started()), (200, 3));
-    });
-    let told = received.try_iter().find_map(|told| match told {
-        report::Report::Tripped { evident, at, .. } => Some(at.since(evident)),
-        _ => None,
-    });
-    assert!(told.expect("a trip is told of") > LIMIT / 2, "it was evident when the limit passed, not when somebody looked");
     drop(drain);
 }

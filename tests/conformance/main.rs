@@ -32,6 +32,7 @@ mod identity;
 mod life;
 mod mirror;
 mod oracle;
+mod overdue;
 mod repeats;
 mod rescues;
 mod resting;

@@ -17,6 +17,7 @@ import helm_python
 import kubernetes_validate
 import yaml
 
+from cluster import rendered_beside
 from rendered import CHART, KUSTOMIZE, NAME, NAMESPACE, ROOT, USUAL, base, every_pair, merged, of_kind, render
 
 # The last four minors.
@@ -42,6 +43,11 @@ REFUSED = [
     ({"httpRoutes": [{"namespace": "shop"}]}, "missing property 'name'"),
     ({"files": {"config.yaml": "listen: 1"}}, "invalid propertyName 'config.yaml'"),
     ({"files": {"../passwd": ""}}, "invalid propertyName '../passwd'"),
+    # A key of the chart's own would stand twice in a mapping.
+    ({"podLabels": {"app.kubernetes.io/instance": "other"}}, "invalid propertyName 'app.kubernetes.io/instance'"),
+    ({"podLabels": {"app.kubernetes.io/version": "2"}}, "invalid propertyName 'app.kubernetes.io/version'"),
+    ({"podAnnotations": {"checksum/process": "0"}}, "invalid propertyName 'checksum/process'"),
+    ({"monitoring": {"labels": {"helm.sh/chart": "other"}}}, "invalid propertyName 'helm.sh/chart'"),
 ]
 
 
@@ -174,6 +180,35 @@ def check_restarts():
         assert template(change) != usual, f"{change} needs a new pod"
 
 
+def check_certificate():
+    """The certificate that Helm made is kept for as long as it is for the names the admin API is called by, and made anew else."""
+    values = merged(USUAL, {"admin": {"tls": {"source": "generated", "secretName": ""}}})
+    first = rendered_beside(None, values)
+    assert rendered_beside(first, values) == first, "the certificate changes with each upgrade"
+    moved = merged(values, {"admin": {"hosts": ["gate.example.com"]}})
+    other = rendered_beside(first, moved)
+    names = subprocess.run(["openssl", "x509", "-noout", "-ext", "subjectAltName"], input=base64.b64decode(other["data"]["tls.crt"]),
+                           capture_output=True, check=True, timeout=30).stdout.decode()
+    assert "DNS:gate.example.com" in names, f"the certificate is not for the new name: {names}"
+    assert rendered_beside(other, moved) == other and rendered_beside(other, values) != other
+
+
+def check_overlays():
+    """Each selector of the base goes by the instance too, and by nothing that is not the gateway's: one label tells two of them apart."""
+    for file in sorted((KUSTOMIZE / "base").iterdir()):
+        manifest = yaml.safe_load(file.read_text())
+        for selector in selectors(manifest.get("spec", {})):
+            assert selector.get("app.kubernetes.io/instance") == "portcullis" and all(key.startswith("app.kubernetes.io/") for key in selector), \
+                f"{file.name} selects pods by {selector}, which a label of an overlay would keep from matching"
+
+
+def selectors(spec):
+    if "selector" in spec:
+        yield spec["selector"].get("matchLabels", spec["selector"])
+    if "podSelector" in spec:
+        yield spec["podSelector"]["matchLabels"]
+
+
 def check_base():
     expected = base()
     committed = {file.name: file.read_text() for file in (KUSTOMIZE / "base").iterdir()}
@@ -226,6 +261,8 @@ def main():
     check_page(seen)
     check_refusals()
     check_restarts()
+    check_certificate()
+    check_overlays()
     check_base()
     custom = [manifest for manifest in seen.values() if manifest["kind"] in CUSTOM]
     assert {one["kind"] for one in custom} == CUSTOM

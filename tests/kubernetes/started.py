@@ -35,7 +35,8 @@ def container(annotations, release):
 
 def here(words, folder):
     """The paths of the container in the folder, and any port instead of its own."""
-    there = [("/var/lib/portcullis", f"{folder}/lib"), ("/etc/portcullis", f"{folder}/etc"), ("0.0.0.0:4143", "127.0.0.1:0")]
+    there = [("/var/lib/portcullis", f"{folder}/lib"), ("/etc/portcullis", f"{folder}/etc")]
+    there += [(f"{host}:4143", "127.0.0.1:0") for host in ("0.0.0.0", "127.0.0.1")]
     for old, new in there:
         words = [word.replace(old, new) for word in words]
     return words

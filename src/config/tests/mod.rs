@@ -22,7 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::config::{Flags, Loaded, Surroundings, load};
+use crate::config::{Flags, Hurried, Loaded, Surroundings, load};
 use crate::formats::problem::Problem;
 
 /// The smallest configuration.
@@ -46,7 +46,7 @@ fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
 
 /// A machine with three cores, a home folder and a few names.
 fn around() -> Surroundings<'static> {
-    Surroundings { cores: 3, variable: &variable, resolve: &resolve, sends_traces: true, watches_clusters: true }
+    Surroundings { cores: 3, variable: &variable, resolve: &resolve, awaits_names: false, sends_traces: true, watches_clusters: true }
 }
 
 /// Loads a text as the file `portcullis.yaml` of a folder.

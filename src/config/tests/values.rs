@@ -24,6 +24,39 @@ fn a_name_stays_a_name_and_leads_to_its_addresses_of_one_family() {
 }
 
 #[test]
+fn a_name_that_cannot_be_resolved_yet_is_a_note_where_it_is_awaited() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.yaml");
+    let awaited = Surroundings { awaits_names: true, ..around() };
+    for name in ["gone.internal:80", "empty.internal:80"] {
+        fs::write(&path, SMALL.replace("127.0.0.1:8081", name)).unwrap();
+        assert!(load(Some(&path), &Flags::default(), &around()).is_err());
+        let loaded = load(Some(&path), &Flags::default(), &awaited).unwrap();
+        assert_eq!(loaded.settings.services[0].stable.endpoints[0].to_string(), name);
+        assert!(loaded.settings.services[0].names.is_empty(), "it leads nowhere so far");
+        assert!(loaded.notes[0].message.contains("cannot be resolved") && loaded.notes[0].line == Some(4), "{:?}", loaded.notes);
+    }
+    fs::write(&path, SMALL.replace("127.0.0.1:8081", "a b:80")).unwrap();
+    assert!(load(Some(&path), &Flags::default(), &awaited).is_err(), "what is no name is none later either");
+}
+
+#[test]
+fn a_resolver_that_hangs_delays_the_start_once() {
+    let (hang, hung) = std::sync::mpsc::channel::<()>();
+    let hung = std::sync::Arc::new(std::sync::Mutex::new(hung));
+    let hurried = Hurried::new(Duration::from_millis(50), move |address| {
+        if address == "hangs:80" {
+            let _ = hung.lock().unwrap().recv();
+        }
+        Ok(vec!["10.0.0.1:80".parse().unwrap()])
+    });
+    assert_eq!(hurried.resolve("fast:80").unwrap().len(), 1);
+    assert_eq!(hurried.resolve("hangs:80").unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(hurried.resolve("fast:80").unwrap_err().kind(), io::ErrorKind::TimedOut, "nobody waits a second time");
+    drop(hang);
+}
+
+#[test]
 fn this_machine_resolves_localhost_without_a_network() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.yaml");

@@ -1,14 +1,17 @@
 //! Streams of objects of Kubernetes, in YAML or JSON: taken apart into documents, read as Kubernetes reads them, and written.
 
-use serde_json::{Map, Number, Value as Json};
+use serde::de::IgnoredAny;
+use serde_json::{Deserializer, Value as Json};
 
 use crate::formats::problem::Problem;
+use crate::formats::unique::Unique;
+use crate::formats::yaml::meaning;
 use crate::formats::yaml::tree::{self, Limits, Node, Value};
 
 /// One document of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document<'t> {
-    /// Its text, from its line `---` on where it has one.
+    /// Its text, from its line `---` on where it has one; JSON may follow JSON without.
     pub text: &'t str,
     /// How many lines of the stream stand before it.
     pub before: usize,
@@ -23,17 +26,38 @@ pub fn documents(stream: &str) -> Vec<Document<'_>> {
     for line in stream.split_inclusive('\n') {
         // No content, not even a block of text, has such a line (YAML 1.2, 9.1.2).
         if at > begin && line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
-            documents.extend(stream.get(begin..at).map(|text| Document { text, before }));
+            documents.extend(stream.get(begin..at).into_iter().flat_map(|text| Document { text, before }.objects()));
             (begin, before) = (at, number);
         }
         at += line.len();
         number += 1;
     }
-    documents.extend(stream.get(begin..).filter(|text| !text.is_empty()).map(|text| Document { text, before }));
+    let last = stream.get(begin..).filter(|text| !text.is_empty());
+    documents.extend(last.into_iter().flat_map(|text| Document { text, before }.objects()));
     documents
 }
 
 impl<'t> Document<'t> {
+    /// Takes apart objects of JSON that follow one another, as `kubectl` does; everything else is one document.
+    fn objects(self) -> Vec<Self> {
+        let start = self.head().len();
+        let Some(body) = self.text.get(start..).filter(|body| body.starts_with('{')) else { return vec![self] };
+        let mut values = Deserializer::from_str(body).into_iter::<IgnoredAny>();
+        let mut objects = Vec::new();
+        let (mut begin, mut before) = (0, self.before);
+        while let Some(read) = values.next() {
+            let rest = read.ok().and_then(|_| body.get(values.byte_offset()..));
+            let Some(rest) = rest.map(str::trim_ascii_start).filter(|rest| rest.is_empty() || rest.starts_with('{')) else {
+                return vec![self];
+            };
+            let end = self.text.len() - rest.len();
+            let Some(text) = self.text.get(begin..end) else { return vec![self] };
+            objects.push(Self { text, before });
+            (begin, before) = (end, before + text.matches('\n').count());
+        }
+        objects
+    }
+
     /// Returns what stands before the content: the line `---`, comments and blank lines.
     fn head(self) -> &'t str {
         let mut end = 0;
@@ -60,21 +84,26 @@ impl<'t> Document<'t> {
         if body.is_empty() {
             return Ok(None);
         }
-        if body.starts_with(['{', '['])
-            && let Ok(value) = serde_json::from_str(body)
-        {
-            return Ok(Some(Object { value, root: None, before: self.before }));
-        }
         let moved = |mut problem: Problem| {
             problem.line = problem.line.map(|line| line.saturating_add(self.before));
             problem
         };
-        let root = tree::parse_manifest(file, self.text, Limits::MANIFEST).map_err(|problem| vec![moved(*problem)])?;
-        let mut reader = Reader { file, text: self.text, problems: Vec::new() };
-        let value = reader.json(&root, "");
-        if !reader.problems.is_empty() {
-            return Err(reader.problems.into_iter().map(moved).collect());
+        if body.starts_with(['{', '[']) {
+            match serde_json::from_str::<Unique>(body) {
+                Ok(Unique(value)) => return Ok(Some(Object { value, root: None, before: self.before })),
+                Err(error) if error.is_data() => {
+                    let message = error.to_string();
+                    let message = message.split(" at line ").next().unwrap_or_default();
+                    let line = self.head().matches('\n').count() + error.line();
+                    let problem = Problem::error(file, "", message).with_hint("leave one of them out");
+                    return Err(vec![moved(problem.at(self.text, line, error.column()))]);
+                }
+                // What only looks like JSON is YAML.
+                Err(_) => {}
+            }
         }
+        let root = tree::parse_manifest(file, self.text, Limits::MANIFEST).map_err(|problem| vec![moved(*problem)])?;
+        let value = meaning::json(file, self.text, &root).map_err(|problems| problems.into_iter().map(moved).collect::<Vec<_>>())?;
         Ok(if value.is_null() { None } else { Some(Object { value, root: Some(root), before: self.before }) })
     }
 
@@ -134,7 +163,7 @@ fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(&'n Node, &'p str)> {
         }
         Value::Map(pairs) => {
             let rest_of = |key: &Node| {
-                let rest = path.strip_prefix(key_of(key)?.as_str())?;
+                let rest = path.strip_prefix(meaning::key(key)?.as_str())?;
                 (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
             };
             let fitting = pairs.iter().filter_map(|(key, value)| Some((value, rest_of(key)?)));
@@ -142,78 +171,6 @@ fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(&'n Node, &'p str)> {
         }
         _ => None,
     }
-}
-
-fn key_of(key: &Node) -> Option<String> {
-    match &key.value {
-        Value::Text(text) | Value::Number(text) => Some(text.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Nothing | Value::List(_) | Value::Map(_) => None,
-    }
-}
-
-struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
-    problems: Vec<Problem>,
-}
-
-impl Reader<'_> {
-    fn wrong(&mut self, node: &Node, path: &str, message: String, hint: &str) {
-        self.problems.push(Problem::error(self.file, path, message).with_hint(hint).at(self.text, node.line, node.column));
-    }
-
-    fn json(&mut self, node: &Node, path: &str) -> Json {
-        match &node.value {
-            Value::Nothing => Json::Null,
-            Value::Bool(flag) => Json::Bool(*flag),
-            Value::Number(text) => number(text),
-            Value::Text(text) => Json::String(text.clone()),
-            Value::List(items) => {
-                let items = items.iter().enumerate();
-                Json::Array(items.map(|(index, item)| self.json(item, &format!("{path}[{index}]"))).collect())
-            }
-            Value::Map(pairs) => {
-                let mut fields = Map::new();
-                for (key, value) in pairs {
-                    let Some(name) = key_of(key) else {
-                        self.wrong(key, path, format!("a key is {}", key.value.kind()), "write a text");
-                        continue;
-                    };
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    let value = self.json(value, &path);
-                    if fields.insert(name, value).is_some() {
-                        self.wrong(key, &path, format!("{path} stands here twice"), "leave one of them out");
-                    }
-                }
-                Json::Object(fields)
-            }
-        }
-    }
-}
-
-/// Makes a number of how it is spelled, as Kubernetes does it: `0644` is octal, `0x1f` hexadecimal, `1_000` a thousand.
-fn number(text: &str) -> Json {
-    let plain = text.replace('_', "");
-    let (sign, digits) = match plain.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", plain.strip_prefix('+').unwrap_or(&plain)),
-    };
-    let radix = |prefix: &str, radix: u32| {
-        let digits =
-            digits.strip_prefix(prefix).filter(|digits| !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix)))?;
-        i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
-    };
-    let marked = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| radix("0b", 2)).or_else(|| radix("0", 8));
-    let plain = format!("{sign}{digits}");
-    let whole = || match (digits.starts_with('0') && digits.len() > 1, plain.parse::<i64>(), plain.parse::<u64>()) {
-        (true, ..) => None,
-        (_, Ok(whole), _) => Some(Number::from(whole)),
-        (_, _, Ok(whole)) => Some(Number::from(whole)),
-        _ => None,
-    };
-    let number = marked.map(Number::from).or_else(whole).or_else(|| plain.parse().ok().and_then(Number::from_f64));
-    number.map_or_else(|| text.into(), Json::Number)
 }
 
 /// Writes a value as YAML that readers of 1.1 and 1.2 read alike.
@@ -259,6 +216,37 @@ mod tests {
             read("a: 0644\nb: 0o644\nc: 0x1f\nd: 1_000\ne: 1e3\nf: 08\ng: -5\nh: 18446744073709551615\ni: '1'\nj: 1.10\nk: 0\n80: x\n");
         let wanted = json!({"a": 420, "b": 420, "c": 31, "d": 1000, "e": 1000.0, "f": 8.0, "g": -5, "h": u64::MAX, "i": "1", "j": 1.1, "k": 0, "80": "x"});
         assert_eq!(value, wanted);
+    }
+
+    #[test]
+    fn tags_and_keys_mean_what_kubernetes_takes_them_for() {
+        let text =
+            "a: !!int \"8080\"\nb: !!str &x yes\nc: &y yes\nd: !!float '1.5'\ne: *y\nf: !!bool 'true'\n80: g\n0x50: h\n1.50: i\nyes: j\n";
+        let wanted = json!({"a": 8080, "b": "yes", "c": true, "d": 1.5, "e": true, "f": true, "80": "g", "1.5": "i", "true": "j"});
+        // 0x50 is 80: one key, twice.
+        let problems = documents(text)[0].read("f").unwrap_err();
+        assert_eq!((problems.len(), problems[0].line), (1, Some(8)), "{problems:?}");
+        assert_eq!(read(&text.replace("0x50: h\n", "")), wanted);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_in_json_is_told_with_its_place() {
+        for text in ["{\"a\": 1,\n\t\"a\": 2}", "{\"x\": [{\"a\": 1,\n \"b\": {}, \"a\": 2}]}"] {
+            let problems = documents(&format!("b: 1\n---\n{text}"))[1].read("f").unwrap_err();
+            assert!(problems[0].line == Some(4) && problems[0].message.contains("twice"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn several_objects_of_json_may_follow_one_another() {
+        let stream = "{\"a\": 1}\n{\"b\": \"}{\"} {\"c\":\n3}\n---\nd: 4\n---\n{e: 5}\n";
+        let parts = documents(stream);
+        assert_eq!(parts.iter().map(|part| part.text).collect::<String>(), stream);
+        let values: Vec<Json> = parts.iter().map(|part| part.read("f").unwrap().unwrap().value).collect();
+        assert_eq!(values, [json!({"a": 1}), json!({"b": "}{"}), json!({"c": 3}), json!({"d": 4}), json!({"e": 5})]);
+        assert_eq!(parts.iter().map(|part| part.before).collect::<Vec<_>>(), [0, 1, 1, 3, 5]);
+        // What is no stream of JSON stays one document, and its problem is told.
+        assert_eq!(documents("{\"a\": 1}\n{\"b\": \n").len(), 1);
     }
 
     #[test]

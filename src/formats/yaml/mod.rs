@@ -2,6 +2,7 @@
 
 pub mod fields;
 pub mod manifests;
+pub mod meaning;
 pub mod place;
 pub mod quantities;
 pub mod tree;

@@ -176,15 +176,21 @@ impl Raw {
             let length = usize::try_from(span.byte_len()?).ok()?;
             text.get(start..start.checked_add(length)?).map(|spelled| spelled.trim().to_owned())
         };
-        // `!!str yes` is a text; the span begins behind the tag.
+        // `!!str yes` is a text; the span begins behind the tag and the anchor, which stand in any order.
         let tagged = || {
             let start = usize::try_from(defined.span().byte_offset()?).ok()?;
-            text.get(..start)?.split_whitespace().next_back().map(|word| word.starts_with('!'))
+            let mut words = text.get(..start)?.split_whitespace().rev().take_while(|word| word.starts_with(['!', '&']));
+            Some(words.any(|word| word.starts_with('!')))
+        };
+        // `!!int "8080"` is a number.
+        let unquoted = |spelled: String| {
+            let within = |quote: char| spelled.strip_prefix(quote)?.strip_suffix(quote).map(str::to_owned);
+            within('"').or_else(|| within('\'')).unwrap_or(spelled.clone())
         };
         let value = match value {
             RawValue::Nothing => Value::Nothing,
             RawValue::Bool(value) => Value::Bool(value),
-            RawValue::Number => Value::Number(spelled().unwrap_or_default()),
+            RawValue::Number => Value::Number(spelled().map(unquoted).unwrap_or_default()),
             RawValue::Text(value) => match dialect.boolean(&value) {
                 Some(flag) if spelled().as_deref() == Some(value.as_str()) && tagged() != Some(true) => Value::Bool(flag),
                 _ => Value::Text(value),

@@ -4,26 +4,27 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::version::Name;
 use crate::kube::inject::fault::{Fault, child, nearest, shown};
 use crate::kube::inject::quantity;
-use crate::kube::inject::settings::{Families, Mode, Settings};
+use crate::kube::inject::settings::{Mode, Settings};
+use crate::kube::inject::wishes::{Admin, Listen, Resources, Target, Wishes};
 
 /// The label that asks for the sidecar or forbids it.
 pub const INJECT: &str = "portcullis/inject";
 /// The annotation that says what was put in.
 pub const STATUS: &str = "portcullis/status";
 /// The beginning of the annotations that set the sidecar up.
-const PREFIX: &str = "config.portcullis/";
+pub const PREFIX: &str = "config.portcullis/";
 
 /// The annotations that set the sidecar up, without their prefix `config.portcullis/`.
-pub const KNOWN: [&str; 16] = [
+pub const KNOWN: [&str; 17] = [
     "admin",
     "config-map",
     "cpu-limit",
     "cpu-request",
     "intercept-ports",
     "ip-families",
+    "listen-on",
     "listen-port",
     "log-level",
     "memory-limit",
@@ -46,68 +47,6 @@ const FOREIGN: [u16; 15] = [22, 25, 53, 443, 587, 3306, 4222, 4444, 5432, 6379, 
 const MEMORY: [&str; 2] = ["32Mi", "64Gi"];
 /// The same of cores.
 const CPU: [&str; 2] = ["1m", "64"];
-
-/// Where the proxy's admin API is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admin {
-    /// A Unix socket that only the proxy's container has.
-    Socket,
-    /// Where the configuration says.
-    Config,
-}
-
-/// The port of the application that the proxy stands in front of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// By its number.
-    Number(u16),
-    /// By the name that a container gives it.
-    Name(String),
-}
-
-/// What the sidecar of one pod is to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wishes {
-    /// How traffic comes to the proxy.
-    pub mode: Mode,
-    /// The ConfigMap with the configuration under `config.yaml`.
-    pub config_map: Option<String>,
-    /// The application's port, where there is no ConfigMap.
-    pub target: Option<Target>,
-    /// The port the proxy listens on.
-    pub listen_port: u16,
-    /// The name of the service, where there is no ConfigMap.
-    pub service: Option<Name>,
-    /// The name of the version, where there is no ConfigMap.
-    pub version: Option<Name>,
-    /// The ports whose outgoing traffic is redirected to the proxy.
-    pub intercept_ports: Vec<u16>,
-    /// The families of the pod's addresses.
-    pub families: Families,
-    /// Where the admin API is.
-    pub admin: Admin,
-    /// Whether the sidecar is an init container that restarts.
-    pub native: bool,
-    /// Seconds from the pod's end to the proxy's SIGTERM, at least.
-    pub pre_stop: u16,
-    /// The level of the proxy's own log.
-    pub log_level: Option<String>,
-    /// `resources` of the container: requests and limits of cpu and memory.
-    pub resources: Resources,
-}
-
-/// What a container asks for and may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resources {
-    /// Cores it is given at least.
-    pub cpu_request: String,
-    /// Cores it gets at most.
-    pub cpu_limit: Option<String>,
-    /// Bytes it is given at least.
-    pub memory_request: String,
-    /// Bytes at which it is ended; the proxy turns requests away before.
-    pub memory_limit: String,
-}
 
 /// Reads the label that asks for the sidecar or forbids it; `None` where it says nothing.
 ///
@@ -148,6 +87,33 @@ pub fn read(annotations: &Map<String, Value>, path: &str, settings: &Settings) -
     if reader.faults.is_empty() { Ok(wishes) } else { Err(reader.faults) }
 }
 
+/// Finds annotations that others may well mean, but that look like ours.
+#[must_use]
+pub fn alike(annotations: &Map<String, Value>, path: &str) -> Vec<Fault> {
+    let alike = |key: &&String| {
+        let Some((prefix, name)) = key.split_once('/') else { return false };
+        let ours = ["portcullis", "config.portcullis"].contains(&prefix);
+        !ours && prefix.split('.').any(|part| part == "portcullis") && (KNOWN.contains(&name) || name == "inject")
+    };
+    let told = |key: &String| {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let meant = if name == "inject" { format!("the label {INJECT}") } else { format!("{PREFIX}{name}") };
+        let message = format!("the annotation {} is not one of this sidecar's", shown(key).trim_matches('"'));
+        Fault::new(child(&child(path, "annotations"), key), message, format!("if it was meant for this sidecar, write {meant}"))
+    };
+    annotations.keys().filter(alike).map(told).collect()
+}
+
+/// Says what an unknown annotation was probably meant to be.
+fn meant(key: &str) -> String {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    if ["image", "uid", "args", "command"].contains(&name) {
+        return "that is not for pods to say; the command and the webhook have a flag for it".to_owned();
+    }
+    let known = || format!("known are {PREFIX}{{{}}}", KNOWN.join(","));
+    nearest(name, &KNOWN).map_or_else(known, |meant| format!("did you mean {PREFIX}{meant}?"))
+}
+
 struct Reader<'a> {
     annotations: &'a Map<String, Value>,
     path: String,
@@ -155,31 +121,21 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reports annotations with our name in their prefix that are not in the list.
+    /// Reports annotations with a prefix of ours that are not in the list. That one is misplaced is told by whoever looks at all places.
     fn unknown(&mut self) {
         let mut faults = Vec::new();
         for (key, value) in self.annotations {
-            let Some((prefix, name)) = key.split_once('/') else { continue };
-            if !prefix.split('.').any(|part| part == "portcullis") {
-                continue;
-            }
+            let known = match key.split_once('/') {
+                Some(("config.portcullis", name)) => KNOWN.contains(&name),
+                Some(("portcullis", name)) if OURS.contains(&name) => continue,
+                Some(("portcullis", _)) => false,
+                _ => continue,
+            };
             let path = child(&self.path, key);
-            if prefix == "config.portcullis" && KNOWN.contains(&name) {
-                if !value.is_string() {
-                    faults.push(Fault::new(path, format!("{key} is no text"), format!("write it in quotes: {key}: \"{value}\"")));
-                }
-            } else if prefix != "portcullis" || name == "inject" || !OURS.contains(&name) {
-                let hint = match name {
-                    "inject" => format!("that is a label of the pod: labels: {{{INJECT}: \"true\"}}"),
-                    "image" | "uid" | "args" | "command" => {
-                        "that is not for pods to say; the command and the webhook have a flag for it".to_owned()
-                    }
-                    _ => nearest(name, &KNOWN).map_or_else(
-                        || format!("known are {PREFIX}{{{}}}", KNOWN.join(",")),
-                        |meant| format!("did you mean {PREFIX}{meant}?"),
-                    ),
-                };
-                faults.push(Fault::new(path, format!("unknown annotation {}", shown(key).trim_matches('"')), hint));
+            if !known {
+                faults.push(Fault::new(path, format!("unknown annotation {}", shown(key).trim_matches('"')), meant(key)));
+            } else if !value.is_string() {
+                faults.push(Fault::new(path, format!("{key} is no text"), format!("write it in quotes: {key}: \"{value}\"")));
             }
         }
         self.faults.extend(faults);
@@ -211,26 +167,35 @@ impl Reader<'_> {
         let usual_port = if mode == Mode::Explicit { 4143 } else { 4140 };
         // Pods that name a port of theirs have no need of the ConfigMap of all others.
         let usual_map = || settings.config_map.clone().filter(|_| target.is_none() || mode == Mode::Intercept);
+        let config_map = config_map.or_else(usual_map);
+        let admin = self.value("admin", "socket or config", |text| match text {
+            "socket" => Some(Admin::Socket),
+            "config" => Some(Admin::Config),
+            _ => None,
+        });
+        let admin = admin.unwrap_or(Admin::Socket);
+        let listen_on = self.value("listen-on", "pod or loopback", |text| match text {
+            "pod" => Some(Listen::Pod),
+            "loopback" => Some(Listen::Loopback),
+            _ => None,
+        });
+        // A Service leads to what stands in front of the application's port, and the node's probes to what has no other place to ask.
+        let called = mode == Mode::Intercept || (config_map.is_some() && admin == Admin::Socket);
         Wishes {
             mode,
-            config_map: config_map.or_else(usual_map),
+            config_map,
             target,
             listen_port: self
                 .value("listen-port", "a port from 1024 to 65535", |text| number(text).filter(|port| *port >= 1024))
                 .unwrap_or(usual_port),
+            listen_on: listen_on.unwrap_or(if called { Listen::Loopback } else { Listen::Pod }),
             service: self.value("service", name, |text| text.parse().ok()),
             version: self.value("version", name, |text| text.parse().ok()),
             intercept_ports: self
                 .value("intercept-ports", "1 to 15 ports with commas between them, such as \"80,8080\"", ports)
                 .unwrap_or_default(),
             families: self.value("ip-families", "ipv4, ipv6 or dual", |text| text.parse().ok()).unwrap_or(settings.families),
-            admin: self
-                .value("admin", "socket or config", |text| match text {
-                    "socket" => Some(Admin::Socket),
-                    "config" => Some(Admin::Config),
-                    _ => None,
-                })
-                .unwrap_or(Admin::Socket),
+            admin,
             native: self
                 .value("native-sidecar", "\"true\" or \"false\"", |text| text.parse().ok())
                 .unwrap_or(settings.release.has_native_sidecars()),
@@ -312,6 +277,13 @@ impl Reader<'_> {
         if wishes.admin == Admin::Config && (!configured || wishes.mode == Mode::Intercept) {
             let hint = "leave it out: the admin API is a Unix socket then, and probes ask there";
             fault("admin", "the admin API can be left to the configuration in the mode explicit with a ConfigMap only", hint);
+        }
+        if wishes.mode == Mode::Intercept && wishes.listen_on == Listen::Pod {
+            fault("listen-on", "what is redirected comes over the loopback, and nobody else may come", "leave it out");
+        }
+        if wishes.admin == Admin::Config && wishes.listen_on == Listen::Loopback {
+            let message = "where the configuration says the admin API, probes are connections of the node, which cannot reach the loopback";
+            fault("listen-on", message, &format!("write pod, or leave {PREFIX}admin out"));
         }
         if wishes.native && !settings.release.has_native_sidecars() {
             let message = format!("Kubernetes {} has no native sidecars", settings.release);

@@ -9,6 +9,8 @@ pub enum Kind {
     List,
     /// It holds the template of a pod, or is a pod, below these keys.
     Pods(&'static [&'static str]),
+    /// Pods are in it, but stand elsewhere.
+    Namespace,
     /// It has nothing to do with pods.
     Other,
 }
@@ -28,6 +30,7 @@ pub fn of(object: &Value, inherited: Option<(&str, &str)>) -> Kind {
     }
     match (group, kind) {
         ("", "Pod") => Kind::Pods(&[]),
+        ("", "Namespace") => Kind::Namespace,
         ("", "PodTemplate") => Kind::Pods(&["template"]),
         ("", "ReplicationController")
         | ("apps" | "extensions", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")

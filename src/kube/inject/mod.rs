@@ -17,11 +17,13 @@ pub mod fault;
 pub mod kinds;
 pub mod object;
 pub mod patch;
+pub mod places;
 pub mod pod;
 pub mod quantity;
 pub mod settings;
 pub mod sidecar;
 pub mod template;
+pub mod wishes;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::kube::inject::fault::{Fault, child};
 use crate::kube::inject::kinds::{self, Kind};
+use crate::kube::inject::places;
 use crate::kube::inject::settings::Settings;
 use crate::kube::inject::template;
 
@@ -52,7 +53,9 @@ fn visit(
 ) {
     match kinds::of(object, inherited) {
         Kind::Other => {}
+        Kind::Namespace => tell(places::gathered(object, path), take),
         Kind::List => {
+            tell(places::gathered(object, path), take);
             let kind = kinds::of_items(object).map(|(version, kind)| (version.to_owned(), kind.to_owned()));
             let kind = kind.as_ref().map(|(version, kind)| (version.as_str(), kind.as_str()));
             let items = object.get_mut("items").and_then(Value::as_array_mut);
@@ -62,10 +65,7 @@ fn visit(
         }
         Kind::Pods(keys) => {
             let at = keys.iter().fold(path.to_owned(), |path, key| child(&path, key));
-            if let Some(fault) = misplaced(object, path, keys) {
-                take(Err(vec![fault]));
-                return;
-            }
+            tell(places::misplaced(object, path, &at), take);
             let Some(place) = keys.iter().try_fold(&mut *object, |value, key| value.get_mut(*key)).filter(|place| !place.is_null()) else {
                 take(Err(vec![Fault::new(at, "there is no template of a pod", "write its metadata and spec")]));
                 return;
@@ -77,16 +77,8 @@ fn visit(
     }
 }
 
-/// Finds our annotations and label at an object that makes pods: there they do nothing.
-fn misplaced(object: &Value, path: &str, keys: &[&str]) -> Option<Fault> {
-    if keys.is_empty() {
-        return None;
+fn tell(faults: Vec<Fault>, take: &mut dyn FnMut(Decided) -> Option<Value>) {
+    if !faults.is_empty() {
+        take(Err(faults));
     }
-    let metadata = object.get("metadata")?;
-    let keys_of = |part: &str| metadata.get(part).and_then(Value::as_object).into_iter().flat_map(|map| map.keys());
-    let ours = |key: &&String| key.starts_with("config.portcullis/") || *key == "portcullis/inject";
-    let found = keys_of("annotations").chain(keys_of("labels")).find(ours)?;
-    let wanted = if found.starts_with("config") { "annotations" } else { "labels" };
-    let hint = format!("write it below {}", child(&keys.join("."), &format!("metadata.{wanted}")));
-    Some(Fault::new(child(path, "metadata"), format!("{found} belongs to the pods, not to what makes them"), hint))
 }

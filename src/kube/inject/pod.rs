@@ -2,10 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use crate::kube::inject::annotations::{STATUS, Target};
+use crate::kube::inject::annotations::STATUS;
 use crate::kube::inject::fault::{Fault, child, shown};
+use crate::kube::inject::wishes::Target;
 
 static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+
+/// The labels of nodes that tell their operating system, today's and that of before.
+const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 
 /// A pod whose shape is sound: there are containers with names, and lists and mappings where they belong.
 #[derive(Clone, Copy, Debug)]
@@ -132,11 +136,33 @@ impl<'o> Pod<'o> {
         self.spec.get("volumes").and_then(Value::as_array).is_some_and(|volumes| volumes.iter().any(named))
     }
 
-    /// Says whether the pod is for nodes with Windows.
+    /// Says where the pod tells that it is for nodes with Windows, below `spec`.
     #[must_use]
-    pub fn is_windows(self) -> bool {
-        let text = |outer: &str, inner: &str| self.spec.get(outer).and_then(|value| value.get(inner)).and_then(Value::as_str);
-        text("os", "name") == Some("windows") || text("nodeSelector", "kubernetes.io/os") == Some("windows")
+    pub fn windows(self) -> Option<String> {
+        let of = |outer: &str, inner: &str| self.spec.get(outer).and_then(|value| value.get(inner));
+        if let Some(name) = of("os", "name").and_then(Value::as_str) {
+            return (name == "windows").then(|| "os.name".to_owned());
+        }
+        if OS_LABELS.iter().any(|label| of("nodeSelector", label).and_then(Value::as_str) == Some("windows")) {
+            return Some("nodeSelector".to_owned());
+        }
+        let required = of("affinity", "nodeAffinity").and_then(|affinity| affinity.get("requiredDuringSchedulingIgnoredDuringExecution"));
+        let terms = required.and_then(|required| required.get("nodeSelectorTerms")).and_then(Value::as_array);
+        let rules = terms.into_iter().flatten().filter_map(|term| term.get("matchExpressions")?.as_array()).flatten();
+        // Each term is a way for the pod to a node; the proxy must run wherever it goes.
+        if rules.into_iter().any(leads_to_windows) {
+            return Some("affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution".to_owned());
+        }
+        let options = |value: Option<&Value>| {
+            let options = value.and_then(|context| context.get("windowsOptions")).and_then(Value::as_object);
+            options.is_some_and(|options| !options.is_empty())
+        };
+        let context = "securityContext.windowsOptions";
+        if options(self.spec.get("securityContext")) {
+            return Some(context.to_owned());
+        }
+        let found = self.containers().find(|container| options(container.fields.get("securityContext")));
+        found.map(|container| format!("{}.{context}", container.place))
     }
 
     /// Says whether its containers end, as those of a Job do.
@@ -171,8 +197,10 @@ impl<'o> Pod<'o> {
     ///
     /// Says that there is none, or several.
     pub fn target(self, wanted: Option<&Target>, path: &str) -> Result<Port<'o>, Fault> {
-        let apps = self.containers().filter(|container| matches!(container.sort, Sort::App | Sort::Sidecar));
-        let ports: Vec<Port<'o>> = apps.flat_map(|container| container.ports()).collect();
+        let of = |sort: Sort| self.containers().filter(move |container| container.sort == sort).flat_map(|container| container.ports());
+        let ports: Vec<Port<'o>> = of(Sort::App).collect();
+        // Other sidecars have ports of their own: the application's is one of theirs only where the pod says so.
+        let all = || ports.iter().copied().chain(of(Sort::Sidecar));
         let listed = || {
             let ports =
                 ports.iter().map(|port| port.name.map_or_else(|| port.number.to_string(), |name| format!("{} ({name})", port.number)));
@@ -182,10 +210,10 @@ impl<'o> Pod<'o> {
         match wanted {
             // A number need not be among the ports, which tell people and bind nobody.
             Some(Target::Number(number)) => {
-                let found = ports.iter().find(|port| port.number == *number).copied();
+                let found = all().find(|port| port.number == *number);
                 Ok(found.unwrap_or(Port { name: None, number: *number, on_host: false }))
             }
-            Some(Target::Name(name)) => ports.iter().find(|port| port.name == Some(name)).copied().ok_or_else(|| {
+            Some(Target::Name(name)) => all().find(|port| port.name == Some(name)).ok_or_else(|| {
                 let hint = if ports.is_empty() { "no container tells its ports".to_owned() } else { format!("there is {}", listed()) };
                 Fault::new(path, format!("no container has a port called {}", shown(name)), hint)
             }),
@@ -202,6 +230,13 @@ impl<'o> Pod<'o> {
             },
         }
     }
+}
+
+/// Says whether a rule of a node affinity wants, or admits by name, Windows.
+fn leads_to_windows(rule: &Value) -> bool {
+    let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
+    let has = |name: &str| rule.get("values").and_then(Value::as_array).is_some_and(|values| values.iter().any(|value| value == name));
+    OS_LABELS.contains(&text("key")) && (text("operator") == "In" && has("windows") || text("operator") == "NotIn" && has("linux"))
 }
 
 impl<'o> Container<'o> {

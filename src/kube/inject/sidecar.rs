@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kube::inject::annotations::{Admin, Resources, Wishes};
-use crate::kube::inject::settings::{Families, Mode, Settings};
+use crate::kube::inject::settings::{Families, Settings};
+use crate::kube::inject::wishes::{Admin, Listen, Resources, Wishes};
 
 /// The name of the proxy's container, and of the port it listens on.
 pub const NAME: &str = "portcullis";
@@ -68,7 +68,7 @@ pub fn container(wishes: &Wishes, target: Option<&Target>, settings: &Settings) 
     if !env.is_empty() {
         put("env", env.into());
     }
-    if wishes.mode == Mode::Explicit {
+    if wishes.listen_on == Listen::Pod {
         put("ports", json!([{"name": NAME, "containerPort": wishes.listen_port, "protocol": "TCP"}]));
     }
     let asks = match wishes.admin {
@@ -118,15 +118,15 @@ fn arguments(wishes: &Wishes, target: Option<&Target>) -> Vec<String> {
     words
 }
 
-/// Redirected traffic comes over loopback, and nobody else may come.
+/// Where a port is to be reached by the pod's own containers alone, nobody else may come.
 fn addresses(wishes: &Wishes) -> Vec<String> {
-    let Wishes { mode, families, listen_port: port, .. } = wishes;
-    let (v4, v6) = if *mode == Mode::Intercept { ("127.0.0.1", "[::1]") } else { ("0.0.0.0", "[::]") };
+    let Wishes { families, listen_port: port, listen_on, .. } = wishes;
+    let (v4, v6) = if *listen_on == Listen::Loopback { ("127.0.0.1", "[::1]") } else { ("0.0.0.0", "[::]") };
     let hosts = match families {
         Families::Ipv4 => vec![v4],
         Families::Ipv6 => vec![v6],
         // A listener on all addresses of IPv6 takes those of IPv4 too.
-        Families::Dual if *mode == Mode::Explicit => vec![v6],
+        Families::Dual if *listen_on == Listen::Pod => vec![v6],
         Families::Dual => vec![v4, v6],
     };
     hosts.into_iter().map(|host| format!("{host}:{port}")).collect()

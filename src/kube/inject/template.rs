@@ -4,11 +4,12 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 
 use crate::domain::version::Name;
-use crate::kube::inject::annotations::{self, Admin, INJECT, STATUS, Wishes};
+use crate::kube::inject::annotations::{self, INJECT, STATUS};
 use crate::kube::inject::fault::{Fault, child};
 use crate::kube::inject::pod::{Pod, Sort};
 use crate::kube::inject::settings::{Mode, Settings};
 use crate::kube::inject::sidecar::{self, CONFIG_VOLUME, INIT, NAME, STATE_VOLUME};
+use crate::kube::inject::wishes::{Admin, Wishes};
 
 /// The annotation by which `kubectl logs` and `kubectl exec` choose a container.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -81,9 +82,9 @@ fn left_alone(pod: Pod<'_>, path: &str) -> Option<Fault> {
         let hint = "its ports and rules would be the node's; run the proxy in front of it instead";
         return Some(Fault::new(spec("hostNetwork"), "left alone: the pod has the node's network", hint));
     }
-    if pod.is_windows() {
+    if let Some(place) = pod.windows() {
         let hint = format!("the proxy runs on Linux; the label {INJECT}: \"false\" says so for good");
-        return Some(Fault::new(spec("os"), "left alone: the pod is for Windows", hint));
+        return Some(Fault::new(spec(&place), "left alone: the pod is for Windows", hint));
     }
     if pod.annotations.contains_key(MIRROR) {
         let hint = "put the sidecar into the file that the kubelet reads";
@@ -143,7 +144,7 @@ fn target(pod: Pod<'_>, path: &str, wishes: &Wishes) -> Result<Option<sidecar::T
 /// Returns what the owner of a pod that gets a sidecar should know.
 fn remarks(pod: Pod<'_>, path: &str, wishes: &Wishes, target: Option<&sidecar::Target>, settings: &Settings) -> Vec<Fault> {
     let spec = |key: &str| child(&child(path, "spec"), key);
-    let mut warnings = Vec::new();
+    let mut warnings = annotations::alike(pod.annotations, &child(path, "metadata"));
     let mut warn = |place: String, message: String, hint: &str| warnings.push(Fault::new(place, message, hint));
     for container in pod.containers() {
         for port in container.ports().filter(|port| port.on_host && target.is_some_and(|target| target.port == port.number)) {

@@ -109,6 +109,154 @@ fn one_more_container_is_few_operations_however_large_the_pod() {
     assert_eq!(applied(large, &operations), injected.object);
 }
 
+/// Puts a value at a path of keys, making the mappings on the way.
+fn put(object: &mut Value, path: &[&str], value: Value) {
+    let (last, before) = path.split_last().unwrap();
+    let place = before.iter().fold(object, |place, key| &mut place[*key]);
+    place[*last] = value;
+}
+
+fn cron_job() -> Value {
+    let template = json!({"metadata": {"labels": {"app": "a"}}, "spec": pod(json!({}))["spec"]});
+    let job = json!({"metadata": {}, "spec": {"template": template}});
+    json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "a"}, "spec": {"schedule": "0 3 * * *", "jobTemplate": job}})
+}
+
+#[test]
+fn a_label_or_annotation_of_ours_in_a_wrong_place_is_told_and_never_passed_over() {
+    let ours = [("portcullis/inject", json!("false")), ("config.portcullis/mode", json!("explicit"))];
+    let places: [&[&str]; 9] = [
+        &["metadata", "labels"],
+        &["metadata", "annotations"],
+        &["metadata"],
+        &["spec"],
+        &["spec", "jobTemplate", "metadata", "labels"],
+        &["spec", "jobTemplate", "metadata", "annotations"],
+        &["spec", "jobTemplate", "spec"],
+        &["spec", "jobTemplate", "spec", "template", "labels"],
+        &["spec", "jobTemplate", "spec", "template", "spec"],
+    ];
+    for (key, value) in ours {
+        for place in places {
+            let mut object = cron_job();
+            put(&mut object, &[place, &[key]].concat(), value.clone());
+            let faults = inject(&object, &settings()).expect_err(&format!("{key} below {place:?}"));
+            assert!(faults[0].message.contains(key) && faults[0].path.starts_with(&place.join(".")), "{place:?}: {faults:?}");
+            assert!(faults[0].hint.contains("spec.jobTemplate.spec.template.metadata."), "{faults:?}");
+        }
+    }
+    for (place, key) in [("labels", "config.portcullis/mode"), ("annotations", "portcullis/inject")] {
+        for opt_in in [false, true] {
+            let mut object = pod(json!({}));
+            put(&mut object, &["metadata", place, key], json!("false"));
+            let faults = inject(&object, &Settings { opt_in, ..settings() }).expect_err(&format!("{key} below {place}"));
+            assert!(faults.iter().any(|fault| fault.message.contains(key)), "{faults:?}");
+        }
+    }
+    for object in [
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "labels": {"portcullis/inject": "false"}}}),
+        json!({"apiVersion": "v1", "kind": "List", "metadata": {"labels": {"portcullis/inject": "false"}}, "items": [pod(json!({}))]}),
+    ] {
+        let faults = inject(&object, &settings()).expect_err(&object.to_string());
+        assert!(faults[0].hint.contains("metadata.labels"), "{faults:?}");
+    }
+}
+
+#[test]
+fn selectors_and_texts_may_name_what_is_ours() {
+    let mut object = cron_job();
+    put(&mut object, &["spec", "jobTemplate", "spec", "template", "metadata", "labels", "portcullis/inject"], json!("true"));
+    put(&mut object, &["spec", "jobTemplate", "spec", "selector", "matchLabels", "portcullis/inject"], json!("true"));
+    let rule = json!([{"labelSelector": {"matchLabels": {"portcullis/inject": "false"}}, "topologyKey": "a"}]);
+    let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": rule}});
+    put(&mut object, &["spec", "jobTemplate", "spec", "template", "spec", "affinity"], affinity);
+    put(&mut object, &["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"], json!("{portcullis/inject: x}"));
+    assert_eq!(inject(&object, &settings()).map(|injected| injected.count), Ok(1));
+}
+
+#[test]
+fn annotations_of_others_are_left_alone_and_what_looks_like_ours_is_told() {
+    let others = json!({"example.com/portcullis": "1", "portcullis.example.com/state": "on", "config.portcullis.io/mode": "explicit"});
+    let injected = inject(&pod(others.clone()), &settings()).unwrap();
+    assert_eq!(injected.count, 1);
+    let kept = &injected.object["metadata"]["annotations"];
+    others.as_object().unwrap().iter().for_each(|(key, value)| assert_eq!(&kept[key], value, "{key}"));
+    let told: Vec<&str> = injected.warnings.iter().map(|warning| warning.hint.as_str()).collect();
+    assert_eq!(told, ["if it was meant for this sidecar, write config.portcullis/mode"]);
+    assert!(inject(&pod(json!({"portcullis/mode": "explicit"})), &settings()).is_err());
+}
+
+#[test]
+fn ports_of_other_sidecars_are_not_the_applications() {
+    let vault = json!({"name": "vault", "image": "v:1", "restartPolicy": "Always", "ports": [{"name": "vault", "containerPort": 8200}]});
+    let mut object = pod(json!({}));
+    object["spec"]["initContainers"] = json!([vault]);
+    let stable = |object: &Value| {
+        let text = inject(object, &settings()).map_err(|faults| faults[0].message.clone())?.object.to_string();
+        Ok::<_, String>(text.split(r#""--stable",""#).nth(1).unwrap().split('"').next().unwrap().to_owned())
+    };
+    assert_eq!(stable(&object).unwrap(), "v1=127.0.0.1:8080");
+    put(&mut object, &["metadata", "annotations", "config.portcullis/target-port"], json!("vault"));
+    assert_eq!(stable(&object).unwrap(), "v1=127.0.0.1:8200", "whoever names it means it");
+    object["metadata"]["annotations"] = json!({});
+    object["spec"]["containers"][0]["ports"] = json!([]);
+    assert!(stable(&object).unwrap_err().contains("where the application listens"));
+}
+
+#[test]
+fn the_proxy_listens_on_the_pods_address_only_for_those_who_come_from_outside() {
+    let sidecar = |annotations: Value| {
+        let injected = inject(&pod(annotations), &settings()).map_err(|faults| faults[0].message.clone())?;
+        let container = injected.object.pointer("/spec/initContainers/0").unwrap().clone();
+        let words: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let listens = words.windows(2).filter(|pair| pair[0] == "--listen").map(|pair| pair[1].to_owned());
+        Ok::<_, String>((listens.collect::<Vec<_>>().join(" "), container.get("ports").is_some()))
+    };
+    let (map, on) = ("config.portcullis/config-map", "config.portcullis/listen-on");
+    let of = |listens: &str, ports: bool| Ok((listens.to_owned(), ports));
+    assert_eq!(sidecar(json!({})), of("0.0.0.0:4143", true), "a Service leads to it");
+    assert_eq!(sidecar(json!({map: "a"})), of("127.0.0.1:4143", false), "the application calls it");
+    assert_eq!(sidecar(json!({map: "a", "config.portcullis/ip-families": "dual"})), of("127.0.0.1:4143 [::1]:4143", false));
+    assert_eq!(sidecar(json!({map: "a", on: "pod"})), of("0.0.0.0:4143", true));
+    assert_eq!(sidecar(json!({on: "loopback"})), of("127.0.0.1:4143", false));
+    // The probe is a connection that comes from the node.
+    assert_eq!(sidecar(json!({map: "a", "config.portcullis/admin": "config"})), of("0.0.0.0:4143", true));
+    assert!(sidecar(json!({map: "a", "config.portcullis/admin": "config", on: "loopback"})).unwrap_err().contains("probes"));
+    let intercept = json!({map: "a", "config.portcullis/mode": "intercept", "config.portcullis/intercept-ports": "80", on: "pod"});
+    assert!(sidecar(intercept).unwrap_err().contains("loopback"));
+}
+
+#[test]
+fn pods_for_windows_are_known_by_each_way_to_say_it() {
+    let term =
+        |operator: &str, value: &str| json!({"matchExpressions": [{"key": "kubernetes.io/os", "operator": operator, "values": [value]}]});
+    let required = "requiredDuringSchedulingIgnoredDuringExecution";
+    let affinity = |terms: Value| json!({"affinity": {"nodeAffinity": {required: {"nodeSelectorTerms": terms}}}});
+    let windows = json!({"windowsOptions": {"runAsUserName": "ContainerUser"}});
+    let containers = |context: &Value| json!([{"name": "app", "image": "a", "ports": [{"containerPort": 80}], "securityContext": context}]);
+    for (spec, path, is_windows) in [
+        (json!({"os": {"name": "windows"}}), "spec.os", true),
+        (json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), "spec.nodeSelector", true),
+        (json!({"nodeSelector": {"beta.kubernetes.io/os": "windows"}}), "spec.nodeSelector", true),
+        (affinity(json!([term("In", "windows")])), "spec.affinity", true),
+        (affinity(json!([term("NotIn", "linux")])), "spec.affinity", true),
+        (affinity(json!([term("In", "linux")])), "", false),
+        (affinity(json!([term("NotIn", "windows")])), "", false),
+        (json!({"securityContext": windows}), "spec.securityContext.windowsOptions", true),
+        (json!({"containers": containers(&windows)}), "spec.containers[0].securityContext.windowsOptions", true),
+        (json!({"containers": containers(&json!({"windowsOptions": {}}))}), "", false),
+        (json!({"nodeSelector": {"kubernetes.io/os": "linux"}}), "", false),
+    ] {
+        let mut object = pod(json!({}));
+        spec.as_object().unwrap().iter().for_each(|(key, value)| object["spec"][key] = value.clone());
+        let injected = inject(&object, &settings()).unwrap();
+        assert_eq!(injected.count, usize::from(!is_windows), "{spec}");
+        if is_windows {
+            assert!(injected.warnings[0].path.starts_with(path) && injected.warnings[0].message.contains("Windows"), "{injected:?}");
+        }
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
         "[a-z~/]{0,6}",

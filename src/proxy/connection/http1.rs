@@ -116,18 +116,13 @@ async fn rest(wire: &mut Wire, rules: &Rc<Rules>, worker: &Worker) -> bool {
         () = worker.ends(rules) => Ok(false),
     };
     match next {
-        Ok(true) => true,
-        Ok(false) => {
-            // TLS has a last word to say; whatever becomes of it, the connection ends.
-            let _ = poll_fn(|cx| Pin::new(&mut *wire).poll_shutdown(cx)).await;
-            false
-        }
-        Err(error) => {
-            tracing::debug!(%error, "an idle client connection ended");
-            let _ = poll_fn(|cx| Pin::new(&mut *wire).poll_shutdown(cx)).await;
-            false
-        }
+        Ok(true) => return true,
+        Ok(false) => {}
+        Err(error) => tracing::debug!(%error, "an idle client connection ended"),
     }
+    // TLS has a last word to say; whatever becomes of it, the connection ends.
+    let _ = poll_fn(|cx| Pin::new(&mut *wire).poll_shutdown(cx)).await;
+    false
 }
 
 async fn carry(wire: Wire, early: Bytes, crossing: Crossing, worker: &Worker) {

@@ -181,3 +181,7 @@ impl Drop for Open {
         self.0.tunnels.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+#[path = "tunnelled_tests.rs"]
+mod tests;

@@ -1,4 +1,5 @@
-//! Resolves the names of versions: each again after its time, oftener waiting after a failure, never two look-ups at once.
+//! Resolves the names of versions: each again after its time, oftener waiting after a failure, never two look-ups at once. One that
+//! never led anywhere is asked for again soon: nothing can be sent there until it does.
 //!
 //! The last good answer stays whatever the resolver does, and for as long: a version does not vanish because a resolver did. An
 //! address that a good answer no longer has gets no further request.
@@ -24,6 +25,8 @@ use crate::seam::reach::Reach;
 /// The longest a look-up may take, and the longest time between two after failures.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
+/// The time after the first failure of a name that never led anywhere; it doubles up to that between two good answers.
+const SOON: Duration = Duration::from_secs(1);
 
 /// One name.
 #[derive(Debug, Default)]
@@ -48,6 +51,9 @@ impl Name {
         let led = answer.map(|addresses| destination::again(addresses, &self.last, host, own)).unwrap_or_default();
         if led.is_empty() {
             self.failures = (self.failures + 1).min(16);
+            if self.last.is_empty() {
+                return (None, SOON.saturating_mul(1 << (self.failures - 1)).min(refresh));
+            }
             return (None, refresh.saturating_mul(1 << self.failures).min(LONGEST.max(refresh)));
         }
         self.failures = 0;
@@ -106,10 +112,15 @@ impl Names {
     ) -> Option<(Endpoint, Vec<SocketAddr>)> {
         let (entry, refresh) = (self.entries.get_mut(&name)?, wanted.get(&name)?);
         let Endpoint::Name { host, .. } = &name else { return None };
-        if let Err(error) = &answer {
-            tracing::debug!(%name, %error, "a name could not be resolved; the last good answer stays");
-        }
+        let (never, first) = (entry.name.last.is_empty(), entry.name.failures == 0);
+        let why = answer.as_ref().map_or_else(ToString::to_string, |_| "no address that may be connected to".to_owned());
         let (new, wait) = entry.name.answer(answer, host, &self.own, *refresh);
+        match (never, entry.name.failures > 0) {
+            (true, true) if first => tracing::warn!(%name, %why, "a name cannot be resolved; nothing is sent there until it can"),
+            (true, false) => tracing::info!(%name, addresses = ?entry.name.last, "a name leads somewhere now"),
+            (false, true) => tracing::debug!(%name, %why, "a name could not be resolved; the last good answer stays"),
+            _ => {}
+        }
         entry.asked = false;
         entry.due = now + jittered(wait);
         new.map(|addresses| (name, addresses))

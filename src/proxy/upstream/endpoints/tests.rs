@@ -41,6 +41,17 @@ fn n01_n05_a_failure_keeps_the_last_good_answer_and_is_asked_again_ever_later() 
 }
 
 #[test]
+fn a_name_that_was_never_resolved_is_asked_again_soon() {
+    let mut name = Name::new(Vec::new());
+    let failure = || Err(io::Error::other("SERVFAIL"));
+    let waits: Vec<u64> = (0..6).map(|_| name.answer(failure(), "carts", &[], REFRESH).1.as_secs()).collect();
+    assert_eq!(waits, [1, 2, 4, 5, 5, 5], "nothing can be sent until it is");
+    let good = addresses(&["10.0.0.1:80"]);
+    assert_eq!(name.answer(Ok(good.clone()), "carts", &[], REFRESH), (Some(good), REFRESH));
+    assert_eq!(name.answer(failure(), "carts", &[], REFRESH).1, REFRESH * 2, "from now on it can wait");
+}
+
+#[test]
 fn n02_n03_n04_a_vanished_record_goes_an_order_is_nothing_new_and_here_is_no_place() {
     let mut name = Name::new(addresses(&["10.0.0.1:80", "10.0.0.2:80"]));
     for same in [&["10.0.0.2:80", "10.0.0.1:80"][..], &["[fd00::1]:80", "10.0.0.1:80", "10.0.0.2:80"], &["10.0.0.1:80", "10.0.0.2:80"]] {
