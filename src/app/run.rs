@@ -1,6 +1,7 @@
 //! Runs the proxy from its start to its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -35,6 +36,13 @@ pub struct Addresses {
     pub admin: Vec<(Address, bool)>,
 }
 
+impl Addresses {
+    /// Returns those that are no sockets of this machine alone.
+    fn ips(&self) -> Vec<SocketAddr> {
+        self.listen.iter().chain(self.admin.iter().map(|(address, _)| address)).filter_map(Address::ip).collect()
+    }
+}
+
 /// Runs the proxy until it is told to stop. `source` reads the configuration again; `may_succeed` says whether the process may be
 /// succeeded by another one, which a parent that follows it by its standard input would not notice. `ready` is called once it
 /// listens.
@@ -66,9 +74,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin_addresses().into_iter().zip(encrypted).collect() };
     let store = Arc::new(opened.store);
     let notifier = notify::start(settings, &store, &addresses.admin)?;
-    let ips = |address: &Address| address.ip();
-    let own: Vec<_> =
-        addresses.listen.iter().filter_map(ips).chain(addresses.admin.iter().filter_map(|(address, _)| ips(address))).collect();
+    let own = addresses.ips();
     let given = Given {
         doors,
         expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
@@ -83,12 +89,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         bequests,
     };
     let mut plane = Plane::start(settings, given)?;
-    let discovery = Discovery::start(plane.routes.endpoints().clone(), own, settings.kubernetes.clone())?;
-    meanwhile(&wished, &wishes, |goes_on| {
-        for (endpoint, why) in discovery.ahead().come(cluster::endpoints(&settings.services), goes_on) {
-            tracing::warn!("the start goes on without the endpoints of {endpoint}: {why}");
-        }
-    });
+    let discovery = discover(settings, &plane, own, (&wished, &wishes))?;
     let mirroring = Mirroring::start(&plane.figures.board, settings);
     let wanted = if predecessor.is_some() { Wanted::Restore } else { Wanted::Deliver };
     if predecessor.is_none() {
@@ -146,6 +147,22 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         tracing::warn!("the last traces were not sent in time");
     }
     ended
+}
+
+/// Follows where a cluster says that versions are, and waits for the first of it.
+fn discover(
+    settings: &Settings,
+    plane: &Plane,
+    own: Vec<SocketAddr>,
+    (wished, wishes): (&Receiver<Wish>, &Sender<Wish>),
+) -> io::Result<Discovery> {
+    let discovery = Discovery::start(plane.routes.endpoints().clone(), own, settings.kubernetes.clone())?;
+    meanwhile(wished, wishes, |goes_on| {
+        for (endpoint, why) in discovery.ahead().come(cluster::endpoints(&settings.services), goes_on) {
+            tracing::warn!("the start goes on without the endpoints of {endpoint}: {why}");
+        }
+    });
+    Ok(discovery)
 }
 
 /// Waits for something, which asks whether the process still goes on; what is wished meanwhile is wished again.

@@ -1,3 +1,5 @@
+//! Slices merged as a cluster shows them, and in any order.
+
 use std::net::Ipv6Addr;
 
 use proptest::prelude::*;
