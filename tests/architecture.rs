@@ -53,7 +53,7 @@ fn no_banned_crate_is_built() {
     let banned: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next()).collect();
     assert!(banned.contains(&"ring"), "the bans were not found in config/deny.toml: {banned:?}");
     // Cargo.lock names more: what an optional feature of a dependency might want, were it built with another optional one.
-    let arguments = ["tree", "--locked", "--prefix", "none", "--format", "{p}", "--edges", "all", "--target", "all"];
+    let arguments = ["tree", "--locked", "--prefix", "none", "--format", "{p}", "--edges", "all", "--target", "all", "--all-features"];
     let tree = Command::new(env!("CARGO")).args(arguments).current_dir(root).output().expect("cargo runs");
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let tree = String::from_utf8(tree.stdout).expect("cargo writes text");

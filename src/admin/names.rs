@@ -23,6 +23,9 @@ pub async fn resolve(endpoints: &[Endpoint]) -> Result<Vec<(Endpoint, Vec<Socket
     let (mut led, mut errors) = (Vec::new(), Vec::new());
     let deadline = tokio::time::Instant::now() + PATIENCE;
     for (index, endpoint) in endpoints.iter().enumerate() {
+        if matches!(endpoint, Endpoint::Slices(_)) && !cfg!(feature = "kubernetes") {
+            errors.push(wrong(index, "the program was built without the feature kubernetes and watches no cluster".to_owned()));
+        }
         let Endpoint::Name { host, port } = endpoint else { continue };
         let looking = tokio::time::timeout_at(deadline, tokio::net::lookup_host((host.as_str(), *port)));
         let found = looking.await.unwrap_or_else(|late| Err(io::Error::from(late))).map(Iterator::collect::<Vec<_>>);

@@ -1,6 +1,7 @@
 //! The composition root: builds everything, knows everybody, and takes it down again.
 
 mod access_log;
+mod cluster;
 mod delivery;
 mod error;
 mod handover;

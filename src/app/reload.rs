@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use crate::app::cluster::{self, Ahead, Mirroring};
 use crate::app::plane::Plane;
 use crate::app::setup;
 use crate::config::{Loaded, Service, Settings};
 use crate::control::command::{Accepted, Commands, Wanted};
 use crate::control::setup::Origin;
+use crate::domain::endpoint::Endpoint;
 use crate::domain::way_back::WayBack;
 use crate::formats::problem::Problem;
 use crate::proxy::rules::SettingsSlot;
@@ -33,12 +35,14 @@ pub(super) struct Reload {
     commands: Commands,
     settings: SettingsSlot,
     endpoints: Endpoints,
+    ahead: Ahead,
+    mirroring: Mirroring,
     pseudonym: String,
     reloads: Arc<Reloads>,
 }
 
 impl Reload {
-    pub(super) fn new(loaded: Loaded, source: Source, plane: &Plane) -> Self {
+    pub(super) fn new(loaded: Loaded, source: Source, plane: &Plane, cluster: (Ahead, Mirroring)) -> Self {
         Self {
             source,
             current: loaded.settings,
@@ -46,6 +50,8 @@ impl Reload {
             commands: plane.commands.clone(),
             settings: Arc::clone(&plane.settings),
             endpoints: plane.routes.endpoints().clone(),
+            ahead: cluster.0,
+            mirroring: cluster.1,
             pseudonym: plane.pseudonym.clone(),
             reloads: Arc::clone(&plane.figures.reloads),
         }
@@ -76,12 +82,19 @@ impl Reload {
         }
         // Before anybody asks for them. Names that nobody uses after all do no harm.
         self.endpoints.learn(loaded.settings.services.iter().flat_map(|service| service.names.clone()));
+        let known: Vec<Endpoint> = cluster::endpoints(&self.current.services).collect();
+        let new = cluster::endpoints(&loaded.settings.services).filter(|endpoint| !known.contains(endpoint));
+        let missing = self.ahead.come(new, || true);
+        if !missing.is_empty() {
+            return Err(missing.into_iter().map(|(endpoint, why)| format!("{endpoint} cannot be followed: {why}")).collect());
+        }
         let services = wanted(&self.current.services, &loaded.settings.services);
         let told = match self.commands.reconfigure(Origin::Configuration, services, "reload".to_owned()) {
             Ok(Accepted::Done(told) | Accepted::Nothing(told)) => told,
             Err(error) => return Err(vec![error.to_string()]),
         };
         self.settings.store(Arc::new(setup::data_plane(&loaded.settings, &self.pseudonym)));
+        self.mirroring.follow(&loaded.settings.services);
         (self.current, self.files) = (loaded.settings, loaded.files);
         Ok(told)
     }
@@ -108,6 +121,7 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("traces", old.traces != new.traces),
         ("notifications", old.notifications != new.notifications),
         ("delivery", old.delivery != new.delivery),
+        ("kubernetes", old.kubernetes != new.kubernetes),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))
@@ -121,6 +135,7 @@ fn wanted(old: &[Service], new: &[Service]) -> Vec<Wanted> {
         choice: None,
         expected_traffic: None,
         way_back: WayBack::AtOnce,
+        http_route: None,
         names: Vec::new(),
         ..service.clone()
     };

@@ -1,12 +1,14 @@
 //! Runs the proxy from its start to its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use crate::admin::access::Access;
 use crate::app::access_log::{self, LOG_PATIENCE};
+use crate::app::cluster::{self, Discovery, Mirroring};
 use crate::app::delivery::{Delivering, Grip};
 use crate::app::error::AppError;
 use crate::app::handover::{self, Predecessor, Program, Successor};
@@ -32,6 +34,13 @@ pub struct Addresses {
     pub listen: Vec<Address>,
     /// Where the admin API is, and whether it is encrypted there.
     pub admin: Vec<(Address, bool)>,
+}
+
+impl Addresses {
+    /// Returns those that are no sockets of this machine alone.
+    fn ips(&self) -> Vec<SocketAddr> {
+        self.listen.iter().chain(self.admin.iter().map(|(address, _)| address)).filter_map(Address::ip).collect()
+    }
 }
 
 /// Runs the proxy until it is told to stop. `source` reads the configuration again; `may_succeed` says whether the process may be
@@ -65,17 +74,13 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let addresses = Addresses { listen: sockets.addresses(), admin: sockets.admin_addresses().into_iter().zip(encrypted).collect() };
     let store = Arc::new(opened.store);
     let notifier = notify::start(settings, &store, &addresses.admin)?;
+    let own = addresses.ips();
     let given = Given {
         doors,
         expiries: certificates.iter().map(certificates::Certificates::expiry).collect(),
         store,
         shares: sockets.for_workers(settings.workers)?,
-        own: addresses
-            .listen
-            .iter()
-            .filter_map(Address::ip)
-            .chain(addresses.admin.iter().filter_map(|(address, _)| address.ip()))
-            .collect(),
+        own: own.clone(),
         access,
         dropped: log.as_ref().map(AccessLog::dropped),
         pseudonym,
@@ -84,13 +89,15 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         bequests,
     };
     let mut plane = Plane::start(settings, given)?;
+    let discovery = discover(settings, &plane, own, (&wished, &wishes))?;
+    let mirroring = Mirroring::start(&plane.figures.board, settings);
     let wanted = if predecessor.is_some() { Wanted::Restore } else { Wanted::Deliver };
     if predecessor.is_none() {
         plane.begin(&wishes)?;
     }
     let delivering = Delivering::start(settings, (plane.commands.clone(), &plane.figures), &addresses.listen, wanted)?;
     if let Some(delivering) = &delivering {
-        await_up(delivering, &wished, &wishes)?;
+        meanwhile(&wished, &wishes, |goes_on| delivering.await_up(goes_on))?;
     }
     // Until then a predecessor accepts every connection: here the stages would not be known yet.
     plane.begin(&wishes)?;
@@ -110,7 +117,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let (ask, asks) = channel();
     let may_succeed = may_succeed && !leashes(settings);
     let grip = delivering.as_ref().map(|delivering| delivering.grip.clone());
-    let reload = Reload::new(loaded, source, &plane);
+    let reload = Reload::new(loaded, source, &plane, (discovery.ahead(), mirroring));
     thread::Builder::new().name("reload".to_owned()).spawn(move || reload::watch(reload, &asks, &refresh))?;
     let restart = Restart { program, sockets, wishes, ask, may_succeed, grip };
     let ended = restart.follow(&wished, &plane);
@@ -127,6 +134,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         Err(error) => (None, Err(error)),
     };
     plane.drain(admin, delivering, successor.as_ref());
+    drop(discovery);
     drop(notifier);
     if let Some(log) = log
         && !log.finish(LOG_PATIENCE)
@@ -141,16 +149,32 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     ended
 }
 
-/// Waits until what was live is up again, or the process is to end; what else is wished meanwhile is wished again.
-fn await_up(delivering: &Delivering, wished: &Receiver<Wish>, wishes: &Sender<Wish>) -> Result<(), AppError> {
+/// Follows where a cluster says that versions are, and waits for the first of it.
+fn discover(
+    settings: &Settings,
+    plane: &Plane,
+    own: Vec<SocketAddr>,
+    (wished, wishes): (&Receiver<Wish>, &Sender<Wish>),
+) -> io::Result<Discovery> {
+    let discovery = Discovery::start(plane.routes.endpoints().clone(), own, settings.kubernetes.clone())?;
+    meanwhile(wished, wishes, |goes_on| {
+        for (endpoint, why) in discovery.ahead().come(cluster::endpoints(&settings.services), goes_on) {
+            tracing::warn!("the start goes on without the endpoints of {endpoint}: {why}");
+        }
+    });
+    Ok(discovery)
+}
+
+/// Waits for something, which asks whether the process still goes on; what is wished meanwhile is wished again.
+fn meanwhile<T>(wished: &Receiver<Wish>, wishes: &Sender<Wish>, wait: impl FnOnce(&mut dyn FnMut() -> bool) -> T) -> T {
     let mut early = Vec::new();
-    delivering.await_up(|| {
+    let come = wait(&mut || {
         early.extend(wished.try_iter());
         !early.iter().any(|wish| matches!(wish, Wish::Stop | Wish::Fail))
-    })?;
+    });
     // The receiver is at hand, so nothing is lost.
     early.into_iter().for_each(|wish| drop(wishes.send(wish)));
-    Ok(())
+    come
 }
 
 /// Says whether deployments follow the standard input that this process gives them, and so end with it whoever takes them over.

@@ -41,6 +41,7 @@ fn service(graded: Vec<Graded>) -> config::Service {
         expected_traffic: None,
         mutual: crate::domain::upkeep::Rules::default(),
         way_back: crate::domain::way_back::WayBack::default(),
+        http_route: None,
         webhooks: Vec::new(),
         webhook_failure: crate::domain::gate::Inconclusive::Hold,
         names: Vec::new(),

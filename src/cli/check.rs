@@ -177,6 +177,7 @@ mod tests {
             resolve: &|_| Ok(Vec::new()),
             awaits_names: false,
             sends_traces: false,
+            watches_clusters: false,
         }
     }
 

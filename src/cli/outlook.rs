@@ -84,6 +84,7 @@ mod tests {
             resolve: &|_| Err(io::Error::other("none")),
             awaits_names: false,
             sends_traces: false,
+            watches_clusters: false,
         };
         let path: &Path = &path;
         of(&load(Some(path), &Flags::default(), &around).unwrap().settings)

@@ -20,6 +20,11 @@ fn version(reach: &ReachStatus) -> Vec<Vec<String>> {
         };
         rows.push(vec!["unreachable".to_owned(), format!("{} {}: {so}", reach.version, reach.standing)]);
     }
+    for watch in reach.watches.iter().filter(|watch| watch.state != "current") {
+        let so = if watch.state == "lost" { "is not followed any more, its last endpoints stay" } else { "has told nothing yet" };
+        let why = watch.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        rows.push(vec!["watch".to_owned(), format!("{}: {} {so}{why}", reach.version, watch.endpoint)]);
+    }
     let odd: Vec<String> = reach.endpoints.iter().filter(|e| e.state != "in").map(|e| format!("{} ({})", e.endpoint, e.state)).collect();
     if !odd.is_empty() {
         rows.push(vec!["endpoints".to_owned(), format!("{}: {}", reach.version, odd.join(", "))]);
@@ -40,7 +45,7 @@ fn version(reach: &ReachStatus) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::endpoints::EndpointStatus;
+    use crate::control::endpoints::{EndpointStatus, WatchStatus};
     use crate::domain::standing::Standing;
 
     fn reach(role: Role, standing: Standing, states: &[&str]) -> ReachStatus {
@@ -57,6 +62,7 @@ mod tests {
             limited: 0,
             shed: 0,
             ejections: 0,
+            watches: Vec::new(),
         }
     }
 
@@ -69,5 +75,10 @@ mod tests {
         let text = told(&[ReachStatus { vetoes: 7, rescues: 3, ..reach(Role::Canary, Standing::Absent, &[]) }]);
         assert!(text.contains("v2 has no endpoint: it gets nothing and its step waits"), "{text}");
         assert!(text.contains("v2: 3 rescued by stable, 7 given to stable unasked"), "{text}");
+        let watch = |state: &str| WatchStatus { endpoint: "kubernetes:carts".to_owned(), state: state.to_owned(), reason: None };
+        let watched = |state: &str| told(&[ReachStatus { watches: vec![watch(state)], ..reach(Role::Stable, Standing::Usable, &[]) }]);
+        assert_eq!(watched("current"), "");
+        assert!(watched("lost").contains("v2: kubernetes:carts is not followed any more, its last endpoints stay"));
+        assert!(watched("waiting").contains("v2: kubernetes:carts has told nothing yet"));
     }
 }

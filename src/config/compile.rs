@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::admin;
 use crate::config::admin_spec::AdminSpec;
 use crate::config::check;
+use crate::config::kubernetes::Kubernetes;
 use crate::config::metrics;
 use crate::config::routes::{self, Claim};
 use crate::config::service;
@@ -71,6 +72,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         None => state.as_deref().map(|state| admin::usual(state, around)),
     };
     let traces = traces::compile(spec.traces.as_ref(), base, around, report);
+    let kubernetes = spec.kubernetes.as_ref().map_or_else(|| Some(Kubernetes::default()), |spec| spec.compile(base, around, report));
     let delivery = spec.delivery.as_ref().map(|delivery| delivery.compile(base, report));
     Some(Settings {
         listen,
@@ -88,6 +90,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         answers: spec.answers.compile(),
         metrics: metrics?,
         traces: traces?,
+        kubernetes: kubernetes?,
         delivery: delivery.map_or(Some(None), |delivery| delivery.map(Some))?,
         services,
     })

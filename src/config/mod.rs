@@ -14,6 +14,8 @@ mod file;
 mod flags;
 mod gate_files;
 mod gates;
+pub mod http_route;
+pub mod kubernetes;
 mod limits;
 mod listen;
 mod load;

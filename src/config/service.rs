@@ -58,6 +58,7 @@ pub(super) fn compile(
         traffic::check(&placed, policy, schedule, rate, report);
     }
     let way_back = spec.way_back.as_ref().map_or(Some(WayBack::AtOnce), |written| written.compile(report));
+    let http_route = spec.http_route.as_ref().map(|written| written.compile(around, report));
     let (webhooks, webhook_failure) = spec.webhooks.compile(report)?;
     Some(Service {
         name: name?,
@@ -73,6 +74,7 @@ pub(super) fn compile(
         expected_traffic: expected_traffic.flatten(),
         mutual,
         way_back: way_back?,
+        http_route: http_route.map_or(Some(None), |route| route.map(Some))?,
         webhooks,
         webhook_failure,
         names,

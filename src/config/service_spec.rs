@@ -1,6 +1,7 @@
 //! A service as written: its keys, their kinds and places, before any value is understood.
 
 use crate::config::choice_spec::ChoiceSpec;
+use crate::config::http_route::HttpRouteSpec;
 use crate::config::routes::RouteSpec;
 use crate::config::transport::TransportSpec;
 use crate::config::upkeep::UpkeepSpec;
@@ -35,6 +36,7 @@ pub(super) struct ServiceSpec {
     pub(super) min_body: Option<At<String>>,
     pub(super) webhooks: WebhooksSpec,
     pub(super) way_back: Option<WayBackSpec>,
+    pub(super) http_route: Option<HttpRouteSpec>,
 }
 
 /// A gate, written as a text or as a mapping.
@@ -110,6 +112,7 @@ impl ServiceSpec {
             min_body: None,
             webhooks: WebhooksSpec::default(),
             way_back: None,
+            http_route: None,
             place,
         }
     }
@@ -137,6 +140,7 @@ impl ServiceSpec {
             min_body: fields.text("min_body"),
             webhooks: WebhooksSpec::read(&mut fields, report),
             way_back: fields.get("way_back").and_then(|(node, path)| WayBackSpec::read(node, path, report)),
+            http_route: fields.get("http_route").and_then(|(node, path)| HttpRouteSpec::read(node, path, report)),
         };
         fields.require("name", "give the service a name, such as carts");
         fields.require("stable", "name the version that owns the traffic, with its endpoints");

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 
 use crate::config::admin::Admin;
 use crate::config::delivery::Delivery;
+use crate::config::http_route::HttpRoute;
+use crate::config::kubernetes::Kubernetes;
 use crate::config::notifications::Notifications;
 use crate::config::traces::Traces;
 use crate::domain::address::Address;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// Where traces go; `None` where there are none.
     pub traces: Option<Traces>,
+    /// How a cluster is asked where versions are.
+    pub kubernetes: Kubernetes,
     /// How artifacts are delivered through stages.
     pub delivery: Option<Delivery>,
     /// What is proxied, names and hosts are unique; at least one unless artifacts are delivered.
@@ -193,6 +197,8 @@ pub struct Service {
     pub mutual: Rules,
     /// What is done for a stable version that gets everything back.
     pub way_back: WayBack,
+    /// The route of a cluster that follows its shares.
+    pub http_route: Option<HttpRoute>,
     /// Who is asked before its rollouts go on.
     pub webhooks: Vec<Webhook>,
     /// What happens after a refusal.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::admin_spec::AdminSpec;
 use crate::config::delivery::DeliverySpec;
+use crate::config::kubernetes::KubernetesSpec;
 use crate::config::limits::LimitsSpec;
 use crate::config::listen::ListenSpec;
 use crate::config::metrics::{AnswersSpec, MetricsSpec};
@@ -35,6 +36,7 @@ pub(super) struct Spec {
     pub(super) answers: AnswersSpec,
     pub(super) metrics: MetricsSpec,
     pub(super) traces: Option<TracesSpec>,
+    pub(super) kubernetes: Option<KubernetesSpec>,
     pub(super) delivery: Option<DeliverySpec>,
     pub(super) webhook_hosts: Option<At<Vec<At<String>>>>,
     pub(super) services: Vec<ServiceSpec>,
@@ -77,6 +79,7 @@ impl Spec {
             answers: fields.get("answers").map_or_else(AnswersSpec::default, |(node, path)| AnswersSpec::read(node, path, report)),
             metrics: fields.get("metrics").map_or_else(MetricsSpec::default, |(node, path)| MetricsSpec::read(node, path, report)),
             traces: fields.get("traces").and_then(|(node, path)| TracesSpec::read(node, path, report)),
+            kubernetes: fields.get("kubernetes").and_then(|(node, path)| KubernetesSpec::read(node, path, report)),
             delivery: fields.get("delivery").and_then(|(node, path)| DeliverySpec::read(node, path, report)),
             webhook_hosts: fields.texts("webhook_hosts"),
             services: Self::read_services(&mut fields, report),

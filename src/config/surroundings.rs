@@ -23,6 +23,8 @@ pub struct Surroundings<'a> {
     pub awaits_names: bool,
     /// Whether the program was built so that it can send traces.
     pub sends_traces: bool,
+    /// Whether the program was built so that it can watch a cluster.
+    pub watches_clusters: bool,
 }
 
 impl Surroundings<'static> {
@@ -35,6 +37,7 @@ impl Surroundings<'static> {
             resolve: &system,
             awaits_names: false,
             sends_traces: cfg!(feature = "otlp"),
+            watches_clusters: cfg!(feature = "kubernetes"),
         }
     }
 }

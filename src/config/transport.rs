@@ -112,14 +112,14 @@ impl TlsSpec {
         let read: Vec<Endpoint> = endpoints.iter().filter_map(|text| text.value.parse().ok()).collect();
         let host = |endpoint: &Endpoint| match endpoint {
             Endpoint::Name { host, .. } => Some(host.clone()),
-            Endpoint::Address(_) | Endpoint::Socket(_) => None,
+            Endpoint::Address(_) | Endpoint::Socket(_) | Endpoint::Slices(_) => None,
         };
         let names: Vec<String> = read.iter().filter_map(host).collect();
         let one = names.first().filter(|first| names.len() == read.len() && names.iter().all(|name| name == *first));
         if let Some(name) = one {
             return Some(Some(name.clone()));
         }
-        if names.is_empty() && !read.iter().any(|endpoint| matches!(endpoint, Endpoint::Socket(_))) {
+        if names.is_empty() && !read.iter().any(|endpoint| matches!(endpoint, Endpoint::Socket(_) | Endpoint::Slices(_))) {
             return Some(None);
         }
         let hint = "write the name the version's certificate is for, such as tls: {name: carts.internal}";

@@ -83,6 +83,11 @@ pub(super) fn endpoint(text: &At<String>, around: &Surroundings<'_>, report: &Re
             return None;
         }
     };
+    if matches!(endpoint, Endpoint::Slices(_)) && !around.watches_clusters {
+        let hint = "build it with 'cargo build --release --features kubernetes', or write the name of the Service as a host, with its port";
+        report.error(&text.place, "this program was built without the feature kubernetes and watches no cluster", hint);
+        return None;
+    }
     let Endpoint::Name { host, .. } = &endpoint else { return Some((endpoint, Vec::new())) };
     let resolved = (around.resolve)(spelled)
         .and_then(|addresses| if addresses.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(addresses) });

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::Role;
 use crate::domain::standing::Standing;
 use crate::domain::version::{Name, Version};
-use crate::seam::endpoints::Endpoints;
+use crate::seam::endpoints::{Endpoints, Watch};
 use crate::seam::reach::{Again, Place, Reach};
 
 /// One endpoint.
@@ -18,6 +19,18 @@ pub struct EndpointStatus {
     pub endpoint: String,
     /// `in`, `out` (left out for its failures), `failing` (it would be left out if it were not one too many) or `unready`.
     pub state: String,
+}
+
+/// How the watch of what a cluster tells of a version's endpoints stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchStatus {
+    /// What is watched, as it is written.
+    pub endpoint: String,
+    /// `current`, `waiting` (nothing has come yet) or `lost` (the last that was heard still holds).
+    pub state: String,
+    /// Why it is not current, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The endpoints of one version in one role, with counts since the version came into use.
@@ -44,6 +57,9 @@ pub struct ReachStatus {
     /// Requests refused because it had got everything back and held as much as it could take.
     #[serde(default)]
     pub shed: u64,
+    /// How what a cluster tells of its endpoints is watched; empty where none is told by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches: Vec<WatchStatus>,
     /// How often an endpoint was left out.
     pub ejections: u64,
 }
@@ -70,7 +86,19 @@ fn status(endpoints: &Endpoints, version: &Arc<Version>, role: Role) -> ReachSta
         limited: read(&deeds.limited),
         shed: read(&deeds.shed),
         ejections: read(&deeds.ejections),
+        watches: version.endpoints.iter().filter_map(|endpoint| watch(endpoints, endpoint)).collect(),
     }
+}
+
+fn watch(endpoints: &Endpoints, endpoint: &Endpoint) -> Option<WatchStatus> {
+    let Endpoint::Slices(slices) = endpoint else { return None };
+    let (state, reason) = match endpoints.watch(endpoint) {
+        None => ("waiting", None),
+        Some(Watch::Waiting(reason)) => ("waiting", reason),
+        Some(Watch::Current) => ("current", None),
+        Some(Watch::Lost(reason)) => ("lost", Some(reason)),
+    };
+    Some(WatchStatus { endpoint: slices.to_string(), state: state.to_owned(), reason })
 }
 
 fn endpoint(place: &Place) -> EndpointStatus {

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// The most addresses of one name that are used.
 pub const MOST: usize = 64;
 
+/// The most endpoints of one Service that are used.
+pub const MOST_OF_SERVICE: usize = 1024;
+
 /// The metadata service of a cloud that listens on an address of its own rather than a link-local one.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
@@ -32,6 +35,15 @@ pub fn again(answer: Vec<SocketAddr>, before: &[SocketAddr], host: &str, own: &[
     addresses.retain(|address| local || !address.ip().to_canonical().is_loopback());
     addresses.retain(|address| !own.iter().any(|listener| is_own(*listener, *address)));
     chosen(addresses)
+}
+
+/// Takes the addresses that a cluster tells of a Service, which are sorted, at most [`MOST_OF_SERVICE`]: none that is forbidden and none
+/// where one of `own` listens.
+#[must_use]
+pub fn of_service(mut addresses: Vec<SocketAddr>, own: &[SocketAddr]) -> Vec<SocketAddr> {
+    addresses.retain(|address| !is_forbidden(address.ip()) && !own.iter().any(|listener| is_own(*listener, *address)));
+    addresses.truncate(MOST_OF_SERVICE);
+    addresses
 }
 
 /// Says whether a listener of ours would accept a connection to this address.
@@ -72,6 +84,14 @@ mod tests {
         {
             assert_eq!(chosen(addresses(&[text])), [], "{text}");
         }
+    }
+
+    #[test]
+    fn a_service_leads_to_its_pods_of_both_families_and_not_here() {
+        let told = addresses(&["10.0.0.1:80", "10.0.0.9:8080", "169.254.169.254:80", "[fd00::1]:80"]);
+        assert_eq!(of_service(told, &addresses(&["10.0.0.9:8080"])), addresses(&["10.0.0.1:80", "[fd00::1]:80"]));
+        let many = (0..10_000_u32).map(|i| SocketAddr::new(IpAddr::V4((0x0a00_0000 + i).into()), 80)).collect();
+        assert_eq!(of_service(many, &[]).len(), MOST_OF_SERVICE);
     }
 
     #[test]

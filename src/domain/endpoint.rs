@@ -1,4 +1,5 @@
-//! Where a version listens, as it is configured: an address, a host name that is resolved again and again, or a Unix socket.
+//! Where a version listens, as it is configured: an address, a host name that is resolved again and again, a Unix socket, or the
+//! endpoints of a Service in Kubernetes, which are watched.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,6 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::domain::slices::{InvalidSlices, Slices};
 
 /// What a Unix socket's path is written behind.
 const UNIX: &str = "unix:";
@@ -25,6 +28,8 @@ pub enum Endpoint {
     },
     /// The path of a Unix socket.
     Socket(PathBuf),
+    /// The endpoints of a Service in Kubernetes.
+    Slices(Slices),
 }
 
 /// Why a text is not an [`Endpoint`]; says how to mend it.
@@ -38,8 +43,14 @@ impl Endpoint {
     pub const fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Address(address) => Some(*address),
-            Self::Name { .. } | Self::Socket(_) => None,
+            Self::Name { .. } | Self::Socket(_) | Self::Slices(_) => None,
         }
+    }
+
+    /// Says whether it stands for addresses that others tell, and that change while it is in use.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        matches!(self, Self::Name { .. } | Self::Slices(_))
     }
 
     fn socket(path: &str) -> Result<Self, InvalidEndpoint> {
@@ -58,6 +69,9 @@ impl FromStr for Endpoint {
         let wrong = |hint: String| Err(InvalidEndpoint(hint));
         if let Some(path) = text.strip_prefix(UNIX) {
             return Self::socket(path);
+        }
+        if Slices::is_meant(text) {
+            return text.parse().map(Self::Slices).map_err(|InvalidSlices(hint)| InvalidEndpoint(hint));
         }
         if let Some((_, rest)) = text.split_once("://") {
             return wrong(format!("leave out the scheme and the path: {}", rest.split('/').next().unwrap_or(rest)));
@@ -124,6 +138,7 @@ impl fmt::Display for Endpoint {
             Self::Address(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
             Self::Socket(path) => write!(f, "{UNIX}{}", path.display()),
+            Self::Slices(slices) => slices.fmt(f),
         }
     }
 }
@@ -134,7 +149,14 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_and_written_the_same() {
-        for text in ["127.0.0.1:8081", "[::1]:8081", "carts.internal:80", "unix:/run/carts.sock"] {
+        for text in [
+            "127.0.0.1:8081",
+            "[::1]:8081",
+            "carts.internal:80",
+            "unix:/run/carts.sock",
+            "kubernetes:shop/carts:http?version=v2",
+            "kubernetes:443",
+        ] {
             let endpoint: Endpoint = text.parse().unwrap();
             assert_eq!(endpoint.to_string(), text);
             assert_eq!(serde_json::from_str::<Endpoint>(&serde_json::to_string(&endpoint).unwrap()).unwrap(), endpoint);
@@ -153,6 +175,7 @@ mod tests {
             ("carts:0", "1 to 65535"),
             ("a b:80", "host:port"),
             ("http://carts:80/x", "carts:80"),
+            ("kubernetes:shop/carts:x y", "1 to 65535"),
             ("unix:", "107 bytes"),
             (long.as_str(), "107 bytes"),
         ] {

@@ -18,6 +18,7 @@ pub mod rank;
 pub mod retry_budget;
 pub mod rollout;
 pub mod route;
+pub mod slices;
 pub mod split;
 pub mod standing;
 pub mod start_order;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::domain::endpoint::Endpoint;
 use crate::domain::version::Version;
@@ -27,10 +28,26 @@ struct Shared {
     /// Guards which versions are known; written by whoever meets a version first, never on the way of a request to a version
     /// that is known to its worker.
     versions: Mutex<Known>,
-    /// The last good answer of each name; written when a configuration is loaded and by the thread that resolves.
+    /// The last good answer of each name; written when a configuration is loaded, by the thread that resolves and by the one that
+    /// watches a cluster.
     names: ArcSwap<HashMap<Endpoint, Vec<SocketAddr>>>,
-    /// Held while names are replaced, by the thread that resolves and by whoever loads a configuration.
+    /// Held while names are replaced, by those threads and by whoever loads a configuration.
     learning: Mutex<()>,
+    /// How each watch stands; written by the thread that watches, read when it is shown.
+    watches: Mutex<HashMap<Endpoint, Watch>>,
+    /// Wakes the thread that watches when there is something new for it.
+    newcomers: Notify,
+}
+
+/// How the watch of what others tell of an endpoint stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Nothing has come yet; the reason, where there is one.
+    Waiting(Option<String>),
+    /// What is known is what is so.
+    Current,
+    /// What is known is the last that was heard before it was lost; the reason.
+    Lost(String),
 }
 
 impl Endpoints {
@@ -41,6 +58,9 @@ impl Endpoints {
         let (_, reach) = versions.entry(Arc::as_ptr(version).addr()).or_insert_with(|| {
             let reach = Arc::new(Reach::new(version.upkeep.health.is_some()));
             reach.replace(self.targets(version));
+            if version.endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Slices(_))) {
+                self.0.newcomers.notify_one();
+            }
             (Arc::downgrade(version), reach)
         });
         Arc::clone(reach)
@@ -76,15 +96,38 @@ impl Endpoints {
         }
     }
 
+    /// Notes how the watch of an endpoint stands.
+    pub fn watched(&self, endpoint: &Endpoint, watch: Watch) {
+        self.watches().insert(endpoint.clone(), watch);
+    }
+
+    /// Forgets an endpoint that is watched no more, and where it was.
+    pub fn unwatched(&self, endpoint: &Endpoint) {
+        self.watches().remove(endpoint);
+        let _alone = self.0.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = HashMap::clone(&self.0.names.load());
+        names.remove(endpoint);
+        self.0.names.store(Arc::new(names));
+    }
+
+    /// Waits until a version has come into use whose endpoints a cluster tells, since it was last waited; for one who waits.
+    pub async fn newcomers(&self) {
+        self.0.newcomers.notified().await;
+    }
+
+    /// Returns how the watch of an endpoint stands; `None` where nobody watches it.
+    #[must_use]
+    pub fn watch(&self, endpoint: &Endpoint) -> Option<Watch> {
+        self.watches().get(endpoint).cloned()
+    }
+
     /// Returns where a version can be connected to as its names are known, each place once.
     fn targets(&self, version: &Version) -> Vec<Endpoint> {
         let names = self.0.names.load();
         let mut targets: Vec<Endpoint> = Vec::new();
         for endpoint in &version.endpoints {
-            let found: Vec<Endpoint> = match endpoint {
-                Endpoint::Name { .. } => names.get(endpoint).into_iter().flatten().map(|address| Endpoint::Address(*address)).collect(),
-                Endpoint::Address(_) | Endpoint::Socket(_) => vec![endpoint.clone()],
-            };
+            let told = || names.get(endpoint).into_iter().flatten().map(|address| Endpoint::Address(*address)).collect();
+            let found: Vec<Endpoint> = if endpoint.is_told() { told() } else { vec![endpoint.clone()] };
             for target in found {
                 if !targets.contains(&target) {
                     targets.push(target);
@@ -98,12 +141,18 @@ impl Endpoints {
     fn versions(&self) -> MutexGuard<'_, Known> {
         self.0.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Returns the watches known; see [`Shared::watches`].
+    fn watches(&self) -> MutexGuard<'_, HashMap<Endpoint, Watch>> {
+        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::standing::Standing;
+    use crate::domain::time::Timestamp;
 
     fn version(endpoints: &[&str]) -> Arc<Version> {
         Arc::new(Version::new("v1".parse().unwrap(), endpoints.iter().map(|text| text.parse().unwrap()).collect()))
@@ -151,5 +200,21 @@ mod tests {
         assert_eq!(reach.standing(), Standing::Absent);
         endpoints.learn([("carts:80".parse().unwrap(), addresses(&["10.0.0.1:80"]))]);
         assert_eq!(reach.standing(), Standing::Usable);
+    }
+
+    #[test]
+    fn the_endpoints_of_a_service_come_and_all_of_them_go() {
+        let endpoints = Endpoints::default();
+        let version = version(&["kubernetes:shop/carts:http"]);
+        let (reach, service) = (endpoints.of(&version), version.endpoints[0].clone());
+        assert_eq!((reach.standing(), endpoints.watch(&service)), (Standing::Absent, None));
+        endpoints.learn([(service.clone(), addresses(&["10.0.0.1:80", "10.0.0.2:80"]))]);
+        endpoints.watched(&service, Watch::Current);
+        assert_eq!((shown(&reach).len(), endpoints.watch(&service)), (2, Some(Watch::Current)));
+        endpoints.learn([(service.clone(), Vec::new())]);
+        assert_eq!((reach.standing(), reach.admits(Timestamp::ZERO)), (Standing::Absent, false));
+        endpoints.learn([(service.clone(), addresses(&["10.0.0.1:80"]))]);
+        endpoints.unwatched(&service);
+        assert_eq!((endpoints.watch(&service), endpoints.known(&service)), (None, Vec::new()));
     }
 }

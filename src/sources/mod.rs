@@ -3,6 +3,7 @@
 //! A source that is down, slow, broken or empty gives no value and says why; what that is worth is the gate's to say.
 
 pub mod builtin;
+pub mod cluster;
 pub mod credential;
 pub mod dynatrace;
 #[cfg(test)]

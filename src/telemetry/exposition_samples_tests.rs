@@ -1,7 +1,7 @@
 //! What the tests of the exposition show.
 #![cfg(test)]
 
-use crate::control::endpoints::{EndpointStatus, ReachStatus};
+use crate::control::endpoints::{EndpointStatus, ReachStatus, WatchStatus};
 use crate::control::way_back::WayBackStatus;
 use crate::domain::outcome::Role;
 use crate::domain::standing::Standing;
@@ -30,6 +30,7 @@ pub(super) fn reach(role: Role) -> ReachStatus {
         vetoes: 7,
         limited: 8,
         shed: 11,
+        watches: vec![WatchStatus { endpoint: "kubernetes:carts".to_owned(), state: "lost".to_owned(), reason: None }],
         ejections: 9,
     }
 }

@@ -13,7 +13,7 @@ pub const VARIABLE: &str = "PORTCULLIS_LOG";
 
 /// What is logged where nothing is said. The client of Kubernetes takes every request in vain for an error; whoever asks says so where
 /// it is one.
-const DEFAULT: &str = "info,kube_client=off";
+const DEFAULT: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]

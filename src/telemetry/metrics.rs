@@ -113,6 +113,11 @@ pub const WAY_BACK_ROOM: Definition = gauge(
     "1 for whether the owner can take everything, while a canary has a share or as it was when everything came back: enough, unproven, short or unknown.",
 );
 pub const EJECTIONS: Definition = counter("portcullis_ejections_total", VERSION, "How often an endpoint was left out for its failures.");
+pub const DISCOVERY_STALE: Definition = gauge(
+    "portcullis_discovery_stale",
+    VERSION,
+    "1 while the endpoints that a cluster tells of the version cannot be followed: the last that were heard of stay.",
+);
 pub const DECISION_AGE: Definition = gauge("portcullis_decision_age_seconds", &[], "Time since the controller last judged.");
 pub const OPEN: Definition = gauge("portcullis_connections_open", &[], "Client connections that are open.");
 pub const RESTING: Definition =
@@ -213,7 +218,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 59] = [
+pub const ALL: [&Definition; 60] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -239,6 +244,7 @@ pub const ALL: [&Definition; 59] = [
     &WAY_BACK_LIMIT,
     &WAY_BACK_ROOM,
     &EJECTIONS,
+    &DISCOVERY_STALE,
     &DECISION_AGE,
     &OPEN,
     &RESTING,

@@ -45,8 +45,12 @@ fn version(sheet: &mut Sheet, service: &str, reach: &ReachStatus) {
         (&m::WAY_BACK_SHED, reach.shed),
         (&m::EJECTIONS, reach.ejections),
     ];
-    if !sheet.reserve(figures.len() + STATES.len() + reach.retries.len() + 1) {
+    if !sheet.reserve(figures.len() + STATES.len() + reach.retries.len() + 1 + usize::from(!reach.watches.is_empty())) {
         return;
+    }
+    if !reach.watches.is_empty() {
+        let stale = reach.watches.iter().any(|watch| watch.state != "current");
+        sheet.value(&m::DISCOVERY_STALE, &labels, f64::from(u8::from(stale)));
     }
     for (definition, value) in figures {
         sheet.value(definition, &labels, value as f64);

@@ -40,6 +40,7 @@ REFUSED = [
     ({"config": {"admin": "127.0.0.1:9090"}}, "invalid propertyName 'admin'"),
     ({"config": {"timeouts": {"drain": "5s"}}}, "invalid propertyName 'drain'"),
     ({"repliccas": 2}, "additional properties 'repliccas' not allowed"),
+    ({"httpRoutes": [{"namespace": "shop"}]}, "missing property 'name'"),
     ({"files": {"config.yaml": "listen: 1"}}, "invalid propertyName 'config.yaml'"),
     ({"files": {"../passwd": ""}}, "invalid propertyName '../passwd'"),
     # A key of the chart's own would stand twice in a mapping.
@@ -90,6 +91,12 @@ def check_sense(manifests):
     roles = [one for one in manifests if one["kind"] == "Role"]
     assert pod["automountServiceAccountToken"] is bool(roles)
     written = [rule for role in roles for rule in role["rules"]]
+    # Whoever only looks may only look.
+    looks = [rule for role in roles if role["metadata"]["name"].endswith("-discovery") for rule in role["rules"]]
+    assert all(rule["verbs"] == ["list", "watch"] and rule["resources"] in (["endpointslices"], ["pods"]) for rule in looks), looks
+    routes = [rule for role in roles if "-route-" in role["metadata"]["name"] for rule in role["rules"]]
+    assert all(rule["verbs"] == ["get", "patch"] and rule["resources"] == ["httproutes"] and len(rule["resourceNames"]) == 1 for rule in routes), routes
+    assert len({(role["metadata"]["namespace"], role["metadata"]["name"]) for role in roles}) == len(roles)
     assert not any("*" in rule["verbs"] + rule["resources"] or "secrets" in rule["resources"] for rule in written)
     configuration = yaml.safe_load(of_kind(manifests, "ConfigMap", deployment_name(manifests))["data"]["config.yaml"])
     drain = int(configuration["timeouts"]["drain"].removesuffix("s"))
@@ -169,7 +176,7 @@ def check_restarts():
     usual = template({})
     services = [{"name": "shop", "stable": {"version": "1.5.0", "endpoints": ["localhost:8082"]}}]
     assert template({"config": {"services": services}}) == usual and template({"config": {"strict_http": True}}) == usual
-    for change in ({"config": {"workers": 3}}, {"traffic": {"tls": {"secretName": "shop-cert"}}}, {"admin": {"hosts": ["gate.example.com"]}}):
+    for change in ({"config": {"workers": 3}}, {"config": {"kubernetes": {"wait": "5s"}}}, {"traffic": {"tls": {"secretName": "shop-cert"}}}, {"admin": {"hosts": ["gate.example.com"]}}):
         assert template(change) != usual, f"{change} needs a new pod"
 
 

@@ -24,6 +24,7 @@ USUAL = {
     },
     "state": {"claimName": "shop-state"},
     "versions": [{"name": "shop-stable", "port": 8080, "selector": {"app": "shop"}}],
+    "httpRoutes": [],
 }
 # Values without an enumeration that change what is rendered, beside those that the schema enumerates.
 STRUCTURE = {
@@ -39,6 +40,8 @@ STRUCTURE = {
     ("networkPolicy", "adminFrom"): [[], [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]],
     ("networkPolicy", "egressTo"): [[], [{"to": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}]],
     ("monitoring", "labels"): [{}, {"release": "prometheus"}],
+    ("discovery", "namespaces"): [[], ["shop"]],
+    ("httpRoutes",): [[], [{"name": "shop"}, {"name": "shop.example", "namespace": "edge"}]],
     ("delivery", "namespaces"): [[], ["sockshop-dev", "sockshop-production"]],
     ("files",): [{}, {"perfspec.json": '{"spec_version": "1.0"}\n'}],
     ("secrets",): [[], ["signing-keys"]],

@@ -112,13 +112,9 @@ pub fn cloudevent(text: &str) {
 
 /// A configuration; files that it names are looked for where there are none.
 pub fn config(text: &str) {
-    let around = Surroundings {
-        cores: 2,
-        variable: &|_| None,
-        resolve: &|_| Err(io::Error::other("no names here")),
-        awaits_names: false,
-        sends_traces: true,
-    };
+    let resolve = |_: &str| Err(io::Error::other("no names here"));
+    let around =
+        Surroundings { cores: 2, variable: &|_| None, resolve: &resolve, awaits_names: false, sends_traces: true, watches_clusters: true };
     refused(load_text("c.yaml", text, Path::new("/nowhere"), &around));
 }
 

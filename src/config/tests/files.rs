@@ -86,12 +86,15 @@ fn the_example_knows_every_key() {
         .replace("  process: ", "  zzz: 1\n  process: ")
         .replace("    ready:", "    zzz: 1\n    ready:")
         .replace("{watch", "{zzz: 1, watch");
+    let broken = broken.replace("# http_route: {", "http_route: {zzz: 1, ");
     let broken = broken.replace("# webhooks:\n    #   - {", "webhooks:\n      - {zzz: 1, ");
-    let broken = format!("{broken}\ntraces: {{zzz: 1}}\nnotifications: {{zzz: 1, receivers: [{{zzz: 1}}]}}\ndelivery:\n{section}");
+    let broken = format!(
+        "{broken}\ntraces: {{zzz: 1}}\nkubernetes: {{zzz: 1}}\nnotifications: {{zzz: 1, receivers: [{{zzz: 1}}]}}\ndelivery:\n{section}"
+    );
     let problems = refused(&broken);
     let hints = problems.iter().filter_map(|problem| problem.hint.as_deref());
     let lists: Vec<&str> = hints.filter_map(|hint| hint.strip_prefix("the keys here are ")).collect();
-    assert_eq!(lists.len(), 21, "{lists:?}");
+    assert_eq!(lists.len(), 23, "{lists:?}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         assert!(text.contains(&format!("{key}:")), "config/example.yaml does not show {key}");
     }

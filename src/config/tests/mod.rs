@@ -6,6 +6,7 @@ mod files;
 mod flags;
 mod gate_files;
 mod gates;
+mod kubernetes;
 mod limits;
 mod problems;
 mod robust;
@@ -45,7 +46,7 @@ fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
 
 /// A machine with three cores, a home folder and a few names.
 fn around() -> Surroundings<'static> {
-    Surroundings { cores: 3, variable: &variable, resolve: &resolve, awaits_names: false, sends_traces: true }
+    Surroundings { cores: 3, variable: &variable, resolve: &resolve, awaits_names: false, sends_traces: true, watches_clusters: true }
 }
 
 /// Loads a text as the file `portcullis.yaml` of a folder.

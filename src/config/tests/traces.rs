@@ -159,6 +159,7 @@ fn what_the_environment_says_wrongly_is_told_by_its_variable() {
     let around = Surroundings {
         variable: &|name: &str| (name == AT.0).then(|| "nonsense".into()).or_else(|| variable(name)),
         sends_traces: false,
+        watches_clusters: false,
         ..around()
     };
     assert!(load_named("portcullis.yaml", SMALL, Path::new(""), &around).unwrap().settings.traces.is_none(), "it is said to every program");

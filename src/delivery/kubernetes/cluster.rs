@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, Preconditions};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, Error};
+use kube::{Client, Error};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::delivery::KubernetesDeployer;
+use crate::sources::cluster::{self, chain};
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -45,31 +45,17 @@ pub(super) struct At<'a> {
 }
 
 impl Cluster {
-    /// Finds the API server and what it takes to be known there: by the file, else by `KUBECONFIG`, `~/.kube/config` or the
-    /// pod's service account.
+    /// Finds the API server and what it takes to be known there, as [`cluster::find`] does.
     ///
     /// # Errors
     ///
     /// Says what is missing.
     pub(super) async fn find(settings: &KubernetesDeployer, manager: String) -> Result<Self, String> {
-        let options = KubeConfigOptions { context: settings.context.clone(), ..KubeConfigOptions::default() };
-        let config = match (&settings.kubeconfig, &settings.context) {
-            (Some(path), _) => {
-                let path = path.clone();
-                let read = tokio::task::spawn_blocking(move || Kubeconfig::read_from(path)).await.map_err(|error| error.to_string())?;
-                Config::from_custom_kubeconfig(read.map_err(|error| chain(&error))?, &options).await.map_err(|error| chain(&error))
-            }
-            (None, Some(_)) => Config::from_kubeconfig(&options).await.map_err(|error| chain(&error)),
-            (None, None) => Config::infer().await.map_err(|error| chain(&error)),
-        };
-        let mut config = config.map_err(|why| format!("no way to the API server was found: {why}"))?;
-        // What is asked again, and for how long, is decided here.
-        config.default_retry = false;
-        (config.connect_timeout, config.read_timeout) = (Some(ATTEMPT / 2), Some(ATTEMPT));
-        let server = config.cluster_url.to_string();
-        // A program may have to be run for the credentials.
-        let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await.map_err(|error| error.to_string())?;
-        Ok(Self { client: client.map_err(|error| chain(&error))?, server, manager })
+        let found = cluster::find(settings.kubeconfig.as_deref(), settings.context.as_deref(), |config| {
+            (config.connect_timeout, config.read_timeout) = (Some(ATTEMPT / 2), Some(ATTEMPT));
+        });
+        let cluster::Found { client, server, .. } = found.await?;
+        Ok(Self { client, server, manager })
     }
 
     fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
@@ -210,18 +196,4 @@ fn refused(error: Error) -> Result<Refused, String> {
 
 fn shown(object: &DynamicObject) -> Result<Value, String> {
     serde_json::to_value(object).map_err(|error| error.to_string())
-}
-
-/// Tells an error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let more = error.to_string();
-        if !told.contains(&more) {
-            told = format!("{told}: {more}");
-        }
-        next = error.source();
-    }
-    told
 }

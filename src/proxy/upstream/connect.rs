@@ -85,8 +85,8 @@ pub async fn connect(endpoint: &Endpoint) -> Result<Plain, Failure> {
             Plain::Tcp(socket)
         }),
         Endpoint::Socket(path) => UnixStream::connect(path).await.map(Plain::Unix),
-        // Names are resolved before.
-        Endpoint::Name { .. } => return Err(Failure::NoEndpoint),
+        // Names are resolved before, and slices watched.
+        Endpoint::Name { .. } | Endpoint::Slices(_) => return Err(Failure::NoEndpoint),
     };
     connected.map_err(|error| failure_of(&error))
 }

@@ -123,6 +123,8 @@ fn client(finished: &Finished, index: usize, attempt: &Attempt) -> Value {
             attributes.text("server.address", &path.display().to_string());
             attributes.text("network.transport", "unix");
         }
+        // What is connected to is one of its addresses.
+        Endpoint::Slices(slices) => attributes.text("server.address", &slices.service),
     }
     if index > 0 {
         attributes.number("http.request.resend_count", i64::try_from(index).unwrap_or(i64::MAX));

@@ -23,7 +23,7 @@
 {{/* What belongs to the process: a change of it needs a new pod, all else is read while it runs. */}}
 {{- define "gateway.processKeys" -}}
 {{- $all := include "gateway.configuration" . | fromYaml -}}
-{{- pick $all "listen" "admin" "state" "workers" "access_log" "access_log_format" "metrics" "traces" "notifications" "delivery" | toJson -}}
+{{- pick $all "listen" "admin" "state" "workers" "access_log" "access_log_format" "metrics" "traces" "notifications" "delivery" "kubernetes" | toJson -}}
 {{- end -}}
 
 {{/* What no schema can say clearly. */}}

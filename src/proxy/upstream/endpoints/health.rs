@@ -82,7 +82,7 @@ pub(super) async fn is_good(target: &Endpoint, health: &Health) -> bool {
             Endpoint::Address(address) => answers(TcpStream::connect(*address).await?, path, target).await,
             Endpoint::Socket(socket) => answers(UnixStream::connect(socket).await?, path, target).await,
             // A name is no place.
-            Endpoint::Name { .. } => Ok(false),
+            Endpoint::Name { .. } | Endpoint::Slices(_) => Ok(false),
         }
     };
     tokio::time::timeout(health.timeout, asked).await.is_ok_and(|answer: io::Result<bool>| answer.unwrap_or(false))
