@@ -102,8 +102,8 @@ for program, families, port in (("iptables", "ipv4", to), ("ip6tables", "ipv6", 
     words = [PROGRAM, *(families if word == "ipv4" else str(port) if word == str(to) else word for word in init["args"])]
     remove = [PROGRAM, "intercept", "--remove", "--ip-families", families]
     # Nobody is there; whoever gets there learns it at once.
-    shell(program, "-A", "OUTPUT", "-o", "away", "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
     away = ELSEWHERE[program]
+    shell(program, "-A", "OUTPUT", "-d", away, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
     assert said(1000, away, 80) != "proxy", "redirected without a rule"
     # Somebody else's rules stay.
     shell(program, "-t", "nat", "-A", "OUTPUT", "-p", "udp", "--dport", "9", "-j", "RETURN")
