@@ -332,7 +332,11 @@ fn labels_are_those_of_the_house_and_none_comes_from_a_request() {
         let Some((labels, _)) = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')) else { continue };
         for pair in labels.split("\",") {
             let name = pair.split('=').next().unwrap();
-            assert!(["service", "version", "role", "class", "gate", "phase", "test", "verdict", "kind", "protocol", "reason", "le"].contains(&name), "{line}");
+            assert!(
+                ["service", "version", "role", "class", "gate", "phase", "test", "verdict", "kind", "protocol", "reason", "le"]
+                    .contains(&name),
+                "{line}"
+            );
         }
     }
 }
@@ -352,7 +356,8 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
     // Besides: forty-one of the process, its floods and what is redirected to it, the rollbacks, two weights, and how many were left out.
-    let others = 25 + 1 + Spoken::ALL.len() + Refused::ALL.len() + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
+    let others =
+        25 + 1 + Spoken::ALL.len() + Refused::ALL.len() + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
     assert_eq!(series(&text), (MOST + 1) * SERIES + others, "what there are too many of is shown together");
     assert_eq!(value(&text, r#"portcullis_label_values_over_limit_total{kind="version"}"#), Some(247.0 - MOST as f64));
     let other = r#"portcullis_requests_total{service="other",version="other",role="canary",class="2xx"}"#;
