@@ -24,7 +24,7 @@ fn seconds(time: Duration) -> String {
 
 #[test]
 fn the_readme_tells_the_defaults_of_the_data_plane() {
-    let Timeouts { connect, response, body_idle, header, keep_alive, write_stall, connection_age, drain } = Timeouts::default();
+    let Timeouts { connect, response, body_idle, header, detect, keep_alive, write_stall, connection_age, drain } = Timeouts::default();
     let rows = [
         format!(
             "| head of a request | {} in all (431), {MAX_FIELDS} fields, {} for the target (414), {} for one field |",
@@ -69,6 +69,11 @@ fn the_readme_tells_the_defaults_of_the_data_plane() {
             upstream_http2::FEW,
             upstream_http2::FEW_IN_ALL,
             seconds(ROUND * upstream_http2::IDLE_SWEEPS)
+        ),
+        format!(
+            "| redirected connections (`intercepted: true`) | off. When on: what a service answers is split and judged, any other host and what is no HTTP goes where it was going, which is connected to after {} ms of silence because it may speak first, or after {} of half a word; what was not redirected, or would come back, is closed |",
+            detect.as_millis(),
+            seconds(header)
         ),
         format!("| drain after SIGTERM | {} |", seconds(drain)),
         format!("| idle upstream connections | {POOL_SIZE} per worker and endpoint, for {} each |", seconds(POOL_IDLE)),

@@ -16,6 +16,7 @@ use crate::config::{self, Settings};
 use crate::domain::address::Address;
 use crate::formats::tls::TlsFiles;
 use crate::proxy::certificates::Certificates;
+use crate::proxy::intercept::Interception;
 use crate::proxy::listening::{Bound, Listening};
 use crate::proxy::worker::DoorSetup;
 
@@ -239,7 +240,10 @@ fn load(files: TlsFiles) -> Result<Certificates, AppError> {
 }
 
 /// Makes what is particular to each listener, and reads the certificates of those that have some.
-pub(super) fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec<DoorSetup>), AppError> {
+pub(super) fn doors(listen: &[config::Listen], sockets: &Sockets) -> Result<(Vec<Certificates>, Vec<DoorSetup>), AppError> {
+    let own = sockets.addresses().into_iter().chain(sockets.admin_addresses());
+    let own = own.filter_map(|address| if let Address::Ip(address) = address { Some(address) } else { None }).collect();
+    let interception = Interception::by_kernel(own);
     let (mut certificates, mut doors) = (Vec::new(), Vec::new());
     for one in listen {
         let mut door = DoorSetup {
@@ -248,6 +252,7 @@ pub(super) fn doors(listen: &[config::Listen]) -> Result<(Vec<Certificates>, Vec
             proxied_socket: one.proxied_socket,
             service: one.service.clone(),
             one_host: one.one_host,
+            intercepted: one.intercepted.then(|| interception.clone()),
         };
         if let Some(files) = one.tls.clone() {
             let loaded = load(files)?;

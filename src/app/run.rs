@@ -60,7 +60,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         None => (None, Inherited::of_supervisor()?),
     };
     let sockets = Arc::new(Sockets::open(settings, inherited)?);
-    let (mut certificates, doors) = doors(&settings.listen)?;
+    let (mut certificates, doors) = doors(&settings.listen, &sockets)?;
     let admin_doors = sockets.admin_doors(settings, &mut certificates)?;
     let bequests = predecessor.as_ref().map_or_else(|| Ok(Vec::new()), Predecessor::await_state)?;
     let opened = Store::open(&settings.state)?;

@@ -29,6 +29,9 @@ pub struct RunArgs {
     /// Where to listen; may be given several times.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
+    /// Where connections come that `portcullis intercept` redirects; may be given several times, also beside --listen.
+    #[arg(long, value_name = "ADDR")]
+    intercepted: Vec<String>,
     /// Where the admin API is: an address, or unix:PATH (default: a Unix socket that takes commands, and 127.0.0.1:9090, which shows).
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -84,6 +87,7 @@ pub fn run(args: RunArgs) -> ExitCode {
     let file = named.or_else(from_environment);
     let flags = Flags {
         listen: args.listen,
+        intercepted: args.intercepted,
         admin: args.admin,
         state: args.state,
         workers: args.workers,

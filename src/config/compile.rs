@@ -118,6 +118,7 @@ fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
     let response = read(&spec.response, default.response);
     let body_idle = read(&spec.body_idle, default.body_idle);
     let header = read(&spec.header, default.header);
+    let detect = read(&spec.detect, default.detect);
     let keep_alive = read(&spec.keep_alive, default.keep_alive);
     let write_stall = read(&spec.write_stall, default.write_stall);
     let connection_age = read(&spec.connection_age, default.connection_age);
@@ -130,6 +131,7 @@ fn timeouts(spec: &TimeoutsSpec, report: &Report<'_>) -> Option<Timeouts> {
         response: response?,
         body_idle: body_idle?,
         header: header?,
+        detect: detect?,
         keep_alive: keep_alive?,
         write_stall: write_stall?,
         connection_age: connection_age?,

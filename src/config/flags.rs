@@ -13,6 +13,8 @@ use crate::formats::yaml::place::{At, Place, Report};
 pub struct Flags {
     /// `--listen ADDR`, repeatable.
     pub listen: Vec<String>,
+    /// `--intercepted ADDR`, repeatable.
+    pub intercepted: Vec<String>,
     /// `--admin ADDR`.
     pub admin: Option<String>,
     /// `--state DIR`.
@@ -45,7 +47,7 @@ const DEFAULT_SERVICE: &str = "default";
 impl Flags {
     /// Makes a configuration of flags alone.
     pub(super) fn spec(&self, report: &Report<'_>) -> Spec {
-        if self.listen.is_empty() {
+        if self.listen.is_empty() && self.intercepted.is_empty() {
             let hint = "give the address to listen on, such as --listen 127.0.0.1:8080, or a configuration file";
             report.error(&Place::flag("--listen"), "--listen is missing", hint);
         }
@@ -78,8 +80,10 @@ impl Flags {
     }
 
     fn replace(&self, spec: &mut Spec) {
-        if !self.listen.is_empty() {
-            let listen = self.listen.iter().filter_map(|text| flag("--listen", Some(text))).map(ListenSpec::plain).collect();
+        let plain = self.listen.iter().filter_map(|text| flag("--listen", Some(text))).map(ListenSpec::plain);
+        let intercepted = self.intercepted.iter().filter_map(|text| flag("--intercepted", Some(text))).map(ListenSpec::intercepting);
+        let listen: Vec<_> = plain.chain(intercepted).collect();
+        if !listen.is_empty() {
             spec.listen = Some(At::new(listen, Place::flag("--listen")));
         }
         if let Some(text) = flag("--admin", self.admin.as_ref()) {

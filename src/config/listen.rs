@@ -27,6 +27,7 @@ pub(super) struct ListenSpec {
     proxy_protocol: Vec<At<String>>,
     protocol: Option<At<String>>,
     service: Option<At<String>>,
+    intercepted: Option<At<bool>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +49,13 @@ struct PairSpec {
 impl ListenSpec {
     /// A listener without TLS.
     pub(super) const fn plain(address: At<String>) -> Self {
-        Self { address: Some(address), mode: None, tls: None, proxy_protocol: Vec::new(), protocol: None, service: None }
+        Self { address: Some(address), mode: None, tls: None, proxy_protocol: Vec::new(), protocol: None, service: None, intercepted: None }
+    }
+
+    /// A listener that redirected connections come to.
+    pub(super) fn intercepting(address: At<String>) -> Self {
+        let intercepted = Some(At::new(true, address.place.clone()));
+        Self { intercepted, ..Self::plain(address) }
     }
 
     /// Reads one listener or a list of them.
@@ -74,6 +81,7 @@ impl ListenSpec {
             proxy_protocol: fields.texts("proxy_protocol").map_or_else(Vec::new, |list| list.value),
             protocol: fields.text("protocol"),
             service: fields.text("service"),
+            intercepted: fields.boolean("intercepted"),
         };
         fields.require("address", "write an address with a port, such as 0.0.0.0:8443, or unix:/run/portcullis.sock");
         fields.close();
@@ -97,6 +105,7 @@ impl ListenSpec {
             proxied_socket,
             service: self.service(services, report),
             one_host: self.tls.as_ref().is_some_and(|spec| spec.one_host(self.service.as_ref(), report)),
+            intercepted: self.intercepted(address, report),
         }
     }
 }
@@ -106,15 +115,33 @@ impl ListenSpec {
     pub(super) fn compile_admin(&self, address: &Address, base: &Path, report: &Report<'_>) -> AdminListen {
         let misdirected = self.tls.as_ref().and_then(|tls| tls.misdirected.as_ref());
         let foreign = self.protocol.as_ref().or(self.service.as_ref()).or(self.proxy_protocol.first()).or(misdirected);
-        if let Some(text) = foreign {
-            let hint = "leave 'protocol', 'service', 'proxy_protocol' and 'misdirected' out";
-            report.error(&text.place, "the admin API is HTTP without a proxy before it", hint);
+        let foreign = foreign.map(|text| &text.place).or(self.intercepted.as_ref().map(|flag| &flag.place));
+        if let Some(place) = foreign {
+            let hint = "leave 'protocol', 'service', 'proxy_protocol', 'misdirected' and 'intercepted' out";
+            report.error(place, "the admin API is HTTP without a proxy before it", hint);
         }
         AdminListen {
             address: address.clone(),
             mode: self.mode(address, ADMIN_MODE, report),
             tls: self.tls.as_ref().and_then(|spec| spec.compile(base, report)),
         }
+    }
+
+    /// Says whether redirected connections come here. They are TCP, and whoever made them knows nothing of us.
+    fn intercepted(&self, address: &Address, report: &Report<'_>) -> bool {
+        let Some(At { value: true, place }) = &self.intercepted else { return false };
+        let tls = self.tls.as_ref().map(|tls| ("tls", &tls.place));
+        let others =
+            [("proxy_protocol", self.proxy_protocol.first()), ("protocol", self.protocol.as_ref()), ("service", self.service.as_ref())];
+        let others = others.into_iter().filter_map(|(key, text)| Some((key, &text?.place)));
+        for (key, place) in tls.into_iter().chain(others) {
+            let message = format!("redirected connections are told by their first bytes what they are, so that '{key}' has no place here");
+            report.error(place, message, format!("leave '{key}' out, or 'intercepted'"));
+        }
+        if address.path().is_some() {
+            report.error(place, "no connection is redirected to a Unix socket", "write an address with a port, such as 127.0.0.1:4140");
+        }
+        true
     }
 
     /// Compiles the mode of a Unix socket's file.

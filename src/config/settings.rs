@@ -155,6 +155,8 @@ pub struct Listen {
     pub service: Option<Name>,
     /// Whether requests for another host than the one a TLS connection was made for are refused.
     pub one_host: bool,
+    /// Whether redirected connections come to it, whose original destinations the kernel knows.
+    pub intercepted: bool,
 }
 
 /// Where the access log goes.

@@ -1,24 +1,12 @@
 //! Counts and a latency histogram of one version over one stretch of time; mergeable.
 
-use hdrhistogram::Histogram;
-
-use crate::domain::distribution::Distribution;
+use crate::domain::distribution::{Distribution, HIGHEST_US};
 use crate::domain::outcome::{Class, Outcome, Role};
 
-/// The shortest and longest latency a histogram tells apart, in microseconds; what lies outside is counted at the edge.
-const LOWEST_US: u64 = 1;
-const HIGHEST_US: u64 = 60_000_000;
-const DIGITS: u8 = 3;
 /// The longest latency in the last cell of such a histogram.
 const LAST_US: u64 = (HIGHEST_US + 1).next_power_of_two() - 1;
 
-/// Makes an empty latency histogram: microseconds, 1 µs to 60 s, three digits, never resized.
-#[must_use]
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(LOWEST_US, HIGHEST_US, DIGITS).expect("the bounds are constants that hdrhistogram accepts")
-}
-
-/// Returns the cell of [`histogram`] that counts a latency, as the longest one in it; both in microseconds.
+/// Returns the cell of a [`Distribution`] that counts a latency, as the longest one in it; both in microseconds.
 ///
 /// Three digits need 2,048 cells of one microsecond, and 1,024 for each doubling after those (the layout of `HdrHistogram`). What is
 /// longer than the last cell is counted there, so that the order is kept.

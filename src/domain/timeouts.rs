@@ -13,6 +13,8 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// From the first byte of a request head to its last; also for a TLS handshake.
     pub header: Duration,
+    /// While the client of a redirected connection says nothing; where it was going is connected to then, and may speak first.
+    pub detect: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,
     /// While a client takes nothing of what is sent to it.
@@ -30,6 +32,7 @@ impl Default for Timeouts {
             response: Duration::from_secs(15),
             body_idle: Duration::from_secs(30),
             header: Duration::from_secs(10),
+            detect: Duration::from_millis(100),
             keep_alive: Duration::from_secs(75),
             write_stall: Duration::from_secs(30),
             connection_age: Duration::from_secs(3600),

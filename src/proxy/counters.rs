@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use crate::proxy::intercept::{Refused, Spoken};
 use crate::proxy::scan::Flood;
 use crate::proxy::tunnel::Kind;
 
@@ -30,6 +31,8 @@ pub struct Counters {
     pub choices: Choices,
     /// Connections that carry bytes of a protocol nobody here looks at.
     pub tunnels: Tunnels,
+    /// Connections that were on their way elsewhere.
+    pub intercepted: Intercepted,
     /// Guards the runtimes of the workers; written once by each at its start, read at exposition.
     pub runtimes: std::sync::Mutex<Vec<tokio::runtime::RuntimeMetrics>>,
 }
@@ -41,6 +44,17 @@ pub struct Tunnels {
     pub open: AtomicU64,
     /// Those that began, by kind.
     pub begun: [AtomicU64; Kind::ALL.len()],
+}
+
+/// Counters of connections that were redirected here on their way elsewhere.
+#[derive(Debug, Default)]
+pub struct Intercepted {
+    /// Those of which it is known what they speak, by that.
+    pub begun: [AtomicU64; Spoken::ALL.len()],
+    /// Those that were not carried on, by reason.
+    pub refused: [AtomicU64; Refused::ALL.len()],
+    /// Requests that no service answers, passed on to where they were going.
+    pub passed: AtomicU64,
 }
 
 /// Counters of what goes otherwise than by the draw.

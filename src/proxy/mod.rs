@@ -13,6 +13,7 @@ mod counters;
 pub mod deadline;
 pub mod error;
 pub mod grpc;
+pub mod intercept;
 pub mod listener;
 pub mod listening;
 mod mirror;

@@ -12,6 +12,7 @@ use crate::domain::version::Name;
 use crate::proxy::grpc;
 use crate::proxy::record;
 use crate::proxy::sanitise::Clean;
+use crate::seam::clock::Clock;
 use crate::seam::record::Access;
 use crate::seam::recorder::EpochBooks;
 use crate::seam::sample::Sample;
@@ -26,6 +27,8 @@ pub struct Passage {
     /// What it is if it ends without the body that such an answer has.
     bodiless: ErrorKinds,
     call: Call,
+    /// Set where no version has it, and it is therefore not measured: with which clock, and when it began.
+    elsewhere: Option<Box<(Clock, Timestamp)>>,
 }
 
 /// What an answer with a body may lack of it.
@@ -58,7 +61,30 @@ impl Passage {
                 trail.given(&sample);
             }
         }
-        Self { sample: Some(sample), access, sent: 0, bodiless: if clean.bodyless { ErrorKinds::NONE } else { LACKING }, call: Call::None }
+        let bodiless = if clean.bodyless { ErrorKinds::NONE } else { LACKING };
+        Self { sample: Some(sample), access, sent: 0, bodiless, call: Call::None, elsewhere: None }
+    }
+
+    /// Begins with a request that goes where no service is: nothing of it is measured but for the access log.
+    #[must_use]
+    pub fn elsewhere(mut access: Option<Box<Access>>, clean: &Clean, since: (Clock, Timestamp)) -> Self {
+        if let Some(access) = &mut access {
+            access.line.host.clone_from(&clean.host);
+        }
+        let elsewhere = access.is_some().then(|| Box::new(since));
+        Self { sample: None, access, sent: 0, bodiless: ErrorKinds::NONE, call: Call::None, elsewhere }
+    }
+
+    /// Finishes the line of a request that no version has.
+    #[cold]
+    fn finish_elsewhere(&mut self, failure: Option<Failure>) {
+        if let (Some(since), Some(mut access)) = (self.elsewhere.take(), self.access.take()) {
+            if let (Some(failure), None) = (failure, access.line.response_time) {
+                access.line.status = failure.status();
+            }
+            let (clock, started) = *since;
+            access.finish(self.sent, clock.now().since(started), failure);
+        }
     }
 
     /// Tells the version, where the request is recorded, which span calls it; returns where its attempts are noted.
@@ -97,7 +123,13 @@ impl Passage {
     }
 
     fn head_since(&mut self, status: u16, since: Option<Timestamp>) {
-        let Some(sample) = &mut self.sample else { return };
+        let Some(sample) = &mut self.sample else {
+            if let (Some(since), Some(access)) = (&self.elsewhere, &mut self.access) {
+                access.line.status = status;
+                access.line.response_time = Some(since.0.now().since(since.1));
+            }
+            return;
+        };
         sample.head_since(status, since.unwrap_or_else(|| sample.started()));
         if let Some(access) = &mut self.access {
             access.line.status = status;
@@ -162,6 +194,8 @@ impl Passage {
             if let Some(access) = self.access.take() {
                 access.finish(self.sent, duration, None);
             }
+        } else if self.elsewhere.is_some() {
+            self.finish_elsewhere(None);
         }
     }
 
@@ -183,6 +217,8 @@ impl Passage {
                 }
                 access.finish(self.sent, duration, Some(failure));
             }
+        } else if self.elsewhere.is_some() {
+            self.finish_elsewhere(Some(failure));
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::proxy::choice::{self, Chosen, Wanted};
 use crate::proxy::client;
 use crate::proxy::error;
 use crate::proxy::grpc;
+use crate::proxy::intercept::{self, Onward};
 use crate::proxy::mirror::Copy;
 use crate::proxy::passage::Passage;
 use crate::proxy::record;
@@ -41,13 +42,21 @@ pub struct Serve {
     rules: Rc<Rules>,
     peer: Rc<Peer>,
     line: Option<Rc<Line>>,
+    /// Where a redirected connection was going.
+    onward: Option<Rc<Onward>>,
 }
 
 impl Serve {
     /// Serves one connection; `line` is absent when there is no socket.
     #[must_use]
     pub fn new(worker: Rc<Worker>, peer: Rc<Peer>, line: Option<Rc<Line>>) -> Self {
-        Self { rules: worker.rules(), worker, peer, line }
+        Self { rules: worker.rules(), worker, peer, line, onward: None }
+    }
+
+    /// Passes on what no service answers, to where the connection was going.
+    #[must_use]
+    pub fn going_to(self, onward: Option<Onward>) -> Self {
+        Self { onward: onward.map(Rc::new), ..self }
     }
 
     /// Returns what the connection works by.
@@ -80,7 +89,10 @@ impl Serve {
             // 3. One table, kept to the end. 4. The route's epoch, or 404.
             let mut found = match worker.find(&asked(&head, &clean)) {
                 Ok(Some(found)) => found,
-                Ok(None) => return self.no_route(form, access),
+                Ok(None) => match &self.onward {
+                    None => return self.no_route(form, access),
+                    Some(to) => return self.pass_on(to, intercept::Request { head, body, clean: &clean, form, access, started }).await,
+                },
                 Err(Disagreement) => return self.refuse(AMBIGUOUS, form, access),
             };
             if let Some(refusal) = upgrade::refused(&clean, &found.books) {
@@ -171,6 +183,11 @@ impl Serve {
         let (role, pool) = worker.pools.admit(epoch, role, now, |role| worker.pool(found, role));
         let client = if role == Role::Canary { client::of(&head.headers, &self.peer, &self.rules.settings.trusted) } else { 0 };
         (Sample::begin(books, worker.clock, role, now, client), pool)
+    }
+
+    /// Sends what no service answers to where its connection was going; in a box, so that no other request carries the room for it.
+    fn pass_on<'a>(&'a self, to: &'a Onward, asked: intercept::Request<'a>) -> Pin<Box<dyn Future<Output = Response<Answer>> + 'a>> {
+        Box::pin(intercept::pass(to, &self.worker, &self.rules, (&self.peer, self.line.clone()), asked))
     }
 
     fn refuse(&self, refusal: Refusal, form: Form, access: Option<Box<Access>>) -> Response<Answer> {

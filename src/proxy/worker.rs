@@ -20,6 +20,7 @@ use crate::domain::version::Name;
 use crate::proxy::certificates::TlsSlot;
 pub use crate::proxy::counters::{Choices, Counters, Tunnels};
 use crate::proxy::deadline::Deadlines;
+use crate::proxy::intercept::Interception;
 use crate::proxy::patrol::{Idle, Limits, Patrol};
 use crate::proxy::pressure::{Level, Pressure};
 use crate::proxy::rules::{Rules, SettingsSlot};
@@ -81,6 +82,8 @@ pub struct DoorSetup {
     pub service: Option<Name>,
     /// Whether requests for another host than the one a TLS connection was made for are refused.
     pub one_host: bool,
+    /// What is known of the connections that are redirected to it, where they are.
+    pub intercepted: Option<Interception>,
 }
 
 /// Whether a connection is to end.

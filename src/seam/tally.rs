@@ -75,7 +75,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::observation::histogram;
+    use crate::domain::distribution::histogram;
 
     /// The cells of a histogram that saw the same; it would count what is longer than its last cell before that one.
     fn cells(latencies: &[u64]) -> Vec<(u64, u64)> {

@@ -23,6 +23,7 @@ use crate::domain::judge::GateStatus;
 use crate::domain::outcome::Role;
 use crate::domain::rollout::Phase;
 use crate::proxy::certificates::Expiry;
+use crate::proxy::intercept::{Refused, Spoken};
 use crate::proxy::pressure::Pressure;
 use crate::proxy::scan::Flood;
 use crate::proxy::tunnel::Kind;
@@ -164,6 +165,7 @@ impl Source {
             (&m::REFUSED, read(&counters.refused)),
             (&m::STICKY_FORGED, read(&counters.choices.sticky_forged)),
             (&m::TUNNELS_OPEN, read(&counters.tunnels.open)),
+            (&m::INTERCEPTED_PASSED, read(&counters.intercepted.passed)),
             (&m::HANDSHAKES_FAILED, read(&counters.handshakes_failed)),
             (&m::DROPPED, dropped.map_or(0.0, read)),
             (&m::DECISION_AGE, age as f64 / 1e9),
@@ -220,6 +222,14 @@ impl Source {
         if sheet.reserve(Kind::ALL.len()) {
             for (kind, count) in Kind::ALL.iter().zip(&counters.tunnels.begun) {
                 sheet.value(&m::TUNNELS, &[kind.as_str()], read(count));
+            }
+        }
+        if sheet.reserve(Spoken::ALL.len() + Refused::ALL.len()) {
+            for (spoken, count) in Spoken::ALL.iter().zip(&counters.intercepted.begun) {
+                sheet.value(&m::INTERCEPTED, &[spoken.as_str()], read(count));
+            }
+            for (refused, count) in Refused::ALL.iter().zip(&counters.intercepted.refused) {
+                sheet.value(&m::INTERCEPTED_REFUSED, &[refused.as_str()], read(count));
             }
         }
         if sheet.reserve(Flood::ALL.len()) {

@@ -240,6 +240,8 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
     counters.floods[0].store(6, Ordering::Relaxed);
     counters.tunnels.open.store(14, Ordering::Relaxed);
     counters.tunnels.begun[1].store(15, Ordering::Relaxed);
+    let intercepted = [&counters.intercepted.begun[2], &counters.intercepted.refused[2], &counters.intercepted.passed];
+    intercepted.iter().zip(20..).for_each(|(counter, count)| counter.store(count, Ordering::Relaxed));
     let text = text(&figures);
     let expected = [
         (r#"portcullis_gate_requests{service="carts",gate="p95 < 1 s"}"#, 20.0),
@@ -276,6 +278,9 @@ fn gates_rollbacks_connections_and_the_build_are_told() {
         ("portcullis_tunnels_open", 14.0),
         (r#"portcullis_tunnels_total{kind="websocket"}"#, 0.0),
         (r#"portcullis_tunnels_total{kind="tcp"}"#, 15.0),
+        (r#"portcullis_intercepted_connections_total{protocol="opaque"}"#, 20.0),
+        (r#"portcullis_intercepted_refused_total{reason="loop"}"#, 21.0),
+        ("portcullis_intercepted_passed_requests_total", 22.0),
         ("portcullis_access_log_dropped_total", 9.0),
         ("portcullis_trace_spans_sent_total", 16.0),
         (r#"portcullis_trace_spans_dropped_total{reason="full"}"#, 17.0),
@@ -327,7 +332,11 @@ fn labels_are_those_of_the_house_and_none_comes_from_a_request() {
         let Some((labels, _)) = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')) else { continue };
         for pair in labels.split("\",") {
             let name = pair.split('=').next().unwrap();
-            assert!(["service", "version", "role", "class", "gate", "phase", "test", "verdict", "kind", "le"].contains(&name), "{line}");
+            assert!(
+                ["service", "version", "role", "class", "gate", "phase", "test", "verdict", "kind", "protocol", "reason", "le"]
+                    .contains(&name),
+                "{line}"
+            );
         }
     }
 }
@@ -346,8 +355,9 @@ fn series_stay_below_the_limit_and_current_versions_are_never_left_out() {
     assert_eq!(value(&text, "portcullis_series_omitted"), Some(0.0));
     // Of each gate: requests, breaches, value and limit, two tests with their thresholds, and the verdicts.
     let gate_series = 4 + 2 * 2 + Verdict::ALL.len();
-    // Besides: thirty-three of the process and its floods, the rollbacks, two weights, and how many were left out.
-    let others = 25 + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
+    // Besides: forty-one of the process, its floods and what is redirected to it, the rollbacks, two weights, and how many were left out.
+    let others =
+        25 + 1 + Spoken::ALL.len() + Refused::ALL.len() + 1 + 5 + 2 + Flood::ALL.len() + 1 + 2 + Phase::ALL.len() + 2 * gate_series + 1 + 1;
     assert_eq!(series(&text), (MOST + 1) * SERIES + others, "what there are too many of is shown together");
     assert_eq!(value(&text, r#"portcullis_label_values_over_limit_total{kind="version"}"#), Some(247.0 - MOST as f64));
     let other = r#"portcullis_requests_total{service="other",version="other",role="canary",class="2xx"}"#;

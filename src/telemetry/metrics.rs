@@ -189,6 +189,21 @@ pub const TUNNELS_OPEN: Definition =
     gauge("portcullis_tunnels_open", &[], "Client connections that carry WebSocket frames or TCP without HTTP.");
 pub const TUNNELS: Definition =
     counter("portcullis_tunnels_total", &["kind"], "Client connections that began to carry WebSocket frames or TCP without HTTP.");
+pub const INTERCEPTED: Definition = counter(
+    "portcullis_intercepted_connections_total",
+    &["protocol"],
+    "Redirected connections by what their clients speak: http1, http2, or opaque, which goes where it was going.",
+);
+pub const INTERCEPTED_REFUSED: Definition = counter(
+    "portcullis_intercepted_refused_total",
+    &["reason"],
+    "Redirected connections not carried on: called direct, to a listener of our own, in a loop, or to where nobody is (unreachable).",
+);
+pub const INTERCEPTED_PASSED: Definition = counter(
+    "portcullis_intercepted_passed_requests_total",
+    &[],
+    "Requests on redirected connections that no service answers, passed on to where they were going and not judged.",
+);
 pub const DROPPED: Definition =
     counter("portcullis_access_log_dropped_total", &[], "Lines of the access log that were dropped instead of waiting.");
 pub const SPANS_SENT: Definition =
@@ -218,7 +233,7 @@ pub const OMITTED: Definition =
 pub const BUILD: Definition = gauge("portcullis_build_info", &["version"], "The program's version; always 1.");
 
 /// All of them.
-pub const ALL: [&Definition; 60] = [
+pub const ALL: [&Definition; 63] = [
     &REQUESTS,
     &RESPONSE_TIME,
     &DURATION,
@@ -269,6 +284,9 @@ pub const ALL: [&Definition; 60] = [
     &MIRRORED,
     &TUNNELS_OPEN,
     &TUNNELS,
+    &INTERCEPTED,
+    &INTERCEPTED_REFUSED,
+    &INTERCEPTED_PASSED,
     &DROPPED,
     &SPANS_SENT,
     &SPANS_DROPPED,

@@ -29,6 +29,7 @@ mod http2_bomb;
 mod http2_floods;
 mod http2_spec;
 mod identity;
+mod intercepted;
 mod life;
 mod mirror;
 mod oracle;

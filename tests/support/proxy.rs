@@ -23,8 +23,10 @@ use portcullis::domain::upkeep::{Limits, Rules};
 use portcullis::domain::version::Version;
 use portcullis::domain::weight::Weight;
 use portcullis::proxy::certificates::TlsSlot;
+use portcullis::proxy::intercept::Interception;
 use portcullis::proxy::listener;
 use portcullis::proxy::listening::Listening;
+use portcullis::proxy::plain::Plain;
 use portcullis::proxy::pressure::Pressure;
 use portcullis::proxy::rules::SettingsSlot;
 use portcullis::proxy::settings::Settings;
@@ -97,6 +99,7 @@ pub fn timeouts() -> Timeouts {
         response: Duration::from_secs(2),
         body_idle: Duration::from_secs(2),
         header: Duration::from_secs(2),
+        detect: Duration::from_millis(50),
         keep_alive: Duration::from_secs(4),
         write_stall: Duration::from_secs(2),
         connection_age: Duration::from_secs(3600),
@@ -170,6 +173,13 @@ impl Setup {
     /// Passes every connection on as it is.
     pub fn opaque(mut self) -> Self {
         self.door.service = Some("carts".parse().unwrap());
+        self
+    }
+
+    /// Takes every connection for one that was redirected on its way to `aim`, or was not.
+    pub fn intercepting(mut self, aim: Option<SocketAddr>) -> Self {
+        let ask = move |_: &Plain| aim.ok_or_else(|| std::io::ErrorKind::NotFound.into());
+        self.door.intercepted = Some(Interception::by(ask, Vec::new()));
         self
     }
 

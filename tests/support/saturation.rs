@@ -53,6 +53,7 @@ fn settings() -> Settings {
             response: seconds(30),
             body_idle: seconds(30),
             header: seconds(30),
+            detect: seconds(30),
             keep_alive: seconds(30),
             write_stall: seconds(30),
             connection_age: Duration::from_secs(3600),

@@ -30,7 +30,8 @@ fn the_example_holds_every_key_and_its_defaults() {
             proxies: Vec::new(),
             proxied_socket: false,
             service: None,
-            one_host: false
+            one_host: false,
+            intercepted: false
         }]
     );
     assert_eq!(settings.admin.listen[0].address, "127.0.0.1:9090".parse().unwrap());
@@ -287,6 +288,29 @@ fn a_listener_may_pass_connections_on_to_a_service_as_they_are() {
         let problems = load(listen, version).unwrap_err();
         assert!(problems.iter().any(|problem| problem.to_string().contains(wanted)), "{listen}: {problems:?}");
     }
+}
+
+#[test]
+fn a_listener_may_be_for_redirected_connections_alone() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let load = |listen: &str| {
+        let text = format!("listen: {listen}\nservices: [{{name: a, stable: {{version: v1, endpoints: ['127.0.0.1:1']}}}}]\n");
+        load_in(folder.path(), text, &Flags::default())
+    };
+    for (flag, expected) in [("", false), (", intercepted: false, protocol: auto", false), (", intercepted: true", true)] {
+        assert_eq!(load(&format!("{{address: '127.0.0.1:4140'{flag}}}")).unwrap().settings.listen[0].intercepted, expected);
+    }
+    for (rest, wanted) in [
+        ("'127.0.0.1:2', protocol: tcp, service: a", "leave 'protocol' out"),
+        ("'127.0.0.1:2', proxy_protocol: [10.0.0.0/8]", "leave 'proxy_protocol' out"),
+        ("'127.0.0.1:2', tls: {certificates: []}", "leave 'tls' out"),
+        ("'unix:/run/p.sock'", "no connection is redirected to a Unix socket"),
+    ] {
+        let problems = load(&format!("{{intercepted: true, address: {rest}}}")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(wanted)), "{rest}: {problems:?}");
+    }
+    let problems = load("{address: '127.0.0.1:2', intercepted: 1}").unwrap_err();
+    assert!(problems.iter().any(|problem| problem.path == "listen.intercepted"), "{problems:?}");
 }
 
 #[test]

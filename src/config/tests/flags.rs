@@ -23,7 +23,8 @@ fn refused(flags: &Flags) -> Vec<Problem> {
 fn flags_alone_make_a_configuration() {
     let perfspec = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/compat/perfspec_dynatrace.json");
     let flags = Flags {
-        listen: vec!["127.0.0.1:0".to_owned(), "[::1]:0".to_owned()],
+        listen: vec!["127.0.0.1:0".to_owned()],
+        intercepted: vec!["[::1]:0".to_owned()],
         admin: owned("127.0.0.1:0"),
         state: owned("var/state"),
         workers: owned("2"),
@@ -39,6 +40,7 @@ fn flags_alone_make_a_configuration() {
     };
     let settings = load(None, &flags, &around()).unwrap_or_else(|problems| panic!("{}", shown(&problems))).settings;
     assert_eq!((settings.listen.len(), settings.admin.listen[0].address.ip().unwrap().port(), settings.workers), (2, 0, 2));
+    assert_eq!(settings.listen.iter().map(|one| one.intercepted).collect::<Vec<_>>(), [false, true]);
     assert_eq!((settings.state.as_path(), settings.access_log), (Path::new("var/state"), AccessLog::Stdout));
     let service = &settings.services[0];
     assert_eq!(service.name.as_str(), "carts");
@@ -55,6 +57,8 @@ fn flags_alone_make_a_configuration() {
 
 #[test]
 fn few_flags_suffice() {
+    let redirected = Flags { intercepted: vec!["127.0.0.1:4140".to_owned()], listen: Vec::new(), ..small() };
+    assert!(load(None, &redirected, &around()).unwrap().settings.listen[0].intercepted);
     let settings = load(None, &small(), &around()).unwrap().settings;
     assert_eq!((settings.services[0].name.as_str(), settings.workers), ("default", 3));
     assert_eq!(settings.state, Path::new("/home/u/.local/state/portcullis/127.0.0.1-8080"));

@@ -17,7 +17,7 @@ pub const STATUS: &str = "portcullis/status";
 pub const PREFIX: &str = "config.portcullis/";
 
 /// The annotations that set the sidecar up, without their prefix `config.portcullis/`.
-pub const KNOWN: [&str; 17] = [
+pub const KNOWN: [&str; 18] = [
     "admin",
     "config-map",
     "cpu-limit",
@@ -33,6 +33,7 @@ pub const KNOWN: [&str; 17] = [
     "native-sidecar",
     "pre-stop-sleep",
     "service",
+    "skip-networks",
     "target-port",
     "version",
 ];
@@ -41,7 +42,7 @@ pub const OURS: [&str; 8] = ["artifact", "deployment", "home", "inject", "projec
 
 /// The most ports that are intercepted: as many as one rule of iptables takes.
 const MOST_PORTS: usize = 15;
-/// Ports whose traffic a proxy for HTTP would break: TLS, name service, the cluster's API, or servers that speak first.
+/// Ports of whose traffic nothing can be split: TLS, name service, the cluster's API, or servers that speak first.
 const FOREIGN: [u16; 15] = [22, 25, 53, 443, 587, 3306, 4222, 4444, 5432, 6379, 6443, 8443, 9300, 10250, 11211];
 /// The least memory a proxy starts in, and the most one may ask for.
 const MEMORY: [&str; 2] = ["32Mi", "64Gi"];
@@ -194,6 +195,11 @@ impl Reader<'_> {
             intercept_ports: self
                 .value("intercept-ports", "1 to 15 ports with commas between them, such as \"80,8080\"", ports)
                 .unwrap_or_default(),
+            skip_networks: self.value(
+                "skip-networks",
+                "1 to 32 networks with commas between them, such as \"10.0.0.0/8,2001:db8::/32\"",
+                |text| text.parse().ok(),
+            ),
             families: self.value("ip-families", "ipv4, ipv6 or dual", |text| text.parse().ok()).unwrap_or(settings.families),
             admin,
             native: self
@@ -252,8 +258,12 @@ impl Reader<'_> {
             let message = format!("{PREFIX}{name} has no effect beside a configuration, which names services and versions itself");
             fault(name, &message, "leave it out, or leave the ConfigMap out");
         }
-        if wishes.mode == Mode::Explicit && has("intercept-ports") {
-            fault("intercept-ports", "ports are intercepted in the mode intercept only", &format!("write {PREFIX}mode: intercept too"));
+        if wishes.mode == Mode::Explicit {
+            for (name, what) in [("intercept-ports", "ports are intercepted"), ("skip-networks", "networks are skipped")] {
+                if has(name) {
+                    fault(name, &format!("{what} in the mode intercept only"), &format!("write {PREFIX}mode: intercept too"));
+                }
+            }
         }
         if wishes.mode == Mode::Intercept {
             if !configured {
@@ -269,7 +279,7 @@ impl Reader<'_> {
                 let hint = if *port == wishes.listen_port {
                     "the proxy listens there itself"
                 } else {
-                    "what is spoken there is usually TLS or no HTTP, which the proxy would break for every destination"
+                    "what is spoken there is usually TLS or no HTTP, of which nothing can be split"
                 };
                 fault("intercept-ports", &message, hint);
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kube::inject::settings::{Families, Settings};
+use crate::kube::inject::settings::{Families, Mode, Settings};
 use crate::kube::inject::wishes::{Admin, Listen, Resources, Wishes};
 
 /// The name of the proxy's container, and of the port it listens on.
@@ -104,8 +104,9 @@ fn arguments(wishes: &Wishes, target: Option<&Target>) -> Vec<String> {
     if wishes.config_map.is_some() {
         words.push(format!("{CONFIG_FOLDER}/config.yaml"));
     }
+    let comes_in = if wishes.mode == Mode::Intercept { "--intercepted" } else { "--listen" };
     for address in addresses(wishes) {
-        words.extend(["--listen".to_owned(), address]);
+        words.extend([comes_in.to_owned(), address]);
     }
     if wishes.admin == Admin::Socket {
         words.extend(["--admin".to_owned(), SOCKET.to_owned()]);
@@ -175,18 +176,18 @@ fn resources(resources: &Resources) -> Value {
 pub fn init(wishes: &Wishes, settings: &Settings) -> Value {
     let ports: Vec<String> = wishes.intercept_ports.iter().map(u16::to_string).collect();
     let image = settings.init_image.as_ref().unwrap_or(&settings.image);
+    let (to, uid) = (wishes.listen_port.to_string(), settings.uid.to_string());
+    let words = ["intercept", "--ports", &ports.join(","), "--to", &to, "--except-uid", &uid, "--ip-families", wishes.families.word()];
+    let mut words: Vec<String> = words.map(str::to_owned).to_vec();
+    if let Some(networks) = &wishes.skip_networks {
+        words.extend(["--skip-networks".to_owned(), networks.to_string()]);
+    }
     json!({
         "name": INIT,
         "image": image.as_str(),
         "imagePullPolicy": "IfNotPresent",
         "command": ["portcullis"],
-        "args": [
-            "intercept",
-            "--ports", ports.join(","),
-            "--to", wishes.listen_port.to_string(),
-            "--except-uid", settings.uid.to_string(),
-            "--ip-families", wishes.families.word(),
-        ],
+        "args": words,
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
         // Rules need both capabilities, and a user other than root would need them on the file of the program.
         "securityContext": {

@@ -2,6 +2,7 @@
 
 use crate::domain::version::Name;
 use crate::kube::inject::settings::{Families, Mode};
+use crate::kube::intercept::Networks;
 
 /// Where the proxy's admin API is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Wishes {
     pub version: Option<Name>,
     /// The ports whose outgoing traffic is redirected to the proxy.
     pub intercept_ports: Vec<u16>,
+    /// The networks whose traffic is not redirected all the same.
+    pub skip_networks: Option<Networks>,
     /// The families of the pod's addresses.
     pub families: Families,
     /// Where the admin API is.

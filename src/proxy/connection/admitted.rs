@@ -77,10 +77,10 @@ impl Admitted {
     ///
     /// # Errors
     ///
-    /// Fails when its source has as many as it may. A network whose connections are made for others has no limit of its own, and
-    /// who comes over a Unix socket is nobody that could be told from another.
+    /// Fails when its source has as many as it may. A network whose connections are made for others has no limit of its own, who comes
+    /// over a Unix socket is nobody that could be told from another, and redirected connections are all of one machine.
     pub fn new(socket: Plain, remote: Remote, door: &Door, seat: Seat, worker: &Worker) -> Result<Self, TooMany> {
-        let visitor = match remote.ip().filter(|_| !door.is_proxy(remote)) {
+        let visitor = match remote.ip().filter(|_| door.setup.intercepted.is_none() && !door.is_proxy(remote)) {
             Some(source) => visit(source, worker)?,
             None => None,
         };

@@ -7,6 +7,7 @@ mod drive;
 mod held;
 mod http1;
 mod http2;
+mod intercepted;
 pub mod proxied;
 mod secure;
 mod serve;

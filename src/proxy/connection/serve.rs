@@ -1,14 +1,18 @@
 //! A connection from its first byte to its end.
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use crate::proxy::connection::admitted::{Admitted, Door};
+use crate::proxy::connection::intercepted::{self, Course};
 use crate::proxy::connection::proxied::{self, Proxied};
 use crate::proxy::connection::secure::shake_hands;
 use crate::proxy::connection::{http1, http2, tunnelled};
+use crate::proxy::intercept::Onward;
 use crate::proxy::plain::{Plain, Remote};
+use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::Peer;
 use crate::proxy::serve::Serve;
 use crate::proxy::wire::{Line, Protocol, Socket, Wire};
@@ -22,6 +26,16 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
     if let Plain::Tcp(socket) = &socket {
         let _ = socket.set_nodelay(true);
     }
+    let course = match &door.setup.intercepted {
+        None => None,
+        Some(interception) => match interception.aim(&socket, remote) {
+            Ok(aim) => {
+                port = aim.port();
+                Some(Course { interception: interception.clone(), remote, aim })
+            }
+            Err(refused) => return intercepted::refuse(refused, remote, &worker),
+        },
+    };
     if door.is_proxy(remote) {
         match tokio::time::timeout(worker.rules().settings.timeouts.header, proxied::read(&mut socket)).await {
             Ok(Ok(Proxied::For { client, local })) => {
@@ -63,17 +77,22 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
         Box::pin(tunnelled::serve(wire, service, &peer, &worker)).await;
         return drop(hold);
     }
-    let first = tokio::select! {
-        biased;
-        first = poll_fn(|cx| wire.poll_protocol(agreed, cx)) => first,
-        () = worker.ends(&serving) => Ok(None),
+    let protocol = match &course {
+        Some(course) => match Box::pin(intercepted::greet(wire, course, &serving, &worker)).await {
+            Some((greeted, protocol)) => {
+                wire = greeted;
+                protocol
+            }
+            None => return,
+        },
+        None => match spoken(&mut wire, agreed, &serving, &worker).await {
+            Ok(Some(protocol)) => protocol,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%remote, %error, "a client connection ended before it said what it speaks"),
+        },
     };
-    let protocol = match first {
-        Ok(Some(protocol)) => protocol,
-        Ok(None) => return,
-        Err(error) => return tracing::debug!(%remote, %error, "a client connection ended before it said what it speaks"),
-    };
-    let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line)));
+    let onward = course.map(|course| Onward::new(course.aim, protocol == Protocol::Http2));
+    let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line))).going_to(onward);
     let ended = match protocol {
         Protocol::Http1 => http1::serve(wire, serve, &line, &worker).await,
         // Larger by far, and so not a part of every connection's task.
@@ -90,6 +109,15 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
         tracing::debug!(%remote, %error, "a client connection ended");
     }
     drop(hold);
+}
+
+/// Waits until it is known which protocol a client speaks; `None` when it leaves before, or when the drain begins.
+async fn spoken(wire: &mut Wire, agreed: Option<Protocol>, rules: &Rc<Rules>, worker: &Worker) -> io::Result<Option<Protocol>> {
+    tokio::select! {
+        biased;
+        first = poll_fn(|cx| wire.poll_protocol(agreed, cx)) => first,
+        () = worker.ends(rules) => Ok(None),
+    }
 }
 
 /// Says whether a client broke the rules of HTTP/2 so that its connection had to end.

@@ -24,7 +24,10 @@ use crate::seam::record::Access;
 use crate::seam::sample::Sample;
 
 /// Carries bytes both ways to the end of either; `early` is what the client has sent already.
-pub async fn carry(mut wire: Wire, early: Bytes, mut far: Tunnel, (kind, passed): (Kind, &Passed), worker: &Worker) {
+pub async fn carry<V>(mut wire: Wire, early: Bytes, mut far: V, (kind, passed): (Kind, &Passed), worker: &Worker)
+where
+    V: AsyncRead + AsyncWrite + Unpin,
+{
     if !wire.begin_tunnel() || worker.is_cutting() {
         // The client has not taken all of what came before the tunnel.
         return;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::timeouts::Timeouts;
 use crate::proxy::settings::{LEAST_UPLOAD, UPLOAD_GRACE};
+use crate::proxy::tunnel;
 
 /// The time between two rounds.
 pub const ROUND: Duration = Duration::from_millis(100);
@@ -31,6 +32,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Returns them for a request that may rest as long as a tunnel.
+    pub(super) fn of_a_tunnel(&self) -> Self {
+        let silence = u32::try_from(tunnel::IDLE.as_millis() / ROUND.as_millis()).unwrap_or(u32::MAX);
+        Self { response: silence, body_idle: silence, ..*self }
+    }
+
     /// Converts time-outs into rounds, rounded up.
     #[must_use]
     pub fn new(timeouts: &Timeouts) -> Self {

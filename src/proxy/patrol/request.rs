@@ -36,6 +36,8 @@ pub struct RequestGuard {
     clock: Cell<Option<Clock>>,
     /// In which round its client gives it up, if it has said so.
     gives_up: Cell<Option<u32>>,
+    /// Whether it goes where no service is, so that its time is not ours to limit.
+    elsewhere: Cell<bool>,
     /// Whether its client was ever waited for, and when it has sent something after that.
     was_owed: Cell<bool>,
     sent_last: Cell<Option<Timestamp>>,
@@ -61,6 +63,7 @@ impl RequestGuard {
             streams: Cell::new(false),
             clock: Cell::new(None),
             gives_up: Cell::new(None),
+            elsewhere: Cell::new(false),
             was_owed: Cell::new(false),
             sent_last: Cell::new(None),
             download: Cell::new(Transfer::Idle),
@@ -88,6 +91,12 @@ impl RequestGuard {
         self.clock.set(Some(clock));
         let rounds = timeout.map(|timeout| u32::try_from(timeout.as_millis() / ROUND.as_millis()).unwrap_or(u32::MAX / 2));
         self.gives_up.set(rounds.map(|rounds| self.round.get().wrapping_add(rounds.min(u32::MAX / 2) + 2)));
+        self.streams();
+    }
+
+    /// Notes that it goes where no service is: it may take as long as a tunnel.
+    pub fn goes_elsewhere(&self) {
+        self.elsewhere.set(true);
         self.streams();
     }
 
@@ -199,6 +208,8 @@ impl RequestGuard {
     }
 
     pub(super) fn inspect(&self, round: u32, limits: &Limits) {
+        let patient = limits.of_a_tunnel();
+        let limits = if self.elsewhere.get() { &patient } else { limits };
         let upload = round.wrapping_sub(self.upload_round.get());
         if !self.answered.get() && self.upload.get() == Transfer::Waiting {
             let owed = self.owed_rounds.get().saturating_add(1);

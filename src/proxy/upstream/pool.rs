@@ -307,14 +307,25 @@ impl Pools {
     /// the first request of an epoch that was published after it.
     pub fn of(&self, version: &Arc<Version>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        let made = || (Arc::downgrade(version), Rc::new(self.make(version)));
+        let made = || (Arc::downgrade(version), Rc::new(self.make(version, self.endpoints.of(version))));
         let (_, pool) = pools.entry(Arc::as_ptr(version).addr()).or_insert_with(made);
         pool.follow();
         Rc::clone(pool)
     }
 
-    fn make(&self, version: &Arc<Version>) -> Pool {
-        let reach = self.endpoints.of(version);
+    /// Returns the pool of what is no version of a service but an address of somebody else's: nobody looks after its health, and nothing
+    /// of it is shown. It lasts as long as `version` does.
+    pub fn apart(&self, version: &Arc<Version>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        let made = || {
+            let reach = Arc::new(Reach::new(false));
+            reach.replace(version.endpoints.clone());
+            (Arc::downgrade(version), Rc::new(self.make(version, reach)))
+        };
+        Rc::clone(&pools.entry(Arc::as_ptr(version).addr()).or_insert_with(made).1)
+    }
+
+    fn make(&self, version: &Version, reach: Arc<Reach>) -> Pool {
         let part = |of_all: u32| of_all.div_ceil(self.workers).max(1);
         let limits = version.upkeep.limits;
         let most = Most {

@@ -76,16 +76,49 @@ impl Wire {
         if self.ahead.is_empty() { self.poll_ahead(cx) } else { Poll::Ready(Ok(true)) }
     }
 
-    /// Reads something ahead; says whether there was more to read.
-    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Lets the patrol wait for nothing while it is not known what the client speaks; whoever finds that out has an eye on the time.
+    pub fn stays_unknown(&self) {
+        self.line.guard.awaits(Awaits::Answer);
+    }
+
+    /// Ends that: the client speaks this, and has begun to.
+    pub fn begins(&self, protocol: Protocol) {
+        self.line.speaks(protocol);
+        self.line.guard.awaits(Awaits::Head);
+    }
+
+    /// Returns what was read ahead.
+    #[must_use]
+    pub fn heard(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    /// Reads something ahead, however long that takes; says whether there was more to read.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the socket does.
+    pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut room = [std::mem::MaybeUninit::uninit(); 4096];
         let mut buf = ReadBuf::uninit(&mut room);
-        match Pin::new(&mut self.socket).poll_read(cx, &mut buf) {
-            Poll::Ready(Ok(())) if buf.filled().is_empty() => Poll::Ready(Ok(false)),
-            Poll::Ready(Ok(())) => {
-                self.line.guard.awaits(Awaits::Head);
-                self.ahead.extend_from_slice(buf.filled());
-                Poll::Ready(Ok(true))
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+        self.ahead.extend_from_slice(buf.filled());
+        Poll::Ready(Ok(!buf.filled().is_empty()))
+    }
+
+    /// Closes the connection by a reset.
+    pub fn reset(self) {
+        self.socket.give_up();
+    }
+
+    /// Reads something ahead; says whether there was more to read.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        match self.poll_heard(cx) {
+            Poll::Ready(Ok(more)) => {
+                if more {
+                    self.line.guard.awaits(Awaits::Head);
+                }
+                Poll::Ready(Ok(more))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => match self.line.guard.poll_expired(cx) {

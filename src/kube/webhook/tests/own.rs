@@ -75,7 +75,7 @@ fn answered(held: &Fake, head: &http::request::Parts, body: &[u8]) -> Response<F
             held.conflicts -= 1;
             held.version += 1;
         }
-        if patch["metadata"]["resourceVersion"] != held.version.to_string() {
+        if patch["metadata"]["resourceVersion"] != held.version.to_string().as_str() {
             return failed(409, "Conflict");
         }
         // By their names, as the API server merges them.
