@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::stats::crossing::crossing;
 use crate::domain::stats::parameter::{self, ParameterError};
 use crate::domain::stats::special::{beta_fraction, ln_beta, ln_inc_beta};
 
@@ -224,16 +225,16 @@ const RESOLUTION: f64 = 1e-13;
 pub fn rate_upper_bound(n: u64, k: u64, alpha: f64) -> f64 {
     // NaN for an alpha below 0 or none at all, which no evidence reaches.
     let threshold = -alpha.ln();
-    let rejected = |p: f64| log_e_pass(n, k, p) >= threshold;
-    let (mut low, mut high) = ((k as f64 / n as f64).max(1e-15), 1.0 - 1e-12);
-    if k >= n || threshold <= 0.0 || !rejected(high) {
+    let beyond = |p: f64| log_e_pass(n, k, p) - threshold;
+    let (low, high) = ((k as f64 / n as f64).max(1e-15), 1.0 - 1e-12);
+    let (at_low, at_high) = (beyond(low), beyond(high));
+    if k >= n || threshold <= 0.0 || at_high.is_nan() || at_high < 0.0 {
         return 1.0;
     }
-    while high - low > RESOLUTION {
-        let middle = f64::midpoint(low, high);
-        if rejected(middle) { high = middle } else { low = middle }
+    if at_low >= 0.0 {
+        return low;
     }
-    high
+    crossing((low, at_low), (high, at_high), RESOLUTION, beyond).1
 }
 
 /// Returns the anytime-valid lower bound on the share of bad requests, after `k` of `n` were bad.
@@ -244,16 +245,17 @@ pub fn rate_upper_bound(n: u64, k: u64, alpha: f64) -> f64 {
 #[must_use]
 pub fn rate_lower_bound(n: u64, k: u64, alpha: f64) -> f64 {
     let (threshold, k) = (-alpha.ln(), k.min(n));
-    let rejected = |p: f64| log_e_breach(n, k, p) >= threshold;
-    let (mut low, mut high) = (1e-12, (k as f64 / n as f64).min(1.0 - 1e-15));
-    if k == 0 || threshold <= 0.0 || !rejected(low) {
+    // It falls with the share, so what is left to the threshold rises.
+    let short = |p: f64| threshold - log_e_breach(n, k, p);
+    let (low, high) = (1e-12, (k as f64 / n as f64).min(1.0 - 1e-15));
+    let (at_low, at_high) = (short(low), short(high));
+    if k == 0 || threshold <= 0.0 || at_low.is_nan() || at_low > 0.0 {
         return 0.0;
     }
-    while high - low > RESOLUTION {
-        let middle = f64::midpoint(low, high);
-        if rejected(middle) { low = middle } else { high = middle }
+    if at_high <= 0.0 {
+        return high;
     }
-    low
+    crossing((low, at_low), (high, at_high), RESOLUTION, short).0
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod chained;
 pub mod chained_mean;
 pub mod changepoint;
 pub mod counts;
+mod crossing;
 pub mod exceedance;
 pub mod gates;
 pub mod grid;
