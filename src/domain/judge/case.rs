@@ -99,6 +99,8 @@ impl Seen {
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub gate: Gate,
+    /// The gate as shown to people, in every tick.
+    pub name: String,
     pub baseline: Option<Baseline>,
     pub confirm: Option<Confirm>,
     pub brake: Brake,
@@ -141,6 +143,7 @@ impl Case {
         let confirm = if is_final { Confirm::new(&gate.criterion, setting.gap) } else { None };
         let mut case = Self {
             gate: gate.clone(),
+            name: gate.name(),
             baseline: compared,
             confirm,
             brake: Brake::new(&gate.criterion, None),

@@ -26,7 +26,7 @@ use crate::domain::weight::Weight;
 /// The length of a block where no burst is tolerated and nothing is confirmed.
 const BLOCK: Duration = Duration::from_millis(200);
 
-/// For how many gates a tick works out bounds again; each takes some 60 µs, and there may be 64 of them, whose turn comes in 3 s then.
+/// For how many gates a tick works out bounds again; each takes some 40 µs, and there may be 64 of them, whose turn comes in 3 s then.
 const MOST_SHOWN: usize = 2;
 
 /// How many epochs are remembered.

@@ -18,8 +18,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidenc
     let (requests, breaches) = case.counted();
     let value = value(case, requests, breaches);
     let bounds = case.shown.bounds.filter(|_| value.is_some());
-    let name = case.gate.name();
-    let failed = found.into_iter().flatten().any(|evidence| evidence.gate == name);
+    let failed = found.into_iter().flatten().any(|evidence| evidence.gate == case.name);
     let passes = case.passes(setting);
     let needs = if passes { Some(0) } else { case.needs(threshold) };
     let gate = &case.gate;
@@ -31,7 +30,7 @@ pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidenc
     };
     let (brake_log_e, brake_log_threshold) = nearest(case, setting);
     GateStatus {
-        gate: name,
+        gate: case.name.clone(),
         origin: gate.origin.clone(),
         verdict,
         requests,
