@@ -29,9 +29,9 @@ pub async fn dial(interception: Interception, aim: SocketAddr, remote: Remote, l
     let near = socket.local_addr().map_err(|_| Refused::Unreachable)?;
     // Without it small writes may wait for an acknowledgement; failing to set it costs only that.
     let _ = socket.set_nodelay(true);
-    let far = Far { socket, _noted: interception.note(near) };
+    let far = Far { socket, _noted: interception.note(near, aim) };
     // Nothing passes before this: whoever has made the connection from `remote` has noted it before it sent a byte.
-    if interception.is_ours(remote) { Err(Refused::Loop) } else { Ok(far) }
+    if interception.is_ours(remote, aim) { Err(Refused::Loop) } else { Ok(far) }
 }
 
 impl Far {
