@@ -196,6 +196,32 @@ fn what_goes_elsewhere_has_the_time_it_would_have_without_a_proxy() {
 }
 
 #[test]
+fn to_elsewhere_nothing_is_left_out_of_a_request_and_nothing_said_of_its_client() {
+    let (stable, elsewhere) = (version("v1"), version("elsewhere"));
+    let claims = "user_id: 7\r\nX-Forwarded-For: 192.0.2.9\r\nX-Real-IP: 192.0.2.8\r\nForwarded: for=192.0.2.9\r\nmy_hop: 1\r\nConnection: my_hop\r\n";
+    for setup in [setup(stable.address, elsewhere.address), setup(stable.address, elsewhere.address).trusting()] {
+        let proxy = setup.start();
+        for fields in ["", claims] {
+            elsewhere.forget();
+            Client::connect(proxy.address).ask(format!("GET /x HTTP/1.1\r\nHost: other.test\r\nX-Portcullis-Role: a\r\n{fields}\r\n"));
+            let mut names: Vec<_> = elsewhere.requests()[0].fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+            names.sort_unstable();
+            let claimed = ["forwarded", "host", "user_id", "via", "x-forwarded-for", "x-real-ip"];
+            assert_eq!(names, if fields.is_empty() { &["host", "via"][..] } else { &claimed[..] });
+            if !fields.is_empty() {
+                let told = &elsewhere.requests()[0];
+                assert_eq!([told.one("user_id"), told.one("x-forwarded-for"), told.one("x-real-ip")], ["7", "192.0.2.9", "192.0.2.8"]);
+            }
+        }
+    }
+    stable.forget();
+    let proxy = setup(stable.address, elsewhere.address).start();
+    Client::connect(proxy.address).ask(format!("GET /x HTTP/1.1\r\nHost: carts\r\n{claims}\r\n"));
+    let told = &stable.requests()[0];
+    assert_eq!((told.one("x-forwarded-for"), told.all("user_id").len()), ("127.0.0.1", 0), "a service is told as ever");
+}
+
+#[test]
 fn a_websocket_to_elsewhere_is_one() {
     let (stable, elsewhere) = (
         version("v1"),
@@ -224,14 +250,16 @@ fn http2_is_told_and_goes_on_as_http2() {
     let elsewhere = Multiplexed::start(async |_, request, respond| {
         let (head, body) = request.into_parts();
         let (body, _) = collect(body).await.expect("the body is whole");
-        let text = format!("{} {} {}", head.method, head.uri, String::from_utf8_lossy(&body));
+        let mut fields: Vec<&str> = head.headers.keys().map(http::HeaderName::as_str).collect();
+        fields.sort_unstable();
+        let text = format!("{} {} {} {}", head.method, head.uri, String::from_utf8_lossy(&body), fields.join(","));
         answer(respond, Response::new(()), &text, None);
     });
     let proxy = setup(stable.address, elsewhere.address).start();
     multiplexed::run(async {
         let mut sender = multiplexed::connect(proxy.address).await.ready().await.unwrap();
-        for (host, expected) in [("carts", "v1"), ("other.test", "POST http://other.test/up hello"), ("carts", "v1")] {
-            let mut head = request("POST", "/up", &[]);
+        for (host, expected) in [("carts", "v1"), ("other.test", "POST http://other.test/up hello user_id,via"), ("carts", "v1")] {
+            let mut head = request("POST", "/up", &[("user_id", "7")]);
             *head.uri_mut() = format!("http://{host}/up").parse().unwrap();
             let (response, mut stream) = sender.send_request(head, false).unwrap();
             stream.send_data(Bytes::from_static(b"hello"), true).unwrap();
