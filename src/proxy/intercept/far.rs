@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::proxy::intercept::aim::{Interception, Noted, Refused};
-use crate::proxy::plain::Remote;
+use crate::proxy::plain::{GiveUp, Remote};
 
 /// A connection to where a redirected one was going. Dropping it closes it.
 pub struct Far {
@@ -39,6 +40,13 @@ impl Far {
     pub fn poll_speaks(&self, cx: &mut Context<'_>) -> Poll<()> {
         // What the runtime thinks may be from before the connection was made; the kernel knows.
         self.socket.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(drop)
+    }
+}
+
+impl GiveUp for Far {
+    fn give_up(&self) {
+        // Where that fails, it is closed as ever.
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 }
 
