@@ -81,6 +81,9 @@ pub async fn pass(onward: &Onward, worker: &Worker, rules: &Rules, line: Option<
     worker.counters.intercepted.passed.fetch_add(1, Ordering::Relaxed);
     let (guard, ticket) = worker.patrol.request();
     guard.goes_elsewhere();
+    if let Some(line) = &line {
+        line.guard().never_hurries();
+    }
     let mut upload = Upload::new(body, Rc::clone(&guard), line);
     let framing = upload.framing(&head, clean.framing);
     if form.grpc {
