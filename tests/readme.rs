@@ -71,7 +71,7 @@ fn the_readme_tells_the_defaults_of_the_data_plane() {
             seconds(ROUND * upstream_http2::IDLE_SWEEPS)
         ),
         format!(
-            "| redirected connections (`intercepted: true`) | off. When on: what a service answers is split and judged, any other host and what is no HTTP goes where it was going, which is connected to after {} ms of silence because it may speak first, or after {} of half a word; what was not redirected, or would come back, is closed |",
+            "| redirected connections (`intercepted: true`) | off. When on: what a service answers is split and judged, any other host and what is no HTTP goes where it was going, which is connected to after {} ms of silence because it may speak first, or after {} of half a word; requests that go elsewhere keep all their fields but those of one hop, and nothing is said of their client; what was not redirected, or would come back, is closed |",
             detect.as_millis(),
             seconds(header)
         ),

@@ -38,9 +38,9 @@ pub struct InterceptArgs {
     /// Networks of destinations whose traffic goes its way, IPv4 and IPv6, with commas between them.
     #[arg(long, value_name = "CIDR[,CIDR…]")]
     skip_networks: Option<Networks>,
-    /// The families of addresses: ipv4, ipv6 or dual.
-    #[arg(long, value_name = "FAMILIES", default_value = "ipv4")]
-    ip_families: Families,
+    /// The families of addresses: ipv4, ipv6 or dual; without it ipv4, and with --remove both, as far as there are programs for them.
+    #[arg(long, value_name = "FAMILIES")]
+    ip_families: Option<Families>,
     /// Removes the chain and what leads to it; all else stays as it is.
     #[arg(long, conflicts_with_all = ["ports", "to", "admin_port", "skip_ports", "skip_networks"])]
     remove: bool,
@@ -59,10 +59,15 @@ pub fn run(args: &InterceptArgs) -> ExitCode {
             return exit::REFUSED.end();
         }
     };
-    let tables = [("iptables", Family::V4, args.ip_families.v4()), ("ip6tables", Family::V6, args.ip_families.v6())];
+    let families = args.ip_families.unwrap_or(if args.remove { Families::Dual } else { Families::Ipv4 });
+    let tables = [("iptables", Family::V4, families.v4()), ("ip6tables", Family::V6, families.v6())];
     let mut done = Vec::new();
     for (program, family, _) in tables.into_iter().filter(|(.., wanted)| *wanted) {
         let table = Table { program, family };
+        if args.remove && !args.dry_run && args.ip_families.is_none() && family == Family::V6 && table.is_missing() {
+            // Nobody can have put in a rule with it.
+            continue;
+        }
         let result = match (&redirect, args.dry_run) {
             (Some(redirect), true) => table.show(&redirect.restore(family, &Standing::default())),
             (Some(redirect), false) => table.put_in(redirect),
@@ -110,6 +115,12 @@ struct Table {
 }
 
 impl Table {
+    /// Says whether its programs are not there.
+    fn is_missing(&self) -> bool {
+        let save = Command::new(format!("{}-save", self.program)).arg("--version").stdin(Stdio::null()).output();
+        save.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn show(&self, text: &str) -> Result<(), String> {
         let text = format!("# {}-restore --noflush\n{text}", self.program);
         io::stdout().lock().write_all(text.as_bytes()).map_err(|error| format!("cannot write the rules: {error}"))

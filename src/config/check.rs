@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::config::admin::USUAL;
+use crate::config::listen::ListenSpec;
 use crate::config::routes::{Claim, Claimed};
 use crate::config::service_spec::{ServiceSpec, VersionSpec};
 use crate::config::settings::Service;
@@ -85,6 +86,29 @@ pub(super) fn unique(spec: &Spec, claims: &[Vec<Claim>], report: &Report<'_>) {
                     format!("more than {MOST_ALIKE} routes are for {} and {}, and a request tries them one by one", rule.host, rule.path);
                 report.error(place, message, "tell them apart by host or path");
             }
+        }
+    }
+}
+
+/// Reports what redirected connections do not bear: their hosts are those of everybody the application speaks with, and all of them come
+/// from that one client.
+pub(super) fn interception(spec: &Spec, claims: &[Vec<Claim>], report: &Report<'_>) {
+    let listen = spec.listen.as_ref().map_or(&[][..], |list| &list.value);
+    if !listen.iter().any(ListenSpec::is_intercepting) {
+        return;
+    }
+    let alone = listen.iter().all(ListenSpec::is_intercepting) && spec.trusted_proxies.is_empty();
+    for (service, claims) in spec.services.iter().zip(claims) {
+        if let Some(claim) = claims.iter().find(|claim| claim.rule.host == HostPattern::Any) {
+            let path = if claim.rule.path == PathPattern::everything() { String::new() } else { format!(" for {}", claim.rule.path) };
+            let message = format!("no host is named, so that each redirected HTTP request{path} comes here, whoever it was for");
+            report.note(&claim.place, message, "write 'hosts' in a file, with the names that the application asks for");
+        }
+        if let Some(text) =
+            service.policy.min_clients.as_ref().filter(|text| alone && text.value.trim().parse::<u16>().is_ok_and(|least| least > 1))
+        {
+            let message = "all redirected connections come from one client, so that no breach is of several and nothing ever trips";
+            report.note(&text.place, message, "leave 'min_clients' out, or listen for other clients too");
         }
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn compile(spec: &Spec, base: &Path, around: &Surroundings<'_>, repor
         .map(|service| routes::compile(&service.place, service.hosts.as_ref(), service.routes.as_ref(), report))
         .collect();
     check::unique(spec, &claims, report);
+    check::interception(spec, &claims, report);
     if let Some(hosts) = &spec.webhook_hosts {
         let hooks = spec.services.iter().map(|service| &service.webhooks);
         webhooks::check_hosts(&hosts.value, hooks, report);

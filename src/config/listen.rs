@@ -88,6 +88,11 @@ impl ListenSpec {
         Some(spec)
     }
 
+    /// Says whether redirected connections come here.
+    pub(super) fn is_intercepting(&self) -> bool {
+        self.intercepted.as_ref().is_some_and(|flag| flag.value)
+    }
+
     /// Compiles the address, for all rules that concern addresses alone.
     pub(super) fn address(&self, report: &Report<'_>) -> Option<(Address, &Place)> {
         let text = self.address.as_ref()?;

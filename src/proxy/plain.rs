@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -68,6 +69,19 @@ impl fmt::Display for Remote {
             Self::Address(address) => address.fmt(f),
             Self::Unix => f.write_str("unix"),
         }
+    }
+}
+
+/// A connection that can be given up: whoever is at its other end learns that what came is not all there was.
+pub trait GiveUp {
+    /// Lets it be reset when it is closed. What the other side has not taken by then is lost.
+    fn give_up(&self);
+}
+
+impl GiveUp for Plain {
+    fn give_up(&self) {
+        // Where that fails, it is closed as ever.
+        let _ = self.as_socket().set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -81,7 +81,7 @@ impl Serve {
             let access = record::begin(worker, &self.peer, &head, started);
 
             // 2. Refuse it or clean it.
-            let clean = match sanitise::request(&mut head, notes, &self.peer, &rules.policy) {
+            let clean = match self.clean(&mut head, notes) {
                 Ok(clean) => clean,
                 Err(refusal) => return self.refuse(refusal, form, access),
             };
@@ -166,6 +166,12 @@ impl Serve {
         }
     }
 
+    /// Refuses a head or cleans it; what only services are not told is put aside where it may go elsewhere.
+    fn clean(&self, head: &mut http::request::Parts, notes: WireNotes) -> Result<Clean, Refusal> {
+        self.onward.iter().for_each(|_| sanitise::put_aside(head));
+        sanitise::request(head, notes, &self.peer, &self.rules.policy)
+    }
+
     /// Asks the epoch whether the version that was drawn may have the request: here a trip takes effect. Then measures it.
     fn begin(&self, found: &Found, version: Wanted, now: Timestamp, head: &http::request::Parts) -> (Sample, Rc<upstream::Pool>) {
         let (worker, books) = (&self.worker, &found.books);
@@ -187,7 +193,7 @@ impl Serve {
 
     /// Sends what no service answers to where its connection was going; in a box, so that no other request carries the room for it.
     fn pass_on<'a>(&'a self, to: &'a Onward, asked: intercept::Request<'a>) -> Pin<Box<dyn Future<Output = Response<Answer>> + 'a>> {
-        Box::pin(intercept::pass(to, &self.worker, &self.rules, (&self.peer, self.line.clone()), asked))
+        Box::pin(intercept::pass(to, &self.worker, &self.rules, self.line.clone(), asked))
     }
 
     fn refuse(&self, refusal: Refusal, form: Form, access: Option<Box<Access>>) -> Response<Answer> {

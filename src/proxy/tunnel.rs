@@ -122,7 +122,8 @@ where
         if cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(io::Result::Ok(Ended::Cut));
         }
-        let over = [up.poll(client, version, cx)?, down.poll(version, client, cx)?];
+        // What is written one way fails where what is read the other way comes from.
+        let over = [up.poll(client, version, down.broken, cx)?, down.poll(version, client, up.broken, cx)?];
         if over.iter().all(Poll::is_ready) {
             return Poll::Ready(Ok(Ended::Both));
         }
@@ -157,6 +158,8 @@ struct Way<'a> {
     stage: Stage,
     /// Something has passed since this was last looked at.
     moved: bool,
+    /// Why the receiver takes no more, where it is gone and has not just ended: what it has sent so far is not all.
+    broken: Option<io::ErrorKind>,
     /// Where frames end, when that matters.
     walk: Option<FrameWalk>,
     passed: &'a AtomicU64,
@@ -172,7 +175,7 @@ enum Stage {
 
 impl<'a> Way<'a> {
     const fn new(held: Bytes, passed: &'a AtomicU64) -> Self {
-        Self { held, stage: Stage::Open, moved: false, walk: None, passed }
+        Self { held, stage: Stage::Open, moved: false, broken: None, walk: None, passed }
     }
 
     /// Notes what the receiver took.
@@ -185,8 +188,9 @@ impl<'a> Way<'a> {
     }
 
     /// Passes on what there is; ready at the end. Fails when the sender does; a receiver that takes no more ends it, because it may
-    /// still have something to say.
-    fn poll<F, T>(&mut self, from: &mut F, to: &mut T, cx: &mut Context<'_>) -> io::Result<Poll<()>>
+    /// still have something to say. Where the sender was found `gone` by the other direction, its end is a failure: the system tells of a
+    /// reset once, and of an end from then on.
+    fn poll<F, T>(&mut self, from: &mut F, to: &mut T, gone: Option<io::ErrorKind>, cx: &mut Context<'_>) -> io::Result<Poll<()>>
     where
         F: AsyncRead + Unpin,
         T: AsyncWrite + Unpin,
@@ -195,7 +199,8 @@ impl<'a> Way<'a> {
             while !self.held.is_empty() && self.stage != Stage::Ended {
                 match Pin::new(&mut *to).poll_write(cx, &self.held) {
                     Poll::Pending => return Ok(Poll::Pending),
-                    Poll::Ready(Ok(0) | Err(_)) => self.stage = Stage::Ended,
+                    Poll::Ready(Ok(0)) => self.stage = Stage::Ended,
+                    Poll::Ready(Err(error)) => self.fails(&error),
                     Poll::Ready(Ok(count)) => {
                         let taken = self.held.split_to(count.min(self.held.len()));
                         self.passed(&taken);
@@ -214,11 +219,14 @@ impl<'a> Way<'a> {
                     let mut room = [MaybeUninit::uninit(); PIECE];
                     let mut fresh = ReadBuf::uninit(&mut room);
                     match Pin::new(&mut *from).poll_read(cx, &mut fresh)? {
-                        Poll::Ready(()) if fresh.filled().is_empty() => self.stage = Stage::Ending,
+                        Poll::Ready(()) if fresh.filled().is_empty() => match gone {
+                            Some(kind) => return Err(kind.into()),
+                            None => self.stage = Stage::Ending,
+                        },
                         Poll::Ready(()) => self.pass_on(fresh.filled(), to, cx),
                         Poll::Pending => {
-                            if let Poll::Ready(Err(_)) = Pin::new(&mut *to).poll_flush(cx) {
-                                self.stage = Stage::Ended;
+                            if let Poll::Ready(Err(error)) = Pin::new(&mut *to).poll_flush(cx) {
+                                self.fails(&error);
                                 continue;
                             }
                             return Ok(Poll::Pending);
@@ -229,15 +237,22 @@ impl<'a> Way<'a> {
         }
     }
 
+    /// Ends it, because the receiver takes no more. One that has ended sending before has said all it had to.
+    fn fails(&mut self, error: &io::Error) {
+        self.stage = Stage::Ended;
+        self.broken = Some(error.kind()).filter(|kind| *kind != io::ErrorKind::BrokenPipe);
+    }
+
     /// Passes on what was just read, and keeps what is not taken at once.
     fn pass_on(&mut self, fresh: &[u8], to: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) {
         let taken = match Pin::new(to).poll_write(cx, fresh) {
             Poll::Pending => 0,
             Poll::Ready(Ok(count @ 1..)) => count.min(fresh.len()),
-            Poll::Ready(Ok(0) | Err(_)) => {
+            Poll::Ready(Ok(0)) => {
                 self.stage = Stage::Ended;
                 return;
             }
+            Poll::Ready(Err(error)) => return self.fails(&error),
         };
         let (passed, rest) = fresh.split_at(taken);
         if taken > 0 {

@@ -114,3 +114,39 @@ async fn the_client_of_a_websocket_that_is_cut_is_told_between_two_frames() {
     assert_eq!(cut(Kind::WebSocket, &[0x88, 0], b"").await, [0x88, 0], "it was told already that nothing comes");
     assert_eq!(cut(Kind::Tcp, &frame, b"").await, frame);
 }
+
+/// A version that has reset its connection, which the system tells once: whoever reads after that finds an end.
+struct Reset;
+
+impl AsyncRead for Reset {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Reset {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_that_a_write_has_met_is_no_end() {
+    for early in [&b"early"[..], b""] {
+        let (mut client, mut near) = duplex(64);
+        client.write_all(b"more").await.unwrap();
+        let (early, passed) = (Bytes::from_static(early), Passed::default());
+        let ended = carry(&mut near, early, &mut Reset, Kind::Tcp, (Patience::default(), &passed), pending()).await;
+        assert_eq!(ended.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
+        let told = tokio::time::timeout(Duration::from_secs(1), client.read(&mut [0])).await;
+        assert!(told.is_err(), "the client is told of an end: {told:?}");
+    }
+}

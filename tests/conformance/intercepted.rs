@@ -2,6 +2,7 @@
 //! 2.16). Where that is, is told here instead of by the kernel; tests/kubernetes redirects for real.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,16 +18,16 @@ use crate::support::upstream::Upstream;
 use crate::support::{PATIENCE, eventually};
 use crate::websocket::echo;
 
-fn version(name: &str) -> Upstream {
+pub fn version(name: &str) -> Upstream {
     Upstream::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len()))
 }
 
-fn asking(host: &str) -> String {
+pub fn asking(host: &str) -> String {
     format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
 
 /// A proxy that has the host `carts` alone, for connections that were going to `aim`.
-fn setup(stable: SocketAddr, aim: SocketAddr) -> Setup {
+pub fn setup(stable: SocketAddr, aim: SocketAddr) -> Setup {
     proxy::to([stable]).for_hosts(&["carts"]).intercepting(Some(aim))
 }
 
@@ -137,17 +138,31 @@ fn half_a_word_is_waited_for_as_long_as_for_a_head_and_then_passed_on() {
     let mut client = Client::connect(proxy.address);
     client.send("Q").read_until(|bytes| bytes == b"Q");
     assert_eq!(client.received, b"Q");
-    // Neither side says anything for as long: both are left alone, and may still speak.
+}
+
+#[test]
+fn who_has_said_nothing_for_longer_than_a_head_may_take_is_still_judged() {
+    let (stable, other) = (version("v1"), Upstream::start(|peer| echo(peer.socket())));
+    let proxy = setup(stable.address, other.address).with(|settings| settings.timeouts.header = Duration::from_millis(300)).start();
     let mut silent = Client::connect(proxy.address);
-    eventually("it is a tunnel", || (spoken(&proxy)[2] == 2).then_some(()));
-    silent.send(asking("carts")).read_until(|bytes| bytes.len() >= asking("carts").len());
-    assert_eq!(silent.received, asking("carts").as_bytes());
+    eventually("a connection for it", || (other.seen().len() == 1).then_some(()));
+    // Another one that came later has waited for as long by the time its half a word is passed on.
+    let mut client = Client::connect(proxy.address);
+    client.send("Q").read_until(|bytes| bytes == b"Q");
+    assert_eq!(spoken(&proxy), [0, 0, 1]);
+    assert_eq!(silent.ask(asking("carts")).body, b"v1");
+    assert_eq!((spoken(&proxy), proxy.ended(1).answered), ([1, 0, 1], 1));
+    // From its first byte on it has that long, however much later that comes.
+    let mut late = Client::connect(proxy.address);
+    eventually("a connection for it", || (other.seen().len() == 3).then_some(()));
+    late.send("Q").read_until(|bytes| bytes == b"Q");
+    assert_eq!(late.received, b"Q");
 }
 
 #[test]
 fn where_nobody_is_only_what_is_going_there_fails() {
     let stable = version("v1");
-    let proxy = setup(stable.address, closed_port()).start();
+    let proxy = setup(stable.address, closed_port()).with(|settings| settings.timeouts.header = Duration::from_millis(300)).start();
     let mut client = Client::connect(proxy.address);
     assert_eq!(client.ask(asking("carts")).body, b"v1");
     assert_eq!(client.ask(asking("other.test")).status(), 502);
@@ -156,6 +171,10 @@ fn where_nobody_is_only_what_is_going_there_fails() {
     opaque.send("get key\r\n");
     assert!(matches!(opaque.read_to_end(PATIENCE), End::Reset | End::Closed));
     assert_eq!((refused(&proxy, Refused::Unreachable), opaque.received.len()), (1, 0));
+    // Who says nothing may wait for somebody there to speak first, and has the time of a head to say something else.
+    let mut silent = Client::connect(proxy.address);
+    assert_eq!((silent.read_to_end(PATIENCE), silent.received.len()), (End::Reset, 0));
+    eventually("it is counted", || (refused(&proxy, Refused::Unreachable) == 2).then_some(()));
 }
 
 #[test]
@@ -179,20 +198,47 @@ fn a_pod_is_no_source_of_which_there_may_be_few_connections() {
 
 #[test]
 fn what_goes_elsewhere_has_the_time_it_would_have_without_a_proxy() {
-    let slow = || {
-        Upstream::start(|peer| {
-            while peer.request().is_some() {
-                // Longer than anything here may take.
-                std::thread::sleep(Duration::from_millis(700));
-                peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-            }
-        })
-    };
-    let (stable, elsewhere) = (slow(), slow());
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let stable = Upstream::start(|peer| while peer.request().is_some() {});
+    let elsewhere = Upstream::start(move |peer| {
+        while peer.request().is_some() && released.lock().unwrap().recv().is_ok() {
+            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    });
     let proxy = setup(stable.address, elsewhere.address).with(|settings| settings.timeouts.response = Duration::from_millis(200)).start();
     let mut client = Client::connect(proxy.address);
-    assert_eq!(client.ask(asking("other.test")).body, b"ok");
-    assert_eq!(Client::connect(proxy.address).ask(asking("carts")).status(), 504, "the same time is too long for a service");
+    client.send(asking("other.test"));
+    elsewhere.wait("the request", |seen| seen.len() == 1 && seen[0].bytes.ends_with(b"\r\n\r\n"));
+    assert_eq!(Client::connect(proxy.address).ask(asking("carts")).status(), 504, "a later one to a service has had its time");
+    release.send(()).unwrap();
+    assert_eq!(client.answers(1, &[])[0].body, b"ok");
+}
+
+#[test]
+fn to_elsewhere_nothing_is_left_out_of_a_request_and_nothing_said_of_its_client() {
+    let (stable, elsewhere) = (version("v1"), version("elsewhere"));
+    let claims = "user_id: 7\r\nX-Forwarded-For: 192.0.2.9\r\nX-Real-IP: 192.0.2.8\r\nForwarded: for=192.0.2.9\r\nmy_hop: 1\r\nConnection: my_hop\r\n";
+    for setup in [setup(stable.address, elsewhere.address), setup(stable.address, elsewhere.address).trusting()] {
+        let proxy = setup.start();
+        for fields in ["", claims] {
+            elsewhere.forget();
+            Client::connect(proxy.address).ask(format!("GET /x HTTP/1.1\r\nHost: other.test\r\nX-Portcullis-Role: a\r\n{fields}\r\n"));
+            let mut names: Vec<_> = elsewhere.requests()[0].fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+            names.sort_unstable();
+            let claimed = ["forwarded", "host", "user_id", "via", "x-forwarded-for", "x-real-ip"];
+            assert_eq!(names, if fields.is_empty() { &["host", "via"][..] } else { &claimed[..] });
+            if !fields.is_empty() {
+                let told = &elsewhere.requests()[0];
+                assert_eq!([told.one("user_id"), told.one("x-forwarded-for"), told.one("x-real-ip")], ["7", "192.0.2.9", "192.0.2.8"]);
+            }
+        }
+    }
+    stable.forget();
+    let proxy = setup(stable.address, elsewhere.address).start();
+    Client::connect(proxy.address).ask(format!("GET /x HTTP/1.1\r\nHost: carts\r\n{claims}\r\n"));
+    let told = &stable.requests()[0];
+    assert_eq!((told.one("x-forwarded-for"), told.all("user_id").len()), ("127.0.0.1", 0), "a service is told as ever");
 }
 
 #[test]
@@ -224,14 +270,16 @@ fn http2_is_told_and_goes_on_as_http2() {
     let elsewhere = Multiplexed::start(async |_, request, respond| {
         let (head, body) = request.into_parts();
         let (body, _) = collect(body).await.expect("the body is whole");
-        let text = format!("{} {} {}", head.method, head.uri, String::from_utf8_lossy(&body));
+        let mut fields: Vec<&str> = head.headers.keys().map(http::HeaderName::as_str).collect();
+        fields.sort_unstable();
+        let text = format!("{} {} {} {}", head.method, head.uri, String::from_utf8_lossy(&body), fields.join(","));
         answer(respond, Response::new(()), &text, None);
     });
     let proxy = setup(stable.address, elsewhere.address).start();
     multiplexed::run(async {
         let mut sender = multiplexed::connect(proxy.address).await.ready().await.unwrap();
-        for (host, expected) in [("carts", "v1"), ("other.test", "POST http://other.test/up hello"), ("carts", "v1")] {
-            let mut head = request("POST", "/up", &[]);
+        for (host, expected) in [("carts", "v1"), ("other.test", "POST http://other.test/up hello user_id,via"), ("carts", "v1")] {
+            let mut head = request("POST", "/up", &[("user_id", "7")]);
             *head.uri_mut() = format!("http://{host}/up").parse().unwrap();
             let (response, mut stream) = sender.send_request(head, false).unwrap();
             stream.send_data(Bytes::from_static(b"hello"), true).unwrap();
@@ -256,7 +304,7 @@ fn a_drain_ends_those_that_say_nothing_and_cuts_the_others_in_time() {
     opaque.send("get key\r\n").read_until(|bytes| bytes == b"get key\r\n");
     eventually("both are in", || (count(&proxy.counters.open) == 2).then_some(()));
     proxy.drain();
-    assert!(matches!(silent.read_to_end(PATIENCE), End::Closed | End::Reset));
-    assert!(matches!(opaque.read_to_end(PATIENCE), End::Closed | End::Reset));
+    assert_ne!(silent.read_to_end(PATIENCE), End::Open);
+    assert_eq!(opaque.read_to_end(PATIENCE), End::Reset, "what is cut is not over");
     proxy.join();
 }

@@ -34,6 +34,7 @@ mod life;
 mod mirror;
 mod oracle;
 mod overdue;
+mod redirected_ends;
 mod repeats;
 mod rescues;
 mod resting;

@@ -140,7 +140,7 @@ fn a_drain_ends_a_tunnel_after_its_time_without_a_word() {
     let mut client = Client::connect(proxy.address);
     client.read_until(|bytes| bytes == b"hello");
     proxy.drain();
-    assert_eq!(client.read_to_end(PATIENCE), End::Closed);
+    assert_eq!(client.read_to_end(PATIENCE), End::Reset, "what is cut is not over");
     assert_eq!(client.received, b"hello");
     proxy.join();
 }

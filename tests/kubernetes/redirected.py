@@ -189,6 +189,27 @@ def no_loops(rules):
     shell(*rules)
 
 
+def shared_ports():
+    """The system gives one port to connections that go to different places: none of the client's is taken for one the proxy has made."""
+    ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    usual, before = ports.read_text(), refused("loop")
+    ports.write_text("40000 40001")
+    try:
+        with socket.create_connection((V4, 25), timeout=20) as talk:
+            # The proxy's own connection there has the one port that this one has not.
+            assert talk.recv(4096) == b"220 mail ready\r\n"
+            two = [socket.create_connection((V4, 80), timeout=20) for _ in range(2)]
+            assert sorted(one.getsockname()[1] for one in two) == [40000, 40001]
+            for one in two:
+                one.sendall(b"GET / HTTP/1.1\r\nHost: carts\r\n\r\n")
+            for one in two:
+                answer = one.recv(4096)
+                assert answer.startswith(b"HTTP/1.1 200 "), (answer, refused("loop") - before)
+                one.close()
+    finally:
+        ports.write_text(usual)
+
+
 def rollback():
     """A slow version is taken back while a client asks through the redirect."""
     configure(f"""services:
@@ -239,6 +260,7 @@ with tempfile.TemporaryDirectory() as folder:
         assert said_as(UID, V4, 25) == b"220 mail ready\r\n" and spoken() == passed, "the proxy's user was redirected"
         assert said_as(1000, V4, 25) == b"220 mail ready\r\n" and spoken()[2] == passed[2] + 1
         no_loops(rules)
+        shared_ports()
         protocols()
         rollback()
         shell(PROGRAM, "intercept", "--remove", "--ip-families", "dual")

@@ -314,6 +314,44 @@ fn a_listener_may_be_for_redirected_connections_alone() {
 }
 
 #[test]
+fn what_redirected_connections_do_not_bear_is_told() {
+    let notes = |listen: &str, service: &str| {
+        let text = format!(
+            "listen: {listen}\nservices:\n  - name: a\n    stable: {{version: v1, endpoints: ['127.0.0.1:1']}}\n    \
+             canary: {{version: v2, endpoints: ['127.0.0.1:2']}}\n    gates: ['p95 < 1s']\n{service}"
+        );
+        let notes = loaded(&text).notes;
+        notes.into_iter().map(|note| (note.path.clone(), note.to_string())).collect::<Vec<_>>()
+    };
+    let (usual, redirected) = ("127.0.0.1:8080", "{address: '127.0.0.1:4140', intercepted: true}");
+    let both = format!("[{usual}, {redirected}]");
+    let hosts = "    hosts: [carts]\n";
+    for (listen, service) in
+        [(usual, ""), (redirected, hosts), (usual, "    min_clients: 2\n"), (&both, "    hosts: [carts]\n    min_clients: 2\n")]
+    {
+        assert_eq!(notes(listen, service), [], "{listen} {service}");
+    }
+    for listen in [redirected, &both] {
+        for (service, path, what) in [
+            ("", "services[0]", "each redirected HTTP request comes here"),
+            (
+                "    routes: [{path: /a, hosts: carts}, {path: /b}]\n",
+                "services[0].routes[1]",
+                "each redirected HTTP request for /b comes here",
+            ),
+        ] {
+            let told = notes(listen, service);
+            assert!(told.len() == 1 && told[0].0 == path && told[0].1.contains(what) && told[0].1.contains("'hosts'"), "{told:?}");
+        }
+    }
+    for (least, notes_of_it) in [("1", 0), ("2", 1)] {
+        let told = notes(redirected, &format!("{hosts}    min_clients: {least}\n"));
+        assert_eq!(told.len(), notes_of_it, "{told:?}");
+        assert!(told.iter().all(|(path, note)| path == "services[0].min_clients" && note.contains("one client")), "{told:?}");
+    }
+}
+
+#[test]
 fn a_listener_may_have_certificates_and_trusted_proxies() {
     let folder = tempfile::TempDir::new().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();

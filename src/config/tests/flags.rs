@@ -58,7 +58,9 @@ fn flags_alone_make_a_configuration() {
 #[test]
 fn few_flags_suffice() {
     let redirected = Flags { intercepted: vec!["127.0.0.1:4140".to_owned()], listen: Vec::new(), ..small() };
-    assert!(load(None, &redirected, &around()).unwrap().settings.listen[0].intercepted);
+    let loaded = load(None, &redirected, &around()).unwrap();
+    assert!(loaded.settings.listen[0].intercepted);
+    assert!(loaded.notes.len() == 1 && loaded.notes[0].message.contains("each redirected HTTP request"), "{}", shown(&loaded.notes));
     let settings = load(None, &small(), &around()).unwrap().settings;
     assert_eq!((settings.services[0].name.as_str(), settings.workers), ("default", 3));
     assert_eq!(settings.state, Path::new("/home/u/.local/state/portcullis/127.0.0.1-8080"));

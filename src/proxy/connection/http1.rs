@@ -25,13 +25,13 @@ use crate::proxy::tunnel::{Kind, Passed};
 use crate::proxy::wire::{Line, Wire};
 use crate::proxy::worker::{Counters, Worker};
 
-/// Serves requests to the connection's end.
+/// Serves requests to the connection's end. A client that ends sending is taken to have left unless it `may_end` and wait for its answer.
 ///
 /// While it is idle it holds no parser: hyper keeps 16 KiB of buffers and the room of a request for each connection, more than all else
 /// that belongs to it.
-pub async fn serve(mut wire: Wire, serve: Serve, line: &Rc<Line>, worker: &Worker) -> hyper::Result<()> {
+pub async fn serve(mut wire: Wire, serve: Serve, may_end: bool, line: &Rc<Line>, worker: &Worker) -> hyper::Result<()> {
     loop {
-        match Box::pin(talk(wire, &serve, line, worker)).await {
+        match Box::pin(talk(wire, &serve, may_end, line, worker)).await {
             Talk::Ended(ended) => return ended,
             Talk::Rests(rested) => wire = rested,
             Talk::Tunnel(wire, early, crossing) => {
@@ -73,15 +73,15 @@ enum Talk {
 }
 
 /// Serves requests until the connection is idle, ends, or becomes a tunnel.
-async fn talk(wire: Wire, serve: &Serve, line: &Rc<Line>, worker: &Worker) -> Talk {
+async fn talk(wire: Wire, serve: &Serve, may_end: bool, line: &Rc<Line>, worker: &Worker) -> Talk {
     let (rules, guard, crossing) = (serve.rules(), line.guard(), Cell::new(None));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (busy, crossing) = (Busy::new(guard), &crossing);
         Answering::new(serve.handle(request.map(Into::into)), move |answer: Answer| Held::new(answer.leaving(crossing), None, busy))
     });
     let mut builder = Builder::new();
-    // Time-outs of heads and idle connections are the patrol's; a client that closes its sending side is taken to have left.
-    builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(false);
+    // Time-outs of heads and idle connections are the patrol's.
+    builder.header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(MAX_HEAD).half_close(may_end);
     let mut connection = builder.serve_connection(TokioIo::new(wire), service);
     let pace = Pace { guard, rules: &rules, ages: false, tunnels: None, line: Some(line) };
     match drive(Pin::new(&mut connection), pace, worker).await {

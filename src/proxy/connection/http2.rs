@@ -29,6 +29,7 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         let serve = serve.clone();
         let busy = Busy::new(&guard);
+        let watched = Rc::clone(&guard);
         let kept = || (Busy::answered(&guard), Rc::clone(&tunnels));
         let websocket = bootstrap::begin(&mut request).map(|stream| (stream, kept(), Rc::clone(worker)));
         let (stream, ticket) = worker.patrol.stream();
@@ -39,7 +40,9 @@ pub async fn serve(wire: Wire, serve: Serve, guard: Rc<ConnectionGuard>, worker:
                 Some((stream, kept, worker)) => bootstrap::answer(response, stream, kept, &worker),
                 None => response,
             };
-            Ok::<_, Infallible>(response.map(|answer| Held::new(answer, Some(stream), busy)))
+            // Of what goes elsewhere the client takes the next piece when it likes to.
+            let stream = (!watched.is_patient()).then_some(stream);
+            Ok::<_, Infallible>(response.map(|answer| Held::new(answer, stream, busy)))
         }
     });
     let mut builder = Builder::new(streams.clone());

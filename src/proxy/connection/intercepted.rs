@@ -3,20 +3,24 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::proxy::connection::tunnelled;
 use crate::proxy::intercept::{Far, Interception, PATIENCE, Refused, Spoken, dial};
 use crate::proxy::plain::Remote;
 use crate::proxy::rules::Rules;
-use crate::proxy::tunnel::{Kind, Passed};
+use crate::proxy::tunnel::{self, Kind, Passed};
 use crate::proxy::wire::{Protocol, Wire};
 use crate::proxy::worker::Worker;
+
+/// How much is kept of what a client says while a connection is made for it, in bytes.
+const MOST_AHEAD: usize = 64 * 1024;
 
 /// Where a redirected connection comes from and where it was going.
 #[derive(Clone)]
@@ -65,25 +69,32 @@ pub fn refuse(refused: Refused, remote: Remote, worker: &Worker) {
 }
 
 /// Waits until one of both sides says something. A client that is silent for a moment may wait for the other side to speak first, which is
-/// then connected to; but one that has only connected in time for its next request still gets what it asks for judged.
+/// then connected to; but one that has only connected in time for its next request, however much later that comes, still gets what it asks
+/// for judged.
 async fn meet(wire: &mut Wire, course: &Course, rules: &Rules) -> io::Result<(Spoken, Reaching)> {
     let timeouts = &rules.settings.timeouts;
     if let Ok(spoken) = tokio::time::timeout(timeouts.detect, poll_fn(|cx| poll_spoken(wire, cx))).await {
         return Ok((spoken?, Reaching::No));
     }
-    let mut reaching = Reaching::No;
-    if wire.heard().is_empty() {
-        reaching = course.reach();
-    }
-    let either = poll_fn(|cx| {
+    let mut patient = wire.heard().is_empty();
+    let mut reaching = if patient { course.reach() } else { Reaching::No };
+    let mut limit = pin!(tokio::time::sleep(if patient { tunnel::IDLE } else { timeouts.header }));
+    let spoken = poll_fn(|cx| {
         if let Poll::Ready(spoken) = poll_spoken(wire, cx) {
             return Poll::Ready(spoken);
         }
-        reaching.poll_speaks(cx).map(|()| Ok(Spoken::Opaque))
+        if reaching.poll_speaks(cx).is_ready() {
+            return Poll::Ready(Ok(Spoken::Opaque));
+        }
+        if patient && (!wire.heard().is_empty() || reaching.has_failed()) {
+            patient = false;
+            limit.as_mut().reset(Instant::now() + timeouts.header);
+        }
+        ready!(limit.as_mut().poll(cx));
+        // Who says no more than half a word for so long speaks something else, and who may wait for one that is not there waits in vain.
+        Poll::Ready(if patient { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Spoken::Opaque) })
     });
-    // Who says no more than half a word for so long speaks something else.
-    let spoken = tokio::time::timeout(timeouts.header, either).await.unwrap_or(Ok(Spoken::Opaque))?;
-    Ok((spoken, reaching))
+    Ok((spoken.await?, reaching))
 }
 
 /// Reads until it is told what the client speaks; one that has ended has nothing to say that could be HTTP.
@@ -113,12 +124,29 @@ impl Course {
 }
 
 impl Reaching {
-    /// Waits until the other side speaks; for ever where it cannot be connected to, because the client may still ask for what can.
+    /// Waits until there is a connection, or none.
+    async fn end(self, course: &Course) -> Result<Far, Refused> {
+        let reaching = if matches!(self, Self::No) { course.reach() } else { self };
+        match reaching {
+            Self::Dialing(dialing) => dialing.await,
+            Self::Done(reached) => reached,
+            Self::No => Err(Refused::Unreachable),
+        }
+    }
+
+    /// Says whether there is no connection, and will be none.
+    const fn has_failed(&self) -> bool {
+        matches!(self, Self::Done(Err(_)))
+    }
+
+    /// Waits until the other side speaks, or it is known that the client is this process itself; for ever where it cannot be connected to,
+    /// because the client may still ask for what can.
     fn poll_speaks(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self {
                 Self::Dialing(dialing) => *self = Self::Done(ready!(dialing.as_mut().poll(cx))),
                 Self::Done(Ok(far)) => return far.poll_speaks(cx),
+                Self::Done(Err(Refused::Loop)) => return Poll::Ready(()),
                 Self::No | Self::Done(Err(_)) => return Poll::Pending,
             }
         }
@@ -126,11 +154,13 @@ impl Reaching {
 }
 
 /// Carries what is no HTTP to where it was going. Whoever cannot be taken there is reset, as a port without a listener does it.
-async fn carry(wire: Wire, reaching: Reaching, course: &Course, worker: &Worker) {
-    let reached = match if matches!(reaching, Reaching::No) { course.reach() } else { reaching } {
-        Reaching::Dialing(dialing) => dialing.await,
-        Reaching::Done(reached) => reached,
-        Reaching::No => Err(Refused::Unreachable),
+async fn carry(mut wire: Wire, reaching: Reaching, course: &Course, worker: &Worker) {
+    wire.never_hurries();
+    let reached = tokio::select! {
+        biased;
+        reached = reaching.end(course) => reached,
+        () = poll_fn(|cx| poll_leaves(&mut wire, cx)) => return,
+        () = tunnelled::cut(worker) => return wire.reset(),
     };
     match reached {
         Ok(far) => tunnelled::carry(wire, Bytes::new(), far, (Kind::Tcp, &Passed::default()), worker).await,
@@ -139,4 +169,17 @@ async fn carry(wire: Wire, reaching: Reaching, course: &Course, worker: &Worker)
             wire.reset();
         }
     }
+}
+
+/// Waits until the client's connection breaks. What the client says meanwhile is kept, as far as there is room; one that only ends sending
+/// may wait for what there is to hear.
+fn poll_leaves(wire: &mut Wire, cx: &mut Context<'_>) -> Poll<()> {
+    while wire.heard().len() < MOST_AHEAD {
+        match ready!(wire.poll_heard(cx)) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => return Poll::Ready(()),
+        }
+    }
+    Poll::Pending
 }

@@ -10,7 +10,7 @@ use crate::proxy::connection::intercepted::{self, Course};
 use crate::proxy::connection::proxied::{self, Proxied};
 use crate::proxy::connection::secure::shake_hands;
 use crate::proxy::connection::{http1, http2, tunnelled};
-use crate::proxy::intercept::Onward;
+use crate::proxy::intercept::{Onward, keep_alive};
 use crate::proxy::plain::{Plain, Remote};
 use crate::proxy::rules::Rules;
 use crate::proxy::sanitise::Peer;
@@ -31,6 +31,7 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
         Some(interception) => match interception.aim(&socket, remote) {
             Ok(aim) => {
                 port = aim.port();
+                keep_alive(socket.as_socket());
                 Some(Course { interception: interception.clone(), remote, aim })
             }
             Err(refused) => return intercepted::refuse(refused, remote, &worker),
@@ -91,10 +92,12 @@ pub async fn serve(admitted: Admitted, door: Rc<Door>, worker: Rc<Worker>) {
             Err(error) => return tracing::debug!(%remote, %error, "a client connection ended before it said what it speaks"),
         },
     };
+    // Whoever was redirected thinks that it speaks with somebody else, who may answer it even then.
+    let may_end = course.is_some();
     let onward = course.map(|course| Onward::new(course.aim, protocol == Protocol::Http2));
     let serve = Serve::new(Rc::clone(&worker), peer, Some(Rc::clone(&line))).going_to(onward);
     let ended = match protocol {
-        Protocol::Http1 => http1::serve(wire, serve, &line, &worker).await,
+        Protocol::Http1 => http1::serve(wire, serve, may_end, &line, &worker).await,
         // Larger by far, and so not a part of every connection's task.
         Protocol::Http2 => Box::pin(http2::serve(wire, serve, guard, &worker)).await,
     };

@@ -13,6 +13,7 @@ use crate::domain::outcome::{Failure, Role};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 use crate::proxy::client;
+use crate::proxy::plain::GiveUp;
 use crate::proxy::sanitise::Peer;
 use crate::proxy::tunnel::{self, Ended, Kind, Passed, Patience};
 use crate::proxy::upstream::{self, Tunnel};
@@ -26,20 +27,32 @@ use crate::seam::sample::Sample;
 /// Carries bytes both ways to the end of either; `early` is what the client has sent already.
 pub async fn carry<V>(mut wire: Wire, early: Bytes, mut far: V, (kind, passed): (Kind, &Passed), worker: &Worker)
 where
-    V: AsyncRead + AsyncWrite + Unpin,
+    V: AsyncRead + AsyncWrite + GiveUp + Unpin,
 {
     if !wire.begin_tunnel() || worker.is_cutting() {
         // The client has not taken all of what came before the tunnel.
+        if kind == Kind::Tcp {
+            give_up(wire, far);
+        }
         return;
     }
     let _open = Open::new(&worker.counters, kind);
     let ended = tunnel::carry(&mut wire, early, &mut far, kind, (Patience::default(), passed), cut(worker)).await;
+    tracing::debug!(kind = kind.as_str(), ?ended, "a tunnel ended");
+    if kind == Kind::Tcp && !matches!(ended, Ok(Ended::Both)) {
+        return give_up(wire, far);
+    }
     drop(far);
     if matches!(ended, Ok(Ended::Cut | Ended::Idle)) {
         wire.end_tunnel();
         let _ = poll_fn(|cx| Pin::new(&mut wire).poll_shutdown(cx)).await;
     }
-    tracing::debug!(kind = kind.as_str(), ?ended, "a tunnel ended");
+}
+
+/// Ends both sides by a reset: of many protocols an end in good order says that all was sent.
+fn give_up(wire: Wire, far: impl GiveUp) {
+    far.give_up();
+    wire.reset();
 }
 
 /// Carries WebSocket frames both ways over one of a client's streams.
@@ -51,7 +64,7 @@ pub async fn carry_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, mut f
 }
 
 /// Waits until the worker's drain time is over.
-async fn cut(worker: &Worker) {
+pub async fn cut(worker: &Worker) {
     let mut notified = pin!(worker.cut.notified());
     notified.as_mut().enable();
     if !worker.is_cutting() {

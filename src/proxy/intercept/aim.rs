@@ -1,6 +1,6 @@
 //! Where a redirected connection was going, as the kernel remembers, and when it must not be taken there.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,15 +45,23 @@ impl Refused {
 /// Asks where a connection was going.
 type Ask = dyn Fn(&Plain) -> io::Result<SocketAddr> + Send + Sync;
 
+/// A connection that carries another one on. Only both ends tell it from others: the system gives one local port to connections that go to
+/// different places.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Dialed {
+    near: SocketAddr,
+    aim: SocketAddr,
+}
+
 /// What a listener knows of the connections that are redirected to it; copies share everything.
 #[derive(Clone)]
 pub struct Interception {
     ask: Arc<Ask>,
     /// Where this process listens.
     own: Arc<[SocketAddr]>,
-    /// The near ends of the connections that were made to carry others on; written by workers as they make and end them, read by those
-    /// that accept redirected ones.
-    dialed: Arc<Mutex<HashSet<SocketAddr>>>,
+    /// The connections that were made to carry others on, and how many of them are kept; written by workers as they make and end them, read
+    /// by those that accept redirected ones.
+    dialed: Arc<Mutex<HashMap<Dialed, usize>>>,
 }
 
 impl Interception {
@@ -83,36 +91,44 @@ impl Interception {
         if self.own.iter().any(|own| is_at(*own, aim)) {
             return Err(Refused::Own);
         }
-        if self.is_ours(remote) { Err(Refused::Loop) } else { Ok(aim) }
+        if self.is_ours(remote, aim) { Err(Refused::Loop) } else { Ok(aim) }
     }
 
-    /// Says whether a connection was made by this process to carry another one on.
-    pub(super) fn is_ours(&self, remote: Remote) -> bool {
-        matches!(remote, Remote::Address(address) if self.dialed().contains(&canonical(address)))
+    /// Says whether the connection from `remote` that was going to `aim` was made by this process to carry another one on.
+    pub(super) fn is_ours(&self, remote: Remote, aim: SocketAddr) -> bool {
+        let Remote::Address(near) = remote else { return false };
+        self.dialed().contains_key(&Dialed { near: canonical(near), aim: canonical(aim) })
     }
 
-    /// Notes the near end of a connection for as long as what is returned is kept.
-    pub(super) fn note(&self, near: SocketAddr) -> Noted {
-        let near = canonical(near);
-        self.dialed().insert(near);
-        Noted { near, interception: self.clone() }
+    /// Notes a connection from `near` to `aim` for as long as what is returned is kept.
+    pub(super) fn note(&self, near: SocketAddr, aim: SocketAddr) -> Noted {
+        let dialed = Dialed { near: canonical(near), aim: canonical(aim) };
+        *self.dialed().entry(dialed).or_default() += 1;
+        Noted { dialed, interception: self.clone() }
     }
 
-    fn dialed(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
-        // A set is whole after each of its calls, whoever panics.
+    fn dialed(&self) -> MutexGuard<'_, HashMap<Dialed, usize>> {
+        // A map is whole after each of its calls, whoever panics.
         self.dialed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The near end of a connection that carries another one on.
+/// That a connection carries another one on.
 pub struct Noted {
-    near: SocketAddr,
+    dialed: Dialed,
     interception: Interception,
 }
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        self.interception.dialed().remove(&self.near);
+        let mut dialed = self.interception.dialed();
+        // A later one may have the same ends before this is forgotten.
+        if let Some(count) = dialed.get_mut(&self.dialed) {
+            *count -= 1;
+            if *count == 0 {
+                dialed.remove(&self.dialed);
+            }
+        }
     }
 }
 
@@ -184,9 +200,26 @@ mod tests {
         let (socket, remote, _) = pair().await;
         let interception = Interception::by(|_| Ok("192.0.2.1:80".parse().unwrap()), Vec::new());
         let Remote::Address(near) = remote else { panic!("a pair over TCP") };
-        let noted = interception.note(near);
+        let aim = "192.0.2.1:80".parse().unwrap();
+        let (noted, again) = (interception.note(near, aim), interception.note(near, aim));
         assert_eq!(interception.clone().aim(&socket, remote), Err(Refused::Loop));
         drop(noted);
+        assert_eq!(interception.aim(&socket, remote), Err(Refused::Loop), "another one has the same ends");
+        drop(again);
         assert!(interception.aim(&socket, remote).is_ok());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_port_that_this_process_uses_to_another_place_is_not_taken_for_its_own() {
+        let (socket, remote, _) = pair().await;
+        let interception = Interception::by(|_| Ok("[::ffff:192.0.2.1]:80".parse().unwrap()), Vec::new());
+        let Remote::Address(near) = remote else { panic!("a pair over TCP") };
+        let others = ["192.0.2.1:81", "192.0.2.2:80"].map(|other| interception.note(near, other.parse().unwrap()));
+        assert_eq!(interception.aim(&socket, remote), Ok("192.0.2.1:80".parse().unwrap()));
+        let noted = interception.note(near, "192.0.2.1:80".parse().unwrap());
+        drop(others);
+        assert_eq!(interception.aim(&socket, remote), Err(Refused::Loop), "those to other places that end leave it");
+        drop(noted);
+        assert!(interception.dialed().is_empty());
     }
 }

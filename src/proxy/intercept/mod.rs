@@ -8,5 +8,5 @@ mod onward;
 
 pub use aim::{Interception, Refused};
 pub use detect::Spoken;
-pub use far::{Far, dial};
+pub use far::{Far, dial, keep_alive};
 pub use onward::{Onward, PATIENCE, Request, pass};

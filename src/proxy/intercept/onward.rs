@@ -20,7 +20,7 @@ use crate::proxy::grpc;
 use crate::proxy::passage::Passage;
 use crate::proxy::respond::Form;
 use crate::proxy::rules::Rules;
-use crate::proxy::sanitise::{self, Clean, Outgoing, Peer};
+use crate::proxy::sanitise::{self, Clean, Outgoing};
 use crate::proxy::upgrade;
 use crate::proxy::upload::{Source, Upload};
 use crate::proxy::upstream::{self, Parcel, Pool, Reply};
@@ -76,24 +76,22 @@ pub struct Request<'a> {
 }
 
 /// Passes a request on to where its connection was going, and its answer back. It has the time that it would have without a proxy.
-pub async fn pass(
-    onward: &Onward,
-    worker: &Worker,
-    rules: &Rules,
-    (peer, line): (&Peer, Option<Rc<Line>>),
-    asked: Request<'_>,
-) -> Response<Answer> {
-    let Request { head, body, clean, form, access, started } = asked;
+pub async fn pass(onward: &Onward, worker: &Worker, rules: &Rules, line: Option<Rc<Line>>, asked: Request<'_>) -> Response<Answer> {
+    let Request { mut head, body, clean, form, access, started } = asked;
     worker.counters.intercepted.passed.fetch_add(1, Ordering::Relaxed);
     let (guard, ticket) = worker.patrol.request();
     guard.goes_elsewhere();
+    if let Some(line) = &line {
+        line.guard().never_hurries();
+    }
     let mut upload = Upload::new(body, Rc::clone(&guard), line);
     let framing = upload.framing(&head, clean.framing);
     if form.grpc {
         guard.call(worker.clock, grpc::timeout(&head.headers));
     }
     let mut passage = Passage::elsewhere(access, clean, (worker.clock, started));
-    let mut request = Outgoing::complete(head, onward.http2, framing, peer, &rules.policy);
+    sanitise::put_back(&mut head);
+    let mut request = Outgoing::unnamed(head, onward.http2, framing, &rules.policy);
     request.upgrade = clean.upgrade;
     let mut parcel = Parcel::new(request, upload, None);
     let sent = match onward.pool(worker) {

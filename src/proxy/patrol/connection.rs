@@ -44,6 +44,8 @@ pub struct ConnectionGuard {
     retires: Cell<u32>,
     multiplexes: Cell<bool>,
     write_blocked: Cell<Option<u32>>,
+    /// Whether the socket may take no more for as long as its client likes.
+    patient: Cell<bool>,
     expired: Cell<Option<Awaits>>,
     /// Whether it is noted as idle, and whether it was told to rest.
     noted: Cell<bool>,
@@ -67,6 +69,7 @@ impl ConnectionGuard {
             retires: Cell::new(retires),
             multiplexes: Cell::new(false),
             write_blocked: Cell::new(None),
+            patient: Cell::new(false),
             expired: Cell::new(None),
             noted: Cell::new(false),
             rests: Cell::new(false),
@@ -217,10 +220,22 @@ impl ConnectionGuard {
     /// Notes whether the socket takes no more.
     pub fn write_blocked(&self, blocked: bool) {
         match (blocked, self.write_blocked.get()) {
-            (true, None) => self.write_blocked.set(Some(self.round.get())),
+            (true, None) if !self.patient.get() => self.write_blocked.set(Some(self.round.get())),
             (false, Some(_)) => self.write_blocked.set(None),
             _ => {}
         }
+    }
+
+    /// Lets the client take what is sent to it when it likes to, from now on: what goes elsewhere is not ours to hurry.
+    pub fn never_hurries(&self) {
+        self.patient.set(true);
+        self.write_blocked.set(None);
+    }
+
+    /// Says whether its client may do that.
+    #[must_use]
+    pub const fn is_patient(&self) -> bool {
+        self.patient.get()
     }
 
     /// Returns what was waited for too long, and otherwise wakes the caller when that happens.

@@ -3,6 +3,7 @@
 //! Framing fields are always removed and written anew, so that what goes upstream is framed by us alone. It does no I/O and
 //! knows no connection; rule ids such as G02 are those of the tests in `tests/conformance`.
 
+mod aside;
 mod fields;
 mod forward;
 mod host;
@@ -14,6 +15,7 @@ mod response;
 mod trailers;
 mod upgrade;
 
+pub use aside::{put_aside, put_back};
 pub use fields::{FORCE, MIRROR, OURS};
 pub use host::{HostPort, host_and_port};
 pub use outgoing::{Outgoing, call_from};

@@ -49,12 +49,23 @@ impl Outgoing {
         if either { Self::for_either(head, framing, peer, policy) } else { Self::new(head, framing, peer, policy) }
     }
 
+    /// Completes a cleaned head in the same way, and says nothing of the client: nobody who gets it has asked for that.
+    #[must_use]
+    pub fn unnamed(head: Parts, either: bool, framing: Framing, policy: &Policy) -> Self {
+        if either { Self::kept(head, framing, None, policy) } else { Self::written(head, framing, None, policy) }
+    }
+
     /// Writes a cleaned head: its fields, who the client is, our entry in `Via` behind those already there, and the framing.
     #[must_use]
     pub fn new(head: Parts, framing: Framing, peer: &Peer, policy: &Policy) -> Self {
+        // Of a trusted peer it stands there already.
+        Self::written(head, framing, Some(peer).filter(|peer| !peer.trusted), policy)
+    }
+
+    fn written(head: Parts, framing: Framing, of: Option<&Peer>, policy: &Policy) -> Self {
         let (mut bytes, host) = begin(&head);
         let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
-        if !peer.trusted {
+        if let Some(peer) = of {
             put(&[peer.lines.as_bytes(), b"x-forwarded-host: ", host, b"\r\n"]);
         }
         put(&[b"via: ", policy.via_of(head.version).as_bytes(), b"\r\n"]);
@@ -70,8 +81,12 @@ impl Outgoing {
 
     /// Completes a cleaned head in the same way, for a version that may turn out to speak HTTP/2.
     #[must_use]
-    pub fn for_either(mut head: Parts, framing: Framing, peer: &Peer, policy: &Policy) -> Self {
-        if !peer.trusted {
+    pub fn for_either(head: Parts, framing: Framing, peer: &Peer, policy: &Policy) -> Self {
+        Self::kept(head, framing, Some(peer).filter(|peer| !peer.trusted), policy)
+    }
+
+    fn kept(mut head: Parts, framing: Framing, of: Option<&Peer>, policy: &Policy) -> Self {
+        if let Some(peer) = of {
             let host = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
             forward::complete(&mut head.headers, peer, &host);
         }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use crate::proxy::plain::Plain;
+use crate::proxy::plain::{GiveUp, Plain};
 
 /// The socket of a connection to an endpoint.
 #[derive(Debug)]
@@ -50,6 +50,15 @@ impl Socket {
         }
         // Read before and left there: the last answer's reader has taken all that is its own.
         tls.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed())
+    }
+}
+
+impl GiveUp for Socket {
+    fn give_up(&self) {
+        match self {
+            Self::Plain(socket) => socket.give_up(),
+            Self::Tls(socket) => socket.get_ref().0.give_up(),
+        }
     }
 }
 

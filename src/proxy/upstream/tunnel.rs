@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::domain::outcome::Failure;
+use crate::proxy::plain::GiveUp;
 use crate::proxy::upstream::connect::Link;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::slot::Seat;
@@ -62,6 +63,12 @@ async fn connect(pool: &Pool, seat: &Seat, limit: Duration) -> Result<Link, Fail
         seat.failed(pool.reach(), failure, pool.now());
     }
     got
+}
+
+impl GiveUp for Tunnel {
+    fn give_up(&self) {
+        self.socket.give_up();
+    }
 }
 
 impl AsyncRead for Tunnel {

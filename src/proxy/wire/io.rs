@@ -81,6 +81,11 @@ impl Wire {
         self.line.guard.awaits(Awaits::Answer);
     }
 
+    /// Lets the client take what is sent to it when it likes to, as it could if nobody stood in between.
+    pub fn never_hurries(&self) {
+        self.line.guard.never_hurries();
+    }
+
     /// Ends that: the client speaks this, and has begun to.
     pub fn begins(&self, protocol: Protocol) {
         self.line.speaks(protocol);
@@ -93,7 +98,7 @@ impl Wire {
         &self.ahead
     }
 
-    /// Reads something ahead, however long that takes; says whether there was more to read.
+    /// Reads something ahead, however long that takes; says whether there was more to read. Who waits is woken by a drain too.
     ///
     /// # Errors
     ///
@@ -101,7 +106,12 @@ impl Wire {
     pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut room = [std::mem::MaybeUninit::uninit(); 4096];
         let mut buf = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+        let read = Pin::new(&mut self.socket).poll_read(cx, &mut buf);
+        if read.is_pending() {
+            // Whether it has waited for too long is for the caller to ask.
+            let _ = self.line.guard.poll_expired(cx);
+        }
+        ready!(read)?;
         self.ahead.extend_from_slice(buf.filled());
         Poll::Ready(Ok(!buf.filled().is_empty()))
     }

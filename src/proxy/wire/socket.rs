@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use crate::proxy::plain::Plain;
+use crate::proxy::plain::{GiveUp, Plain};
 
 /// A client's socket.
 #[derive(Debug)]
@@ -32,8 +32,7 @@ impl Socket {
             Self::Plain(socket) => socket,
             Self::Tls(socket) => socket.get_ref().0,
         };
-        // Without it the system keeps what was not taken, for a while.
-        let _ = plain.as_socket().set_linger(Some(std::time::Duration::ZERO));
+        plain.give_up();
     }
 }
 
