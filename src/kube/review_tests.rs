@@ -231,7 +231,9 @@ fn a_review_of_very_many_values_is_answered_without_taking_it_apart() {
 
 #[test]
 fn lists_and_mappings_count_as_values_where_no_comma_parts_them() {
-    let nested = |count: usize| Value::from(vec![(0..100).fold(json!(1), |inner, n| if n % 2 == 0 { json!([inner]) } else { json!({"a": inner}) }); count]);
+    let nested = |count: usize| {
+        Value::from(vec![(0..100).fold(json!(1), |inner, n| if n % 2 == 0 { json!([inner]) } else { json!({"a": inner}) }); count])
+    };
     let answer = with("/request/object/spec/a", nested(MOST_VALUES / 100));
     assert!(answer.outcome == Outcome::Unread && answer.words[0].contains("more than 50000 values"), "{answer:?}");
     assert_eq!(with("/request/object/spec/a", nested(MOST_VALUES / 100 - 10)).outcome, Outcome::Injected);

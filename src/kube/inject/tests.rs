@@ -170,7 +170,11 @@ fn however_much_stands_in_a_wrong_place_is_told_briefly() {
     let mut object = pod(json!({}));
     object["spec"][&long] = json!([many(99)]);
     let faults = inject(&object, &settings()).unwrap_err();
-    assert!(faults.len() == 99 && faults[98].path.starts_with("spec.kkk") && faults[98].path.ends_with("…[0]"), "{:?}", faults[98].path.get(..200));
+    assert!(
+        faults.len() == 99 && faults[98].path.starts_with("spec.kkk") && faults[98].path.ends_with("…[0]"),
+        "{:?}",
+        faults[98].path.get(..200)
+    );
     object["spec"][&long] = (0..5).fold(json!([many(2000)]), |inner, _| json!({long.as_str(): inner}));
     let faults = inject(&object, &settings()).unwrap_err();
     let bytes: usize = faults.iter().map(|Fault { path, message, hint }| path.len() + message.len() + hint.len()).sum();
