@@ -34,7 +34,7 @@ struct Served {
 /// Serves with a certificate of its own; valid today, so that a real client verifies it.
 fn served() -> Served {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, own) = (socket.local_addr().unwrap(), Own::make(&service(), Timestamp::now()).unwrap());
+    let (address, own) = (socket.local_addr().unwrap(), Own::make(&service(), "a", Timestamp::now()).unwrap());
     let slot = Arc::new(arc_swap::ArcSwap::new(Arc::clone(&own.server)));
     let (stop, stopping) = watch::channel(false);
     let (hook, ready) = hook();
@@ -95,7 +95,7 @@ async fn only_its_own_authority_and_names_are_trusted() {
     for name in service().hosts() {
         connect(&served, &name, &served.own.authority, b"h2").await.unwrap();
     }
-    let stranger = Own::make(&service(), Timestamp::now()).unwrap();
+    let stranger = Own::make(&service(), "a", Timestamp::now()).unwrap();
     let told = connect(&served, "injector.portcullis.svc", &stranger.authority, b"h2").await.unwrap_err().to_string();
     assert!(told.contains("UnknownIssuer") || told.contains("BadSignature"), "{told}");
     let told = connect(&served, "other.portcullis.svc", &served.own.authority, b"h2").await.unwrap_err().to_string();
