@@ -144,15 +144,21 @@ async fn idle_connections_do_not_keep_the_end() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_waits_for_a_seat() {
+async fn a_connection_beyond_the_limit_takes_the_seat_of_the_one_idle_longest() {
     let served = served();
     let mut silent = Vec::new();
     for _ in 0..CONNECTIONS {
-        silent.push(ours(&served, b"h2").await);
+        silent.push(ours(&served, b"http/1.1").await);
     }
-    let mut last = Box::pin(ours(&served, b"h2"));
-    let early = timeout(Duration::from_secs(1), &mut last).await;
-    assert!(early.is_err(), "there was a seat too many");
-    silent.clear();
-    timeout(PATIENCE, last).await.unwrap();
+    let (mut last, connection) =
+        http1::handshake(TokioIo::new(timeout(PATIENCE / 2, ours(&served, b"http/1.1")).await.unwrap())).await.unwrap();
+    tokio::spawn(connection);
+    assert_eq!(timeout(PATIENCE, last.send_request(request(review(0)))).await.unwrap().unwrap().status(), 200);
+    let mut end = Vec::new();
+    assert_eq!(timeout(PATIENCE, silent[0].read_to_end(&mut end)).await.unwrap().unwrap_or_default(), 0, "the first is to go");
+    let second = &mut silent[1];
+    second.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200", "the others stay");
 }
