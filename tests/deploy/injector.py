@@ -236,6 +236,9 @@ def main():
             print("with these values:", {".".join(map(str, path)): value for path, value in chosen.items()}, file=sys.stderr)
             raise
         count += 1
+    # Three values at a time: no pod of cert-manager could be made before it has made the webhook's certificate.
+    values = merged(USUAL, {"selection": "optOut", "certificate": {"source": "certManager"}, "webhook": {"failurePolicy": "Fail"}})
+    check_sense(values, render(values), program)
     for change, expected in REFUSED:
         try:
             render(merged(USUAL, change))
