@@ -1,6 +1,7 @@
 //! `portcullis webhook`: the admission webhook that puts the proxy into pods as they are made.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use std::sync::mpsc;
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use kube::{Client, Config};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,8 +20,9 @@ use crate::cli::exit;
 use crate::cli::sidecar::SidecarArgs;
 use crate::formats::tls::{CertificateFiles, TlsFiles};
 use crate::kube::review::Invalid;
-use crate::kube::webhook::authority::{Own, Service};
-use crate::kube::webhook::bundle::Bundle;
+use crate::kube::webhook::authority::Service;
+use crate::kube::webhook::bundle::{Bundle, PATIENCE};
+use crate::kube::webhook::expiry;
 use crate::kube::webhook::figures::Figures;
 use crate::kube::webhook::renewal::Renewal;
 use crate::kube::webhook::routes::Hook;
@@ -73,7 +77,7 @@ pub fn run(args: &WebhookArgs) -> ExitCode {
             return exit::BAD_FILE.end();
         }
     };
-    let socket = match TcpListener::bind(args.listen) {
+    let socket = match listen(args.listen, |domain| Socket::new(domain, Type::STREAM, Some(Protocol::TCP))) {
         Ok(socket) => socket,
         Err(error) => {
             eprintln!("error: cannot listen on {}: {error}\n  hint: name a free address of this machine (--listen)", args.listen);
@@ -96,6 +100,30 @@ impl WebhookArgs {
     }
 }
 
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Listens on an address. On all addresses of IPv6 it takes those of IPv4 too, and IPv4 alone where the machine has nothing else.
+fn listen(address: SocketAddr, open: impl Fn(Domain) -> io::Result<Socket>) -> io::Result<TcpListener> {
+    let on = |address: SocketAddr| {
+        let socket = open(Domain::for_address(address))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    on(address).or_else(|error: io::Error| {
+        let no_family = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].iter().any(|no| error.raw_os_error() == Some(no.raw_os_error()));
+        if address.is_ipv6() && address.ip().is_unspecified() && no_family {
+            return on(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())));
+        }
+        Err(error)
+    })
+}
+
 fn serve(args: &WebhookArgs, files: Option<Certificates>, socket: TcpListener) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(4).build().context("no runtime could be set up")?;
     let ended = runtime.block_on(async {
@@ -105,6 +133,7 @@ fn serve(args: &WebhookArgs, files: Option<Certificates>, socket: TcpListener) -
             Some(files) => {
                 let found = (files.slot(), files.expiry(), None);
                 ready.send_replace(true);
+                tokio::spawn(expiry::watch(files.expiry(), Timestamp::now, |words| tracing::error!("{words}")));
                 std::thread::Builder::new().name("certificates".to_owned()).spawn(move || certificates::watch(vec![files], &asking))?;
                 found
             }
@@ -113,8 +142,15 @@ fn serve(args: &WebhookArgs, files: Option<Certificates>, socket: TcpListener) -
         let figures = Figures::new(expiry).context("nothing could be counted")?;
         let invalid = if args.deny_invalid { Invalid::Deny } else { Invalid::Allow };
         let hook = Arc::new(Hook::new(args.sidecar.settings(), invalid, figures, ready.subscribe()));
-        let renewed = renewal.map(|renewal| tokio::spawn(renewal.keep(Arc::clone(&ready), Timestamp::now)));
         let (stop, stopping) = watch::channel(false);
+        let mut until = stopping.clone();
+        let renewed = renewal.map(|renewal| {
+            let kept = renewal.keep(Arc::clone(&ready), Timestamp::now);
+            // Once it is to end, nobody says any more that it is ready.
+            tokio::spawn(async move {
+                tokio::select! { biased; _ = until.wait_for(|stop| *stop) => {} () = kept => {} }
+            })
+        });
         let signals = tokio::spawn(signals(stop, Arc::clone(&ready), asked)?);
         println!("listening on {}", socket.local_addr()?);
         let served = server::serve(socket, slot, hook, stopping).await;
@@ -134,10 +170,13 @@ async fn of_our_own(args: &WebhookArgs) -> anyhow::Result<(TlsSlot, Expiry, Opti
             "there is no certificate; name its files (--certificate, --key), or what to make one for (--service, --configuration)"
         ));
     };
-    let own = Own::make(&service, Timestamp::now())?;
-    let config = Config::infer().await.context("no way to the API server was found; run this in a pod with a service account")?;
+    let mut config = Config::infer().await.context("no way to the API server was found; run this in a pod with a service account")?;
+    // Who waits for ever renews nothing, and what fails is tried again here.
+    (config.connect_timeout, config.read_timeout, config.default_retry) = (Some(PATIENCE / 2), Some(PATIENCE), false);
     let client = Client::try_from(config).context("the API server cannot be asked")?;
-    let renewal = Renewal::new(service, Bundle::new(client, name), own);
+    // In a pod it is the pod's name.
+    let holder = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let renewal = Renewal::new(service, holder.trim().to_owned(), Bundle::new(client, name), Timestamp::now())?;
     Ok((renewal.slot(), renewal.expiry(), Some(renewal)))
 }
 
@@ -166,4 +205,39 @@ fn signals(
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_addresses() -> SocketAddr {
+        "[::]:0".parse().unwrap()
+    }
+
+    #[test]
+    fn a_machine_without_ipv6_is_listened_on_by_ipv4() {
+        for no in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            let open = |domain| {
+                if domain == Domain::IPV6 { Err(no.into()) } else { Socket::new(domain, Type::STREAM, None) }
+            };
+            assert!(listen(all_addresses(), open).unwrap().local_addr().unwrap().is_ipv4());
+            assert!(listen("[::1]:0".parse().unwrap(), open).is_err(), "one address that was named is no other");
+        }
+        let open = |_| Err(Errno::ACCESS.into());
+        assert_eq!(listen(all_addresses(), open).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn all_addresses_are_those_of_ipv4_too_whatever_the_system_says() {
+        let open = |domain| {
+            let socket = Socket::new(domain, Type::STREAM, None)?;
+            if domain == Domain::IPV6 {
+                socket.set_only_v6(true)?;
+            }
+            Ok(socket)
+        };
+        let port = listen(all_addresses(), open).unwrap();
+        std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port.local_addr().unwrap().port())).unwrap();
+    }
 }

@@ -162,20 +162,20 @@ struct OutlineOfRequest {
     namespace: String,
 }
 
-/// Says whether there are so many values that taking them apart would keep others waiting. A pod has hundreds; the commas between values
-/// tell how many there are.
+/// Says whether there are so many values that taking them apart would keep others waiting, or fill the memory. A pod has hundreds; each
+/// value but the first comes after a comma, or is the first of a list or of a mapping.
 fn is_crowded(asked: &[u8]) -> bool {
-    let (mut in_text, mut escaped, mut commas) = (false, false, 0);
+    let (mut in_text, mut escaped, mut values) = (false, false, 0);
     for byte in asked {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_text => escaped = true,
             b'"' => in_text = !in_text,
-            b',' if !in_text => commas += 1,
+            b',' | b'[' | b'{' if !in_text => values += 1,
             _ => {}
         }
     }
-    commas > MOST_VALUES
+    values > MOST_VALUES
 }
 
 /// What is answered, before it is written.

@@ -230,6 +230,17 @@ fn a_review_of_very_many_values_is_answered_without_taking_it_apart() {
 }
 
 #[test]
+fn lists_and_mappings_count_as_values_where_no_comma_parts_them() {
+    let nested = |count: usize| {
+        Value::from(vec![(0..100).fold(json!(1), |inner, n| if n % 2 == 0 { json!([inner]) } else { json!({"a": inner}) }); count])
+    };
+    let answer = with("/request/object/spec/a", nested(MOST_VALUES / 100));
+    assert!(answer.outcome == Outcome::Unread && answer.words[0].contains("more than 50000 values"), "{answer:?}");
+    assert_eq!(with("/request/object/spec/a", nested(MOST_VALUES / 100 - 10)).outcome, Outcome::Injected);
+    assert_eq!(with("/request/object/spec/a", json!("[{".repeat(MOST_VALUES))).outcome, Outcome::Injected, "a text holds no values");
+}
+
+#[test]
 fn a_name_cannot_forge_the_log() {
     let answer = with("/request/object/metadata/generateName", json!(format!("a\n\u{1b}[31m{}", "b".repeat(10_000))));
     assert!(answer.pod.starts_with("shop/a\\n\\u{1b}[31mbbb") && answer.pod.len() < 400, "{}", answer.pod);

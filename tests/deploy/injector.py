@@ -83,14 +83,15 @@ def check_selection(values, hooks):
     """Each pod is asked about once or not at all: the pod's label goes before that of its namespace, and nothing is asked about what the
     webhook itself needs."""
     by_default = values.get("selection", "optIn") == "optOut"
-    for space in ("shop", "kube-system", NAMESPACE):
+    needs_it = by_default and values["certificate"].get("source") == "certManager" and values.get("webhook", {}).get("failurePolicy") == "Fail"
+    for space in ("shop", "kube-system", "cert-manager", NAMESPACE):
         for of_space in (None, "true", "false", "nonsense"):
             for of_pod in (None, "true", "false"):
                 labels = lambda word: {"portcullis/inject": word} if word else {}
                 asked = sum(matches(hook["namespaceSelector"], {"kubernetes.io/metadata.name": space} | labels(of_space))
                             and matches(hook["objectSelector"], labels(of_pod)) for hook in hooks)
                 wanted = of_pod == "true" or (of_pod is None and (of_space != "false" if by_default else of_space == "true"))
-                excluded = space == NAMESPACE or space in values.get("excludedNamespaces", ["kube-system"])
+                excluded = space == NAMESPACE or space in values.get("excludedNamespaces", ["kube-system"]) or (space == "cert-manager" and needs_it)
                 assert asked == (wanted and not excluded), f"asked {asked} times: {space}, namespace {of_space}, pod {of_pod}, {values.get('selection')}"
 
 
@@ -161,22 +162,40 @@ def check_certificate(folder):
 
 
 def check_upgrade():
-    """What Helm made is kept for as long as it is for the names the webhook is called by, and is what API servers are told to trust."""
+    """What Helm made is kept for half of its days and for as long as it is for the names the webhook is called by, and is what API servers are
+    told to trust, beside what they trusted before."""
 
     def beside(secret, values):
         with with_secret(secret) as config, helm_python.Chart.load(str(CHART)) as chart:
             files = config.render(chart, values, name=NAME, namespace="shop")
         manifests = [manifest for path, text in files.items() if path.endswith(".yaml") for manifest in yaml.safe_load_all(text) if manifest]
         found = of_kind(manifests, "Secret")
-        bundles = {hook["clientConfig"]["caBundle"] for hook in of_kind(manifests, "MutatingWebhookConfiguration")["webhooks"]}
-        assert bundles == {found["data"]["ca.crt"]}, "another authority is trusted than signed"
+        bundles = {base64.b64decode(hook["clientConfig"]["caBundle"]) for hook in of_kind(manifests, "MutatingWebhookConfiguration")["webhooks"]}
+        assert bundles == {b"".join(base64.b64decode(one) for one in authorities(found))}, "other authorities are trusted than signed"
         return found
+
+    authorities = lambda secret: [secret["data"][key] for key in ("ca.crt", "previous-ca.crt") if key in secret["data"]]
+
+    def aged(secret, days):
+        """As it would be, had it been made so many days before."""
+        made = str(int(secret["metadata"]["annotations"]["portcullis/made"]) - days * 86400)
+        return merged(secret, {"metadata": {"annotations": {"portcullis/made": made}}})
 
     first = beside(None, {})
     assert beside(first, {}) == first, "the certificate changes with each upgrade"
-    moved = {"clusterDomain": "example.org"}
-    other = beside(first, moved)
-    assert other["data"] != first["data"] and beside(other, moved) == other, "the certificate is kept for another name"
+    for secret, values, why in (
+        (first, {"clusterDomain": "example.org"}, "for another name"),
+        (first, {"certificate": {"days": 365}}, "for other days"),
+        (aged(first, 1826), {}, "past half of its days"),
+        (merged(first, {"metadata": {"annotations": {"portcullis/made": ""}}}), {}, "of an unknown age"),
+    ):
+        other = beside(secret, values)
+        assert other["data"]["tls.crt"] != first["data"]["tls.crt"], f"the certificate is kept {why}"
+        assert authorities(other) == [other["data"]["ca.crt"], first["data"]["ca.crt"]], "what pods show until they have the new one is not trusted"
+        assert beside(other, values) == other, f"a certificate {why} changes with each upgrade"
+        later = beside(aged(other, 2), values)
+        assert later["data"] == {key: value for key, value in other["data"].items() if key != "previous-ca.crt"}, "the authority before is trusted for ever"
+    assert beside(aged(first, 1824), {})["data"] == first["data"], "the certificate is not kept for half of its days"
 
 
 def check_policy(program):
@@ -217,6 +236,9 @@ def main():
             print("with these values:", {".".join(map(str, path)): value for path, value in chosen.items()}, file=sys.stderr)
             raise
         count += 1
+    # Three values at a time: no pod of cert-manager could be made before it has made the webhook's certificate.
+    values = merged(USUAL, {"selection": "optOut", "certificate": {"source": "certManager"}, "webhook": {"failurePolicy": "Fail"}})
+    check_sense(values, render(values), program)
     for change, expected in REFUSED:
         try:
             render(merged(USUAL, change))

@@ -2,7 +2,7 @@
 a pod is what `portcullis inject` makes of it, and where one leaves a pod alone the other does.
 
 CEL here knows no types of Kubernetes, so that their objects (`Object.spec…{name: …}`) are read as maps; that an API server takes the types
-is not seen here. Arguments: the program, and the folder with pods/.
+is not seen here. Evaluates also the conditions on which the injector's chart has the webhook asked. Arguments: the program, and the folder with pods/.
 """
 
 import copy
@@ -109,7 +109,32 @@ def pods():
                                                             "spec": template["spec"]}, default=str))
 
 
+def check_conditions():
+    """By the conditions of the injector's chart the webhook is not asked about what has the sidecar, but about what only looks like it."""
+    environment = celpy.Environment()
+    chart = (HERE.parent.parent / "deploy/helm/portcullis-injector/templates/webhook.yaml").read_text()
+    block = re.search(r"^    matchConditions:\n(?:      .*\n)+", chart, re.M)[0]
+    conditions = [environment.program(environment.compile(one["expression"])) for one in yaml.safe_load(block)["matchConditions"]]
+    app, ours = {"name": "app"}, {"name": "portcullis"}
+    status, mirror = {"portcullis/status": "{}"}, {"kubernetes.io/config.mirror": "x"}
+    for annotations, spec, wanted in (
+        (None, {"containers": [app]}, True),
+        ({}, {"containers": [app], "initContainers": [app]}, True),
+        (status, {"containers": [app]}, True),
+        (status, {"containers": [app], "initContainers": [app]}, True),
+        (status, {"containers": [app, ours]}, False),
+        (status, {"containers": [app], "initContainers": [app, ours]}, False),
+        (None, {"containers": [app, ours]}, True),
+        ({"a": "b"}, {"containers": [app], "initContainers": [ours]}, True),
+        (mirror, {"containers": [app]}, False),
+    ):
+        pod = {"metadata": {"name": "a"} | ({} if annotations is None else {"annotations": annotations}), "spec": spec}
+        asked = all(condition.evaluate({"object": celpy.json_to_cel(pod)}) for condition in conditions)
+        assert asked == wanted, f"the webhook is {'' if asked else 'not '}asked about {pod}"
+
+
 def main():
+    check_conditions()
     text = subprocess.run([PROGRAM, "inject", "--policy", *FLAGS], capture_output=True, text=True, check=True, timeout=30).stdout
     policy = Policy(next(yaml.safe_load_all(text)))
     put_in, passed, problems = 0, {}, []

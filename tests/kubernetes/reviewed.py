@@ -36,6 +36,8 @@ LATE = 1000 if "/debug/" in PROGRAM else 100
 # Above this many bytes it is the processor's time that counts, because a busy machine divides it.
 LARGE = 100_000
 MOST_BYTES = 4 << 20
+# Of large reviews, and the most MiB that all of them together may make the webhook take; its pod has 512.
+KINDS, MOST_MEMORY = 9, 300
 # Seconds; the webhook closes a connection that lies idle for longer than half a minute, which happens here when the machine is stopped.
 IDLE = 20
 EXPECTED = {200, 400, 404, 405, 413, 415}
@@ -46,10 +48,10 @@ def certificate(folder, name, authority):
     openssl = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=folder, timeout=30)
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     if not (folder / f"{authority}.crt").exists():
-        openssl("req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.crt", "-subj", f"/CN={authority}", "-days", "2")
+        openssl("req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.crt", "-subj", f"/CN={authority}", "-days", "60")
     openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=webhook")
     (folder / "names").write_text(f"subjectAltName=DNS:{HOST}\n")
-    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "1",
+    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "60",
             "-extfile", "names", "-out", f"{name}.crt")
 
 
@@ -161,7 +163,7 @@ def large(pod, dice, kind=None, size=None):
     """Up to 3 MiB, as an object may have."""
     asked = review(pod, dice)
     spec = asked["request"]["object"]["spec"]
-    kind, size = dice.randrange(5) if kind is None else kind, size or dice.choice([200_000, 1_000_000, 3_000_000])
+    kind, size = dice.randrange(KINDS) if kind is None else kind, size or dice.choice([200_000, 1_000_000, 3_000_000])
     if kind == 0:
         asked["request"]["object"]["metadata"] = {"annotations": {"a": "x" * size}}
     elif kind == 1:
@@ -170,6 +172,22 @@ def large(pod, dice, kind=None, size=None):
         spec["containers"] = [{"name": f"c{n}", "image": "c:1", "ports": [{"containerPort": 1 + n % 60_000}]} for n in range(size // 80)]
     elif kind == 3:
         spec["containers"] = [{"n": 1}] * (size // 11)
+    elif kind == 4:
+        # Wide: many values, each in vain, below a key as long as all of them.
+        spec["k" * (size // 2)] = {f"config.portcullis/{n}": 0 for n in range(min(size // 60, 40_000))}
+    elif kind == 5:
+        spec["k" * (size // 2)] = [0] * min(size // 6, 45_000)
+    elif kind == 6:
+        # Nested: hardly a comma.
+        tower = []
+        for _ in range(100):
+            tower = [tower]
+        spec["a"] = [tower] * (size // 210)
+    elif kind == 7:
+        tower = {}
+        for _ in range(100):
+            tower = {"": tower}
+        spec["a"] = [tower] * (size // 610)
     else:
         spec["containers"][0:1] = [{"name": "app", "args": ["x"] * (size // 5), "ports": [{"containerPort": 8080}]}]
     return asked
@@ -346,7 +364,7 @@ def each_large(pid, port, bundle):
     dice, worst = random.Random(SEED), (0, "")
     connection = Http1(port, ssl.create_default_context(cadata=bundle), dice)
     spent = lambda: sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e6
-    for kind in range(5):
+    for kind in range(KINDS):
         for size in (200_000, 1_000_000, 3_000_000):
             text = json.dumps(large(pods()[0], dice, kind, size)).encode()
             before = spent()
@@ -434,6 +452,9 @@ def ending(webhook, port, bundle, seen, injected, took, said, heavy):
         print(f"worst {worst[0]:.1f} ms as the client saw it, 99.9 % within {walls[len(walls) * 999 // 1000]:.1f} ms; of the webhook's own {own[0]:.1f} ms at most, "
               f"{cpu * 1000 / len(walls):.2f} ms of the processor each, {heavy[0]:.0f} ms for the heaviest ({heavy[1]})")
     wrong += [f"{late:.0f} ms are too long: {what}" for late, what in (own, heavy) if late > LATE]
+    memory = int(re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{webhook.pid}/status").read_text(), re.M)[1]) >> 10
+    print(f"{memory} MiB of memory at most")
+    wrong += [f"{memory} MiB of memory are too much"] if memory > MOST_MEMORY else []
     dice, trust = random.Random(SEED), ssl.create_default_context(cadata=bundle)
     metrics = Http1(port, trust, dice)
     text = metrics.ask("GET", "/metrics", {}, b"")[2].decode()

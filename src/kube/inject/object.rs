@@ -65,7 +65,7 @@ fn visit(
         }
         Kind::Pods(keys) => {
             let at = keys.iter().fold(path.to_owned(), |path, key| child(&path, key));
-            tell(places::misplaced(object, path, &at), take);
+            tell(places::misplaced(object, path, keys), take);
             let Some(place) = keys.iter().try_fold(&mut *object, |value, key| value.get_mut(*key)).filter(|place| !place.is_null()) else {
                 take(Err(vec![Fault::new(at, "there is no template of a pod", "write its metadata and spec")]));
                 return;

@@ -45,7 +45,8 @@ pub fn container(wishes: &Wishes, target: Option<&Target>, settings: &Settings) 
         env.push(json!({"name": "PORTCULLIS_ADMIN", "value": SOCKET}));
     }
     if let Some(level) = &wishes.log_level {
-        env.push(json!({"name": "PORTCULLIS_LOG", "value": format!("{level},kube_client=off")}));
+        // Both take every request in vain for an error of theirs, whatever the level.
+        env.push(json!({"name": "PORTCULLIS_LOG", "value": format!("{level},kube_client=off,kube_runtime=off")}));
     }
     let mut mounts = vec![json!({"name": STATE_VOLUME, "mountPath": STATE_FOLDER})];
     if wishes.config_map.is_some() {

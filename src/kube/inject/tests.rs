@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::annotations::{KNOWN, STATUS};
+use super::fault::Fault;
 use super::object::inject;
 use super::patch::{Operation, patch};
 use super::settings::{Mode, Settings};
@@ -160,6 +161,32 @@ fn a_label_or_annotation_of_ours_in_a_wrong_place_is_told_and_never_passed_over(
         let faults = inject(&object, &settings()).expect_err(&object.to_string());
         assert!(faults[0].hint.contains("metadata.labels"), "{faults:?}");
     }
+}
+
+#[test]
+fn however_much_stands_in_a_wrong_place_is_told_briefly() {
+    let long = "k".repeat(10_000);
+    let many = |count: usize| (0..count).map(|n| (format!("config.portcullis/{n}"), json!(0))).collect::<Map<_, _>>();
+    let mut object = pod(json!({}));
+    object["spec"][&long] = json!([many(99)]);
+    let faults = inject(&object, &settings()).unwrap_err();
+    assert!(
+        faults.len() == 99 && faults[98].path.starts_with("spec.kkk") && faults[98].path.ends_with("…[0]"),
+        "{:?}",
+        faults[98].path.get(..200)
+    );
+    object["spec"][&long] = (0..5).fold(json!([many(2000)]), |inner, _| json!({long.as_str(): inner}));
+    let faults = inject(&object, &settings()).unwrap_err();
+    let bytes: usize = faults.iter().map(|Fault { path, message, hint }| path.len() + message.len() + hint.len()).sum();
+    assert!(faults.len() == 101 && bytes < 100_000, "{} faults of {bytes} bytes", faults.len());
+    assert!(faults[100].message.contains("more than 100"), "{:?}", faults[100].message);
+}
+
+#[test]
+fn a_key_with_dots_is_not_the_place_that_it_looks_like() {
+    let mut object = pod(json!({}));
+    object["metadata.annotations"] = json!({"config.portcullis/mode": "explicit"});
+    assert!(inject(&object, &settings()).unwrap_err()[0].message.contains("has no effect here"));
 }
 
 #[test]

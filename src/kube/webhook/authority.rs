@@ -20,6 +20,8 @@ use crate::formats::validity;
 const DAYS: i64 = 14;
 /// Seconds before its end at which it is replaced: half of its life.
 const BEFORE: u64 = 7 * 86_400;
+/// The longest common name of a certificate, in characters (RFC 5280 appendix A.1).
+const LONGEST_NAME: usize = 64;
 
 /// The Service by which API servers call the webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Own {
     pub server: Arc<ServerConfig>,
     /// The certificate of its authority, PEM.
     pub authority: String,
+    /// From when on both are valid, in seconds since 1970.
+    pub begins: u64,
     /// When both expire, in seconds since 1970.
     pub expires: u64,
 }
@@ -86,17 +90,19 @@ pub enum Unmade {
 }
 
 impl Own {
-    /// Makes one that is valid from the day before `now`, because clocks differ, for two weeks.
+    /// Makes one that is valid from the day before `now`, because clocks differ, for two weeks. `holder` is the pod it is made in: API
+    /// servers keep few authorities of one holder.
     ///
     /// # Errors
     ///
     /// Fails when the clock is far from this century, or the system has no randomness.
-    pub fn make(service: &Service, now: Timestamp) -> Result<Self, Unmade> {
+    pub fn make(service: &Service, holder: &str, now: Timestamp) -> Result<Self, Unmade> {
         let (key, signer) = (KeyPair::generate()?, KeyPair::generate()?);
         let mut authority = CertificateParams::new(Vec::new())?;
-        span(&mut authority, now)?;
-        // Among several of them a client sees by the key which one signed.
-        authority.distinguished_name.push(DnType::CommonName, format!("portcullis webhook authority {now:.0}"));
+        let begins = span(&mut authority, now)?;
+        // Among several of one name a client sees by the key which one signed.
+        authority.distinguished_name.push(DnType::OrganizationName, "portcullis webhook authority");
+        authority.distinguished_name.push(DnType::CommonName, common_name(holder, now));
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let mut own = CertificateParams::new(service.hosts())?;
@@ -113,23 +119,30 @@ impl Own {
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|why| rustls::Error::General(why.to_owned()))?;
         let mut server = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { server: Arc::new(server), authority: trusted.pem(), expires })
+        Ok(Self { server: Arc::new(server), authority: trusted.pem(), begins, expires })
     }
 
-    /// Says whether it is time for another one. `now` is in seconds since 1970.
+    /// Says whether it is time for another one; also where the clock was set back to before it is valid. `now` is in seconds since 1970.
     #[must_use]
     pub const fn is_old(&self, now: u64) -> bool {
-        now + BEFORE >= self.expires
+        now < self.begins || now.saturating_add(BEFORE) >= self.expires
     }
 }
 
-/// Sets from when until when it is valid, in whole days.
-fn span(params: &mut CertificateParams, now: Timestamp) -> Result<(), Unmade> {
+/// Returns the name of a holder as a certificate may have it, the end where it is too long, for the beginning is that of others too. Who has
+/// none is told apart by the time.
+fn common_name(holder: &str, now: Timestamp) -> String {
+    let beyond = holder.chars().count().saturating_sub(LONGEST_NAME);
+    if holder.is_empty() { now.to_string() } else { holder.chars().skip(beyond).collect() }
+}
+
+/// Sets from when until when it is valid, in whole days; returns from when, in seconds since 1970.
+fn span(params: &mut CertificateParams, now: Timestamp) -> Result<u64, Unmade> {
     let day = |days: i64| {
         let day = TimeZone::UTC.to_datetime(now).date().checked_add(jiff::Span::new().days(days)).map_err(|_| Unmade::Clock(now))?;
         let (month, of_month) = (u8::try_from(day.month()).unwrap_or(1), u8::try_from(day.day()).unwrap_or(1));
         Ok::<_, Unmade>(date_time_ymd(day.year().into(), month, of_month))
     };
     (params.not_before, params.not_after) = (day(-1)?, day(DAYS)?);
-    Ok(())
+    u64::try_from(params.not_before.unix_timestamp()).map_err(|_| Unmade::Clock(now))
 }

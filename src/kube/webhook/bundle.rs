@@ -1,51 +1,71 @@
 //! Tells the API server whom to trust: the certificates of the webhook's own authorities, in `caBundle` of one named
 //! MutatingWebhookConfiguration.
 //!
-//! Each process has an authority of its own, so each adds its own and leaves those of the others; what has expired is taken out. The
+//! Each process has an authority of its own, so each adds its own and leaves those of the others; what has expired long ago is taken out. The
 //! object is changed as it was read or not at all (`resourceVersion`), so that no process undoes what another has done meanwhile.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::core::Status;
 use kube::{Client, Error};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::formats::validity;
 
 /// The most authorities of a bundle: many more than there are processes, and far from what an object may hold.
-const MOST: usize = 32;
+const MOST: usize = 64;
+/// How near the front one that is in use may come before it goes to the end: so many may be added before it would be dropped.
+const EDGE: usize = 16;
+/// Seconds for which one stays that has expired, because the clock it expired by may be wrong.
+const LINGER: u64 = 28 * 86_400;
 /// How often it is tried while others change the object too, and the first pause between.
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long the API server may take for each answer.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Returns the bundle with an authority (PEM) in it and without those that have expired; `None` where it is so already. A bundle that
-/// cannot be read counts as empty, because an API server trusts nobody by it. `now` is in seconds since 1970.
+/// Returns the bundle with an authority (PEM) in it, without those that have expired long ago and those of the same name but for the newest
+/// other one; `None` where it is so already. Who comes last stands last, and where there are too many the first go; one in use that has come
+/// near the front stands last again. A bundle that cannot be read counts as empty, because an API server trusts nobody by it. `now` is in
+/// seconds since 1970.
 #[must_use]
 pub fn with(bundle: &str, own: &str, now: u64) -> Option<String> {
     let text = STANDARD.decode(bundle.trim()).unwrap_or_default();
     let own = CertificateDer::from_pem_slice(own.as_bytes()).ok()?;
     let there: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok).collect();
-    let expiry = |certificate: &CertificateDer<'_>| validity::not_after(certificate).unwrap_or(u64::MAX);
-    let mut kept: Vec<&CertificateDer<'_>> = there.iter().filter(|certificate| expiry(certificate) > now).collect();
-    if there.len() == kept.len() && kept.contains(&&own) && kept.len() <= MOST {
+    let is_gone = |one: &CertificateDer<'_>| validity::not_after(one).is_some_and(|end| end.saturating_add(LINGER) <= now);
+    let name = name(&own);
+    let is_namesake = |one: &CertificateDer<'_>| *one != own && name.is_some() && self::name(one) == name;
+    // The process that was before it in the same pod, or the certificate it is about to follow up.
+    let namesake = there.iter().rposition(is_namesake);
+    let stays = |(at, one): &(usize, &CertificateDer<'_>)| !is_gone(one) && (!is_namesake(one) || Some(*at) == namesake);
+    let mut kept: Vec<&CertificateDer<'_>> = there.iter().enumerate().filter(stays).map(|(_, one)| one).collect();
+    if kept.iter().position(|one| **one == own).is_none_or(|at| kept.len() - at > MOST - EDGE) {
+        kept.retain(|one| **one != own);
+        kept.push(&own);
+    }
+    kept.drain(..kept.len().saturating_sub(MOST));
+    if kept.iter().copied().eq(&there) {
         return None;
     }
-    kept.retain(|certificate| **certificate != own);
-    // Where there are too many, those go that last the shortest.
-    kept.sort_by_key(|certificate| std::cmp::Reverse(expiry(certificate)));
-    kept.truncate(MOST - 1);
-    kept.push(&own);
     let pem = |certificate: &&CertificateDer<'_>| {
         let text = STANDARD.encode(certificate.as_ref());
         let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     };
     Some(STANDARD.encode(kept.iter().map(pem).collect::<String>()))
+}
+
+/// Returns the name of a certificate (DER).
+fn name(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    webpki::anchor_from_trusted_cert(certificate).ok().map(|anchor| anchor.subject.to_vec())
 }
 
 /// Returns the patch (strategic merge) by which every webhook of a configuration trusts an authority; `None` where they do already.
@@ -86,23 +106,59 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// Says why they do not.
+    /// Says why they do not, or that it is unknown whether they do.
     pub async fn trust(&self, own: &str, now: u64) -> Result<bool, String> {
-        let told = |why: &dyn std::fmt::Display| format!("the caBundle of MutatingWebhookConfiguration {} is as it was: {why}", self.name);
+        let told = |state: &str, why: &dyn Display| format!("the caBundle of MutatingWebhookConfiguration {} {state}: {why}", self.name);
+        let unchanged = |why: &dyn Display| told("is as it was", why);
         let mut pause = PAUSE;
         for _ in 0..TRIES {
-            let there = self.api.get(&self.name).await.map_err(|error| told(&error))?;
-            let there = serde_json::to_value(there).map_err(|error| told(&error))?;
-            let Some(patch) = patch(&there, own, now).map_err(|why| told(&why))? else { return Ok(false) };
-            match self.api.patch(&self.name, &PatchParams::default(), &Patch::Strategic(patch)).await {
+            let there = answer(self.api.get(&self.name)).await.map_err(|failed| unchanged(&self.way_out(&failed)))?;
+            let there = serde_json::to_value(there).map_err(|error| unchanged(&error))?;
+            let Some(patch) = patch(&there, own, now).map_err(|why| unchanged(&why))? else { return Ok(false) };
+            match answer(self.api.patch(&self.name, &PatchParams::default(), &Patch::Strategic(patch))).await {
                 Ok(_) => return Ok(true),
                 // Another process was faster.
-                Err(Error::Api(status)) if status.code == 409 => sleep(pause).await,
-                Err(error) => return Err(told(&error)),
+                Err(Failed::Answered(status)) if status.code == 409 => sleep(pause).await,
+                Err(failed @ Failed::Answered(_)) => return Err(unchanged(&self.way_out(&failed))),
+                Err(failed) => return Err(told("may have been changed or not", &failed)),
             }
             pause *= 2;
         }
-        Err(told(&format!("others changed it {TRIES} times meanwhile")))
+        Err(unchanged(&format!("others changed it {TRIES} times meanwhile")))
+    }
+
+    /// Says what failed, and how to mend what only people can.
+    fn way_out(&self, failed: &Failed) -> String {
+        let hint = match failed {
+            Failed::Answered(status) if status.code == 403 => {
+                "; give the pod's service account the verbs get and patch of this one object, as the chart does for certificate.source: self"
+            }
+            Failed::Answered(status) if status.code == 404 => "; install it with its chart, or name the one there is (--configuration)",
+            _ => "",
+        };
+        format!("{failed}{hint}")
+    }
+}
+
+/// Why an API server did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// It says so.
+    #[error("{}: {} ({})", .0.reason, .0.message, .0.code)]
+    Answered(Box<Status>),
+    /// Nothing was heard of it.
+    #[error("the API server did not answer within {} s", PATIENCE.as_secs())]
+    Silent,
+    /// The answer, or the way to it, broke.
+    #[error("{0}")]
+    Broken(Error),
+}
+
+async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failed> {
+    match timeout(PATIENCE, call).await {
+        Ok(Err(Error::Api(status))) => Err(Failed::Answered(status)),
+        Ok(answered) => answered.map_err(Failed::Broken),
+        Err(_) => Err(Failed::Silent),
     }
 }
 

@@ -25,6 +25,8 @@ const HELD: usize = 8 * MOST_BYTES;
 /// Reviews above this many bytes are answered on another thread, one at a time, so that small ones need not wait for them, and so that
 /// what is made of a large one is in memory once.
 const LARGE: usize = 128 << 10;
+/// The most bytes of bodies up to [`LARGE`] that are held at a time, which large ones that come slowly cannot take.
+const HELD_SMALL: usize = 64 * LARGE;
 /// How much of a body that nobody wants is read and thrown away, so that its sender reads the answer, and its connection can go on.
 const DRAINED: usize = 4 * MOST_BYTES;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -37,8 +39,9 @@ pub struct Hook {
     figures: Figures,
     /// Whether the API server can reach us and trusts us; false again once the process is about to end.
     ready: watch::Receiver<bool>,
-    /// Bytes that bodies may still take.
+    /// Bytes that bodies may still take that are larger than [`LARGE`], and those that are not, or not yet.
     held: Arc<Semaphore>,
+    held_small: Arc<Semaphore>,
     /// The turn of large reviews.
     large: Arc<Semaphore>,
 }
@@ -60,7 +63,8 @@ impl Hook {
     /// Makes one.
     #[must_use]
     pub fn new(settings: Settings, invalid: Invalid, figures: Figures, ready: watch::Receiver<bool>) -> Self {
-        Self { settings, invalid, figures, ready, held: Arc::new(Semaphore::new(HELD)), large: Arc::new(Semaphore::new(1)) }
+        let [held, held_small, large] = [HELD, HELD_SMALL, 1].map(|most| Arc::new(Semaphore::new(most)));
+        Self { settings, invalid, figures, ready, held, held_small, large }
     }
 
     /// Answers a request.
@@ -76,6 +80,19 @@ impl Hook {
             *response.body_mut() = Full::default();
         }
         response
+    }
+
+    /// Returns what it counts.
+    #[must_use]
+    pub const fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Counts a connection over which nothing could be asked, and logs why now and then.
+    pub fn missed(&self, why: &str) {
+        if let Some(silent) = self.figures.missed() {
+            tracing::warn!(why, silent, "a client did not come through TLS; others are only counted for a minute");
+        }
     }
 
     async fn route<B>(self: Arc<Self>, request: Request<B>) -> Response<Full<Bytes>>
@@ -119,6 +136,8 @@ impl Hook {
         } else {
             None
         };
+        // Many small fields take many times their bytes, and the body may be long in coming.
+        drop(head);
         if let Some(refused) = refused {
             return Err((refused, !drained(&mut body).await && over_http1));
         }
@@ -155,15 +174,24 @@ impl Hook {
             if bytes.len() + data.len() > MOST_BYTES {
                 return Err(Refused::TooLarge);
             }
-            let more = u32::try_from(data.len()).map_err(|_| Refused::TooLarge)?;
-            let more = Arc::clone(&self.held).try_acquire_many_owned(more).map_err(|_| Refused::Busy)?;
-            match &mut held {
-                Some(held) => held.merge(more),
-                None => held = Some(more),
-            }
+            self.hold(&mut held, bytes.len(), bytes.len() + data.len())?;
             bytes.extend_from_slice(&data);
         }
         Ok((bytes, held))
+    }
+
+    /// Reserves what a body takes that grows from `before` to `after` bytes.
+    fn hold(&self, held: &mut Option<OwnedSemaphorePermit>, before: usize, after: usize) -> Result<(), Refused> {
+        let of = |bytes: usize| {
+            let from = if after <= LARGE { &self.held_small } else { &self.held };
+            let bytes = u32::try_from(bytes).map_err(|_| Refused::TooLarge)?;
+            Arc::clone(from).try_acquire_many_owned(bytes).map_err(|_| Refused::Busy)
+        };
+        match held {
+            Some(there) if (before <= LARGE) == (after <= LARGE) => there.merge(of(after - before)?),
+            _ => *held = Some(of(after)?),
+        }
+        Ok(())
     }
 
     async fn review(&self, bytes: Vec<u8>) -> Result<Answer, Refused> {

@@ -1,7 +1,8 @@
-//! Tests of the webhook: its answers to requests in virtual time, its connections over loopback, and its own certificate before a fake
-//! API server.
+//! Tests of the webhook: its answers to requests and how long connections last in virtual time, its connections over loopback, and its own
+//! certificate before a fake API server.
 #![cfg(test)]
 
+mod lasting;
 mod own;
 mod requests;
 mod sockets;
@@ -20,8 +21,12 @@ use crate::kube::webhook::routes::Hook;
 
 /// Returns a webhook that is ready for as long as the sender says so.
 fn hook() -> (Arc<Hook>, watch::Sender<bool>) {
+    hook_until(1_900_000_000)
+}
+
+fn hook_until(expires: u64) -> (Arc<Hook>, watch::Sender<bool>) {
     let (ready, seen) = watch::channel(true);
-    let figures = Figures::new(Arc::new(1_900_000_000.into())).unwrap();
+    let figures = Figures::new(Arc::new(expires.into())).unwrap();
     let settings = Settings::with_image("portcullis:test".parse().unwrap());
     (Arc::new(Hook::new(settings, Invalid::Allow, figures, seen)), ready)
 }

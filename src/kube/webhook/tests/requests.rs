@@ -136,19 +136,60 @@ async fn a_body_that_stays_away_is_not_waited_for_for_long() {
 #[tokio::test(start_paused = true)]
 async fn what_is_held_of_all_bodies_is_bounded_and_given_back() {
     let (hook, _ready) = hook();
-    let slow = || {
+    let slow = |bytes: usize| {
         let hook = Arc::clone(&hook);
-        tokio::spawn(async move { post(&hook, Sent(VecDeque::from([Bytes::from(vec![b' '; MOST_BYTES])]), Then::Stays)).await.0 })
+        tokio::spawn(async move { post(&hook, Sent(VecDeque::from([Bytes::from(vec![b' '; bytes])]), Then::Stays)).await.0 })
     };
-    let slow: Vec<_> = (0..8).map(|_| slow()).collect();
+    let large: Vec<_> = (0..8).map(|_| slow(MOST_BYTES)).collect();
     tokio::task::yield_now().await;
-    let (status, told) = post(&hook, whole(review(0))).await;
+    let (status, told) = post(&hook, whole(review(1 << 20))).await;
     assert!(status == StatusCode::SERVICE_UNAVAILABLE && told.contains("ask again"), "{status} {told}");
-    for one in slow {
+    let grown = review(200_000).chunks(50_000).map(Bytes::copy_from_slice).collect();
+    assert_eq!(post(&hook, Sent(grown, Then::End)).await.0, StatusCode::SERVICE_UNAVAILABLE, "it grew beyond what is small");
+    for _ in 0..100 {
+        let (status, body) = post(&hook, whole(review(100_000))).await;
+        assert!(status == StatusCode::OK && is_injected(body.as_bytes()), "small ones have their own place: {status}");
+    }
+    let mut small = Vec::new();
+    for _ in 0..64 {
+        small.push(slow(128 << 10));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(post(&hook, whole(review(0))).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    for one in large.into_iter().chain(small) {
         assert_eq!(one.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
     }
-    let (status, body) = post(&hook, whole(review(0))).await;
-    assert!(status == StatusCode::OK && is_injected(body.as_bytes()), "{status}");
+    for more in [0, 100_000, 3 << 20] {
+        let (status, body) = post(&hook, whole(review(more))).await;
+        assert!(status == StatusCode::OK && is_injected(body.as_bytes()), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_head_of_a_request_is_let_go_before_its_body_is_waited_for() {
+    let (hook, _ready) = hook();
+    let head = Arc::new(());
+    let request = Request::post("/mutate").header("content-type", "application/json").extension(Arc::clone(&head));
+    let request = request.body(Sent(VecDeque::new(), Then::Stays)).unwrap();
+    let answered = tokio::spawn(hook.answer(request));
+    tokio::task::yield_now().await;
+    assert!(Arc::strong_count(&head) == 1 && !answered.is_finished());
+    assert_eq!(answered.await.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_without_an_end_has_no_series_and_missed_clients_are_counted() {
+    let (hook, _ready) = hook_until(u64::MAX);
+    let text = String::from_utf8(hook.figures().text()).unwrap();
+    assert!(!text.contains("expiry") && text.contains("\nportcullis_webhook_handshakes_failed_total 0\n"), "{text}");
+    let told = [0, 1, 58, 2, 0].map(|seconds| (seconds, hook.figures()));
+    let mut heard = Vec::new();
+    for (seconds, figures) in told {
+        tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+        heard.push(figures.missed());
+    }
+    assert_eq!(heard, [Some(0), None, None, Some(2), None], "one a minute");
+    assert!(String::from_utf8(hook.figures().text()).unwrap().contains("\nportcullis_webhook_handshakes_failed_total 5\n"));
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ struct Served {
 /// Serves with a certificate of its own; valid today, so that a real client verifies it.
 fn served() -> Served {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, own) = (socket.local_addr().unwrap(), Own::make(&service(), Timestamp::now()).unwrap());
+    let (address, own) = (socket.local_addr().unwrap(), Own::make(&service(), "a", Timestamp::now()).unwrap());
     let slot = Arc::new(arc_swap::ArcSwap::new(Arc::clone(&own.server)));
     let (stop, stopping) = watch::channel(false);
     let (hook, ready) = hook();
@@ -95,7 +95,7 @@ async fn only_its_own_authority_and_names_are_trusted() {
     for name in service().hosts() {
         connect(&served, &name, &served.own.authority, b"h2").await.unwrap();
     }
-    let stranger = Own::make(&service(), Timestamp::now()).unwrap();
+    let stranger = Own::make(&service(), "a", Timestamp::now()).unwrap();
     let told = connect(&served, "injector.portcullis.svc", &stranger.authority, b"h2").await.unwrap_err().to_string();
     assert!(told.contains("UnknownIssuer") || told.contains("BadSignature"), "{told}");
     let told = connect(&served, "other.portcullis.svc", &served.own.authority, b"h2").await.unwrap_err().to_string();
@@ -144,15 +144,21 @@ async fn idle_connections_do_not_keep_the_end() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_waits_for_a_seat() {
+async fn a_connection_beyond_the_limit_takes_the_seat_of_the_one_idle_longest() {
     let served = served();
     let mut silent = Vec::new();
     for _ in 0..CONNECTIONS {
-        silent.push(ours(&served, b"h2").await);
+        silent.push(ours(&served, b"http/1.1").await);
     }
-    let mut last = Box::pin(ours(&served, b"h2"));
-    let early = timeout(Duration::from_secs(1), &mut last).await;
-    assert!(early.is_err(), "there was a seat too many");
-    silent.clear();
-    timeout(PATIENCE, last).await.unwrap();
+    let (mut last, connection) =
+        http1::handshake(TokioIo::new(timeout(PATIENCE / 2, ours(&served, b"http/1.1")).await.unwrap())).await.unwrap();
+    tokio::spawn(connection);
+    assert_eq!(timeout(PATIENCE, last.send_request(request(review(0)))).await.unwrap().unwrap().status(), 200);
+    let mut end = Vec::new();
+    assert_eq!(timeout(PATIENCE, silent[0].read_to_end(&mut end)).await.unwrap().unwrap_or_default(), 0, "the first is to go");
+    let second = &mut silent[1];
+    second.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200", "the others stay");
 }
