@@ -287,7 +287,7 @@ def worker(number, port, bundle, count, results):
     dice, kinds = random.Random(f"{SEED}/{number}"), pods()
     trust = ssl.create_default_context(cadata=bundle)
     kind = (Http1, Http2)[number % 2]
-    seen = {"statuses": {}, "worst": (0, ""), "own": (0, ""), "walls": [], "patched": 0, "again": 0, "connections": 0, "wrong": []}
+    seen = {"statuses": {}, "worst": (0, ""), "own": (0, ""), "walls": [], "patched": 0, "again": 0, "connections": 0, "wrong": [], "late": []}
     connection, last = None, time.monotonic()
     for at in range(count):
         method, path, headers, body, asked = question(dice, kinds)
@@ -306,6 +306,8 @@ def worker(number, port, bundle, count, results):
             seen["statuses"][status] = seen["statuses"].get(status, 0) + 1
             seen["walls"].append(wall)
             seen["worst"] = max(seen["worst"], (wall, what))
+            if wall > LATE:
+                seen["late"].append((number, method, path, headers, body, what))
             if path.startswith("/mutate") and status == 200:
                 own = float(re.fullmatch(r"review;dur=([0-9.]+)", fields["server-timing"])[1])
                 seen["own"] = max(seen["own"], (own, what)) if len(body) <= LARGE else seen["own"]
@@ -373,6 +375,18 @@ def each_large(pid, port, bundle):
             checked(None, text, answer)
             worst = max(worst, (spent() - before, f"{len(text)} bytes of kind {kind}"))
     connection.close()
+    return worst
+
+
+def each_late_alone(port, bundle, late):
+    """Asks again what was answered late, when nobody else is served by the same cores: how long the client waits for it then."""
+    dice, trust, worst = random.Random(SEED), ssl.create_default_context(cadata=bundle), (0, "")
+    for number, method, path, headers, body, what in late:
+        connection = (Http1, Http2)[number % 2](port, trust, dice)
+        begun = time.perf_counter()
+        connection.ask(method, path, headers, body)
+        worst = max(worst, ((time.perf_counter() - begun) * 1000, what))
+        connection.close()
     return worst
 
 
@@ -451,7 +465,10 @@ def ending(webhook, port, bundle, seen, injected, took, said, heavy):
     if walls:
         print(f"worst {worst[0]:.1f} ms as the client saw it, 99.9 % within {walls[len(walls) * 999 // 1000]:.1f} ms; of the webhook's own {own[0]:.1f} ms at most, "
               f"{cpu * 1000 / len(walls):.2f} ms of the processor each, {heavy[0]:.0f} ms for the heaviest ({heavy[1]})")
-    wrong += [f"{late:.0f} ms are too long: {what}" for late, what in (own, heavy) if late > LATE]
+    late = [one for worker in seen for one in worker["late"]]
+    alone = each_late_alone(port, bundle, late)
+    print(f"{len(late)} took the client more than {LATE} ms; asked again alone, {alone[0]:.1f} ms at most")
+    wrong += [f"{late:.0f} ms are too long: {what}" for late, what in (own, heavy, alone) if late > LATE]
     memory = int(re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{webhook.pid}/status").read_text(), re.M)[1]) >> 10
     print(f"{memory} MiB of memory at most")
     wrong += [f"{memory} MiB of memory are too much"] if memory > MOST_MEMORY else []
@@ -487,6 +504,7 @@ def ending(webhook, port, bundle, seen, injected, took, said, heavy):
     if wrong:
         sys.exit("\n".join([f"tests/kubernetes/reviewed.py {SEED}:", *wrong]))
     answered = statuses[200] + sum(one["again"] for one in seen)
+    assert len(late) < REVIEWS / 100, f"{len(late)} were late: the machine is too busy to tell"
     assert counted >= answered - 1000 and counted > REVIEWS / 2, f"{counted} reviews were counted, {answered} answered"
     assert len(walls) == REVIEWS, f"only {len(walls)} were asked"
 
