@@ -15,7 +15,7 @@ use crate::app::handover::{self, Predecessor, Program, Successor};
 use crate::app::listeners::{Inherited, Sockets, doors};
 use crate::app::notify;
 use crate::app::plane::{Given, Plane};
-use crate::app::reload::{self, Reload, Source};
+use crate::app::reload::{self, Course, Reload, Source};
 use crate::app::setup;
 use crate::app::signals::{self, Wish};
 use crate::app::supervisor;
@@ -52,6 +52,8 @@ impl Addresses {
 /// Returns why it could not start. Once it listens it only ends by a signal, by a successor, or when a worker cannot go on.
 pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce(&Addresses)) -> Result<(), AppError> {
     let settings = &loaded.settings;
+    // What changes while it starts is to be read again.
+    let digest = reload::digest(&loaded.files);
     let program = Program::this()?;
     let (wishes, wished) = channel();
     signals::listen(wishes.clone())?;
@@ -117,14 +119,16 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     let (ask, asks) = channel();
     let may_succeed = may_succeed && !leashes(settings);
     let grip = delivering.as_ref().map(|delivering| delivering.grip.clone());
-    let reload = Reload::new(loaded, source, &plane, (discovery.ahead(), mirroring));
-    thread::Builder::new().name("reload".to_owned()).spawn(move || reload::watch(reload, &asks, &refresh))?;
+    let course = Course::default();
+    let reload = Reload::new((loaded, digest), source, &plane, (discovery.ahead(), mirroring), course.clone());
+    let reloading = thread::Builder::new().name("reload".to_owned()).spawn(move || reload::watch(reload, &asks, &refresh))?;
     let restart = Restart { program, sockets, wishes, ask, may_succeed, grip };
     let ended = restart.follow(&wished, &plane);
     supervisor::stopping();
     if !matches!(ended, Ok(End::Succeeded(_))) {
         restart.sockets.remove_files();
     }
+    course.end(matches!(ended, Ok(End::Succeeded(_))));
     // The last copies of the sockets here: a client that comes now is refused, or served by the successor. Nobody can ask for the
     // configuration any more either.
     drop(restart);
@@ -134,8 +138,16 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
         Err(error) => (None, Err(error)),
     };
     plane.drain(admin, delivering, successor.as_ref());
+    // It has ended while requests did, but for a route that could not be reached.
+    let _ = reloading.join();
     drop(discovery);
     drop(notifier);
+    finish(log, exporter);
+    ended
+}
+
+/// Lets what was recorded be written, for a while.
+fn finish(log: Option<AccessLog>, exporter: Option<traces::Exporter>) {
     if let Some(log) = log
         && !log.finish(LOG_PATIENCE)
     {
@@ -146,7 +158,6 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     {
         tracing::warn!("the last traces were not sent in time");
     }
-    ended
 }
 
 /// Follows where a cluster says that versions are, and waits for the first of it.

@@ -254,7 +254,7 @@ impl Controller {
 
     fn show(&mut self, now: Timestamp) {
         let show = |service: &Service| ServiceStatus {
-            endpoints: endpoints::shown(self.world.routes.endpoints(), service.versions()),
+            endpoints: endpoints::shown(self.world.routes.endpoints(), service.versions().chain(service.told_beside())),
             ..service.status(now)
         };
         let services = self.services.iter().map(show).collect();

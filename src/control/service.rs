@@ -11,6 +11,7 @@ use crate::control::shell::Shell;
 use crate::control::status::{RolloutStatus, ServiceStatus};
 use crate::control::traffic::{Traffic, waits_for_traffic};
 use crate::control::way_back::Way;
+use crate::domain::endpoint::Endpoint;
 use crate::domain::judge::{Arm, Count, WireCount};
 use crate::domain::observation::Observation;
 use crate::domain::outcome::Role;
@@ -325,6 +326,13 @@ impl Service {
     pub fn versions(&self) -> impl Iterator<Item = (&Arc<Version>, Role)> {
         let canary = self.active.as_ref().map(|active| &active.canary).filter(|canary| !Arc::ptr_eq(canary, &self.owner));
         std::iter::once((&self.owner, Role::Stable)).chain(canary.map(|canary| (canary, Role::Canary)))
+    }
+
+    /// Iterates over the versions beside the split whose endpoints a cluster tells.
+    pub fn told_beside(&self) -> impl Iterator<Item = (&Arc<Version>, Role)> {
+        let others = self.setup.choice.iter().flat_map(|choice| choice.others.all());
+        let is_told = |version: &&Arc<Version>| version.endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Slices(_)));
+        others.filter(is_told).map(|version| (version, Role::Beside))
     }
 
     /// Returns what is shown of it.

@@ -38,12 +38,13 @@ pub fn again(answer: Vec<SocketAddr>, before: &[SocketAddr], host: &str, own: &[
 }
 
 /// Takes the addresses that a cluster tells of a Service, which are sorted, at most [`MOST_OF_SERVICE`]: none that is forbidden and none
-/// where one of `own` listens.
+/// where one of `own` listens. Says how many are beyond that and get nothing.
 #[must_use]
-pub fn of_service(mut addresses: Vec<SocketAddr>, own: &[SocketAddr]) -> Vec<SocketAddr> {
+pub fn of_service(mut addresses: Vec<SocketAddr>, own: &[SocketAddr]) -> (Vec<SocketAddr>, usize) {
     addresses.retain(|address| !is_forbidden(address.ip()) && !own.iter().any(|listener| is_own(*listener, *address)));
+    let beyond = addresses.len().saturating_sub(MOST_OF_SERVICE);
     addresses.truncate(MOST_OF_SERVICE);
-    addresses
+    (addresses, beyond)
 }
 
 /// Says whether a listener of ours would accept a connection to this address.
@@ -89,9 +90,10 @@ mod tests {
     #[test]
     fn a_service_leads_to_its_pods_of_both_families_and_not_here() {
         let told = addresses(&["10.0.0.1:80", "10.0.0.9:8080", "169.254.169.254:80", "[fd00::1]:80"]);
-        assert_eq!(of_service(told, &addresses(&["10.0.0.9:8080"])), addresses(&["10.0.0.1:80", "[fd00::1]:80"]));
+        assert_eq!(of_service(told, &addresses(&["10.0.0.9:8080"])), (addresses(&["10.0.0.1:80", "[fd00::1]:80"]), 0));
         let many = (0..10_000_u32).map(|i| SocketAddr::new(IpAddr::V4((0x0a00_0000 + i).into()), 80)).collect();
-        assert_eq!(of_service(many, &[]).len(), MOST_OF_SERVICE);
+        let (taken, beyond) = of_service(many, &[]);
+        assert_eq!((taken.len(), beyond), (MOST_OF_SERVICE, 10_000 - MOST_OF_SERVICE));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use serde_json::{Value, json};
 
 use crate::config::http_route::HttpRoute;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::slices::Slices;
 use crate::domain::version::Name;
 use crate::domain::weight::Weight;
 
@@ -14,22 +16,57 @@ use crate::domain::weight::Weight;
 pub struct Stand<'a> {
     /// The version that is stable by the configuration.
     pub configured: &'a Name,
-    /// The version that owns the traffic.
-    pub owner: &'a Name,
-    /// The stable version of a rollout that is not over, and the share of its canary.
-    pub rollout: Option<(&'a Name, Weight)>,
+    /// The version that is on trial by the configuration, where there is one, and its endpoints.
+    pub canary: Option<(&'a Name, &'a [Endpoint])>,
+    /// Whether that one was rolled back and stays so.
+    pub is_rejected: bool,
+    /// The version that owns the traffic, and its endpoints.
+    pub owner: (&'a Name, &'a [Endpoint]),
+    /// Of a rollout that is not over.
+    pub rollout: Option<Trial<'a>>,
 }
 
-/// Returns the share that the canary's backend is to have; `None` where the versions are others than those of the configuration, so
-/// that nobody can say which backend is which.
+/// A rollout that is not over.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial<'a> {
+    /// Its stable version.
+    pub stable: &'a Name,
+    /// Its canary, and the endpoints of that.
+    pub canary: (&'a Name, &'a [Endpoint]),
+    /// The share of its canary.
+    pub weight: Weight,
+}
+
+/// Returns the share that the canary's backend is to have; `None` where nobody can say which version is behind which backend.
+///
+/// A command may begin a rollout of another version than that of the configuration. It is behind the canary's backend only where its
+/// endpoints are told of that very Service. What was rejected gets nothing, whatever else is on trial.
 #[must_use]
-pub fn share(stand: Stand<'_>) -> Option<Weight> {
-    match stand.rollout {
-        Some((stable, weight)) => (stable == stand.configured).then_some(weight),
+pub fn share(stand: Stand<'_>, route: &HttpRoute) -> Option<Weight> {
+    let is_behind = |version: (&Name, &[Endpoint])| {
+        stand.canary == Some(version)
+            || version.1.iter().any(|endpoint| matches!(endpoint, Endpoint::Slices(slices) if leads(route, slices)))
+    };
+    let known = match stand.rollout {
+        Some(trial) => (trial.stable == stand.configured && is_behind(trial.canary)).then_some(trial.weight),
+        None if stand.owner.0 == stand.configured => Some(Weight::ZERO),
         // What was promoted has everything until the configuration calls it stable.
-        None if stand.owner == stand.configured => Some(Weight::ZERO),
-        None => Some(Weight::FULL),
-    }
+        None => is_behind(stand.owner).then_some(Weight::FULL),
+    };
+    known.or_else(|| stand.is_rejected.then_some(Weight::ZERO))
+}
+
+/// Returns the share to leave behind when a route is followed no more: none, because nobody would take it away any more; `None`, so what
+/// is there, where the canary owns the traffic.
+#[must_use]
+pub fn farewell(configured: &Name, owner: &Name) -> Option<Weight> {
+    (owner == configured).then_some(Weight::ZERO)
+}
+
+/// Says whether endpoints are those of the canary's Service. A namespace that is not written on one side may be that of the other.
+fn leads(route: &HttpRoute, slices: &Slices) -> bool {
+    let is_there = route.namespace.as_ref().zip(slices.namespace.as_ref()).is_none_or(|(one, other)| one == other);
+    slices.service == route.canary && is_there
 }
 
 /// Why a route cannot follow.
@@ -41,6 +78,9 @@ pub enum Wrong {
     /// The rule has another backend that gets something.
     #[error("the rule with both versions has {0} as a backend too, so shares of the two would not be shares of the whole; take it out")]
     Third(String),
+    /// The rule has a version twice.
+    #[error("the rule with both versions has {0} as a backend twice, so no weight of one is its share; leave one of them")]
+    Twice(String),
 }
 
 /// Returns what is to be applied so that the canary gets its share; `None` where it has it.
@@ -53,16 +93,23 @@ pub enum Wrong {
 /// Says why the route cannot follow.
 pub fn body(found: &Value, route: &HttpRoute, share: Weight) -> Result<Option<Value>, Wrong> {
     let mut rules = found.pointer("/spec/rules").and_then(Value::as_array).cloned().unwrap_or_default();
-    let has = |rule: &Value, service: &str| backends(rule).any(|backend| is(backend, service));
-    let both = |rule: &&mut Value| has(rule, &route.stable) && has(rule, &route.canary);
+    let own = found.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
+    let is = |backend: &Value, service: &str| is_service(backend, service, own.as_deref());
+    let times = |rule: &Value, service: &str| backends(rule).filter(|backend| is(backend, service)).count();
+    let both = |rule: &&mut Value| times(rule, &route.stable) > 0 && times(rule, &route.canary) > 0;
     let mut fitting: Vec<&mut Value> = rules.iter_mut().filter(both).collect();
     let count = fitting.len();
     let (Some(rule), 1) = (fitting.pop(), count) else {
         return Err(Wrong::Rules(count, route.stable.clone(), route.canary.clone()));
     };
+    if let Some(twice) = [&route.stable, &route.canary].into_iter().find(|service| times(rule, service) > 1) {
+        return Err(Wrong::Twice(twice.clone()));
+    }
     let other = |backend: &&Value| !is(backend, &route.stable) && !is(backend, &route.canary) && weight(backend) != 0;
     if let Some(third) = backends(rule).find(other) {
-        return Err(Wrong::Third(third["name"].as_str().unwrap_or_default().to_owned()));
+        let said = |key: &str| third.get(key).and_then(Value::as_str);
+        let name = said("name").unwrap_or_default();
+        return Err(Wrong::Third(said("namespace").map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))));
     }
     let mut is_new = false;
     for backend in rule.get_mut("backendRefs").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -86,10 +133,12 @@ fn backends(rule: &Value) -> impl Iterator<Item = &Value> {
     rule.get("backendRefs").and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Says whether a backend is this Service.
-fn is(backend: &Value, service: &str) -> bool {
-    let said = |key: &str, usual: &str| backend.get(key).and_then(Value::as_str).is_none_or(|said| said == usual);
-    said("kind", "Service") && said("group", "") && backend.get("name").and_then(Value::as_str) == Some(service)
+/// Says whether a backend is this Service, in the route's own namespace.
+fn is_service(backend: &Value, service: &str, own: Option<&str>) -> bool {
+    let text = |key: &str| backend.get(key).and_then(Value::as_str);
+    let said = |key: &str, usual: &str| text(key).is_none_or(|said| said == usual);
+    let is_here = text("namespace").is_none_or(|said| Some(said) == own);
+    said("kind", "Service") && said("group", "") && is_here && text("name") == Some(service)
 }
 
 /// The weight of a backend, which is 1 where none is written.
@@ -172,13 +221,101 @@ mod tests {
     }
 
     #[test]
+    fn a_backend_that_occurs_twice_or_is_elsewhere_is_told() {
+        let with = |more: Value| {
+            let mut found = found(1, 1);
+            found["spec"]["rules"][1]["backendRefs"].as_array_mut().unwrap().push(more);
+            body(&found, &route(), points(2_500))
+        };
+        for service in ["carts-primary", "carts-canary"] {
+            let twice = with(json!({"name": service, "port": 81}));
+            assert_eq!(twice, Err(Wrong::Twice(service.to_owned())), "its port says nothing of which version it is");
+        }
+        assert_eq!(
+            with(json!({"name": "carts-canary", "namespace": "elsewhere", "port": 80})),
+            Err(Wrong::Third("elsewhere/carts-canary".to_owned()))
+        );
+        assert!(with(json!({"name": "carts-canary", "namespace": "elsewhere", "weight": 0})).is_ok(), "one that gets nothing");
+        let named = |namespace: &str| {
+            let mut found = found(1, 1);
+            found["spec"]["rules"][1]["backendRefs"][1]["namespace"] = namespace.into();
+            body(&found, &route(), points(2_500))
+        };
+        assert!(named("shop").unwrap().is_some(), "the route's own namespace, written out");
+        assert!(matches!(named("elsewhere"), Err(Wrong::Rules(0, ..))));
+    }
+
+    /// Where versions are by the configuration, and where one is that a command began.
+    struct Versions {
+        names: [Name; 3],
+        at: [Vec<Endpoint>; 3],
+    }
+
+    impl Versions {
+        fn new(third: &str) -> Self {
+            let at = ["10.0.0.1:80", "10.0.0.2:80", third].map(|text| vec![text.parse().unwrap()]);
+            Self { names: ["v1", "v2", "v3"].map(|name| name.parse().unwrap()), at }
+        }
+
+        fn of(&self, number: usize) -> (&Name, &[Endpoint]) {
+            (&self.names[number - 1], &self.at[number - 1])
+        }
+
+        /// Returns the share where v1 is stable and v2 on trial by the configuration.
+        fn share(&self, owner: usize, rollout: Option<(usize, usize, u16)>, is_rejected: bool) -> Option<Weight> {
+            let trial = |(stable, canary, weight): (usize, usize, u16)| Trial {
+                stable: self.of(stable).0,
+                canary: self.of(canary),
+                weight: points(weight),
+            };
+            let (configured, canary, owner) = (self.of(1).0, Some(self.of(2)), self.of(owner));
+            share(Stand { configured, canary, is_rejected, owner, rollout: rollout.map(trial) }, &route())
+        }
+    }
+
+    #[test]
     fn the_share_follows_the_rollout_and_its_end() {
-        let [v1, v2, v3]: [Name; 3] = ["v1", "v2", "v3"].map(|name| name.parse().unwrap());
-        let stand = |owner, rollout| share(Stand { configured: &v1, owner, rollout });
-        assert_eq!(stand(&v1, None), Some(Weight::ZERO));
-        assert_eq!(stand(&v1, Some((&v1, points(2_500)))), Some(points(2_500)));
-        assert_eq!(stand(&v2, None), Some(Weight::FULL), "what was promoted has everything");
-        assert_eq!(stand(&v2, Some((&v2, points(100)))), None, "nobody can say which backend {v3} is");
+        let versions = Versions::new("10.0.0.3:80");
+        assert_eq!(versions.share(1, None, false), Some(Weight::ZERO));
+        assert_eq!(versions.share(1, Some((1, 2, 2_500)), false), Some(points(2_500)));
+        assert_eq!(versions.share(2, None, false), Some(Weight::FULL), "what was promoted has everything");
+        assert_eq!(versions.share(2, Some((2, 3, 100)), false), None, "nobody can say which backend v3 is");
+    }
+
+    #[test]
+    fn a_version_that_is_not_behind_the_backend_gives_it_nothing() {
+        for elsewhere in ["kubernetes:shop/carts-v3:http", "10.0.0.3:80"] {
+            let versions = Versions::new(elsewhere);
+            assert_eq!(versions.share(1, Some((1, 3, 5_000)), true), Some(Weight::ZERO), "v2 was rolled back");
+            assert_eq!(versions.share(3, None, true), Some(Weight::ZERO));
+            assert_eq!(versions.share(1, Some((1, 3, 5_000)), false), None, "v2 is no trial, and nobody rejected it");
+            assert_eq!(versions.share(3, None, false), None);
+        }
+    }
+
+    #[test]
+    fn a_version_of_the_very_service_is_behind_its_backend() {
+        for there in ["kubernetes:shop/carts-canary:http", "kubernetes:carts-canary"] {
+            let versions = Versions::new(there);
+            assert_eq!(versions.share(1, Some((1, 3, 5_000)), true), Some(points(5_000)));
+            assert_eq!(versions.share(3, None, true), Some(Weight::FULL));
+        }
+        let mut moved = Versions::new("10.0.0.3:80");
+        moved.names[2] = moved.names[1].clone();
+        assert_eq!(moved.share(1, Some((1, 3, 5_000)), false), None, "v2 by name, at other endpoints");
+        let elsewhere = HttpRoute { namespace: Some("shop".to_owned()), ..route() };
+        for (written, is) in
+            [("kubernetes:shop/carts-canary", true), ("kubernetes:test/carts-canary", false), ("kubernetes:carts-canary", true)]
+        {
+            let Endpoint::Slices(slices) = written.parse().unwrap() else { panic!("{written}") };
+            assert_eq!(leads(&elsewhere, &slices), is, "{written}");
+        }
+    }
+
+    #[test]
+    fn who_stops_to_follow_leaves_nothing_to_a_trial() {
+        let [v1, v2]: [Name; 2] = ["v1", "v2"].map(|name| name.parse().unwrap());
+        assert_eq!((farewell(&v1, &v1), farewell(&v1, &v2)), (Some(Weight::ZERO), None));
     }
 
     proptest! {

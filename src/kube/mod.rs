@@ -13,4 +13,6 @@ pub mod mirror;
 pub mod policy;
 pub mod review;
 pub mod slices;
+#[cfg(feature = "kubernetes")]
+mod way;
 pub mod webhook;

@@ -59,6 +59,9 @@ pub enum Gap {
     /// No slice has the port.
     #[error("none of its ports is meant; there are {0}")]
     Port(String),
+    /// No slice has any port, so that none can be the one that is meant.
+    #[error("its {0} pods come without any port; write its number, such as kubernetes:SERVICE:8080")]
+    Portless(usize),
     /// No member has the labels.
     #[error("none of its {0} pods has the labels")]
     Labels(usize),
@@ -94,9 +97,11 @@ impl Known {
     /// Says why there is none.
     pub fn endpoints(&self, port: &Port, prefer: Family, pods: Option<&BTreeSet<String>>) -> Result<Vec<SocketAddr>, Gap> {
         let (mut found, mut strangers, mut ports) = (BTreeMap::<Key<'_>, Pod>::new(), BTreeSet::new(), BTreeSet::new());
+        let mut portless = BTreeSet::new();
         for slice in self.slices.values().filter(|slice| !slice.members.is_empty()) {
             let Some(number) = slice.port(port) else {
                 ports.extend(slice.ports.iter().map(ToString::to_string));
+                portless.extend(slice.members.iter().filter(|_| slice.ports.is_empty()).map(Member::key));
                 continue;
             };
             for member in &slice.members {
@@ -114,7 +119,8 @@ impl Known {
         }
         if found.is_empty() {
             return Err(match (strangers.len(), ports.is_empty()) {
-                (0, true) => Gap::Nothing,
+                (0, true) if portless.is_empty() => Gap::Nothing,
+                (0, true) => Gap::Portless(portless.len()),
                 (0, false) => Gap::Port(ports.into_iter().collect::<Vec<_>>().join(", ")),
                 (many, _) => Gap::Labels(many),
             });
@@ -158,6 +164,8 @@ impl Slice {
     fn port(&self, wanted: &Port) -> Option<u16> {
         let mut ports = self.ports.iter().filter(|port| port.is_tcp);
         let found = match wanted {
+            // A Service without a cluster address may have none, and its pods listen all the same.
+            Port::Number(number) if self.ports.is_empty() => return Some(*number),
             Port::Number(number) => return ports.any(|port| port.number.is_none_or(|own| own == *number)).then_some(*number),
             Port::Name(name) => ports.find(|port| port.name == *name),
             Port::Only => ports.next().filter(|_| ports.next().is_none()),

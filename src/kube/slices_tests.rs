@@ -106,7 +106,19 @@ fn no_endpoint_has_a_reason() {
         assert_eq!(listed(&slices), Err(Gap::Nothing));
     }
     let portless = Slice { ports: Vec::new(), members: vec![pod(1)] };
-    assert_eq!(listed(&[portless]), Err(Gap::Nothing), "a Service without ports has none that could be connected to");
+    assert_eq!(listed(&[portless]), Err(Gap::Portless(1)), "nobody can say which port is meant");
+}
+
+#[test]
+fn a_service_without_ports_has_whichever_is_written_by_number() {
+    let portless = Slice { ports: Vec::new(), members: vec![pod(1), pod(2)] };
+    let by = |slices: &[Slice], wanted: Port| with(slices, &wanted, Family::V4);
+    let alone = std::slice::from_ref(&portless);
+    assert_eq!(by(alone, Port::Number(7)).unwrap(), ["10.0.0.1:7", "10.0.0.2:7"]);
+    assert_eq!(by(alone, Port::Name("http".to_owned())), Err(Gap::Portless(2)));
+    assert_eq!(by(&[portless, slice(&[pod(3)])], Port::Name("grpc".to_owned())), Err(Gap::Port("8080 called http".to_owned())));
+    let udp = Slice { ports: vec![SlicePort { is_tcp: false, ..port("dns", 53) }], members: vec![pod(1)] };
+    assert_eq!(by(&[udp], Port::Number(53)), Err(Gap::Port("53 (not TCP) called dns".to_owned())), "it has ports, and none is meant");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! epochs share; a pool looks it up once, when it is made, and keeps it. So a pick of the canary costs one load
 //! ([`Reach::admits`]) and a request one more ([`Reach::list`], which the pool caches). What is known ends with the version.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -82,17 +82,24 @@ impl Endpoints {
 
     /// Notes where names are, and lets the versions that have them go there.
     pub fn learn(&self, answers: impl IntoIterator<Item = (Endpoint, Vec<SocketAddr>)>) {
-        let _alone = self.0.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut names = HashMap::clone(&self.0.names.load());
-        let mut changed = false;
-        for (name, addresses) in answers {
-            changed |= names.insert(name, addresses.clone()).as_ref() != Some(&addresses);
+        let mut answers = answers.into_iter().peekable();
+        if answers.peek().is_none() {
+            return;
         }
-        if changed {
-            self.0.names.store(Arc::new(names));
-            for (version, reach) in self.all() {
-                reach.replace(self.targets(&version));
-            }
+        let _alone = self.0.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.names.load();
+        let news: HashMap<_, _> = answers.collect();
+        let news: HashMap<_, _> = news.into_iter().filter(|(name, addresses)| known.get(name) != Some(addresses)).collect();
+        if news.is_empty() {
+            return;
+        }
+        let changed: HashSet<Endpoint> = news.keys().cloned().collect();
+        let mut names = HashMap::clone(&known);
+        names.extend(news);
+        self.0.names.store(Arc::new(names));
+        let concerned = |version: &Version| version.endpoints.iter().any(|endpoint| changed.contains(endpoint));
+        for (version, reach) in self.all().into_iter().filter(|(version, _)| concerned(version)) {
+            reach.replace(self.targets(&version));
         }
     }
 
@@ -124,15 +131,11 @@ impl Endpoints {
     /// Returns where a version can be connected to as its names are known, each place once.
     fn targets(&self, version: &Version) -> Vec<Endpoint> {
         let names = self.0.names.load();
-        let mut targets: Vec<Endpoint> = Vec::new();
+        let (mut targets, mut known) = (Vec::new(), HashSet::new());
         for endpoint in &version.endpoints {
             let told = || names.get(endpoint).into_iter().flatten().map(|address| Endpoint::Address(*address)).collect();
             let found: Vec<Endpoint> = if endpoint.is_told() { told() } else { vec![endpoint.clone()] };
-            for target in found {
-                if !targets.contains(&target) {
-                    targets.push(target);
-                }
-            }
+            targets.extend(found.into_iter().filter(|target| known.insert(target.clone())));
         }
         targets
     }
@@ -190,6 +193,44 @@ mod tests {
         endpoints.learn([(name.clone(), addresses(&["10.0.0.2:80", "10.0.0.1:80"]))]);
         assert_eq!(shown(&reach), ["10.0.0.2:80", "10.0.0.1:80", "10.0.0.9:80"]);
         assert!(Arc::ptr_eq(&before.places[0], &reach.list().load().places[1]), "what is known of an address stays with it");
+    }
+
+    #[test]
+    fn what_is_learned_concerns_the_versions_that_have_it() {
+        let endpoints = Endpoints::default();
+        let (one, other) = (version(&["carts:80"]), version(&["orders:80"]));
+        let reach = [&one, &other].map(|version| endpoints.of(version));
+        let changes = || reach.each_ref().map(|reach| reach.changes());
+        let (before, name) = (changes(), one.endpoints[0].clone());
+        endpoints.learn([(name.clone(), addresses(&["10.0.0.1:80"]))]);
+        assert!(changes()[0] > before[0] && changes()[1] == before[1]);
+        let before = changes();
+        endpoints.learn([(name, addresses(&["10.0.0.1:80"]))]);
+        endpoints.learn([]);
+        assert_eq!(changes(), before, "nothing is new");
+    }
+
+    #[test]
+    fn many_endpoints_cost_no_more_each_than_few() {
+        let took = |many: u32| {
+            let list =
+                |first: u32| (0..many).map(|n| SocketAddr::new((0x0a00_0000 + first + n).to_be_bytes().into(), 80)).collect::<Vec<_>>();
+            let endpoints = Endpoints::default();
+            let version = version(&["kubernetes:shop/carts:http"]);
+            let reach = endpoints.of(&version);
+            // The quickest of several that have one before, because others work on the machine too.
+            let once = |first| {
+                let begun = std::time::Instant::now();
+                endpoints.learn([(version.endpoints[0].clone(), list(first))]);
+                assert_eq!(reach.list().load().places.len(), many as usize);
+                begun.elapsed().max(std::time::Duration::from_micros(20))
+            };
+            let _ = once(0);
+            (1..=3).map(once).min().unwrap()
+        };
+        let (few, many) = (took(500), took(16_000));
+        // Each against each it would be about 1000 times as much.
+        assert!(many < few * 200, "500 take {few:?} and 16 000 take {many:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! which no endpoint is usable has failed: as a canary it gets nothing but such probes. What is stable is tried all the same,
 //! because its requests have nowhere else to go, and a wrong verdict of ours must not take down what works.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -278,8 +279,10 @@ impl Reach {
         let same =
             before.places.len() == targets.len() && before.places.iter().zip(&targets).all(|(place, target)| place.target == *target);
         if !same {
-            let known = |target: &Endpoint| before.places.iter().find(|place| place.target == *target).cloned();
-            let places = targets.into_iter().map(|target| known(&target).unwrap_or_else(|| Arc::new(Place::new(target, !self.checked))));
+            let known: HashMap<&Endpoint, &Arc<Place>> = before.places.iter().map(|place| (&place.target, place)).collect();
+            let new = |target| Arc::new(Place::new(target, !self.checked));
+            let places =
+                targets.into_iter().map(|target| known.get(&target).map_or_else(|| new(target.clone()), |place| Arc::clone(place)));
             self.list.store(Arc::new(List { places: places.collect() }));
         }
         self.settle(&changing);

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition};
@@ -81,6 +81,20 @@ impl Tally {
     }
 }
 
+/// Returns the first name that is free for a file that cannot be read.
+fn aside(folder: &Path) -> Result<PathBuf, StoreError> {
+    for number in 1..=9999 {
+        let path = folder.join(format!("{FILE}.unreadable-{number}"));
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(path),
+            Err(error) => return Err(StoreError::failed(folder, "move the outbox aside", error)),
+            Ok(_) => {}
+        }
+    }
+    let full = io::Error::other(format!("the folder holds 9999 files {FILE}.unreadable-N"));
+    Err(StoreError::failed(folder, "move the outbox aside", full))
+}
+
 impl Letter {
     fn holder(&self) -> Option<&str> {
         self.hold.as_deref()?.split_once(' ').map(|(holder, _)| holder)
@@ -104,7 +118,7 @@ impl Outbox {
         let (database, warning) = match patiently(create)? {
             Ok(database) => (database, None),
             Err(error) if is_unreadable(&error) => {
-                let aside = path.with_extension("redb.unreadable");
+                let aside = aside(folder)?;
                 fs::rename(&path, &aside).map_err(|error| StoreError::failed(folder, "move the outbox aside", error))?;
                 let told =
                     format!("the outbox could not be read ({error}) and is kept as {}: what waited in it is not told", aside.display());
@@ -229,7 +243,7 @@ impl Outbox {
         let note = || -> Result<bool, redb::Error> {
             let mut write = self.database.begin_write()?;
             // It is durable with the next letter that is put in.
-            write.set_durability(Durability::None).map_err(|error| redb::Error::Io(std::io::Error::other(error)))?;
+            write.set_durability(Durability::None).map_err(|error| redb::Error::Io(io::Error::other(error)))?;
             let removed;
             {
                 let (mut queue, mut known, mut taken) = (write.open_table(QUEUE)?, write.open_table(KNOWN)?, write.open_table(TAKEN)?);

@@ -64,17 +64,17 @@ fn what_is_held_is_told_only_when_it_has_come_about() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_kept_aside() {
+fn files_that_cannot_be_read_are_kept_aside_each() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(FILE), vec![7; 10_000]).unwrap();
-    match Outbox::open(folder.path(), 3) {
-        Ok((outbox, warning)) => {
-            assert!(warning.unwrap().contains("kept as"));
-            outbox.put(&["a"], &[letter("1", None)]).unwrap();
-            assert_eq!(fs::read(folder.path().join("outbox.redb.unreadable")).unwrap(), vec![7; 10_000]);
-        }
-        Err(error) => panic!("{error}"),
+    for (round, content) in [(1, vec![7; 10_000]), (2, vec![8; 10_000])] {
+        fs::write(folder.path().join(FILE), &content).unwrap();
+        let (outbox, warning) = Outbox::open(folder.path(), 3).unwrap();
+        let aside = format!("outbox.redb.unreadable-{round}");
+        assert!(warning.unwrap().contains(&aside));
+        outbox.put(&["a"], &[letter("1", None)]).unwrap();
+        assert_eq!(fs::read(folder.path().join(aside)).unwrap(), content);
     }
+    assert_eq!(fs::read(folder.path().join("outbox.redb.unreadable-1")).unwrap(), vec![7; 10_000], "nothing is written over");
 }
 
 #[test]

@@ -32,6 +32,7 @@ REFUSED = [
     ({"admin": {"tokens": [{"name": "ann", "role": "root", "secretName": "a", "secretKey": "b"}]}}, "must be one of 'viewer', 'operator', 'admin'"),
     ({"admin": {"tokens": [{"name": "ann", "role": "viewer", "token": "secret"}]}}, "additional properties 'token' not allowed"),
     ({"replicas": 2}, "belongs to one running proxy"),
+    ({"replicas": 2, "state": {"kind": "emptyDir"}, "httpRoutes": [{"name": "shop"}]}, "would undo each other's shares"),
     ({"state": {"kind": "existingClaim", "claimName": ""}}, "name the PersistentVolumeClaim"),
     ({"state": {"kind": "hostPath"}}, "must be one of"),
     ({"admin": {"tls": {"source": "secret", "secretName": ""}}}, "admin.tls.secretName is empty"),
@@ -101,9 +102,9 @@ def check_sense(manifests):
     configuration = yaml.safe_load(of_kind(manifests, "ConfigMap", deployment_name(manifests))["data"]["config.yaml"])
     drain = int(configuration["timeouts"]["drain"].removesuffix("s"))
     assert pod["terminationGracePeriodSeconds"] > drain + container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    # One writer of a volume: never two pods of it at a time.
+    # One writer of a volume and of a route: never two pods of it at a time.
     strategy = deployment["strategy"]["type"]
-    kept = any("persistentVolumeClaim" in volume for volume in pod["volumes"])
+    kept = any("persistentVolumeClaim" in volume for volume in pod["volumes"]) or bool(routes)
     assert strategy == ("Recreate" if kept else "RollingUpdate") and (not kept or deployment["replicas"] == 1)
     policies = [one for one in manifests if one["kind"] == "NetworkPolicy"]
     for rule in (rule for policy in policies for rule in policy["spec"]["ingress"]):

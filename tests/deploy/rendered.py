@@ -41,7 +41,7 @@ STRUCTURE = {
     ("networkPolicy", "egressTo"): [[], [{"to": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}]],
     ("monitoring", "labels"): [{}, {"release": "prometheus"}],
     ("discovery", "namespaces"): [[], ["shop"]],
-    ("httpRoutes",): [[], [{"name": "shop"}, {"name": "shop.example", "namespace": "edge"}]],
+    ("httpRoutes",): [[], [{"name": "shop"}, {"name": "shop.example", "namespace": "edge"}, {"name": "shop-example", "namespace": "edge"}]],
     ("delivery", "namespaces"): [[], ["sockshop-dev", "sockshop-production"]],
     ("files",): [{}, {"perfspec.json": '{"spec_version": "1.0"}\n'}],
     ("secrets",): [[], ["signing-keys"]],
@@ -100,7 +100,7 @@ def choices(schema, path=()):
 
 def is_possible(chosen):
     """Whether the chart takes these values together; each refusal has a test of its own."""
-    return chosen.get(("replicas",), 1) == 1 or chosen.get(("state", "kind"), "emptyDir") == "emptyDir"
+    return chosen.get(("replicas",), 1) == 1 or (chosen.get(("state", "kind"), "emptyDir") == "emptyDir" and not chosen.get(("httpRoutes",)))
 
 
 def pairs(chosen):

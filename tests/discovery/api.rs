@@ -200,10 +200,11 @@ impl Api {
         let mut seen: u64 = query["resourceVersion"].parse().unwrap();
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
         socket.write_all(head.as_bytes()).unwrap();
-        self.set(|inside| inside.watching += 1);
-        let (mut inside, mut faults) = (self.inside(), None);
+        // Who sees that it is watched may let it go wrong.
+        let mut before = 0;
+        self.set(|inside| (inside.watching, before) = (inside.watching + 1, inside.faults.len()));
+        let mut inside = self.inside();
         loop {
-            let before = *faults.get_or_insert(inside.faults.len());
             let mut text = String::new();
             for (version, (of, place, _), was, is) in &inside.log {
                 let fits = |object: &&Value| matches(object, query);
@@ -243,11 +244,11 @@ impl Api {
                 break self.set(|inside| inside.watching -= 1);
             }
             if fault.is_some() {
-                faults = Some(before + 1);
+                before += 1;
             }
             // Who has gone away is noticed by what the socket says.
             socket.set_nonblocking(true).unwrap();
-            let rests = |inside: &Inside| inside.version == seen && inside.faults.len() == faults.unwrap() && !inside.down;
+            let rests = |inside: &Inside| inside.version == seen && inside.faults.len() == before && !inside.down;
             loop {
                 let (held, _) = self.inside.1.wait_timeout(self.inside(), std::time::Duration::from_millis(20)).unwrap();
                 inside = held;

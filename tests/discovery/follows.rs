@@ -153,6 +153,31 @@ fn what_a_server_has_forgotten_is_listed_again_and_is_no_loss() {
 }
 
 #[test]
+fn a_server_that_refuses_as_forgotten_is_lost_only_when_no_list_comes() {
+    let site = Site::start();
+    eventually("it is watched", || (site.api.inside().watching == 1).then_some(()));
+    let forgotten = Some((410, "Expired", "too old resource version"));
+    // The watch that goes on, and the lists after it.
+    let asked = site.api.inside().asked.len();
+    site.api.set(|inside| inside.refuses = forgotten);
+    site.api.fault(Fault::Over);
+    eventually("a watch and a list are refused", || {
+        assert_eq!(site.watch(), Some(Watch::Current));
+        (site.api.inside().asked.len() >= asked + 2).then_some(())
+    });
+    site.api.set(|inside| inside.refuses = None);
+    site.api.slice("carts-a", "carts", 8080, &[pod("c", "10.0.0.3", true, false)]);
+    eventually("it is listed again", || {
+        assert_eq!(site.watch(), Some(Watch::Current));
+        (site.shown() == ["10.0.0.3:8080"]).then_some(())
+    });
+    eventually("it is watched", || (site.api.inside().watching == 1).then_some(()));
+    site.api.set(|inside| inside.refuses = forgotten);
+    site.api.fault(Fault::Over);
+    assert!(site.lost().contains("too old resource version"));
+}
+
+#[test]
 fn a_server_that_forgets_everything_at_once_is_not_asked_all_the_time() {
     let site = Site::start();
     let begun = Instant::now();

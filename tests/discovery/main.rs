@@ -7,3 +7,4 @@ mod follows;
 #[allow(dead_code, reason = "shared with other tests")]
 mod process;
 mod program;
+mod routes;

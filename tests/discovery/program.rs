@@ -12,13 +12,13 @@ use crate::api::{Api, Fault, pod};
 use crate::process::{Running, eventually, finish, request};
 
 /// A pod that answers with its name, or with 500 once it is told to.
-struct Upstream {
+pub struct Upstream {
     port: u16,
-    fails: Arc<AtomicBool>,
+    pub fails: Arc<AtomicBool>,
 }
 
 impl Upstream {
-    fn start(name: &'static str) -> Self {
+    pub fn start(name: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, fails) = (listener.local_addr().unwrap().port(), Arc::<AtomicBool>::default());
         let failing = Arc::clone(&fails);
@@ -39,20 +39,20 @@ impl Upstream {
     }
 }
 
-struct Site {
+pub struct Site {
     folder: TempDir,
-    api: Api,
-    proxy: Option<Running>,
+    pub api: Api,
+    pub proxy: Option<Running>,
     listen: SocketAddr,
     admin: SocketAddr,
 }
 
-const STABLE: &str = "stable: {version: v1, endpoints: [\"kubernetes:carts-primary:http\"]}";
-const TRIAL: &str = "canary: {version: v2, endpoints: [\"kubernetes:shop/carts-canary:http\"]}\n    gates: [\"errors < 20%\"]\n    \
+pub const STABLE: &str = "stable: {version: v1, endpoints: [\"kubernetes:carts-primary:http\"]}";
+pub const TRIAL: &str = "canary: {version: v2, endpoints: [\"kubernetes:shop/carts-canary:http\"]}\n    gates: [\"errors < 20%\"]\n    \
                      burst_tolerance: 0s\n    plan: {start: 50%, hold: 1h}";
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (folder, nowhere) = (tempfile::tempdir().unwrap(), ([127, 0, 0, 1], 9).into());
         Self { folder, api: Api::start(), proxy: None, listen: nowhere, admin: nowhere }
     }
@@ -61,7 +61,7 @@ impl Site {
         self.folder.path().join("portcullis.yaml").to_str().unwrap().to_owned()
     }
 
-    fn write(&self, wait: &str, service: &str) {
+    pub fn write(&self, wait: &str, service: &str) {
         std::fs::write(self.folder.path().join("kubeconfig"), self.api.kubeconfig()).unwrap();
         let text = format!(
             "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nworkers: 1\nstate: state\nkubernetes: {{kubeconfig: kubeconfig, wait: {wait}}}\n\
@@ -70,7 +70,7 @@ impl Site {
         std::fs::write(self.file(), text).unwrap();
     }
 
-    fn run(&mut self) {
+    pub fn run(&mut self) {
         let proxy = Running::start(&["run", &self.file()]);
         self.listen = proxy.address("listening on ");
         self.admin = proxy.address("admin on http://");
@@ -78,7 +78,7 @@ impl Site {
     }
 
     /// Puts the one slice of a Service, with one pod for each port.
-    fn pods(&self, service: &str, of: &[&Upstream]) {
+    pub fn pods(&self, service: &str, of: &[&Upstream]) {
         let mut known: Vec<String> = Vec::new();
         for upstream in of {
             let name = format!("{service}-{}", upstream.port);
@@ -91,24 +91,28 @@ impl Site {
     }
 
     /// Sends one request; returns its status and who answered.
-    fn ask(&self) -> (String, String) {
+    pub fn ask(&self) -> (String, String) {
         let answer = request(self.listen, "GET /", "");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
     }
 
     #[track_caller]
-    fn until_answers(&self, wanted: &str) {
+    pub fn until_answers(&self, wanted: &str) {
         eventually(&format!("{wanted} answers"), || (self.ask().1 == wanted).then_some(()));
     }
 
     fn admin(&self, head: &str) -> (String, String) {
-        let answer = request(self.admin, head, "");
+        self.command(head, "")
+    }
+
+    pub fn command(&self, head: &str, body: &str) -> (String, String) {
+        let answer = request(self.admin, head, body);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
     }
 
-    fn phase(&self) -> String {
+    pub fn phase(&self) -> String {
         let shown: Value = serde_json::from_str(&self.admin("GET /v1/rollouts/carts").1).unwrap();
         shown["rollout"]["phase"].as_str().unwrap_or_default().to_owned()
     }
@@ -118,6 +122,13 @@ impl Site {
         let metrics = self.admin("GET /metrics").1;
         let lines = metrics.lines().filter_map(|line| line.strip_prefix("portcullis_discovery_stale{"));
         lines.map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
+    }
+
+    /// Returns how often the configuration was read again and put in force.
+    pub fn reloads(&self) -> u64 {
+        let metrics = self.admin("GET /metrics").1;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("portcullis_config_reloads_total{class=\"success\"} "));
+        line.map_or(0, |count| count.parse().unwrap())
     }
 
     /// Waits until `portcullis status` says so.
@@ -211,57 +222,33 @@ fn a_configuration_whose_service_cannot_be_followed_changes_nothing() {
     eventually("it is refused", || failed(&site).then_some(()));
     assert_eq!(site.ask().1, "one");
     site.api.set(|inside| inside.down = false);
-    site.write("1s", &format!("{next}\n    rescue: true"));
+    // Nobody asks, and the file is the same.
     site.until_answers("two");
 }
 
-/// A service whose route follows it.
-fn mirrored(more: &str) -> String {
-    format!("{STABLE}\n    {TRIAL}\n    http_route: {{name: carts, stable: carts-primary, canary: carts-canary{more}}}")
-}
-
 #[test]
-fn a_route_follows_the_shares_and_never_stands_in_their_way() {
-    let (mut site, good, bad) = (Site::new(), Upstream::start("good"), Upstream::start("bad"));
-    site.pods("carts-primary", &[&good]);
-    site.pods("carts-canary", &[&bad]);
-    site.api.route(("carts-primary", 1), ("carts-canary", 0));
-    site.write("10s", &mirrored(""));
+fn an_end_does_not_wait_for_a_configuration_that_waits() {
+    let (mut site, one) = (Site::new(), Upstream::start("one"));
+    site.pods("carts-primary", &[&one]);
+    site.write("5m", STABLE);
     site.run();
-    eventually("it follows", || (site.api.weights() == [5_000, 5_000]).then_some(()));
-    assert_eq!(site.api.inside().applied, 1, "what is so is not applied again");
-    // Nobody can be told any more, and it goes back here all the same.
-    site.api.set(|inside| inside.down = true);
-    bad.fails.store(true, Ordering::Relaxed);
-    eventually("it is rolled back", || {
-        let _ = site.ask();
-        (site.phase() == "rolled_back").then_some(())
-    });
-    assert_eq!(site.api.weights(), [5_000, 5_000]);
-    site.api.set(|inside| inside.down = false);
-    eventually("it follows once it can", || (site.api.weights() == [10_000, 0]).then_some(()));
-    assert_eq!(site.api.inside().applied, 2, "what was wanted meanwhile is forgotten");
+    site.api.set(|inside| inside.mute = true);
+    site.write("5m", &STABLE.replace("carts-primary", "carts-next").replace("v1", "v1b"));
+    eventually("it is asked for", || site.api.inside().asked.iter().any(|asked| asked.contains("carts-next")).then_some(()));
     assert_eq!(site.proxy.take().unwrap().terminate(), Some(0));
 }
 
 #[test]
-fn a_route_of_somebody_else_is_left_alone_unless_it_is_to_be_taken() {
-    let (mut site, good, bad) = (Site::new(), Upstream::start("good"), Upstream::start("bad"));
-    site.pods("carts-primary", &[&good]);
-    site.pods("carts-canary", &[&bad]);
-    site.api.route(("carts-primary", 1), ("carts-canary", 0));
-    site.api.set(|inside| inside.manager = Some("helm"));
-    site.write("10s", &mirrored(""));
+fn a_version_beside_the_split_is_followed_before_its_first_request() {
+    let (mut site, one) = (Site::new(), Upstream::start("one"));
+    site.pods("carts-primary", &[&one]);
+    site.api.set(|inside| inside.mute = true);
+    site.write("1s", &format!("{STABLE}\n    others: [{{version: v0, endpoints: [\"kubernetes:shop/carts-old:http\"]}}]"));
     site.run();
-    eventually("it is tried again", || {
-        let asked = site.api.inside().asked.iter().filter(|asked| asked.starts_with("PATCH")).count();
-        (asked >= 2).then_some(())
-    });
-    assert_eq!((site.api.weights(), site.api.inside().applied), (vec![1, 0], 0));
-    site.until_answers("bad");
-    site.write("10s", &mirrored(", take_over: true"));
-    eventually("it is taken", || (site.api.weights() == [5_000, 5_000]).then_some(()));
-    assert_eq!(site.phase(), "progressing", "a route says nothing of how a canary is judged");
+    site.until_told("v0: kubernetes:shop/carts-old:http has told nothing yet");
+    site.api.set(|inside| inside.mute = false);
+    eventually("both are current", || (site.stale() == ["0", "0"]).then_some(()));
+    site.until_told("v0 has no endpoint: what is sent to it fails");
 }
 
 #[test]

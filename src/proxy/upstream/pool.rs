@@ -26,7 +26,7 @@ use crate::proxy::upstream::http2::lanes::Undialed;
 use crate::proxy::upstream::slot::{Load, Opening, Seat, Slot};
 use crate::seam::clock::Clock;
 use crate::seam::endpoints::Endpoints;
-use crate::seam::reach::{Again, List, Reach};
+use crate::seam::reach::{Again, List, Place, Reach};
 use crate::seam::table::Epoch;
 
 /// The connections of one worker to one version.
@@ -176,9 +176,10 @@ impl Pool {
             return;
         }
         let mut slots = self.slots.borrow_mut();
-        let kept = |place| slots.iter().find(|slot| Arc::ptr_eq(slot.place(), place)).cloned();
-        let renewed = list.places.iter().map(|place| kept(place).unwrap_or_else(|| Rc::new(Slot::new(Arc::clone(place))))).collect();
-        *slots = renewed;
+        // A slot keeps its place from being another one.
+        let mut kept: HashMap<*const Place, Rc<Slot>> = slots.drain(..).map(|slot| (Arc::as_ptr(slot.place()), slot)).collect();
+        let slot = |place: &Arc<Place>| kept.remove(&Arc::as_ptr(place)).unwrap_or_else(|| Rc::new(Slot::new(Arc::clone(place))));
+        slots.extend(list.places.iter().map(slot));
         // What was found was found among the old ones.
         self.usable.take();
     }

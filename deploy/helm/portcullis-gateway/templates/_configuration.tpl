@@ -39,6 +39,9 @@
 {{- if and (gt (int .Values.replicas) 1) (ne .Values.state.kind "emptyDir") -}}
 {{- fail (printf "replicas is %d and state.kind is %s: a folder of state belongs to one running proxy; write replicas: 1, or state: {kind: emptyDir}" (int .Values.replicas) .Values.state.kind) -}}
 {{- end -}}
+{{- if and (gt (int .Values.replicas) 1) .Values.httpRoutes -}}
+{{- fail (printf "replicas is %d and httpRoutes is set: each replica judges by itself, and they would undo each other's shares of a route; write replicas: 1, or leave httpRoutes out" (int .Values.replicas)) -}}
+{{- end -}}
 {{- if and (eq .Values.state.kind "existingClaim") (not .Values.state.claimName) -}}
 {{- fail "state.kind is existingClaim and state.claimName is empty: name the PersistentVolumeClaim" -}}
 {{- end -}}

@@ -21,6 +21,12 @@
 {{- default (printf "%s-tls" (include "gateway.adminName" .)) .Values.admin.tls.secretName -}}
 {{- end -}}
 
+{{/* Two names of routes may differ in nothing but a dot, or in what is cut off. */}}
+{{- define "gateway.routeRole" -}}
+{{- $name := index . 1 -}}
+{{- printf "%s-route-%s-%s" (include "gateway.name" (index . 0)) ($name | replace "." "-" | trunc 100 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
+{{- end -}}
+
 {{- define "gateway.selector" -}}
 app.kubernetes.io/name: portcullis
 app.kubernetes.io/instance: {{ .Release.Name }}

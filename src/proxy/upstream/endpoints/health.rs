@@ -1,6 +1,7 @@
 //! Asks endpoints whether they are ready: GET of a path, where 2xx and 3xx are good, or a connection where no path is named.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,22 +29,22 @@ struct Check {
 /// The checks of all versions that have some.
 #[derive(Default)]
 pub(super) struct Checks {
-    checks: Vec<Check>,
+    /// By where the place lies: a check keeps its place from being another one.
+    checks: HashMap<*const Place, Check>,
 }
 
 impl Checks {
     /// Asks every endpoint that is due.
     pub(super) fn turn(&mut self, versions: &[(Arc<Version>, Arc<Reach>)], now: Timestamp) {
-        let mut checks = Vec::new();
+        let mut checks = HashMap::new();
         for (version, reach) in versions {
             let Some(health) = &version.upkeep.health else { continue };
             // A version that comes by command may speak otherwise than the one whose checks it takes over.
             let health = Health { path: health.path.clone().filter(|_| version.transport.is_plain()), ..health.clone() };
             for place in &reach.list().load().places {
-                let known = self.checks.iter().position(|check| Arc::ptr_eq(&check.place, place));
-                let mut check = known.map_or_else(|| Check::new(place, now), |index| self.checks.swap_remove(index));
+                let mut check = self.checks.remove(&Arc::as_ptr(place)).unwrap_or_else(|| Check::new(place, now));
                 check.ask(&health, reach, now);
-                checks.push(check);
+                checks.insert(Arc::as_ptr(place), check);
             }
         }
         self.checks = checks;

@@ -74,8 +74,10 @@ async fn keep(routes: Routes, clock: Clock, own: Vec<SocketAddr>, resolve: Resol
             _ = turns.tick() => {}
         }
         let table = routes.current();
-        for epoch in table.routes.iter().map(|route| &route.epoch) {
-            for version in [Some(&epoch.stable), epoch.canary.as_ref().map(|canary| &canary.version)].into_iter().flatten() {
+        for route in &table.routes {
+            let shared = [Some(&route.epoch.stable), route.epoch.canary.as_ref().map(|canary| &canary.version)];
+            let others = route.choice.iter().flat_map(|choice| choice.others.all());
+            for version in shared.into_iter().flatten().chain(others) {
                 // Whoever asks first makes it known.
                 let _ = routes.endpoints().of(version);
             }

@@ -13,7 +13,9 @@ use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::upkeep::{Health, Upkeep};
 use crate::domain::version::Version;
+use crate::seam::choice::Choice;
 use crate::seam::endpoints::Endpoints;
+use crate::seam::table::{Epoch, Route, Table};
 
 fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -167,5 +169,21 @@ fn the_thread_makes_a_checked_version_ready_and_ends_when_it_is_dropped() {
     until(Standing::Usable);
     drop(listener);
     until(Standing::Unready);
+    drop(keeper);
+}
+
+#[test]
+fn a_version_beside_the_split_is_looked_after_before_its_first_request() {
+    let version = |name: &str| Arc::new(Version::new(name.parse().unwrap(), vec!["10.0.0.1:80".parse().unwrap()]));
+    let epoch = Arc::new(Epoch::new("carts".parse().unwrap(), 0, 1, version("v1"), None, Timestamp::NEVER));
+    let choice = Choice { others: vec![version("v0")].into(), ..Choice::default() };
+    let routes = Routes::default();
+    routes.publish(Table::new(1, vec![Route { choice: Some(Arc::new(choice)), ..Route::new([], epoch) }]));
+    let keeper = Keeper::start(routes.clone(), Clock::start(), Vec::new(), system).unwrap();
+    let begun = std::time::Instant::now();
+    while routes.endpoints().all().len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody knows it");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
     drop(keeper);
 }
