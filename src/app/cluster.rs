@@ -116,6 +116,8 @@ mod without {
         pub(in crate::app) fn ahead(&self) -> Ahead {
             Ahead
         }
+
+        pub(in crate::app) fn end(self) {}
     }
 
     impl Ahead {

@@ -140,7 +140,7 @@ pub fn run(loaded: Loaded, source: Source, may_succeed: bool, ready: impl FnOnce
     plane.drain(admin, delivering, successor.as_ref());
     // It has ended while requests did, but for a route that could not be reached.
     let _ = reloading.join();
-    drop(discovery);
+    discovery.end();
     drop(notifier);
     finish(log, exporter);
     ended

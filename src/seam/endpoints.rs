@@ -211,29 +211,6 @@ mod tests {
     }
 
     #[test]
-    fn many_endpoints_cost_no_more_each_than_few() {
-        let took = |many: u32| {
-            let list =
-                |first: u32| (0..many).map(|n| SocketAddr::new((0x0a00_0000 + first + n).to_be_bytes().into(), 80)).collect::<Vec<_>>();
-            let endpoints = Endpoints::default();
-            let version = version(&["kubernetes:shop/carts:http"]);
-            let reach = endpoints.of(&version);
-            // The quickest of several that have one before, because others work on the machine too.
-            let once = |first| {
-                let begun = std::time::Instant::now();
-                endpoints.learn([(version.endpoints[0].clone(), list(first))]);
-                assert_eq!(reach.list().load().places.len(), many as usize);
-                begun.elapsed().max(std::time::Duration::from_micros(20))
-            };
-            let _ = once(0);
-            (1..=3).map(once).min().unwrap()
-        };
-        let (few, many) = (took(500), took(16_000));
-        // Each against each it would be about 1000 times as much.
-        assert!(many < few * 200, "500 take {few:?} and 16 000 take {many:?}");
-    }
-
-    #[test]
     fn a_version_whose_name_is_not_resolved_has_no_endpoint_yet() {
         let endpoints = Endpoints::default();
         let version = version(&["carts:80"]);

@@ -60,6 +60,11 @@ impl Discovery {
     pub fn ahead(&self) -> Ahead {
         self.ahead.clone()
     }
+
+    /// Ends it, and waits for its thread.
+    pub fn end(self) {
+        drop(self);
+    }
 }
 
 impl Drop for Discovery {
