@@ -69,6 +69,7 @@ enum Command {
     Ready(ready::ReadyArgs),
     Inject(Box<inject::InjectArgs>),
     Webhook(Box<webhook::WebhookArgs>),
+    #[command(visible_alias = "init")]
     Intercept(intercept::InterceptArgs),
     /// Makes a project with its stages.
     #[command(subcommand)]

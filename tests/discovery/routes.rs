@@ -135,7 +135,7 @@ impl Drop for Successor {
 }
 
 #[test]
-fn who_is_succeeded_leaves_the_route_to_the_successor() {
+fn a_hand_over_takes_the_share_of_the_rollout_that_it_aborts() {
     let (mut site, _upstreams) = followed("");
     let proxy = site.proxy.take().unwrap();
     let kill = std::process::Command::new("kill").args(["-USR2", &proxy.id().to_string()]).status().unwrap();
@@ -145,5 +145,6 @@ fn who_is_succeeded_leaves_the_route_to_the_successor() {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", proxy.id())).unwrap_or_default();
         stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z')).then_some(())
     });
-    assert_eq!((site.api.weights(), site.api.inside().applied), (vec![5_000, 5_000], 1), "nothing was taken and given back");
+    // Either of both writes it; the other finds nothing to do.
+    eventually("the canary has nothing", || (site.api.weights() == [10_000, 0]).then_some(()));
 }
