@@ -38,10 +38,26 @@ def goals(results, workloads):
 
 def beside(found, summary, rate):
     """Prints what is measured beside the cost."""
-    print(f"\n{'h1-1k':12}{'p50 ms':>9}{'p99 ms':>9}{'RSS idle':>12}{'per idle connection':>21}{'serving after':>15}{'system calls':>14}")
+    print(f"\n{'h1-1k':12}{'p50 ms':>9}{'p99 ms':>9}{'of turns':>10}{'RSS idle':>12}{'per idle connection':>21}{'serving after':>15}{'system calls':>14}")
     for name, row in found.items():
         print(
-            f"{name:12}{row['p50_seconds'] * 1e3:9.2f}{row['p99_seconds'] * 1e3:9.2f}{summary[name]['rss_idle_kib'] / 1024:8.1f} MiB"
+            f"{name:12}{row['p50_seconds'] * 1e3:9.2f}{row['p99_seconds'] * 1e3:9.2f}{row['p99_whole_seconds'] * 1e3:10.2f}{summary[name]['rss_idle_kib'] / 1024:8.1f} MiB"
             f"{row['idle_connection_bytes'] / 1024:17.1f} KiB{row['serving_seconds'] * 1e3:12.1f} ms{row['system_calls_per_request']:14.2f}"
         )
-    print(f"latencies at {rate:.0f} requests per second over 64 connections: half of what the slowest of them does")
+    print(
+        f"latencies at {rate:.0f} requests per second over 64 connections, half of what the slowest of them does: those of a tenth of a second, "
+        "the median of all tenths; beside them the p99 of a whole turn, the median of the turns"
+    )
+    ours, peers = found.get("portcullis"), {name: row for name, row in found.items() if name not in ("portcullis", "pipe")}
+    if ours is None:
+        return
+    told = [
+        ("idle RSS, MiB", summary["portcullis"]["rss_idle_kib"] / 1024, 8),
+        ("KiB per idle connection", ours["idle_connection_bytes"] / 1024, 4),
+        ("ms to serving", ours["serving_seconds"] * 1e3, 20),
+    ]
+    if peers:
+        best = min(peers, key=lambda name: peers[name]["p99_seconds"])
+        told.append((f"p99 in ms, to {best}'s", ours["p99_seconds"] * 1e3, peers[best]["p99_seconds"] * 1e3))
+    for what, value, most in told:
+        print(f"{what}: {value:.2f} ({'met' if value <= most else 'misses'} {most:.2f})")

@@ -81,17 +81,28 @@ def h2load(workload, port, seconds, folder):
 
 
 def at_rate(workload, port, rate, seconds, folder):
-    """Sends at a fixed rate; returns the latencies of all requests in seconds, sorted."""
+    """Sends at a fixed rate; returns the latencies in seconds of each tenth of a second in which all connections were there, sorted.
+
+    h2load lets each connection send every 10 ms what has come due, one request after another. The connections come a millisecond
+    after each other, so that they do not all send in the same one.
+    """
     log = Path(folder) / "latencies.tsv"
     log.unlink(missing_ok=True)
     connections, speaks = (CONNECTIONS, ["--h1"]) if workload.front == "h1" else (H2_CONNECTIONS, [f"-m{STREAMS}"])
     each = max(1, round(rate / connections))
-    command = ["h2load", *speaks, "-t1", f"-c{connections}", f"-n{each * connections * seconds}", f"--rps={each}", f"--log-file={log}"]
-    run("rate", [*command, workload.url(port)], seconds + 20, folder)
+    command = ["h2load", *speaks, "-t1", f"-c{connections}", f"-n{each * connections * seconds}", f"--rps={each}", "-r1", "--rate-period=1ms"]
+    run("rate", [*command, f"--log-file={log}", workload.url(port)], seconds + 20, folder)
     rows = [line.split("\t") for line in log.read_text().splitlines()]
     if any(row[1] != "200" for row in rows):
         raise Trouble(f"at {rate:.0f} requests per second some were not answered with 200")
-    return sorted(int(row[2]) / 1e6 for row in rows)
+    begun = min(int(row[0]) for row in rows)
+    windows = [[] for _ in range(seconds * 10)]
+    for started, _, took in rows:
+        window = (int(started) - begun) // 100_000
+        if window < len(windows):
+            windows[window].append(int(took) / 1e6)
+    # In the first one they come; the last one has a part only.
+    return [sorted(window) for window in windows[1:-1]]
 
 
 WORKLOADS = {
