@@ -10,8 +10,9 @@ use tokio::time::MissedTickBehavior;
 use crate::admin::journal::Line;
 use crate::admin::live::{Desk, event};
 use crate::admin::state::AdminState;
-use crate::control::status::Snapshot;
+use crate::control::status::{ServiceStatus, Snapshot};
 use crate::delivery::Ask;
+use crate::domain::judge::GateStatus;
 use crate::domain::rollout::Phase;
 use crate::domain::version::Name;
 use crate::seam::clock::{unix_millis, wall};
@@ -123,11 +124,11 @@ async fn projects(state: AdminState) {
 
 /// Writes where everything stands.
 fn stand(desk: &Desk, state: &AdminState, snapshot: &Snapshot) -> Bytes {
-    let mut services = snapshot.services.clone();
+    let mut services: Vec<ServiceStatus> = snapshot.services.iter().map(|service| (**service).clone()).collect();
     for service in &mut services {
         let Some(rollout) = &mut service.rollout else { continue };
         // What the evidence is computed from is for those who compute it again, and can be large.
-        rollout.gates.iter_mut().for_each(|gate| gate.basis = None);
+        rollout.gates = rollout.gates.iter().map(|gate| GateStatus { basis: None, ..gate.clone() }).collect();
         rollout.evidence.iter_mut().for_each(|evidence| evidence.basis = None);
     }
     let names = || snapshot.services.iter().map(|service| &service.name);

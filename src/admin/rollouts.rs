@@ -153,7 +153,7 @@ pub(super) fn find(state: &AdminState, named: Named) -> Result<ServiceStatus, Pr
     let name = name(named)?;
     let snapshot = state.board.snapshot();
     let service = snapshot.services.iter().find(|service| service.name == name);
-    service.cloned().ok_or_else(|| refusal(CommandError::UnknownService(name)))
+    service.map(|service| (**service).clone()).ok_or_else(|| refusal(CommandError::UnknownService(name)))
 }
 
 /// While it progresses a version fails by any failing gate and passes by all gates; afterwards its phase tells.

@@ -215,7 +215,7 @@ impl Watched {
 
     fn give_back(&self, failure: &str) {
         let snapshot = self.board.snapshot();
-        let on_trial = |service: &&ServiceStatus| service.rollout.as_ref().is_some_and(|rollout| !rollout.phase.is_terminal());
+        let on_trial = |service: &&Arc<ServiceStatus>| service.rollout.as_ref().is_some_and(|rollout| !rollout.phase.is_terminal());
         for service in snapshot.services.iter().filter(|service| !self.own.contains(&service.name)).filter(on_trial) {
             let (name, reason) = (service.name.clone(), failure.to_owned());
             let abort = Command::Abort { service: name, actor: "delivery-watch".to_owned(), reason };

@@ -34,7 +34,7 @@ fn watched(pulse: &Pulse, now: Timestamp) -> Vec<Command> {
         ("carts-old", Some("promoted")),
         ("carts-new", None),
     ];
-    let services = phases.map(|(name, phase)| service(name, phase)).into();
+    let services = phases.map(|(name, phase)| Arc::new(service(name, phase))).into();
     board.show(Snapshot { services, ..Snapshot::default() });
     let own = BTreeSet::from(["carts".parse().unwrap()]);
     let (end, ended) = channel();

@@ -20,6 +20,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -133,7 +134,7 @@ fn end_rollouts(commands: &Commands, board: &Board, grip: Option<&Grip>) -> Vec<
 
 /// Returns the bounds on stable versions that are in force.
 fn bequests(snapshot: &Snapshot) -> Vec<Bequest> {
-    let bound = |service: &ServiceStatus| {
+    let bound = |service: &Arc<ServiceStatus>| {
         let way_back = service.way_back.as_ref()?;
         let left = Duration::try_from_secs_f64(way_back.left_seconds?).ok()?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]

@@ -49,7 +49,7 @@ fn rollout(phase: Phase) -> RolloutStatus {
         warned: false,
         reason: "0.8.2 gets 10% of carts".to_owned(),
         evidence: None,
-        gates: vec![latency(Verdict::Inconclusive)],
+        gates: [latency(Verdict::Inconclusive)].into(),
         file: None,
         needs: Some(41),
         needs_seconds: Some(400.0),
@@ -87,7 +87,7 @@ fn a_rollout_is_told_with_what_it_waits_for_and_each_gate_on_one_line() {
         confirm_log_threshold: None,
         ..latency(Verdict::Pass)
     };
-    let both = RolloutStatus { gates: vec![latency(Verdict::Inconclusive), mean], ..rollout(Phase::Progressing) };
+    let both = RolloutStatus { gates: [latency(Verdict::Inconclusive), mean].into(), ..rollout(Phase::Progressing) };
     let expected = "\
 carts: owned by 0.8.1
   rollout  3 of 0.8.2 against 0.8.1
@@ -122,9 +122,9 @@ fn every_phase_says_what_it_waits_for() {
             with(Phase::Progressing, |r| r.needs = None),
             "no number of clean requests would suffice as things are; the hold lasts another 12 s",
         ),
-        (with(Phase::Progressing, |r| r.gates.clear()), "for the first judgement; the hold lasts another 12 s"),
+        (with(Phase::Progressing, |r| r.gates = [].into()), "for the first judgement; the hold lasts another 12 s"),
         (
-            with(Phase::Progressing, |r| (r.gates, r.needs) = (vec![latency(Verdict::Pass)], Some(0))),
+            with(Phase::Progressing, |r| (r.gates, r.needs) = ([latency(Verdict::Pass)].into(), Some(0))),
             "every gate passes; the hold lasts another 12 s",
         ),
         (with(Phase::Progressing, |r| r.warm_up_seconds = Some(29.2)), "for the warm-up, another 30 s"),
@@ -177,7 +177,7 @@ fn what_the_controller_shows_is_read_back_as_it_was() {
 fn a_comparison_that_has_not_begun_says_what_it_waits_for() {
     let relative = |awaits_stable| {
         let gate = GateStatus { awaits_stable, needs: None, ..latency(Verdict::Inconclusive) };
-        waits(&RolloutStatus { gates: vec![gate], needs: None, held_seconds: None, ..rollout(Phase::Progressing) }).unwrap()
+        waits(&RolloutStatus { gates: [gate].into(), needs: None, held_seconds: None, ..rollout(Phase::Progressing) }).unwrap()
     };
     let expected = "for up to 1,200 more requests of the stable version; how many clean ones are needed is not known before";
     assert_eq!(relative(Some(1_200)), expected);

@@ -72,7 +72,7 @@ pub(super) fn bare_status(record: &Record) -> RolloutStatus {
         actor: record.actor.clone(),
         warned: record.warned,
         evidence: record.evidence.clone(),
-        gates: Vec::new(),
+        gates: Arc::default(),
         file: None,
         needs: None,
         needs_seconds: None,
@@ -334,18 +334,35 @@ impl Active {
         Some(whole.saturating_sub(now.since(self.machine.since())).as_secs_f64())
     }
 
-    pub(super) fn status(&self, epoch: &Epoch, state: &ServiceState, now: Timestamp) -> RolloutStatus {
+    fn is_durable(&self, state: &ServiceState) -> bool {
         let record = self.machine.record();
         // Each decision is a generation of its own, also within a phase.
-        let durable = state.rollout.as_ref().is_some_and(|r| (r.id, r.phase, r.generation) == (record.id, record.phase, record.generation));
+        state.rollout.as_ref().is_some_and(|r| (r.id, r.phase, r.generation) == (record.id, record.phase, record.generation))
+    }
+
+    fn shown_weight(&self, epoch: &Epoch) -> Weight {
+        let record = self.machine.record();
+        match self.machine.standings().0 {
+            _ if record.phase.is_terminal() => record.weight,
+            Standing::Usable => epoch.weight(),
+            _ => Weight::ZERO,
+        }
+    }
+
+    /// Says whether what was decided is what is shown; figures may have changed.
+    pub(super) fn stands_as(&self, shown: &RolloutStatus, epoch: &Epoch, state: &ServiceState) -> bool {
+        let record = self.machine.record();
+        (shown.id, shown.generation, shown.phase, shown.durable) == (record.id, record.generation, record.phase, self.is_durable(state))
+            && shown.weight == self.shown_weight(epoch)
+            && shown.trip.is_some() == self.trip.is_some()
+    }
+
+    pub(super) fn status(&self, epoch: &Epoch, state: &ServiceState, now: Timestamp) -> RolloutStatus {
+        let record = self.machine.record();
         RolloutStatus {
             steps: self.machine.plan().steps().len(),
-            weight: match self.machine.standings().0 {
-                _ if record.phase.is_terminal() => record.weight,
-                Standing::Usable => epoch.weight(),
-                _ => Weight::ZERO,
-            },
-            gates: self.judgement.gates.clone(),
+            weight: self.shown_weight(epoch),
+            gates: Arc::clone(&self.judgement.gates),
             file: self.file.clone(),
             needs: self.judgement.needs(),
             rate: self.judgement.rate,
@@ -356,7 +373,7 @@ impl Active {
             policy: Some(PolicyStatus::from(self.machine.policy())),
             canary_requests: self.trial.started(),
             trip: self.trip.clone(),
-            durable,
+            durable: self.is_durable(state),
             ..bare_status(record)
         }
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::control::bequest::Bequest;
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
-use crate::control::endpoints;
 use crate::control::inquiry::Inquiry;
 use crate::control::orders::{Word, begin};
 use crate::control::queue::Queue;
@@ -17,7 +16,8 @@ use crate::control::restore::Known;
 use crate::control::service::{Seen, Service};
 use crate::control::setup::{Origin, ServiceSetup, TICK};
 use crate::control::shell::Shell;
-use crate::control::status::{Board, Notice, ServiceStatus, Snapshot, VERSIONS};
+use crate::control::shown::Shown;
+use crate::control::status::{Board, Notice, Snapshot, VERSIONS};
 use crate::domain::outcome::Role;
 use crate::domain::rollout::{Dated, Entry, Event, ServiceState};
 use crate::domain::standing::Standing;
@@ -147,6 +147,7 @@ pub struct Controller {
     known: Vec<Timestamp>,
     inputs: Inputs,
     queue: Queue,
+    shown: Shown,
 }
 
 impl Controller {
@@ -171,7 +172,7 @@ impl Controller {
         });
         let begun = begun.collect();
         let known = vec![clock.now(); inputs.workers];
-        let mut controller = Self { world, services: Vec::new(), known, inputs, queue: Queue::default() };
+        let mut controller = Self { world, services: Vec::new(), known, inputs, queue: Queue::default(), shown: Shown::default() };
         controller.install(begun);
         let (now, Self { world, services, inputs, .. }) = (clock.now(), &mut controller);
         for bequest in &inputs.bequests {
@@ -249,15 +250,17 @@ impl Controller {
         for service in &mut self.services {
             service.tick(now, known_until, &mut self.world);
         }
-        self.show(now);
+        self.shown.next_turn(&self.services, now, self.world.routes.endpoints());
+        self.tell(now);
     }
 
     fn show(&mut self, now: Timestamp) {
-        let show = |service: &Service| ServiceStatus {
-            endpoints: endpoints::shown(self.world.routes.endpoints(), service.versions().chain(service.told_beside())),
-            ..service.status(now)
-        };
-        let services = self.services.iter().map(show).collect();
+        self.shown.all(&self.services, now, self.world.routes.endpoints());
+        self.tell(now);
+    }
+
+    fn tell(&self, now: Timestamp) {
+        let services = self.shown.services().to_vec();
         self.world.board.show(Snapshot { services, notices: self.world.notices.clone(), judged_ns: now.as_nanos() });
     }
 

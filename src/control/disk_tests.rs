@@ -1,4 +1,5 @@
-//! What the journal says of a service whose disk was slow or broken: every change once, in its order, with the time it was decided.
+//! What the journal says of a service whose disk was slow or broken: every change once, in its order, with the time it was decided. And
+//! when a service no longer stands where it is shown.
 #![cfg(test)]
 
 use super::*;
@@ -58,4 +59,32 @@ fn a_second_decision_of_the_same_phase_is_not_durable_because_the_first_was() {
     desk.world.broken = false;
     desk.pass(SECOND);
     assert_eq!(durable(&desk), Some((Phase::Paused, true)));
+}
+
+#[test]
+fn a_service_stands_where_it_is_shown_until_something_is_decided() {
+    let mut desk = Desk::begin_under(World::default(), Policy::default());
+    let shown = |desk: &Desk| desk.service.status(desk.world.now);
+    let mut last = shown(&desk);
+    let mut differs = |desk: &Desk| {
+        let stood = desk.service.stands_as(&last);
+        last = shown(desk);
+        assert!(desk.service.stands_as(&last), "{last:?}");
+        !stood
+    };
+    desk.answer(1, 3);
+    desk.pass(SECOND);
+    assert!(!differs(&desk), "figures are no decision");
+    trip(&desk.trial());
+    desk.tick();
+    assert!(differs(&desk), "it has tripped");
+    desk.world.broken = true;
+    let (actor, now) = ("ann".to_owned(), desk.world.now);
+    desk.service.drive(Event::Abort { actor, reason: "no".to_owned() }, now, &mut desk.world);
+    assert!(differs(&desk), "it was aborted");
+    desk.world.broken = false;
+    desk.pass(SECOND);
+    assert!(differs(&desk), "the abort is durable");
+    desk.service.state.rejected.push("v9".parse().unwrap());
+    assert!(differs(&desk), "a version was rejected");
 }

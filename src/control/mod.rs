@@ -18,6 +18,7 @@ pub mod restore;
 pub mod service;
 pub mod setup;
 pub mod shell;
+mod shown;
 pub mod status;
 pub mod terms;
 mod traffic;

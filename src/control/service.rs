@@ -335,6 +335,25 @@ impl Service {
         others.filter(is_told).map(|version| (version, Role::Beside))
     }
 
+    fn is_shared(&self) -> bool {
+        self.progressing().is_some_and(|record| record.weight > Weight::ZERO)
+    }
+
+    /// Says whether it stands where it is shown: what was decided for it, not its figures.
+    #[must_use]
+    pub fn stands_as(&self, shown: &ServiceStatus) -> bool {
+        let rollout_stands = match (&self.active, &self.state.rollout, &shown.rollout) {
+            (Some(active), _, Some(shown)) => active.stands_as(shown, &self.epoch, &self.state),
+            (None, Some(record), Some(shown)) => (shown.id, shown.generation, shown.phase) == (record.id, record.generation, record.phase),
+            (active, record, shown) => active.is_none() && record.is_none() && shown.is_none(),
+        };
+        rollout_stands
+            && (&shown.name, &shown.owner.name) == (&self.setup.name, &self.owner.name)
+            && shown.waits.is_some() == self.waiting.is_some()
+            && shown.rejected == self.state.rejected
+            && self.way.stands_as(shown.way_back.as_ref(), self.is_shared())
+    }
+
     /// Returns what is shown of it.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> ServiceStatus {
@@ -342,7 +361,6 @@ impl Service {
             Some(active) => Some(active.status(&self.epoch, &self.state, now)),
             None => self.state.rollout.as_ref().map(|record| RolloutStatus { durable: true, ..bare_status(record) }),
         };
-        let shared = self.progressing().is_some_and(|record| record.weight > Weight::ZERO);
         ServiceStatus {
             name: self.setup.name.clone(),
             owner: (*self.owner).clone(),
@@ -350,7 +368,7 @@ impl Service {
             waits: self.waiting.as_ref().map(|waiting| waits_for_traffic(&waiting.canary)),
             rejected: self.state.rejected.clone(),
             endpoints: Vec::new(),
-            way_back: self.way.status(self.setup.way_back, &self.owner, shared.then(|| self.traffic.rate()), now),
+            way_back: self.way.status(self.setup.way_back, &self.owner, self.is_shared().then(|| self.traffic.rate()), now),
         }
     }
 }

@@ -75,7 +75,7 @@ pub struct RolloutStatus {
     /// What the last decision rests on.
     pub evidence: Option<Evidence>,
     /// Every gate.
-    pub gates: Vec<GateStatus>,
+    pub gates: Arc<[GateStatus]>,
     /// The gate file's own grade.
     pub file: Option<FileStatus>,
     /// How many more good requests the step needs; absent when unknown.
@@ -150,8 +150,8 @@ pub struct Notice {
 /// Everything at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Snapshot {
-    /// Every service.
-    pub services: Vec<ServiceStatus>,
+    /// Every service. Where one stands is shown at once; the figures of one among many may be half a second old.
+    pub services: Vec<Arc<ServiceStatus>>,
     /// The last 100 notices, oldest first.
     pub notices: VecDeque<Notice>,
     /// When the controller last judged, nanoseconds of the process's clock.

@@ -226,6 +226,12 @@ impl Way {
         });
     }
 
+    /// Says whether what is shown is there, and a bound, where they are to be; `shared` says whether a canary has a share.
+    pub(super) fn stands_as(&self, shown: Option<&WayBackStatus>, shared: bool) -> bool {
+        let is_bounded = self.begun.as_ref().is_some_and(|begun| begun.bounded.is_some());
+        shown.is_some() == (shared || self.begun.is_some()) && shown.is_some_and(|shown| shown.most_in_flight.is_some()) == is_bounded
+    }
+
     /// Returns what is shown; `None` where no canary has a share and nothing came back since another version owned the traffic.
     pub(super) fn status(&self, rule: WayBack, owner: &Version, asked: Option<f64>, now: Timestamp) -> Option<WayBackStatus> {
         let bounded = self.begun.as_ref().and_then(|begun| begun.bounded.as_ref());

@@ -166,7 +166,7 @@ impl Ground {
 
     /// Returns what the controller shows of a service.
     pub(super) fn status(&self, name: &Name) -> Option<ServiceStatus> {
-        self.board.snapshot().services.iter().find(|service| service.name == *name).cloned()
+        self.board.snapshot().services.iter().find(|service| service.name == *name).map(|service| (**service).clone())
     }
 
     /// Says whether the last rollout is one of this version that a restart has ended: nothing was decided, so it may begin again.

@@ -27,7 +27,7 @@ fn rollout() -> Rollout {
 
 fn judgement(verdict: Verdict) -> Judgement {
     let gate = samples::gate(verdict);
-    Judgement { brake: (verdict == Verdict::Fail).then(evidence), gates: vec![gate], ..Judgement::default() }
+    Judgement { brake: (verdict == Verdict::Fail).then(evidence), gates: [gate].into(), ..Judgement::default() }
 }
 
 fn confirmed() -> Event {

@@ -288,7 +288,7 @@ fn phase(sheet: &mut Sheet, service: &ServiceStatus) {
 fn gates(sheet: &mut Sheet, service: &ServiceStatus) {
     // Gates that do not differ have one name; a name that occurs twice would spoil the whole exposition.
     let mut seen = BTreeSet::new();
-    for gate in service.rollout.iter().flat_map(|rollout: &RolloutStatus| &rollout.gates) {
+    for gate in service.rollout.iter().flat_map(|rollout: &RolloutStatus| rollout.gates.iter()) {
         if seen.insert(gate.gate.as_str()) {
             write_gate(sheet, service.name.as_str(), gate);
         }

@@ -65,7 +65,7 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
         warned: false,
         reason: "because".to_owned(),
         evidence: None,
-        gates: vec![gate("p95 < 1 s"), gate("errors < 1%")],
+        gates: [gate("p95 < 1 s"), gate("errors < 1%")].into(),
         file: None,
         needs: None,
         needs_seconds: None,
@@ -93,7 +93,7 @@ fn service(phase: Option<Phase>, basis_points: u16) -> ServiceStatus {
 
 fn figures(services: Vec<ServiceStatus>) -> Figures {
     let board = Board::default();
-    board.show(Snapshot { services, ..Snapshot::default() });
+    board.show(Snapshot { services: services.into_iter().map(Arc::new).collect(), ..Snapshot::default() });
     Figures {
         board,
         counters: Arc::default(),
@@ -205,11 +205,11 @@ fn shares_sum_to_one_and_exactly_the_current_phase_is_set() {
 fn gates_rollbacks_connections_and_the_build_are_told() {
     let mut status = service(Some(Phase::RolledBack), 0);
     let gates = &mut status.rollout.as_mut().unwrap().gates;
-    gates.push(gate("p95 < 1 s"));
-    gates.push(gate("a \"b\"\\\nc"));
     let mean = GateStatus { unit: Unit::Nanoseconds, value: Some(2.5e8), limit: Some(2e9), ..gate("mean < 2 s") };
-    gates.push(GateStatus { value: None, limit: None, ..gate("unmeasured") });
-    gates.push(GateStatus { confirm_log_e: 0.75, confirm_log_threshold: Some(8.0), ..mean });
+    let unmeasured = GateStatus { value: None, limit: None, ..gate("unmeasured") };
+    let mean = GateStatus { confirm_log_e: 0.75, confirm_log_threshold: Some(8.0), ..mean };
+    let more = [gate("p95 < 1 s"), gate("a \"b\"\\\nc"), unmeasured, mean];
+    *gates = gates.iter().cloned().chain(more).collect();
     let mut figures = figures(vec![status]);
     figures.access_log_dropped = Some(Arc::new(AtomicU64::new(9)));
     let [sent, full, refused, undelivered] = [16, 17, 18, 19].map(AtomicU64::new);
@@ -374,7 +374,7 @@ fn counters_never_go_backwards_also_when_a_version_is_no_longer_on_trial() {
         || value(&exposition.text().unwrap(), r#"portcullis_requests_total{service="carts",version="0.8.2",role="canary",class="2xx"}"#);
     figures.board.totals().add(&key("0.8.2", Role::Canary), 0, 2, &seen(Role::Canary, &[1, 2]));
     assert_eq!(count(), Some(2.0));
-    figures.board.show(Snapshot { services: vec![service(None, 0)], ..Snapshot::default() });
+    figures.board.show(Snapshot { services: vec![service(None, 0).into()], ..Snapshot::default() });
     assert_eq!(count(), Some(2.0), "an earlier version is still shown while there is room");
     figures.board.totals().add(&key("0.8.2", Role::Canary), 0, 2, &seen(Role::Canary, &[3]));
     assert_eq!(count(), Some(3.0), "requests that ended late count too");

@@ -4,6 +4,7 @@
 //! count for themselves.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +90,7 @@ struct Arm {
 
 impl History {
     /// Takes one point of every service; to be called once a second. `at_ms` is the wall clock in milliseconds since 1970.
-    pub fn sample(&mut self, at_ms: u64, services: &[ServiceStatus], board: &Board) {
+    pub fn sample(&mut self, at_ms: u64, services: &[Arc<ServiceStatus>], board: &Board) {
         self.ticks += 1;
         let coarse = self.ticks.is_multiple_of(EVERY);
         self.tracks.retain(|name, _| services.iter().any(|service| service.name == *name));

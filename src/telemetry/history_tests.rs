@@ -32,7 +32,7 @@ fn answered(board: &Board, us: u64, count: u64, outcome: Outcome) {
 
 #[test]
 fn each_second_adds_what_was_counted_in_it() {
-    let (board, mut history, services) = (Board::default(), History::default(), [service()]);
+    let (board, mut history, services) = (Board::default(), History::default(), [Arc::new(service())]);
     answered(&board, 7_000, 500, Outcome::Answered(200));
     history.sample(1_000, &services, &board);
     assert_eq!(history.newest(&services[0].name).unwrap().stable, None, "what was before is no news");
@@ -49,7 +49,7 @@ fn each_second_adds_what_was_counted_in_it() {
 
 #[test]
 fn hours_are_kept_in_bounded_space_oldest_first() {
-    let (board, mut history, services) = (Board::default(), History::default(), [service()]);
+    let (board, mut history, services) = (Board::default(), History::default(), [Arc::new(service())]);
     let seconds = FINE as u64 + EVERY * (COARSE as u64 + 10);
     for second in 0..seconds {
         history.sample(second * 1_000, &services, &board);

@@ -127,7 +127,7 @@ async fn every_field_that_is_shown_is_explained() {
     let status = rollouts::gate(&Verdict::Pass);
     let shown = RolloutStatus {
         evidence: Some(evidence.clone()),
-        gates: vec![status.clone()],
+        gates: [status.clone()].into(),
         file: Some(FileStatus { verdict: Verdict::Pass, reason: "fine".to_owned() }),
         plan: Some(PlanStatus::from(&Plan::ramp("10%".parse().unwrap(), 3, Duration::ZERO).unwrap())),
         policy: Some(PolicyStatus::from(&Policy::default())),

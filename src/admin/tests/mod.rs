@@ -92,7 +92,7 @@ fn rollout(phase: Phase) -> RolloutStatus {
         warned: false,
         reason: "the plan begins".to_owned(),
         evidence: None,
-        gates: Vec::new(),
+        gates: Arc::default(),
         file: None,
         needs: Some(80),
         needs_seconds: None,
@@ -194,7 +194,7 @@ impl Desk {
         let notice =
             Notice { at: "2026-11-23T10:00:00.000Z".to_owned(), service: name("carts"), sentence: "it begins".to_owned(), alarm: false };
         let judged_ns = self.state.clock.now().as_nanos();
-        self.state.board.show(Snapshot { services: vec![service], notices: [notice].into(), judged_ns });
+        self.state.board.show(Snapshot { services: vec![service.into()], notices: [notice].into(), judged_ns });
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

@@ -196,7 +196,7 @@ mod tests {
             warned: false,
             reason: "why".to_owned(),
             evidence: None,
-            gates: Vec::new(),
+            gates: [].into(),
             file: None,
             needs: None,
             needs_seconds: None,

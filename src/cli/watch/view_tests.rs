@@ -1,6 +1,8 @@
 //! What a moment looks like, and that nothing in it steers a terminal.
 #![cfg(test)]
 
+use std::sync::Arc;
+
 use super::*;
 use crate::domain::gate::criterion::Unit;
 use crate::domain::gate::{Origin, Verdict};
@@ -61,7 +63,7 @@ fn rollout(phase: Phase) -> RolloutStatus {
         warned: false,
         reason: "0.8.2 gets 10% of carts".to_owned(),
         evidence: None,
-        gates: vec![gate()],
+        gates: [gate()].into(),
         file: None,
         needs: Some(41),
         needs_seconds: Some(400.0),
@@ -116,7 +118,8 @@ because: 0.8.2 gets 10% of carts";
 #[test]
 fn a_narrow_picture_leaves_nothing_out_that_matters_and_never_overflows() {
     let mut braked = rollout(Phase::Braked);
-    (braked.gates[0].confirm_log_e, braked.gates[0].confirm_log_threshold) = (25.4_f64.ln(), Some(3_000_f64.ln()));
+    let gate = &mut Arc::make_mut(&mut braked.gates)[0];
+    (gate.confirm_log_e, gate.confirm_log_threshold) = (25.4_f64.ln(), Some(3_000_f64.ln()));
     braked.reason = "braked after 8 of 48 requests exceeded 1.5 times the stable version's quantile; it gets nothing but probes".to_owned();
     let (service, point) = (service(Some(braked)), point());
     let moment = Moment { service: &service, figures: Some(&point), judged_ms: 100 };
@@ -138,7 +141,7 @@ because: braked after 8 of 48 requests exceeded 1.5 times
     assert_eq!(moment.picture(false, 60).join("\n"), expected);
     // Overwhelming evidence takes more room to write.
     let mut sure = service.clone();
-    sure.rollout.iter_mut().flat_map(|rollout| &mut rollout.gates).for_each(|gate| gate.log_e = 19.0);
+    sure.rollout.iter_mut().flat_map(|rollout| Arc::make_mut(&mut rollout.gates)).for_each(|gate| gate.log_e = 19.0);
     let sure = Moment { service: &sure, figures: None, judged_ms: 0 };
     assert!(sure.picture(false, 50).iter().any(|line| line.ends_with("1 in 170,000,000 of 1 in 100") && line.chars().count() <= 50));
     for width in 50..200 {
@@ -168,7 +171,7 @@ fn one_line_tells_the_same_without_a_terminal() {
     );
     let stand = moment.stand();
     let mut later = rollout(Phase::Progressing);
-    later.gates[0].verdict = Verdict::Pass;
+    Arc::make_mut(&mut later.gates)[0].verdict = Verdict::Pass;
     let later = service(Some(later));
     assert_ne!(Moment { service: &later, figures: None, judged_ms: 0 }.stand(), stand, "a new verdict is news");
 }
@@ -188,7 +191,7 @@ fn a_service_without_a_rollout_and_an_old_judgement_are_told() {
 fn nothing_a_proxy_says_steers_the_terminal() {
     let mut nasty = rollout(Phase::Progressing);
     nasty.reason = "\u{1b}[2J\u{1b}[31mred\u{7}\r\u{9b}2K".to_owned();
-    nasty.gates[0].gate = "\u{1b}]0;title\u{7}".to_owned();
+    Arc::make_mut(&mut nasty.gates)[0].gate = "\u{1b}]0;title\u{7}".to_owned();
     let service = service(Some(nasty));
     for colour in [false, true] {
         let picture = Moment { service: &service, figures: None, judged_ms: 0 }.picture(colour, 140).join("");

@@ -242,7 +242,7 @@ fn two_arms_alike_pass_a_comparison_and_until_then_more_is_needed() {
     // At 100 % there is nothing to compare with: what was shown before stands, with what it was shown by.
     drive.judge.epoch(2, Some(Weight::FULL));
     drive.judge.begin_step(total + 1);
-    let alone = drive.judge.tick(at(400_000), &[]).gates.remove(0).evidence(&"v2".parse().unwrap(), 2);
+    let alone = drive.judge.tick(at(400_000), &[]).gates[0].evidence(&"v2".parse().unwrap(), 2);
     assert_eq!((alone.verdict, alone.verify(), alone.log_e), (Verdict::Pass, Ok(()), passed.log_e));
 }
 

@@ -60,9 +60,9 @@ fn a_request_that_takes_exactly_the_limit_is_a_good_one() {
     let longer = |fate: fn(Duration) -> Fate| {
         let mut judge = judge(&["p95 < 1s"], &Policy::default());
         feed(&mut judge, 1..=80, fate(ms(1_000)));
-        let exactly = judge.tick(at(2_000), &[nothing()]).gates.remove(0);
+        let exactly = judge.tick(at(2_000), &[nothing()]).gates[0].clone();
         feed(&mut judge, 81..=82, fate(ms(1_000) + Duration::from_nanos(1)));
-        let over = judge.tick(at(3_000), &[nothing()]).gates.remove(0);
+        let over = judge.tick(at(3_000), &[nothing()]).gates[0].clone();
         (exactly.breaches, over.breaches)
     };
     let measured = |taken| Fate::Measured { latency: taken, duration: taken, errors: ErrorKinds::NONE, unanswered: false };

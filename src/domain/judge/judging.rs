@@ -233,7 +233,7 @@ impl Judge {
         let mut gates: Vec<_> = self.cases.iter_mut().map(|case| standing::status(case, &self.setting, found)).collect();
         gates.extend(self.excess_gates.iter().map(|gate| standing::excess(gate, &self.setting)));
         let rate = self.rate.per_second(known_until);
-        Judgement { brake: self.brake.clone(), confirmed: self.confirmed.clone(), gates, harm_cap: self.harm_cap(rate), rate }
+        Judgement { brake: self.brake.clone(), confirmed: self.confirmed.clone(), gates: gates.into(), harm_cap: self.harm_cap(rate), rate }
     }
 
     /// Works out some gates' bounds again; each tick begins with other gates, so that all have their turn.

@@ -1,5 +1,7 @@
 //! What the judge is told of tripwires and what it says on a tick.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::gate::basis::Basis;
@@ -134,8 +136,8 @@ pub struct Judgement {
     pub brake: Option<Evidence>,
     /// The first gate whose breach is confirmed, which is final.
     pub confirmed: Option<Evidence>,
-    /// Every gate.
-    pub gates: Vec<GateStatus>,
+    /// Every gate; shared with what is shown.
+    pub gates: Arc<[GateStatus]>,
     /// The largest share at which no more bad requests than the plan allows are to be expected in flight; `None` without such
     /// a rule or without a gate that bounds the share of bad requests.
     pub harm_cap: Option<Weight>,

@@ -20,10 +20,10 @@ const CANARY: Arm = Arm::Canary;
 fn a_request_that_breached_by_its_deadline_does_not_count_again_at_its_end() {
     let mut judge = judge(&["p95 < 1s"], &Policy::default());
     judge.started(CANARY, 1, 1, at(0));
-    let by_deadline = judge.tick(at(1_001), &[nothing()]).gates.remove(0);
+    let by_deadline = judge.tick(at(1_001), &[nothing()]).gates[0].clone();
     judge.answered(CANARY, 1, ms(1_200));
     judge.ended(CANARY, 1, took(1_200));
-    let ended = judge.tick(at(1_300), &[nothing()]).gates.remove(0);
+    let ended = judge.tick(at(1_300), &[nothing()]).gates[0].clone();
     assert_eq!((by_deadline.requests, by_deadline.breaches, ended.requests, ended.breaches), (1, 1, 1, 1));
     assert_eq!(by_deadline.confirm_log_e.to_bits(), ended.confirm_log_e.to_bits());
 }

@@ -60,7 +60,7 @@ fn begun() -> Rollout {
 
 /// Judges, and returns what is then journaled before it is made durable.
 fn judged(rollout: &mut Rollout, at: u64, gates: Vec<GateStatus>) -> Entry {
-    let judgement = Judgement { gates, ..Judgement::default() };
+    let judgement = Judgement { gates: gates.into(), ..Judgement::default() };
     let now = Timestamp::ZERO + Duration::from_secs(at);
     let effects = rollout.handle(now, Event::Judged { judgement: Box::new(judgement), file: None });
     let entry = effects.iter().find_map(|effect| match effect {

@@ -128,7 +128,7 @@ impl Witness {
 
     /// I13 and I15: no gate has counted more requests than the canary got in this step, nor more bad ones than all.
     fn counts_are_of_requests(&self, judgement: &Judgement) -> Held {
-        for gate in &judgement.gates {
+        for gate in judgement.gates.iter() {
             let (requests, of_step) = (gate.requests, self.decided.1);
             hold("I13", requests <= of_step, || format!("{} counts {requests} of {of_step} requests of the step", gate.gate))?;
             hold("I13", gate.breaches <= requests, || format!("{} counts {} of {requests} as bad", gate.gate, gate.breaches))?;

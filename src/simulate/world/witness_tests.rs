@@ -1,6 +1,7 @@
 //! What the witness watches for is seen to break: every check fails on the one thing it is there for, and on nothing before.
 #![cfg(test)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -192,7 +193,8 @@ fn an_end_that_does_not_stay_is_seen() {
 fn counts_without_requests_are_seen() {
     let judged = |requests, breaches| {
         let mut judgement = Judge::new(name("v2"), &[gate()], &Policy::default(), 3).tick(second(10), &[]);
-        (judgement.gates[0].requests, judgement.gates[0].breaches) = (requests, breaches);
+        let gate = &mut Arc::make_mut(&mut judgement.gates)[0];
+        (gate.requests, gate.breaches) = (requests, breaches);
         Event::Judged { judgement: Box::new(judgement), file: None }
     };
     step(&mut begun(), &judged(3, 3), &[], Phase::Progressing).unwrap();

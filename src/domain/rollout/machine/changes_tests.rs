@@ -73,7 +73,7 @@ impl Desk {
 
     /// Every gate passes.
     fn pass(&mut self, seconds: u64) {
-        self.judge(seconds, Judgement { gates: vec![samples::gate(Verdict::Pass)], ..Judgement::default() }, None);
+        self.judge(seconds, Judgement { gates: [samples::gate(Verdict::Pass)].into(), ..Judgement::default() }, None);
     }
 
     /// A gate without a wire is breached, as only the verdict says.

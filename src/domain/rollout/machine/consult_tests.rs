@@ -25,7 +25,7 @@ fn at(seconds: u64) -> Timestamp {
 
 fn judged(verdict: Verdict) -> Event {
     let gate = samples::gate(verdict);
-    Event::Judged { judgement: Box::new(Judgement { gates: vec![gate], ..Judgement::default() }), file: None }
+    Event::Judged { judgement: Box::new(Judgement { gates: [gate].into(), ..Judgement::default() }), file: None }
 }
 
 impl Desk {

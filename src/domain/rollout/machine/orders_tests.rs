@@ -162,7 +162,7 @@ fn a_waiver_ends_with_the_brake_and_is_not_taken_while_braked() {
     let mut desk = Desk::begun(Policy::default());
     let promote = |desk: &mut Desk, second| desk.handle(second, Event::Promote { actor: "ann".to_owned(), reason: "hurry".to_owned() });
     let pass = |desk: &mut Desk, second| {
-        let judgement = Judgement { gates: vec![samples::gate(Verdict::Pass)], ..Judgement::default() };
+        let judgement = Judgement { gates: [samples::gate(Verdict::Pass)].into(), ..Judgement::default() };
         desk.handle(second, Event::Judged { judgement: Box::new(judgement), file: None });
     };
     promote(&mut desk, 1);
@@ -189,7 +189,7 @@ fn a_waiver_outlives_a_hold_but_not_the_loss_of_the_share() {
             Some(weight) => desk.set(2, weight),
         }
         desk.resume(3);
-        let judgement = Judgement { gates: vec![samples::gate(Verdict::Pass)], ..Judgement::default() };
+        let judgement = Judgement { gates: [samples::gate(Verdict::Pass)].into(), ..Judgement::default() };
         desk.handle(4, Event::Judged { judgement: Box::new(judgement), file: None });
         assert_eq!(desk.stands().1 == 0, begins_again, "{shares:?}");
     }

@@ -83,7 +83,7 @@ impl Desk {
 
     fn tick(&mut self, seconds: u64, bears: bool) {
         self.bears(bears);
-        self.judge(seconds, Judgement { gates: vec![samples::gate(Verdict::Pass)], ..Judgement::default() });
+        self.judge(seconds, Judgement { gates: [samples::gate(Verdict::Pass)].into(), ..Judgement::default() });
     }
 
     fn stands(&self) -> (Phase, String) {
@@ -305,6 +305,6 @@ fn what_proves_nothing_in_time_goes_back_at_once() {
     let policy = Policy { inconclusive: Inconclusive::RollBack, max_bake: Duration::from_secs(20), ..Policy::default() };
     let mut desk = Desk::begun(policy, |rollout| rollout);
     desk.bears(true);
-    desk.judge(31, Judgement { gates: vec![samples::gate(Verdict::Inconclusive)], ..Judgement::default() });
+    desk.judge(31, Judgement { gates: [samples::gate(Verdict::Inconclusive)].into(), ..Judgement::default() });
     desk.is_at(Phase::Aborted, "0%");
 }

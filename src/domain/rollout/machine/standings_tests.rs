@@ -21,7 +21,7 @@ struct Desk {
 /// A judgement by which every gate passes.
 fn passing() -> Judgement {
     let gate = samples::gate(Verdict::Pass);
-    Judgement { gates: vec![gate], ..Judgement::default() }
+    Judgement { gates: [gate].into(), ..Judgement::default() }
 }
 
 fn at(seconds: u64) -> Timestamp {

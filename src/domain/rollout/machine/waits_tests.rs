@@ -31,7 +31,7 @@ fn share(text: &str) -> Weight {
 
 fn judged(verdict: Verdict) -> Event {
     let gate = samples::gate(verdict);
-    Event::Judged { judgement: Box::new(Judgement { gates: vec![gate], ..Judgement::default() }), file: None }
+    Event::Judged { judgement: Box::new(Judgement { gates: [gate].into(), ..Judgement::default() }), file: None }
 }
 
 impl Desk {
