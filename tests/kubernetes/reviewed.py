@@ -392,14 +392,18 @@ def each_large(pid, port, bundle):
 
 
 def each_late_alone(port, bundle, late):
-    """Asks again what was answered late, when nobody else is served by the same cores: how long the client waits for it then."""
+    """Asks again what was answered late, when nobody else is served by the same cores: how long the client waits for it then, at the
+    best of three times, because what else the machine does comes once and a slow answer each time."""
     dice, trust, worst = random.Random(SEED), ssl.create_default_context(cadata=bundle), (0, "")
     for number, method, path, headers, body, what in late:
-        connection = (Http1, Http2)[number % 2](port, trust, dice)
-        begun = time.perf_counter()
-        connection.ask(method, path, headers, body)
-        worst = max(worst, ((time.perf_counter() - begun) * 1000, what))
-        connection.close()
+        times = []
+        for _ in range(3):
+            connection = (Http1, Http2)[number % 2](port, trust, dice)
+            begun = time.perf_counter()
+            connection.ask(method, path, headers, body)
+            times.append((time.perf_counter() - begun) * 1000)
+            connection.close()
+        worst = max(worst, (min(times), what))
     return worst
 
 
