@@ -102,7 +102,7 @@ def at_rate(workload, port, rate, seconds, folder):
         if window < len(windows):
             windows[window].append(int(took) / 1e6)
     # In the first one they come; the last one has a part only.
-    return [sorted(window) for window in windows[1:-1]]
+    return [sorted(window) for window in windows[1:-1] if window]
 
 
 WORKLOADS = {

@@ -88,3 +88,23 @@ fn a_service_stands_where_it_is_shown_until_something_is_decided() {
     desk.service.state.rejected.push("v9".parse().unwrap());
     assert!(differs(&desk), "a version was rejected");
 }
+
+#[test]
+fn what_was_decided_is_shown_in_the_next_tick_and_figures_in_turn() {
+    let (mut services, now): (Vec<Service>, _) = ((0..12).map(|_| Desk::begin(World::default()).service).collect(), Timestamp::ZERO);
+    let (mut shown, endpoints) = (crate::control::shown::Shown::default(), crate::seam::endpoints::Endpoints::default());
+    shown.all(&services, now, &endpoints);
+    let mut anew = |services: &[Service]| {
+        let before = shown.services().to_vec();
+        shown.next_turn(services, now, &endpoints);
+        let is_new = |index: &usize| !Arc::ptr_eq(&before[*index], &shown.services()[*index]);
+        (0..services.len()).filter(is_new).collect::<Vec<_>>()
+    };
+    assert_eq!(anew(&services), (0..10).collect::<Vec<_>>());
+    services[9].state.rejected.push("v9".parse().unwrap());
+    assert_eq!(
+        anew(&services),
+        (0..12).filter(|index| *index != 8).collect::<Vec<_>>(),
+        "the other two, eight in turn, and the decided one"
+    );
+}
