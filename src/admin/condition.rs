@@ -40,25 +40,27 @@ pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Result<Opt
     if !changes(method, path) || !NEEDING.contains(verb) {
         return Ok(None);
     }
-    let mut tags = Vec::new();
+    let (mut tags, mut stars) = (Vec::new(), 0);
     for value in headers.get_all(header::IF_MATCH) {
         let value = value.to_str().map_err(|_| malformed())?;
         for tag in value.split(',').map(str::trim) {
             if tag == "*" {
-                return Ok(None);
+                stars += 1;
+                continue;
             }
             let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).filter(|tag| !tag.contains('"'));
             tags.push(inner.ok_or_else(malformed)?.to_owned());
         }
     }
-    match tags.len() {
-        0 => Err(Problem::new(
+    match (stars, tags.len()) {
+        (1, 0) => Ok(None),
+        (0, 0) => Err(Problem::new(
             StatusCode::PRECONDITION_REQUIRED,
             format!(
                 "this needs an If-Match with the ETag of GET /v1/rollouts/{name:.80}, so that it is not about a rollout that has changed since; * is for any; an abort needs none"
             ),
         )),
-        1..=MOST => Ok(Some(tags)),
+        (0, 1..=MOST) => Ok(Some(tags)),
         _ => Err(malformed()),
     }
 }

@@ -24,7 +24,7 @@ async fn a_command_is_about_the_rollout_that_was_seen() {
         assert!(missing.0 == 428 && missing.1.contains("ETag of GET /v1/rollouts/carts"), "{verb}: {}", missing.1);
         let stale = sent(&desk, &path, &[("if-match", "\"1.1.progressing\"")], body).await.problem();
         assert!(stale.0 == 412 && stale.1.contains("1.2.progressing"), "{verb}: {}", stale.1);
-        for wrong in ["1.2.progressing", "W/\"1.2.progressing\"", "\"", "\"a\"b\""] {
+        for wrong in ["1.2.progressing", "W/\"1.2.progressing\"", "\"", "\"a\"b\"", "*, *", &format!("*, {tag}")] {
             assert_eq!(sent(&desk, &path, &[("if-match", wrong)], body).await.problem().0, 400, "{verb} {wrong}");
         }
         for good in ["*", &*tag, &format!("\"0\", {tag}")] {
