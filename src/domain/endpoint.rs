@@ -90,7 +90,7 @@ impl FromStr for Endpoint {
                 Err(_) => format!("add the port, such as {text}:8080"),
             });
         };
-        let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
+        let Some(port) = port.parse::<u16>().ok().filter(|number| *number > 0 && !port.starts_with('+')) else {
             return wrong(format!("{port:?} is not a port; write a number from 1 to 65535"));
         };
         if !is_host(host) {
@@ -173,6 +173,7 @@ mod tests {
             ("127.0.0.1:0", "port 0"),
             ("carts:http", "1 to 65535"),
             ("carts:0", "1 to 65535"),
+            ("carts:+80", "1 to 65535"),
             ("a b:80", "host:port"),
             ("http://carts:80/x", "carts:80"),
             ("kubernetes:shop/carts:x y", "1 to 65535"),
