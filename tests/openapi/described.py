@@ -1,6 +1,6 @@
 """What is said of the admin API beside schemathesis: which statuses each operation may have, and what the stream of events holds.
 
-Usage: described.py statuses DOCUMENT FILE, or described.py events DOCUMENT ADMIN TOKEN EVENT…"""
+Usage: described.py statuses DOCUMENT FILE, described.py harmless DOCUMENT FILE, described.py taken DOCUMENT, or described.py events DOCUMENT ADMIN TOKEN EVENT…"""
 
 import http.client
 import json
@@ -41,6 +41,38 @@ def statuses(document, file):
         lines += [f"checks.{check}.expected-statuses = {json.dumps(sorted(of))}" for check, of in lists.items()]
     with open(file, "a", encoding="utf-8") as out:
         out.write("\n".join(lines) + "\n")
+
+
+def harmless(document, file):
+    """Writes the description with endpoints at which nobody listens: whatever is drawn for one is connected to."""
+    document["components"]["schemas"]["Endpoint"] = {"enum": ["127.0.0.1:9", "127.0.0.1:19", "[::1]:9", "unix:/nobody"]}
+    with open(file, "w", encoding="utf-8") as out:
+        json.dump(document, out)
+
+
+def taken(document):
+    """Holds the patterns to values that the proxy takes, as its own tests say, and to some that it does not."""
+    ask = lambda text: {"actor": text, "reason": text}
+    rollout = lambda endpoint: {"service": "carts", "canary": {"name": "v2", "endpoints": [endpoint]}}
+    endpoints = ["10.0.0.11:8080", "[::1]:81", "carts.internal:80", "unix:/run/carts.sock", "kubernetes:shop/carts:http?version=v2"]
+    samples = [
+        ("Ask", True, map(ask, ["ann", "J\u00f6rg \u00c5", "\u00f8", " a ", "\U0001f642"])),
+        ("Ask", False, map(ask, ["", " \u2003", "a\nb", "a\u202eb", "\ufeff", "\u0085", "x" * 501])),
+        ("Decision", True, map(ask, ["\u00f8", None])),
+        ("Start", True, map(rollout, endpoints)),
+        ("Start", False, map(rollout, ["10.0.0.11", "http://carts:80/", "a b:80", "carts:http", "unix:", ""])),
+        ("Weight", True, ["0%", "2.5%", "33.33 %", "100%", " 007.10%"]),
+        ("Weight", False, ["10", "101%", "1e2%", ".5%", "33.333%", "-1%", "%"]),
+        ("Tag", True, ["*", '"3.17.progressing"', '"0", "1"', '""']),
+        ("Tag", False, ['W/"0"', "0", '*, "0"', '"', ""]),
+        ("Uri", True, ["jmeter/load.jmx", "\u00f8 b.yaml", "-a"]),
+        ("Uri", False, ["/a", "a/", "a\\b", "a\nb", ""]),
+    ]
+    for shape, good, values in samples:
+        validator = jsonschema_rs.validator_for({"$ref": f"#/components/schemas/{shape}", "components": document["components"]})
+        for value in values:
+            if validator.is_valid(value) != good:
+                sys.exit(f"tests/openapi/described.py: {shape} {'does not take' if good else 'takes'} {value!r}")
 
 
 class Wrong(Exception):
@@ -138,6 +170,10 @@ def main(what, document, *arguments):
         document = json.load(file)
     if what == "statuses":
         return statuses(document, *arguments)
+    if what == "harmless":
+        return harmless(document, *arguments)
+    if what == "taken":
+        return taken(document)
     admin, token, *wanted = arguments
     try:
         ids = follow(document, admin, token, wanted)
