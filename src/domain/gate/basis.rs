@@ -9,7 +9,7 @@ use crate::domain::stats::chained_mean::{ChainedMean, MeanBlock};
 use crate::domain::stats::changepoint::ChangepointGrid;
 use crate::domain::stats::counts::Counts;
 use crate::domain::stats::exceedance;
-use crate::domain::stats::grid::{log_e_bounded_pass, odds_grid, omega_to_lambda};
+use crate::domain::stats::grid::{OddsGrid, log_e_bounded_pass, odds_grid, omega_to_lambda};
 use crate::domain::stats::mean::{LAMBDAS, MeanPass};
 use crate::domain::stats::parameter::ParameterError;
 use crate::domain::stats::special::log_sum_exp;
@@ -232,15 +232,23 @@ pub fn log_e_of_mean(logs: &[f64]) -> f64 {
 ///
 /// Refuses a mean loss that is not strictly between 0 and 1.
 pub fn log_e_of_losses(normal: (f64, Losses), warm: (f64, Losses)) -> Result<f64, ParameterError> {
-    let grid = odds_grid(normal.0)?;
     odds_grid(warm.0)?;
+    Ok(log_e_of_losses_in(&odds_grid(normal.0)?, normal.1, warm))
+}
+
+/// As [`log_e_of_losses`], with the grid of the mean loss that is allowed, which takes longer to make than to use; a mean loss allowed
+/// in the warm-up that is no share gives a number without a meaning.
+#[must_use]
+pub fn log_e_of_losses_in(grid: &OddsGrid, normal: Losses, warm: (f64, Losses)) -> f64 {
     let sum = |omega: f64, (allowed, losses): (f64, Losses)| {
         let lambda = omega_to_lambda(omega, allowed);
-        losses.counts().iter().map(|(loss, count)| *count as f64 * (lambda * (loss - allowed)).ln_1p()).sum::<f64>()
+        let lost = losses.counts().into_iter().filter(|(_, count)| *count > 0);
+        lost.map(|(loss, count)| count as f64 * (lambda * (loss - allowed)).ln_1p()).sum::<f64>()
     };
-    let alternatives =
-        grid.alternatives().map(|alternative| alternative.weight.ln() + sum(alternative.omega, normal) + sum(alternative.omega, warm));
-    Ok(log_sum_exp(alternatives))
+    let normal = (grid.p0(), normal);
+    log_sum_exp(
+        grid.alternatives().map(|alternative| alternative.ln_weight() + sum(alternative.omega, normal) + sum(alternative.omega, warm)),
+    )
 }
 
 #[cfg(test)]

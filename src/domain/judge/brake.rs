@@ -2,7 +2,7 @@
 //!
 //! They rest on requests that are independent of each other, find out at once, and begin again after each brake that was taken back.
 
-use crate::domain::gate::basis::{Basis, Losses, log_e_of_losses, log_e_of_mean};
+use crate::domain::gate::basis::{Basis, Losses, log_e_of_losses_in, log_e_of_mean};
 use crate::domain::gate::evidence::Rule;
 use crate::domain::gate::{Criterion, Policy};
 use crate::domain::judge::blocks::{Key, View};
@@ -11,6 +11,7 @@ use crate::domain::judge::pairs::Pairs;
 use crate::domain::judge::terms;
 use crate::domain::stats::changepoint::ChangepointGrid;
 use crate::domain::stats::counts::Counts;
+use crate::domain::stats::grid::{OddsGrid, odds_grid};
 use crate::domain::stats::mean::LAMBDAS;
 use crate::domain::stats::two_arm::{Guess, TwoArm};
 use crate::domain::time::{Timestamp, nanos};
@@ -42,7 +43,8 @@ enum Test {
     /// A wire does it.
     None,
     Mean(Mean),
-    Lost(Lost),
+    /// The grid of the mean loss that the gate allows, and what was lost.
+    Lost(Box<OddsGrid>, Lost),
     Arms(Pairs, Box<History<TwoArm>>),
     Late(Box<History<ChangepointGrid>>),
 }
@@ -62,7 +64,7 @@ impl Brake {
         let test = match criterion {
             Criterion::Latency { .. } | Criterion::Errors { .. } => Test::None,
             Criterion::Mean { .. } => Test::Mean(Mean::default()),
-            Criterion::Apdex { .. } => Test::Lost(Lost::default()),
+            Criterion::Apdex { loss, .. } => odds_grid(loss.ratio()).map_or(Test::None, |grid| Test::Lost(Box::new(grid), Lost::default())),
             Criterion::RelativeLatency { .. } | Criterion::RelativeErrors { .. } => {
                 let test = terms::comparison(criterion)
                     .and_then(|comparison| Some((comparison, TwoArm::new(comparison, Guess::of(terms::guess(criterion))).ok()?)));
@@ -98,10 +100,10 @@ impl Brake {
                 let (log_e, best) = furthest(mean, last, open, step, |mean| log_e_of_mean(&mean.logs));
                 (log_e, Found { rule: Rule::Mean, basis: Basis::Mean { logs: best.logs.to_vec(), requests: best.requests } })
             }
-            Test::Lost(lost) => {
-                let loss = terms::share(criterion)?;
+            Test::Lost(grid, lost) => {
+                let loss = grid.p0();
                 let warm_loss = Policy::WARM_UP_SHARE.max(loss);
-                let log_e_of = |lost: &Lost| log_e_of_losses((loss, lost.normal), (warm_loss, lost.warm)).unwrap_or(0.0);
+                let log_e_of = |lost: &Lost| log_e_of_losses_in(grid, lost.normal, (warm_loss, lost.warm));
                 let (log_e, best) = furthest(lost, last, open, Lost::take, log_e_of);
                 let basis = Basis::Bounded { loss, losses: best.normal, warm_loss, warm: best.warm };
                 (log_e, Found { rule: Rule::Bounded, basis })

@@ -199,7 +199,7 @@ impl Case {
 
     /// Begins a step.
     pub fn begin_step(&mut self, first: u64, after: Option<Key>, setting: &Setting) {
-        let carried = self.passes(setting);
+        let carried = self.passes(setting, self.pass.log_e(&self.gate));
         self.pass.begin(&self.gate, first, after, carried);
         self.shown.counts = None;
         if let (Some([_, step]), Criterion::Errors { share, .. }) = (&mut self.orders, self.gate.criterion) {
@@ -353,7 +353,7 @@ impl Case {
     /// Returns how many more requests the gate needs to pass; `None` when they never suffice.
     pub fn needs(&mut self, threshold: f64) -> Option<u64> {
         if !self.gate.criterion.is_wired() {
-            return self.pass.needs(&self.gate, threshold);
+            return self.pass.needs(threshold);
         }
         let (requests, breaches) = self.counted();
         let needed = match self.shown.needed {
@@ -374,10 +374,10 @@ impl Case {
         (!is_known).then(|| baseline.awaits() + enough.saturating_sub(stable.requests))
     }
 
-    /// Says whether the gate has its pass evidence.
-    pub fn passes(&self, setting: &Setting) -> bool {
+    /// Says whether the gate has its pass evidence, which is `log_e` in this step.
+    pub fn passes(&self, setting: &Setting, log_e: f64) -> bool {
         let threshold = -setting.policy.beta.ln();
-        !setting.is_warm && self.pass.passes(self.pass.log_e(&self.gate), threshold, setting.is_alone)
+        !setting.is_warm && self.pass.passes(log_e, threshold, setting.is_alone)
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) trait Sequential: Clone {
     fn take(&mut self, block: &Self::Block);
     /// Returns ln E after the blocks so far.
     fn log_e(&self) -> f64;
+    /// Says whether a block could raise ln E; no block of which it is denied ever does, whatever came before.
+    fn may_rise(&self, block: &Self::Block) -> bool;
 }
 
 impl Sequential for ChainedBlocks {
@@ -35,6 +37,11 @@ impl Sequential for ChainedBlocks {
 
     fn log_e(&self) -> f64 {
         Self::log_e(self)
+    }
+
+    /// Up to the share that is allowed each factor 1 + λ (f − p0) is at most 1, and what the prior moves it moves within the sum.
+    fn may_rise(&self, block: &Self::Block) -> bool {
+        block.canary.share() - block.stable.share() > block.p0.unwrap_or_else(|| self.p0())
     }
 }
 
@@ -49,6 +56,11 @@ impl Sequential for ChainedMean {
     fn log_e(&self) -> f64 {
         Self::log_e(self)
     }
+
+    /// Up to the limit each factor 1 − λ + λ x is at most 1.
+    fn may_rise(&self, block: &Self::Block) -> bool {
+        block.ratio > 1.0
+    }
 }
 
 impl Sequential for ChangepointGrid {
@@ -60,6 +72,11 @@ impl Sequential for ChangepointGrid {
 
     fn log_e(&self) -> f64 {
         Self::log_e(self)
+    }
+
+    /// ln (1 + p0 (ω − 1)) ≥ p0 ln ω, since the logarithm is concave, so that up to the share p0 no likelihood ratio is above 1.
+    fn may_rise(&self, block: &Self::Block) -> bool {
+        block.share() > self.p0()
     }
 }
 
@@ -79,6 +96,13 @@ impl Sequential for TwoArm {
 
     fn log_e(&self) -> f64 {
         Self::log_e(self)
+    }
+
+    /// Without a bad request of the canary no factor is above 1 where it is asked whether that is worse. At the null's corner without
+    /// bad requests w A + (1−w) B ≤ 1 holds for the factors A and B of good ones, and so A^w B^(1−w) ≤ 1 by the inequality of means;
+    /// the bets of a group are those of its own w. A bad request of the stable version has a smaller factor than a good one.
+    fn may_rise(&self, block: &Self::Block) -> bool {
+        block.block.canary.breaches > 0
     }
 }
 
@@ -121,9 +145,11 @@ impl<T: Sequential> History<T> {
                 peak = Peak { log_e: self.now.log_e(), blocks: self.kept.len() };
             }
         }
-        if !open.is_empty() {
+        // Most often nothing bad is open, and nothing has to be looked at.
+        let telling = open.iter().rposition(|block| self.now.may_rise(block)).map_or(0, |last| last + 1);
+        if telling > 0 {
             let mut ahead = self.now.clone();
-            for (index, block) in open.iter().enumerate() {
+            for (index, block) in open.iter().enumerate().take(telling) {
                 ahead.take(block);
                 if ahead.log_e() > peak.log_e {
                     peak = Peak { log_e: ahead.log_e(), blocks: self.kept.len() + index + 1 };
@@ -139,3 +165,7 @@ impl<T: Sequential> History<T> {
         (self.start.clone(), self.kept.iter().chain(open).take(peak.blocks).cloned().collect())
     }
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

@@ -13,7 +13,7 @@ use crate::domain::judge::score::{self, ENDLESS, HALF, WHOLE};
 use crate::domain::judge::terms;
 use crate::domain::stats::counts::Counts;
 use crate::domain::stats::exceedance::log_e_pass;
-use crate::domain::stats::grid::{log_e_bounded_pass, odds_grid};
+use crate::domain::stats::grid::{OddsGrid, log_e_bounded_pass, odds_grid};
 use crate::domain::stats::mean::{MeanBreach, MeanPass};
 use crate::domain::stats::two_arm::{Bets, Guess, TwoArm};
 use crate::domain::time::Timestamp;
@@ -26,7 +26,8 @@ const NEVER: u64 = 1 << 40;
 #[derive(Clone, Debug)]
 enum Test {
     Share,
-    Lost,
+    /// The grid of the mean gain to be shown; without one there is no evidence.
+    Lost(Option<Box<OddsGrid>>),
     /// The test, and the bets against the limit that the lower bound is made of.
     Mean(Box<(MeanPass, MeanBreach)>),
     Arms(Pairs, Box<TwoArm>),
@@ -80,7 +81,7 @@ impl Pass {
 
     /// Begins a step with request `first`, after a block; `carried` says whether the gate has passed.
     pub fn begin(&mut self, gate: &Gate, first: u64, after: Option<Key>, carried: bool) {
-        let carried = carried.then(|| self.evidence(gate, true)).and_then(|(log_e, basis)| Some((log_e, basis?)));
+        let carried = carried.then(|| self.evidence(gate, true, self.log_e(gate))).and_then(|(log_e, basis)| Some((log_e, basis?)));
         *self =
             Self { resolved: self.resolved, total: self.total, total_first: self.total_first, first, after, carried, ..Self::new(gate) };
     }
@@ -92,24 +93,31 @@ impl Pass {
 
     /// Takes in what the canary's lane has resolved.
     pub fn walk(&mut self, criterion: &Criterion, lane: &Lane, known_until: Timestamp) {
+        let mut latencies = [Vec::new(), Vec::new()];
         while let Some(request) = lane.get(self.resolved) {
-            let Some(score) = score::score(criterion, Duration::MAX, request, known_until) else { return };
+            let Some(score) = score::score(criterion, Duration::MAX, request, known_until) else { break };
             if let Some(loss) = score.pass {
-                self.take(loss, score.breach.unwrap_or_default(), self.resolved);
+                self.take(loss, score.breach.unwrap_or_default(), self.resolved, &mut latencies);
             }
             self.resolved += 1;
         }
+        if let Test::Mean(tests) = &mut self.test {
+            let ((pass, breach), [at_most, at_least]) = (tests.as_mut(), latencies);
+            pass.add_all(&at_most);
+            breach.add_all(&at_least);
+        }
     }
 
-    fn take(&mut self, loss: u64, at_least: u64, seq: u64) {
-        if let Test::Mean(tests) = &mut self.test {
+    /// Counts a request; for a mean its latency is added to those for the pass test and to those for the lower bound.
+    fn take(&mut self, loss: u64, at_least: u64, seq: u64, latencies: &mut [Vec<f64>; 2]) {
+        if matches!(self.test, Test::Mean(_)) {
             if seq >= self.first {
                 let known = loss != ENDLESS;
                 self.losses.none += u64::from(known);
                 self.losses.whole += u64::from(!known);
-                let (pass, breach) = tests.as_mut();
-                pass.add(if known { loss as f64 } else { f64::MAX });
-                breach.add(if known { loss as f64 } else { at_least as f64 });
+                let [pass, breach] = latencies;
+                pass.push(if known { loss as f64 } else { f64::MAX });
+                breach.push(if known { loss as f64 } else { at_least as f64 });
                 if known {
                     (self.sum, self.summed) = (self.sum + u128::from(loss), self.summed + 1);
                 } else {
@@ -149,28 +157,28 @@ impl Pass {
         match &self.test {
             Test::Share if losses.requests() == 0 => 0.0,
             Test::Share => log_e_pass(losses.requests(), losses.whole, share),
-            Test::Lost => odds_grid(1.0 - share).map_or(0.0, |mirror| log_e_bounded_pass(&losses.counts(), &mirror)),
+            Test::Lost(mirror) => mirror.as_ref().map_or(0.0, |mirror| log_e_bounded_pass(&losses.counts(), mirror)),
             Test::Mean(tests) => tests.0.log_e(),
             Test::Arms(_, test) => test.log_e(),
         }
     }
 
-    /// Returns the evidence for the gate as ln E with what it is computed from: at 100 %, where there is nothing to compare with,
-    /// that of the step before.
-    pub fn evidence(&self, gate: &Gate, alone: bool) -> (f64, Option<Basis>) {
+    /// Returns the evidence for the gate as ln E with what it is computed from: that of the step, or at 100 %, where there is nothing to
+    /// compare with, that of the step before.
+    pub fn evidence(&self, gate: &Gate, alone: bool, of_step: f64) -> (f64, Option<Basis>) {
         if let (true, Test::Arms(..), Some((log_e, basis))) = (alone, &self.test, &self.carried)
-            && self.log_e(gate) < *log_e
+            && of_step < *log_e
         {
             return (*log_e, Some(basis.clone()));
         }
         let (losses, share) = (self.losses, terms::passing_share(gate).unwrap_or(0.999));
         let basis = match &self.test {
             Test::Share => Basis::Pass { p1: share, requests: losses.requests(), breaches: losses.whole },
-            Test::Lost => Basis::BoundedPass { share, losses },
+            Test::Lost(_) => Basis::BoundedPass { share, losses },
             Test::Mean(tests) => Basis::MeanPass { test: Box::new(tests.0.clone()) },
             Test::Arms(pairs, test) => Basis::TwoArm { comparison: pairs.comparison(), start: (**test).clone(), blocks: Vec::new() },
         };
-        (self.log_e(gate), Some(basis))
+        (of_step, Some(basis))
     }
 
     /// Says whether the gate passes: by its evidence, or at 100 %, where there is nothing to compare with, by that of the step before.
@@ -179,15 +187,15 @@ impl Pass {
     }
 
     /// Returns how many more requests, as good as can be hoped for, the gate needs; `None` when they never suffice.
-    pub fn needs(&self, gate: &Gate, threshold: f64) -> Option<u64> {
-        let (losses, share) = (self.losses, terms::passing_share(gate).unwrap_or(0.999));
+    pub fn needs(&self, threshold: f64) -> Option<u64> {
+        let losses = self.losses;
         match &self.test {
             // The table of its gate says it.
             Test::Share => None,
-            Test::Lost => {
-                let mirror = odds_grid(1.0 - share).ok()?;
+            Test::Lost(mirror) => {
+                let mirror = mirror.as_ref()?;
                 let clean = |more| Losses { none: losses.none + more, ..losses };
-                least(|more| log_e_bounded_pass(&clean(more).counts(), &mirror) >= threshold)
+                least(|more| log_e_bounded_pass(&clean(more).counts(), mirror) >= threshold)
             }
             Test::Mean(tests) => tests.0.needs(self.mean().unwrap_or(0.0), threshold),
             Test::Arms(_, test) => {
@@ -234,7 +242,10 @@ impl Pass {
 fn test(gate: &Gate) -> Test {
     match gate.criterion {
         Criterion::Latency { .. } | Criterion::Errors { .. } => Test::Share,
-        Criterion::Apdex { .. } => Test::Lost,
+        Criterion::Apdex { .. } => {
+            let mirror = terms::passing_share(gate).and_then(|share| odds_grid(1.0 - share).ok());
+            Test::Lost(mirror.map(Box::new))
+        }
         Criterion::Mean { .. } => {
             let limit = terms::mean_limit(&gate.criterion);
             Test::Mean(Box::new((MeanPass::new(limit * gate.margin_factor()), MeanBreach::new(limit))))

@@ -19,10 +19,11 @@ pub(super) fn status(case: &mut Case, setting: &Setting, found: [Option<&Evidenc
     let value = value(case, requests, breaches);
     let bounds = case.shown.bounds.filter(|_| value.is_some());
     let failed = found.into_iter().flatten().any(|evidence| evidence.gate == case.name);
-    let passes = case.passes(setting);
+    let log_e = case.pass.log_e(&case.gate);
+    let passes = case.passes(setting, log_e);
     let needs = if passes { Some(0) } else { case.needs(threshold) };
     let gate = &case.gate;
-    let (log_e, basis) = case.pass.evidence(gate, setting.is_alone);
+    let (log_e, basis) = case.pass.evidence(gate, setting.is_alone, log_e);
     let verdict = match (failed, passes) {
         (true, _) => Verdict::Fail,
         (false, true) => Verdict::Pass,

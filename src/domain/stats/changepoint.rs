@@ -123,6 +123,12 @@ impl ChangepointGrid {
         provisional.iter().fold(self.log_e(), |best, (n, k)| best.max(ahead.update(*n, *k)))
     }
 
+    /// Returns the share that may be bad.
+    #[must_use]
+    pub const fn p0(&self) -> f64 {
+        self.grid.p0()
+    }
+
     /// Returns ln E after the final blocks.
     #[must_use]
     pub fn log_e(&self) -> f64 {

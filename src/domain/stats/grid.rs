@@ -41,6 +41,12 @@ pub struct Alternative {
 }
 
 impl Alternative {
+    /// Returns ln of its weight.
+    #[must_use]
+    pub const fn ln_weight(&self) -> f64 {
+        self.ln_weight
+    }
+
     /// Returns ln of the likelihood ratio of `n` requests with `k` breaches: k ln ω − n ln (1 + p0 (ω − 1)).
     #[must_use]
     pub fn log_increment(&self, n: u64, k: u64) -> f64 {
@@ -206,7 +212,7 @@ pub fn log_e_bounded_pass(counts: &[(f64, u64)], mirror: &OddsGrid) -> f64 {
 fn bounded(counts: impl Iterator<Item = (f64, u64)> + Clone, grid: &OddsGrid) -> f64 {
     grid.mix(&grid.each(|alternative| {
         let factor = |x: f64, count: u64| count as f64 * (alternative.lambda * (x - grid.p0)).ln_1p();
-        counts.clone().map(|(x, count)| factor(x, count)).sum()
+        counts.clone().filter(|(_, count)| *count > 0).map(|(x, count)| factor(x, count)).sum()
     }))
 }
 

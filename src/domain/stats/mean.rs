@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::stats::bounds::{Bet, largest_rejected};
 use crate::domain::stats::grid::{ALTERNATIVES, OddsGrid, PerAlternative, odds_grid};
 use crate::domain::stats::parameter::{self, ParameterError};
-use crate::domain::stats::special::log_sum_exp;
+use crate::domain::stats::special::{ln_product, log_sum_exp};
 
 /// The bets λ of the breach test, mixed with equal weights.
 pub const LAMBDAS: [f64; 8] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9];
@@ -34,12 +34,18 @@ impl MeanBreach {
 
     /// Takes in the latency of the next request in start order, in nanoseconds; one below 0 or that is no number counts as 0.
     pub fn add(&mut self, latency_ns: f64) {
+        self.add_all(&[latency_ns]);
+    }
+
+    /// Takes in the latencies of the next requests, as if one after the other, in less time.
+    pub fn add_all(&mut self, latencies_ns: &[f64]) {
         if !(self.limit > 0.0 && self.limit.is_finite()) {
             return;
         }
-        let ratio = if latency_ns > 0.0 { (latency_ns / self.limit).min(f64::MAX) } else { 0.0 };
+        let ratio = |latency: &f64| if *latency > 0.0 { (latency / self.limit).min(f64::MAX) } else { 0.0 };
+        let ratios: Vec<f64> = latencies_ns.iter().map(ratio).collect();
         for (log, lambda) in self.logs.iter_mut().zip(LAMBDAS) {
-            *log += (1.0 - lambda + lambda * ratio).ln();
+            *log += ln_product(ratios.iter().map(|ratio| 1.0 - lambda + lambda * ratio));
         }
     }
 
@@ -128,6 +134,15 @@ impl MeanPass {
         self.add_many(latency_ns, 1);
     }
 
+    /// Takes in the latencies of the next resolved requests, as if one after the other, in less time.
+    pub fn add_all(&mut self, latencies_ns: &[f64]) {
+        let Some(grid) = &self.grid else { return };
+        let gains: Vec<f64> = latencies_ns.iter().map(|latency| self.gain(*latency)).collect();
+        for (log, alternative) in self.logs.iter_mut().zip(grid.alternatives()) {
+            *log += ln_product(gains.iter().map(|gain| 1.0 + alternative.lambda * gain));
+        }
+    }
+
     /// Returns ln E after the requests so far.
     #[must_use]
     pub fn log_e(&self) -> f64 {
@@ -174,10 +189,15 @@ impl MeanPass {
         Some(high)
     }
 
+    /// Returns what a latency wins, in multiples of the cap.
+    const fn gain(&self, latency_ns: f64) -> f64 {
+        let capped = if latency_ns < self.cap { latency_ns.max(0.0) } else { self.cap };
+        (self.limit - capped) / self.cap
+    }
+
     fn add_many(&mut self, latency_ns: f64, count: u64) {
         let Some(grid) = &self.grid else { return };
-        let capped = if latency_ns < self.cap { latency_ns.max(0.0) } else { self.cap };
-        let gain = (self.limit - capped) / self.cap;
+        let gain = self.gain(latency_ns);
         for (log, alternative) in self.logs.iter_mut().zip(grid.alternatives()) {
             *log += (alternative.lambda * gain).ln_1p() * count as f64;
         }
@@ -236,6 +256,28 @@ mod tests {
             other.add(latency);
         }
         assert!((one.log_e() - other.log_e()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn many_at_once_win_what_they_win_one_by_one() {
+        let latencies: Vec<f64> = (0..5_000).map(|n| f64::from(n % 97) * 3e7 + if n % 211 == 0 { 1e300 } else { 0.0 }).collect();
+        for limit in [1e6, 8e8, 1e12] {
+            let (mut breach, mut pass) = (MeanBreach::new(limit), MeanPass::new(limit));
+            let (mut breach_at_once, mut pass_at_once) = (breach.clone(), pass.clone());
+            for latency in &latencies {
+                breach.add(*latency);
+                pass.add(*latency);
+            }
+            breach_at_once.add_all(&latencies);
+            pass_at_once.add_all(&latencies);
+            let alike = |one: f64, other: f64| (one - other).abs() <= 1e-12 * one.abs().max(1.0);
+            assert!(alike(breach.log_e(), breach_at_once.log_e()), "{limit}: {} {}", breach.log_e(), breach_at_once.log_e());
+            assert!(alike(pass.log_e(), pass_at_once.log_e()), "{limit}: {} {}", pass.log_e(), pass_at_once.log_e());
+            let before = (breach_at_once.clone(), pass_at_once.clone());
+            breach_at_once.add_all(&[]);
+            pass_at_once.add_all(&[]);
+            assert_eq!(before, (breach_at_once, pass_at_once), "nothing wins nothing");
+        }
     }
 
     #[test]

@@ -36,20 +36,36 @@ pub fn project_diff(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> (f64, f64
 
 /// Returns the projection (a, b) on the boundary a = b + δ.
 ///
-/// The derivative of the objective in b grows, so its zero is found by bisection, until b is exact to the last bit or two.
+/// The derivative of the objective in b grows, so its zero is found by Newton's steps as long as each at least halves the one before and
+/// stays between the bounds, and by bisection else, until b is exact to the last bit or two.
 #[must_use]
 pub fn boundary_diff(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> (f64, f64) {
-    let pull = |theta: f64, p: f64| (1.0 - theta) / (1.0 - p) - theta / p;
-    let slope = |b: f64| w * pull(theta_c, b + delta) + (1.0 - w) * pull(theta_b, b);
+    // The derivative of one arm's divergence, and its derivative.
+    let pull = |theta: f64, p: f64| {
+        let (good, bad) = ((1.0 - theta) / (1.0 - p), theta / p);
+        (good - bad, good / (1.0 - p) + bad / p)
+    };
     let (mut low, mut high) = (theta_b.min(theta_c - delta).max(1e-15), theta_b.max(theta_c - delta).min(1.0 - delta - 1e-15));
-    loop {
-        let middle = f64::midpoint(low, high);
-        // Also ends on numbers that are none.
-        if !(low < middle && middle < high) {
-            return (middle + delta, middle);
+    // Were both arms' variances alike, this would be it.
+    let (guess, mut step) = (w * (theta_c - delta) + (1.0 - w) * theta_b, high - low);
+    let mut b = if low < guess && guess < high { guess } else { f64::midpoint(low, high) };
+    // Also ends on numbers that are none.
+    while low < b && b < high {
+        let (canary, stable) = (pull(theta_c, b + delta), pull(theta_b, b));
+        let slope = w * canary.0 + (1.0 - w) * stable.0;
+        if slope > 0.0 {
+            high = b
+        } else {
+            low = b
         }
-        if slope(middle) > 0.0 { high = middle } else { low = middle }
+        let ahead = b - slope / (w * canary.1 + (1.0 - w) * stable.1);
+        if (ahead - b).abs() <= f64::EPSILON * b {
+            break;
+        }
+        let next = if low < ahead && ahead < high && (ahead - b).abs() <= step / 2.0 { ahead } else { f64::midpoint(low, high) };
+        (b, step) = (next, (next - b).abs());
     }
+    (b + delta, b)
 }
 
 #[cfg(test)]
@@ -62,6 +78,17 @@ mod tests {
     fn expectation(w: f64, (theta_c, theta_b): (f64, f64), (a, b): (f64, f64), (p_c, p_b): (f64, f64)) -> f64 {
         let arm = |p: f64, theta: f64, q: f64| p * theta / q + (1.0 - p) * (1.0 - theta) / (1.0 - q);
         w * arm(p_c, theta_c, a) + (1.0 - w) * arm(p_b, theta_b, b)
+    }
+
+    /// As [`boundary_diff`], by bisection alone.
+    fn bisected(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> f64 {
+        let pull = |theta: f64, p: f64| (1.0 - theta) / (1.0 - p) - theta / p;
+        let (mut low, mut high) = (theta_b.min(theta_c - delta).max(1e-15), theta_b.max(theta_c - delta).min(1.0 - delta - 1e-15));
+        for _ in 0..2_000 {
+            let b = f64::midpoint(low, high);
+            if w * pull(theta_c, b + delta) + (1.0 - w) * pull(theta_b, b) > 0.0 { high = b } else { low = b }
+        }
+        f64::midpoint(low, high)
     }
 
     #[test]
@@ -114,6 +141,16 @@ mod tests {
                 prop_assert!(e <= 1.0 + 1e-7, "{e}");
             }
             prop_assert!(projection.0 <= theta_c + 1e-15 && projection.1 >= theta_b - 1e-15);
+        }
+
+        #[test]
+        fn the_boundary_of_a_difference_is_where_bisection_finds_it(
+            w in prop_oneof![1e-4..0.01_f64, 0.01..0.999_f64], theta_b in prop_oneof![1e-6..1e-3_f64, 1e-3..0.999_f64],
+            theta_c in prop_oneof![1e-6..1e-3_f64, 1e-3..0.999_f64, 0.999..0.999_999_f64], delta in prop_oneof![Just(0.0), 1e-6..0.5_f64],
+        ) {
+            let (a, b) = boundary_diff(theta_c, theta_b, w, delta);
+            let expected = bisected(theta_c, theta_b, w, delta);
+            prop_assert!((b - expected).abs() <= 1e-11 * expected && a == b + delta, "{b} is not {expected}");
         }
 
         #[test]
