@@ -15,10 +15,11 @@ pub fn boundary_ratio(theta_c: f64, theta_b: f64, w: f64, rho: f64) -> (f64, f64
     let t = w * theta_c + (1.0 - w) * theta_b;
     let u = w * rho * (1.0 - theta_c);
     let v = (1.0 - w) * (1.0 - theta_b);
-    // −t (1−ρb)(1−b) + u b (1−b) + v b (1−ρb) = 0, solved in the form in which nothing cancels.
-    let (qa, qb, qc) = (-t * rho - u - v * rho, t * (1.0 + rho) + u + v, -t);
-    let discriminant = (qb * qb - 4.0 * qa * qc).max(0.0).sqrt();
-    let b = 2.0 * qc / (-qb - discriminant);
+    // −t (1−ρb)(1−b) + u b (1−b) + v b (1−ρb) = 0. In this form of the discriminant, and of the root, nothing cancels: where
+    // practically every request is bad, what is left of the good ones would be rounded away.
+    let apart = t * (rho - 1.0) + u - v;
+    let discriminant = (apart * apart + 4.0 * u * v).sqrt();
+    let b = 2.0 * t / (t * (1.0 + rho) + u + v + discriminant);
     ((rho * b).min(1.0), b)
 }
 
@@ -37,7 +38,7 @@ pub fn project_diff(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> (f64, f64
 /// Returns the projection (a, b) on the boundary a = b + δ.
 ///
 /// The derivative of the objective in b grows, so its zero is found by Newton's steps as long as each at least halves the one before and
-/// stays between the bounds, and by bisection else, until b is exact to the last bit or two.
+/// stays between the bounds, and by bisection else, until b is as exact as the rounding of the derivative lets it be.
 #[must_use]
 pub fn boundary_diff(theta_c: f64, theta_b: f64, w: f64, delta: f64) -> (f64, f64) {
     // The derivative of one arm's divergence, and its derivative.
@@ -89,6 +90,17 @@ mod tests {
             if w * pull(theta_c, b + delta) + (1.0 - w) * pull(theta_b, b) > 0.0 { high = b } else { low = b }
         }
         f64::midpoint(low, high)
+    }
+
+    #[test]
+    fn where_practically_every_request_is_bad_the_good_ones_are_not_rounded_away() {
+        for w in [0.1, 0.9, 0.999, 0.999_99] {
+            for (good_c, good_b) in [(1e-8, 1e-6), (1e-9, 1e-6), (1e-7, 1e-3)] {
+                let (a, b) = boundary_ratio(1.0 - good_c, 1.0 - good_b, w, 1.0);
+                let expected = w * good_c + (1.0 - w) * good_b;
+                assert!(a == b && ((1.0 - b) / expected - 1.0).abs() < 1e-6, "{w} {good_c} {good_b}: {} is not {expected}", 1.0 - b);
+            }
+        }
     }
 
     #[test]
