@@ -10,7 +10,7 @@ use crate::admin::problem::Problem;
 /// The commands that need a condition.
 const NEEDING: [&str; 6] = ["approve", "pause", "resume", "promote", "weight", "retry"];
 /// The most tags that are looked at.
-const MOST: usize = 16;
+pub(super) const TAGS: usize = 16;
 
 tokio::task_local! {
     /// The tags one of which the rollout must have, for as long as a request is being answered; `None` where any will do.
@@ -60,7 +60,7 @@ pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Result<Opt
                 "this needs an If-Match with the ETag of GET /v1/rollouts/{name:.80}, so that it is not about a rollout that has changed since; * is for any; an abort needs none"
             ),
         )),
-        (0, 1..=MOST) => Ok(Some(tags)),
+        (0, 1..=TAGS) => Ok(Some(tags)),
         _ => Err(malformed()),
     }
 }
@@ -68,6 +68,6 @@ pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Result<Opt
 fn malformed() -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
-        format!("If-Match is *, or at most {MOST} tags such as \"3.17.progressing\", as the ETag says; weak ones match nothing"),
+        format!("If-Match is *, or at most {TAGS} tags such as \"3.17.progressing\", as the ETag says; weak ones match nothing"),
     )
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::admin::body::{ENDPOINTS, LONGEST_ACTOR, LONGEST_REASON};
+use crate::admin::condition::TAGS;
 use crate::admin::journal::MOST;
 use crate::domain::actor::RESERVED;
 
@@ -76,7 +77,7 @@ fn simple() -> Vec<(&'static str, Value)> {
     // What is described is what is taken, or a little more where no pattern says it shortly; never less.
     let weight = r"^\s*0*(100(\.00?)?|[0-9]{1,2}(\.[0-9]{1,2})?)\s*%\s*$";
     let tag = r#""[ !#-+.-~\t-]*""#;
-    let tag = format!(r"^\s*(\*|{tag}(\s*,\s*{tag})*)\s*$");
+    let tag = format!(r"^[ \t]*(\*|{tag}([ \t]*,[ \t]*{tag}){{0,{}}})[ \t]*$", TAGS - 1);
     let uri = r"^[^/\\\u0000-\u001f]([^\\\u0000-\u001f]*[^/\\\u0000-\u001f])?$";
     let endpoint = r"^(unix:[^\u0000]+|kubernetes:.+|[A-Za-z0-9._-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.%]+\]:[0-9]{1,5})$";
     vec![

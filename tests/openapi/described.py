@@ -63,8 +63,8 @@ def taken(document):
         ("Start", False, map(rollout, ["10.0.0.11", "http://carts:80/", "a b:80", "carts:http", "unix:", ""])),
         ("Weight", True, ["0%", "2.5%", "33.33 %", "100%", " 007.10%"]),
         ("Weight", False, ["10", "101%", "1e2%", ".5%", "33.333%", "-1%", "%"]),
-        ("Tag", True, ["*", '"3.17.progressing"', '"0", "1"', '""']),
-        ("Tag", False, ['W/"0"', "0", '*, "0"', '"', ""]),
+        ("Tag", True, ["*", '"3.17.progressing"', '"0", "1"', '""', '\t"0" ,"1"', ", ".join(['"0"'] * 16)]),
+        ("Tag", False, ['W/"0"', "0", '*, "0"', '"', "", ", ".join(['"0"'] * 17), '"0",\u00a0"1"', "\u0085*"]),
         ("Uri", True, ["jmeter/load.jmx", "\u00f8 b.yaml", "-a"]),
         ("Uri", False, ["/a", "a/", "a\\b", "a\nb", ""]),
     ]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::admin::access::{Peer, Way};
+use crate::admin::condition::TAGS;
 use crate::domain::rank::Rank;
 
 const PAUSE: &str = "/v1/rollouts/carts/pause";
@@ -18,20 +19,22 @@ async fn a_command_is_about_the_rollout_that_was_seen() {
     let shown = desk.get("/v1/rollouts/carts").await;
     let tag = shown.header("etag").to_owned();
     assert_eq!(tag, "\"1.2.progressing\"");
+    let most = format!("{tag}{}", ",\t\"0\"".repeat(TAGS - 1));
+    let too_many = format!("{most}, \"0\"");
     for verb in ["pause", "resume", "promote", "retry", "weight"] {
         let (path, body) = (format!("/v1/rollouts/carts/{verb}"), if verb == "weight" { r#"{"weight": "10%"}"# } else { "{}" });
         let missing = sent(&desk, &path, &[], body).await.problem();
         assert!(missing.0 == 428 && missing.1.contains("ETag of GET /v1/rollouts/carts"), "{verb}: {}", missing.1);
         let stale = sent(&desk, &path, &[("if-match", "\"1.1.progressing\"")], body).await.problem();
         assert!(stale.0 == 412 && stale.1.contains("1.2.progressing"), "{verb}: {}", stale.1);
-        for wrong in ["1.2.progressing", "W/\"1.2.progressing\"", "\"", "\"a\"b\"", "*, *", &format!("*, {tag}")] {
+        for wrong in ["1.2.progressing", "W/\"1.2.progressing\"", "\"", "\"a\"b\"", "*, *", &format!("*, {tag}"), &too_many] {
             assert_eq!(sent(&desk, &path, &[("if-match", wrong)], body).await.problem().0, 400, "{verb} {wrong}");
         }
-        for good in ["*", &*tag, &format!("\"0\", {tag}")] {
+        for good in ["*", &*tag, &format!("\"0\", {tag}"), &most] {
             assert!(sent(&desk, &path, &[("if-match", good)], body).await.status.is_success(), "{verb} {good}");
         }
     }
-    assert_eq!(desk.commands().len(), 15, "what was refused never reached the rollout");
+    assert_eq!(desk.commands().len(), 20, "what was refused never reached the rollout");
     let wrong = desk.send(request("PUT", PAUSE, &[("if-match", "x"), ("idempotency-key", "")], "")).await;
     assert_eq!(wrong.problem().0, 405, "the method goes before everything else");
     let aborted = sent(&desk, "/v1/rollouts/carts/abort", &[("if-match", "\"1.1.progressing\"")], "").await;
