@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -23,7 +24,7 @@ pub(super) fn watch(pressure: Arc<Pressure>, counters: Arc<Counters>, settings: 
     let watching = move || loop {
         let memory = settings.load().memory.map_or(0.0, |limit| share(resident(), limit));
         let few = are_few(counters.open.load(Ordering::Relaxed), most_open);
-        let descriptors = if few { 0.0 } else { share(open_descriptors(), most_open) };
+        let descriptors = if few { 0.0 } else { share(open_descriptors(Path::new("/proc/self/fd")), most_open) };
         let (before, used) = (pressure.level(), memory.max(descriptors));
         let now = before.next(used);
         if now != before {
@@ -52,13 +53,31 @@ fn share(used: u64, limit: u64) -> f64 {
     if limit == 0 { 0.0 } else { used as f64 / limit as f64 }
 }
 
-fn open_descriptors() -> u64 {
-    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
+/// Returns how many descriptors a process has open, by the folder in which the kernel lists them. Since Linux 6.2 the folder's size says
+/// it; where it says nothing they are counted, which takes a tenth of a millisecond for a hundred of them.
+fn open_descriptors(folder: &Path) -> u64 {
+    match fs::metadata(folder).map_or(0, |told| told.len()) {
+        0 => fs::read_dir(folder).map_or(0, |entries| entries.count() as u64),
+        told => told,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_are_as_many_as_are_listed() {
+        // Other tests of this process open and close some meanwhile.
+        let listed = || fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        let kept: Vec<fs::File> = (0..500).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        let (told, counted) = (open_descriptors(Path::new("/proc/self/fd")), listed());
+        assert!(told >= 500 && told.abs_diff(counted) < 100, "{told} {counted}");
+        drop(kept);
+        // A folder whose size says nothing is what the one of an older kernel looks like.
+        assert_eq!(open_descriptors(Path::new("/proc/self/ns")), fs::read_dir("/proc/self/ns").unwrap().count() as u64);
+        assert_eq!(open_descriptors(Path::new("/proc/self/no-such")), 0);
+    }
 
     #[test]
     fn a_few_connections_with_many_streams_are_not_few() {
