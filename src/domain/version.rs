@@ -86,6 +86,12 @@ impl Version {
     pub fn at(name: Name, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self::new(name, addresses.into_iter().map(Endpoint::Address).collect())
     }
+
+    /// Says whether something is to be done about its endpoints again and again: a name to be resolved, or all to be checked.
+    #[must_use]
+    pub fn needs_care(&self) -> bool {
+        self.upkeep.health.is_some() || self.endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Name { .. }))
+    }
 }
 
 #[cfg(test)]

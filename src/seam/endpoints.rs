@@ -37,6 +37,8 @@ struct Shared {
     watches: Mutex<HashMap<Endpoint, Watch>>,
     /// Wakes the thread that watches when there is something new for it.
     newcomers: Notify,
+    /// Wakes the thread that resolves and checks when there is something new for it.
+    unattended: Notify,
 }
 
 /// How the watch of what others tell of an endpoint stands.
@@ -60,6 +62,9 @@ impl Endpoints {
             reach.replace(self.targets(version));
             if version.endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Slices(_))) {
                 self.0.newcomers.notify_one();
+            }
+            if version.needs_care() {
+                self.0.unattended.notify_one();
             }
             (Arc::downgrade(version), reach)
         });
@@ -120,6 +125,12 @@ impl Endpoints {
     /// Waits until a version has come into use whose endpoints a cluster tells, since it was last waited; for one who waits.
     pub async fn newcomers(&self) {
         self.0.newcomers.notified().await;
+    }
+
+    /// Waits until a version has come into use whose names are to be resolved or whose endpoints are to be checked, since it was last
+    /// waited; for one who waits.
+    pub async fn unattended(&self) {
+        self.0.unattended.notified().await;
     }
 
     /// Returns how the watch of an endpoint stands; `None` where nobody watches it.

@@ -24,6 +24,9 @@ use crate::seam::routes::Routes;
 
 /// How often is looked at what is due.
 const TURN: Duration = Duration::from_millis(100);
+/// How often is looked whether anything can become due, where nothing is to be done for the versions known. One that comes into use
+/// before that wakes the thread.
+const REST: Duration = Duration::from_secs(1);
 
 /// The running thread; dropping it ends it.
 pub struct Keeper {
@@ -66,12 +69,12 @@ impl Drop for Keeper {
 
 async fn keep(routes: Routes, clock: Clock, own: Vec<SocketAddr>, resolve: Resolve, mut stopped: watch::Receiver<bool>) {
     let (mut names, mut checks) = (Names::new(own, resolve), Checks::default());
-    let mut turns = tokio::time::interval(TURN);
-    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rest = Duration::ZERO;
     loop {
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
-            _ = turns.tick() => {}
+            () = tokio::time::sleep(rest) => {}
+            () = routes.endpoints().unattended() => {}
         }
         let table = routes.current();
         for route in &table.routes {
@@ -85,5 +88,6 @@ async fn keep(routes: Routes, clock: Clock, own: Vec<SocketAddr>, resolve: Resol
         let versions = routes.endpoints().all();
         names.turn(&versions, routes.endpoints(), clock.now());
         checks.turn(&versions, clock.now());
+        rest = if versions.iter().any(|(version, _)| version.needs_care()) { TURN } else { REST };
     }
 }

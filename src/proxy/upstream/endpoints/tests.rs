@@ -187,3 +187,27 @@ fn a_version_beside_the_split_is_looked_after_before_its_first_request() {
     }
     drop(keeper);
 }
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_thread_with_nothing_to_do_rests_until_a_version_needs_it() {
+    LocalSet::new()
+        .run_until(async {
+            let (script, asked) = (Script::default(), Rc::new(RefCell::new(0)));
+            let routes = Routes::default();
+            let plain = Arc::new(Version::at("v0".parse().unwrap(), addresses(&["10.0.0.1:80"])));
+            let _ = routes.endpoints().of(&plain);
+            let (_stop, stopped) = watch::channel(false);
+            let resolve = scripted(&script, &asked);
+            tokio::task::spawn_local(keep(routes.clone(), Clock::start(), Vec::new(), resolve, stopped));
+            // In the middle of a rest.
+            tokio::time::sleep(REST * 10 + REST / 2).await;
+            let begun = tokio::time::Instant::now();
+            let named = Arc::new(Version::new("v1".parse().unwrap(), vec!["carts:80".parse().unwrap()]));
+            let _ = routes.endpoints().of(&named);
+            while *asked.borrow() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(begun.elapsed() < TURN, "it is asked for at once, not after {:?}", begun.elapsed());
+        })
+        .await;
+}
