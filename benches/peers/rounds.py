@@ -1,5 +1,6 @@
 """Rounds in which the proxies take turns, and what is measured beside the CPU time of a request."""
 
+import math
 import re
 import shutil
 import socket
@@ -129,6 +130,17 @@ def summarise(names, rounds):
     return summary
 
 
+def bounds_of_median(values):
+    """Bounds of the true median with 95 % confidence: order statistics whose ranks follow from the binomial distribution; None of few."""
+    ranked, n = sorted(values), len(values)
+    below = 0.0
+    for rank in range(n // 2):
+        below += math.comb(n, rank) / 2**n
+        if below > 0.025:
+            return (ranked[rank - 1], ranked[n - rank]) if rank > 0 else None
+    return None
+
+
 # --- beside the cost of a request: latency at half load, memory of idle connections, time to serving, system calls ----
 
 
@@ -154,6 +166,7 @@ def latencies(bench, names, rate, rounds, seconds):
         whole = [sorted(took for tenth in turn for took in tenth) for turn in turns]
         told[name] = {f"p{share}_seconds": statistics.median(at(tenth, share / 100) for tenth in tenths) for share in (50, 99)}
         told[name]["p99_whole_seconds"] = statistics.median(at(turn, 0.99) for turn in whole)
+        told[name]["p99_seconds_of_turns"] = [statistics.median(at(tenth, 0.99) for tenth in turn) for turn in turns]
     return told
 
 

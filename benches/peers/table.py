@@ -1,5 +1,9 @@
 """The figures as people read them."""
 
+import statistics
+
+from rounds import bounds_of_median
+
 
 def costs(names, summary):
     """Prints the table of one workload."""
@@ -61,3 +65,17 @@ def beside(found, summary, rate):
         told.append((f"p99 in ms, to {best}'s", ours["p99_seconds"] * 1e3, peers[best]["p99_seconds"] * 1e3))
     for what, value, most in told:
         print(f"{what}: {value:.2f} ({'met' if value <= most else 'misses'} {most:.2f})")
+    for name, row in found.items():
+        if row is not ours:
+            turns = zip(ours["p99_seconds_of_turns"], row["p99_seconds_of_turns"], strict=True)
+            print(f"p99 of a turn to that of {name} in the same round: {apart([mine / theirs for mine, theirs in turns])}")
+
+
+def apart(ratios):
+    """The median of ratios, and whether it can be told apart from 1."""
+    bounds = bounds_of_median(ratios)
+    if bounds is None:
+        return f"{statistics.median(ratios):.3f}, too few turns for bounds"
+    least, most = bounds
+    verdict = "above" if least > 1 else "below" if most < 1 else "cannot be told apart"
+    return f"{statistics.median(ratios):.3f}, between {least:.3f} and {most:.3f} with 95 % confidence: {verdict}"
