@@ -24,7 +24,7 @@ use crate::domain::standing::Standing;
 use crate::domain::time::Timestamp;
 use crate::domain::version::{Name, Version};
 use crate::seam::clock::{Clock, wall, wall_before};
-use crate::seam::report::{Mark, Report};
+use crate::seam::report::Report;
 use crate::seam::routes::Routes;
 use crate::seam::table::{Epoch, Table};
 use crate::seam::valve::Valve;
@@ -53,14 +53,6 @@ impl World {
     fn known(&self, service: &Name) -> Known {
         known(&self.store, service)
     }
-}
-
-/// Divides marks into what is read at one go, some 20 µs or more of it. There are few parts, since between two of them a core that is
-/// busy is let go for as long as the kernel gives a thread at a time, up to 3 ms.
-fn in_parts(marks: &[Mark]) -> impl Iterator<Item = &[Mark]> {
-    const MOST: usize = 8;
-    const LEAST: usize = 256;
-    marks.chunks(marks.len().div_ceil(MOST).max(LEAST))
 }
 
 /// Reads what was decided for a service before.
@@ -304,14 +296,8 @@ impl Controller {
                     self.world.notify(&service, sentence, false);
                 }
                 if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
-                    let mut parts = in_parts(&stable_marks);
-                    let (observations, marks, stable_marks) = (&*observations, &*marks, parts.next().unwrap_or_default());
+                    let (observations, marks, stable_marks) = (&*observations, &*marks, &*stable_marks);
                     service.observe(&Seen { rollout, generation, worker, observations, marks, stable_marks });
-                    for stable_marks in parts {
-                        // A worker that waits for this core goes first: its requests need not wait until all is read.
-                        std::thread::yield_now();
-                        service.observe(&Seen { rollout, generation, worker, observations: &[], marks: &[], stable_marks });
-                    }
                 }
             }
         }
