@@ -7,7 +7,7 @@ use portcullis::domain::error_kinds::ErrorKinds;
 use portcullis::domain::gate::criterion::{Criterion as Line, Ratio, Share, Slack, Timing};
 use portcullis::domain::gate::{Gate, Policy};
 use portcullis::domain::judge::{Arm, Judge, WireCount};
-use portcullis::domain::start_order::Fate;
+use portcullis::domain::start_order::{Course, Fate};
 use portcullis::domain::time::Timestamp;
 
 /// Requests a second, over both arms.
@@ -34,7 +34,7 @@ struct Traffic {
     judge: Judge,
     now: u64,
     seqs: [u64; 3],
-    ends: std::collections::VecDeque<(Arm, u64, Fate)>,
+    ends: std::collections::VecDeque<(Arm, u64, Duration, Fate)>,
     weight: u64,
     hang: bool,
 }
@@ -49,25 +49,32 @@ impl Traffic {
 
     /// Reports a tenth of a second and judges; returns what each of both took.
     fn tick(&mut self) -> (Duration, Duration) {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), self.ends.len());
         for index in 0..RATE / 10 {
-            let at = Timestamp::from_nanos(self.now + index * (TICK / (RATE / 10)));
+            let offset = index * (TICK / (RATE / 10));
+            let at = Timestamp::from_nanos(self.now + offset);
             let (arm, lane) = match index % 100 {
                 place if place < self.weight => (Arm::Canary, 0),
                 place => (Arm::Stable { worker: (place % 2) as usize }, 1 + (place % 2) as usize),
             };
             let Some(seq) = self.seqs.get_mut(lane) else { continue };
             *seq += 1;
-            self.judge.started(arm, 1, *seq, at);
             let latency = Duration::from_micros(20_000 + index * 97 % 80_000);
             let errors = if *seq % 1_000 == 1 { ErrorKinds::SERVER } else { ErrorKinds::NONE };
-            if !(self.hang && *seq % 100 == 0) {
-                self.ends.push_back((arm, *seq, Fate::Measured { latency, duration: latency, errors, unanswered: false }));
+            let fate = Fate::Measured { latency, duration: latency, errors, unanswered: false };
+            let hangs = self.hang && *seq % 100 == 0;
+            if arm != Arm::Canary && !hangs && Duration::from_nanos(offset) + latency <= Duration::from_nanos(TICK) {
+                // It ends in the report that it begins in, as a worker tells those of the stable version.
+                self.judge.took_course(arm, 1, *seq, &Course { at, answered: Some(latency), ended: Some(fate) });
+                continue;
+            }
+            self.judge.started(arm, 1, *seq, at);
+            if !hangs {
+                self.ends.push_back((arm, *seq, latency, fate));
             }
         }
-        while self.ends.len() > RATE as usize / 10 {
-            let Some((arm, seq, fate)) = self.ends.pop_front() else { break };
-            self.judge.answered(arm, seq, Duration::from_micros(20_000));
+        for (arm, seq, latency, fate) in self.ends.drain(..before) {
+            self.judge.answered(arm, seq, latency);
             self.judge.ended(arm, seq, fate);
         }
         self.now += TICK;

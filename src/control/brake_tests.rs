@@ -21,7 +21,7 @@ impl Desk {
 
     /// A canary request that began `latency` ago and ends now.
     fn request(&mut self, latency: Duration) {
-        let (trial, generation, rollout) = (self.trial(), self.epoch().generation, self.record().id);
+        let (trial, generation) = (self.trial(), self.epoch().generation);
         let seq = trial.begin();
         if latency > SECOND {
             trial.breach(0, seq, 0, false);
@@ -29,7 +29,7 @@ impl Desk {
         let began = Timestamp::from_nanos(self.world.now.as_nanos().saturating_sub(crate::domain::time::nanos(latency)));
         let end = Fate::Measured { latency, duration: latency, errors: ErrorKinds::NONE, unanswered: false };
         let marks = [Mark::Started(seq, began), Mark::Answered(seq, latency), Mark::Ended(seq, end)];
-        self.service.observe(&Seen { rollout, generation, worker: 0, observations: &[], marks: &marks, stable_marks: &[] });
+        self.see(generation, &[], &marks);
     }
 
     fn brake(&mut self) {

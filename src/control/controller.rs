@@ -296,7 +296,7 @@ impl Controller {
                     self.world.notify(&service, sentence, false);
                 }
                 if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
-                    let (observations, marks, stable_marks) = (&*observations, &*marks, &*stable_marks);
+                    let (observations, marks, stable_marks) = (&*observations, &*marks, &stable_marks);
                     service.observe(&Seen { rollout, generation, worker, observations, marks, stable_marks });
                 }
             }

@@ -21,7 +21,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 use crate::domain::webhook::Occasion;
 use crate::domain::weight::Weight;
-use crate::seam::report::Mark;
+use crate::seam::report::{Mark, StableMarks};
 use crate::seam::table::{Epoch, Route};
 use crate::seam::tripwire as seam;
 
@@ -72,7 +72,7 @@ pub struct Seen<'a> {
     /// The canary's requests one by one.
     pub marks: &'a [Mark],
     /// The stable version's requests one by one.
-    pub stable_marks: &'a [Mark],
+    pub stable_marks: &'a StableMarks,
 }
 
 impl Service {
@@ -252,12 +252,15 @@ impl Service {
             active.take(seen.generation, *mark);
         }
         let arm = Arm::Stable { worker: seen.worker };
-        for mark in seen.stable_marks {
+        for mark in seen.stable_marks.others() {
             match *mark {
                 Mark::Started(seq, at) => active.judge.started(arm, seen.generation, seq, at),
                 Mark::Answered(seq, latency) => active.judge.answered(arm, seq, latency),
                 Mark::Ended(seq, fate) => active.judge.ended(arm, seq, fate),
             }
+        }
+        for (seq, course) in seen.stable_marks.begun() {
+            active.judge.took_course(arm, seen.generation, seq, course);
         }
     }
 

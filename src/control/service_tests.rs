@@ -162,6 +162,12 @@ impl Desk {
         self.service.active.as_ref().unwrap().machine.record()
     }
 
+    /// Reports what a worker saw in one generation.
+    fn see(&mut self, generation: u64, observations: &[Observation], marks: &[Mark]) {
+        let (rollout, stable_marks) = (self.record().id, &StableMarks::default());
+        self.service.observe(&Seen { rollout, generation, worker: 0, observations, marks, stable_marks });
+    }
+
     /// Reports good requests of the canary in one generation.
     fn answer(&mut self, generation: u64, count: u64) {
         let trial = self.trial();
@@ -175,8 +181,7 @@ impl Desk {
             marks.push(Mark::Answered(seq, MS));
             marks.push(Mark::Ended(seq, Fate::Measured { latency: MS, duration: MS, errors: ErrorKinds::NONE, unanswered: false }));
         }
-        let rollout = self.record().id;
-        self.service.observe(&Seen { rollout, generation, worker: 0, observations: &[seen], marks: &marks, stable_marks: &[] });
+        self.see(generation, &[seen], &marks);
     }
 
     fn answer_enough(&mut self) {
@@ -300,8 +305,7 @@ fn a_step_is_graded_against_stable_of_the_same_step_and_at_the_end_of_the_one_be
     let of_stable = |desk: &mut Desk, failed: u64| {
         let mut seen = Observation::new(Role::Stable);
         (seen.failed, seen.classes[4]) = (failed, failed);
-        let (rollout, generation) = (desk.record().id, desk.epoch().generation);
-        desk.service.observe(&Seen { rollout, generation, worker: 0, observations: &[seen], marks: &[], stable_marks: &[] });
+        desk.see(desk.epoch().generation, &[seen], &[]);
     };
     let graded = |desk: &mut Desk| {
         desk.tick();
@@ -382,9 +386,7 @@ fn a_client_that_left_after_the_limit_met_the_first_breach() {
     let marks = [Mark::Started(1, desk.world.now), Mark::Ended(1, Fate::Excluded { after: 3 * SECOND })];
     let later = [Mark::Started(2, desk.world.now + SECOND), Mark::Ended(2, Fate::Excluded { after: SECOND })];
     desk.world.now = desk.world.now + 4 * SECOND;
-    let (rollout, generation) = (desk.record().id, desk.epoch().generation);
-    let marks = [later, marks].concat();
-    desk.service.observe(&Seen { rollout, generation, worker: 0, observations: &[], marks: &marks, stable_marks: &[] });
+    desk.see(desk.epoch().generation, &[], &[later, marks].concat());
     trip(&desk.trial());
     desk.tick();
     assert_eq!(desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap().first_breach_started_ns, Some(0));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::error_kinds::ErrorKinds;
+use crate::domain::time::Timestamp;
 
 /// How a request ended, as far as gates care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,4 +24,15 @@ pub enum Fate {
         /// From head read to the end.
         after: Duration,
     },
+}
+
+/// What became known of a request by the time it is first reported.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Course {
+    /// When it began.
+    pub at: Timestamp,
+    /// From head read to response head sent on, once it was.
+    pub answered: Option<Duration>,
+    /// How it ended, once it has; measured with the same latency where it was answered.
+    pub ended: Option<Fate>,
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::domain::observation::Observation;
-use crate::domain::start_order::Fate;
+use crate::domain::start_order::{Course, Fate};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Name;
 
@@ -17,6 +17,89 @@ pub enum Mark {
     Answered(u64, Duration),
     /// The request with this start number ended.
     Ended(u64, Fate),
+}
+
+/// The stable version's requests beside a canary since the last report; each worker numbers its own of one rollout, from 1.
+///
+/// Most end in the report they began in: each is one entry, filled in where it stands, rather than three marks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StableMarks {
+    /// The number of the first of `begun`.
+    first: u64,
+    /// Those that began, by their numbers without a gap.
+    begun: Vec<Course>,
+    /// What else was noted: of requests of earlier reports, and what is out of order.
+    others: Vec<Mark>,
+}
+
+impl StableMarks {
+    /// Notes one event of a request.
+    pub fn note(&mut self, mark: Mark) {
+        let next = self.first + self.begun.len() as u64;
+        match mark {
+            Mark::Started(number, at) if self.begun.is_empty() || number == next => {
+                if self.begun.is_empty() {
+                    self.first = number;
+                }
+                self.begun.push(Course { at, answered: None, ended: None });
+            }
+            Mark::Started(..) => self.others.push(mark),
+            Mark::Answered(number, latency) => match self.course(number) {
+                Some(course) => course.answered = course.answered.or(Some(latency)),
+                None => self.others.push(mark),
+            },
+            Mark::Ended(number, fate) => match self.course(number) {
+                Some(course) => course.ended = course.ended.or(Some(fate)),
+                None => self.others.push(mark),
+            },
+        }
+    }
+
+    fn course(&mut self, number: u64) -> Option<&mut Course> {
+        self.begun.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Iterates over the requests that began, with their numbers, growing.
+    pub fn begun(&self) -> impl Iterator<Item = (u64, &Course)> {
+        (self.first..).zip(&self.begun)
+    }
+
+    /// Returns what else was noted, in its order.
+    #[must_use]
+    pub fn others(&self) -> &[Mark] {
+        &self.others
+    }
+
+    /// Returns how many entries there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.begun.len() + self.others.len()
+    }
+
+    /// Says whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Iterates over the same as single marks: first what is of earlier requests, then request by request.
+    #[cfg(test)]
+    pub fn marks(&self) -> impl Iterator<Item = Mark> {
+        let begun = self.begun().flat_map(|(number, course)| {
+            let answered = course.answered.map(|latency| Mark::Answered(number, latency));
+            [Some(Mark::Started(number, course.at)), answered, course.ended.map(|fate| Mark::Ended(number, fate))]
+        });
+        self.others.iter().copied().chain(begun.flatten())
+    }
+
+    /// Returns a copy and empties it; the room it took stays, so that no request has to make room again.
+    #[must_use]
+    pub fn hand_over(&mut self) -> Self {
+        let handed = self.clone();
+        self.begun.clear();
+        self.others.clear();
+        handed
+    }
 }
 
 /// A message from a worker.
@@ -40,8 +123,8 @@ pub enum Report {
         beside: Vec<(Name, Observation)>,
         /// The canary's requests one by one, by their start numbers in the rollout.
         marks: Vec<Mark>,
-        /// The stable version's requests beside a canary one by one; each worker numbers its own of one rollout, from 1.
-        stable_marks: Vec<Mark>,
+        /// The stable version's requests beside a canary one by one.
+        stable_marks: StableMarks,
     },
     /// A tripwire of this service's trial has just tripped; the share is already gone.
     Tripped {
@@ -75,4 +158,64 @@ const CAPACITY: usize = 1024;
 #[must_use]
 pub fn channel() -> (ReportSender, Receiver<Report>) {
     sync_channel(CAPACITY)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::error_kinds::ErrorKinds;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn mark(number: u64, stage: u8) -> Mark {
+        let at = Timestamp::from_nanos(number * 1_000);
+        let fate = Fate::Measured { latency: MS, duration: 2 * MS, errors: ErrorKinds::NONE, unanswered: false };
+        match stage {
+            0 => Mark::Started(number, at),
+            1 => Mark::Answered(number, MS),
+            _ => Mark::Ended(number, fate),
+        }
+    }
+
+    fn key(mark: &Mark) -> (u64, u8) {
+        match mark {
+            Mark::Started(number, _) => (*number, 0),
+            Mark::Answered(number, _) => (*number, 1),
+            Mark::Ended(number, _) => (*number, 2),
+        }
+    }
+
+    #[test]
+    fn a_request_that_ends_in_its_report_is_one_entry() {
+        let mut marks = StableMarks::default();
+        [mark(7, 0), mark(8, 0), mark(8, 1), mark(8, 2), mark(7, 1)].into_iter().for_each(|mark| marks.note(mark));
+        let handed = marks.hand_over();
+        assert_eq!((handed.len(), handed.others().len(), marks.is_empty()), (2, 0, true));
+        let numbers: Vec<u64> = handed.begun().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [7, 8]);
+        [mark(7, 2), mark(9, 0), mark(6, 2)].into_iter().for_each(|mark| marks.note(mark));
+        assert_eq!((marks.begun().count(), marks.others()), (1, [mark(7, 2), mark(6, 2)].as_slice()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_mark_is_lost_and_each_stays_with_its_request(noted in prop::collection::vec((1..40_u64, 0..3_u8, prop::bool::weighted(0.1)), 0..120)) {
+            let mut known = std::collections::BTreeSet::new();
+            let (mut marks, mut handed) = (StableMarks::default(), Vec::new());
+            for (number, stage, ends) in noted {
+                if known.insert((number, stage)) {
+                    marks.note(mark(number, stage));
+                }
+                if ends {
+                    handed.extend(marks.hand_over().marks());
+                }
+            }
+            handed.extend(marks.hand_over().marks());
+            handed.sort_by_key(key);
+            let wanted: Vec<Mark> = known.into_iter().map(|(number, stage)| mark(number, stage)).collect();
+            prop_assert_eq!(handed, wanted);
+        }
+    }
 }

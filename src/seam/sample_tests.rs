@@ -89,7 +89,7 @@ impl Bench {
     fn stable_marks(&mut self) -> Vec<Mark> {
         assert!(self.recorder.report(self.clock.now()));
         let seen = self.reports.try_iter().filter_map(|report| match report {
-            Report::Observed { stable_marks, .. } => Some(stable_marks),
+            Report::Observed { stable_marks, .. } => Some(stable_marks.marks().collect::<Vec<_>>()),
             _ => None,
         });
         seen.flatten().collect()

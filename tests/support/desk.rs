@@ -22,7 +22,7 @@ use portcullis::domain::version::{Name, Version};
 use portcullis::proxy::settings::Settings;
 use portcullis::proxy::worker::{Counters, Parts};
 use portcullis::seam::clock::Clock;
-use portcullis::seam::report::{self, Report, ReportSender};
+use portcullis::seam::report::{self, Report, ReportSender, StableMarks};
 use portcullis::seam::routes::Routes;
 use portcullis::store::Store;
 use portcullis::telemetry::exposition::{Exposition, Figures};
@@ -231,7 +231,7 @@ impl Desk {
             observations: vec![seen],
             beside: Vec::new(),
             marks: Vec::new(),
-            stable_marks: Vec::new(),
+            stable_marks: StableMarks::default(),
         };
         self.reports.as_ref().unwrap().send(report).unwrap();
     }

@@ -70,6 +70,32 @@ impl Request {
         }
     }
 
+    /// Notes that the response head was sent on; says whether that was news.
+    pub fn answer(&mut self, latency: Duration) -> bool {
+        let is_news = self.stage == Stage::InFlight;
+        if is_news {
+            (self.stage, self.latency) = (Stage::Answered, nanos(latency));
+        }
+        is_news
+    }
+
+    /// Notes how it ended; says whether that was news.
+    pub fn end(&mut self, fate: Fate) -> bool {
+        let is_news = matches!(self.stage, Stage::InFlight | Stage::Answered);
+        match fate {
+            _ if !is_news => {}
+            Fate::Measured { latency, duration, errors, unanswered } => {
+                self.stage = Stage::Ended { unanswered };
+                (self.latency, self.duration, self.errors) = (nanos(latency), nanos(duration), errors);
+            }
+            Fate::Excluded { after } => {
+                self.stage = Stage::Excluded;
+                (self.latency, self.duration) = (nanos(after), nanos(after));
+            }
+        }
+        is_news
+    }
+
     /// Says whether nothing will ever be heard of it: its start is missing although younger ones are long known.
     pub fn is_lost(&self, known_until: Timestamp, patience: Duration) -> bool {
         !self.started && self.stage == Stage::InFlight && known_until.since(self.at) > patience
@@ -102,25 +128,14 @@ impl Lane {
 
     /// Notes that a request's response head was sent on; `None` when it was answered, ended or forgotten before.
     pub fn answer(&mut self, seq: u64, latency: Duration, now: Timestamp) -> Option<&mut Request> {
-        let request = self.reach(seq, now).filter(|request| request.stage == Stage::InFlight)?;
-        (request.stage, request.latency) = (Stage::Answered, nanos(latency));
-        Some(request)
+        let request = self.reach(seq, now)?;
+        request.answer(latency).then_some(request)
     }
 
     /// Notes how a request ended; `None` when it had ended before or was forgotten.
     pub fn end(&mut self, seq: u64, fate: Fate, now: Timestamp) -> Option<&mut Request> {
-        let request = self.reach(seq, now).filter(|request| matches!(request.stage, Stage::InFlight | Stage::Answered))?;
-        match fate {
-            Fate::Measured { latency, duration, errors, unanswered } => {
-                request.stage = Stage::Ended { unanswered };
-                (request.latency, request.duration, request.errors) = (nanos(latency), nanos(duration), errors);
-            }
-            Fate::Excluded { after } => {
-                request.stage = Stage::Excluded;
-                (request.latency, request.duration) = (nanos(after), nanos(after));
-            }
-        }
-        Some(request)
+        let request = self.reach(seq, now)?;
+        request.end(fate).then_some(request)
     }
 
     /// Returns what is known of a request, `None` when it was forgotten or never heard of.

@@ -16,7 +16,7 @@ use crate::domain::judge::score::OVERDUE;
 use crate::domain::judge::settle::{Counting, MOST_GATES, first_due};
 use crate::domain::judge::status::{Count, Judgement, WireCount};
 use crate::domain::judge::{standing, terms};
-use crate::domain::start_order::Fate;
+use crate::domain::start_order::{Course, Fate};
 use crate::domain::stats::counts::Counts;
 use crate::domain::time::Timestamp;
 use crate::domain::tripwire::TABLE_LENGTH;
@@ -103,15 +103,30 @@ impl Judge {
 
     /// Notes that a request began in an epoch.
     pub fn started(&mut self, arm: Arm, generation: u64, seq: u64, at: Timestamp) {
-        self.rate.started(at);
-        let key = self.blocks.key(at, generation);
+        self.took_course(arm, generation, seq, &Course { at, answered: None, ended: None });
+    }
+
+    /// Notes that a request began in an epoch, and what became of it since: the same as `started`, `answered` and `ended` one after
+    /// another, for less.
+    pub fn took_course(&mut self, arm: Arm, generation: u64, seq: u64, course: &Course) {
+        self.rate.started(course.at);
+        let key = self.blocks.key(course.at, generation);
         if self.blocks.contains(key) == Some(false) {
             self.open(key);
         }
         let (lane, mut counting) = self.parts(arm);
-        if let Some(request) = lane.start(seq, generation, at) {
+        if let Some(request) = lane.start(seq, generation, course.at) {
+            if let Some(latency) = course.answered {
+                request.answer(latency);
+            }
+            if let Some(fate) = course.ended {
+                request.end(fate);
+            }
             counting.begin(seq, request);
+            return;
         }
+        course.answered.into_iter().for_each(|latency| self.answered(arm, seq, latency));
+        course.ended.into_iter().for_each(|fate| self.ended(arm, seq, fate));
     }
 
     /// Notes that a request's response head was sent on after `latency`; its end may be long in coming.

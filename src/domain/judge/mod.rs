@@ -32,6 +32,8 @@ pub use status::{Count, GateStatus, Judgement, WireCount};
 #[cfg(test)]
 mod chance_tests;
 #[cfg(test)]
+mod course_tests;
+#[cfg(test)]
 mod drive;
 #[cfg(test)]
 mod naive_tests;

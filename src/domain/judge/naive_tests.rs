@@ -10,7 +10,7 @@ use super::Arm;
 use super::drive::{STABLE, at, gates, judge, ms, nothing};
 use crate::domain::error_kinds::ErrorKinds;
 use crate::domain::gate::Policy;
-use crate::domain::start_order::Fate;
+use crate::domain::start_order::{Course, Fate};
 use crate::domain::stats::chained::{Block, ChainedBlocks};
 use crate::domain::stats::chained_mean::{ChainedMean, MeanBlock};
 use crate::domain::stats::counts::Counts;
@@ -217,6 +217,8 @@ proptest! {
         let policy = Policy { alpha: 1e-12, alpha_brake: 1e-12, ..Policy::default() };
         let (mut judge, mut naive, mut dice) = (judge(&GATES, &policy), Naive::default(), super::drive::Dice(seed));
         assert_eq!(gates(&GATES).len(), 4);
+        // What began and ended since the last tick is told in one, or in two.
+        let in_one: Vec<bool> = turns.iter().map(|_| dice.next() % 2 == 0).collect();
         let mut before = None;
         for now in (every..6_000).step_by(every as usize) {
             let fresh = |when: u64| when <= now && before.is_none_or(|before| when > before);
@@ -232,12 +234,16 @@ proptest! {
                 let arm = if turn.canary { Arm::Canary } else { STABLE };
                 let latency = ms(turn.after.unwrap_or_default());
                 let errors = if turn.errors { ErrorKinds::SERVER } else { ErrorKinds::NONE };
-                if is_start {
+                let measured = Fate::Measured { latency, duration: latency + Duration::from_millis(1), errors, unanswered: turn.unanswered };
+                let fate = if turn.excluded { Fate::Excluded { after: latency } } else { measured };
+                let ended = turn.after.filter(|after| fresh(turn.at + after)).map(|_| fate);
+                let answered = ended.filter(|_| !turn.excluded && !turn.unanswered).map(|_| latency);
+                if is_start && in_one[index] {
+                    judge.took_course(arm, turn.generation, seq, &Course { at: at(turn.at), answered, ended });
+                } else if is_start {
                     judge.started(arm, turn.generation, seq, at(turn.at));
-                } else if turn.excluded {
-                    judge.ended(arm, seq, Fate::Excluded { after: latency });
-                } else {
-                    judge.ended(arm, seq, Fate::Measured { latency, duration: latency + Duration::from_millis(1), errors, unanswered: turn.unanswered });
+                } else if !in_one[index] || !fresh(turn.at) {
+                    judge.ended(arm, seq, fate);
                 }
             }
             let found = judge.tick(at(now), &[nothing(); 2]);

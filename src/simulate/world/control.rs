@@ -14,7 +14,7 @@ use crate::domain::time::{Timestamp, nanos};
 use crate::domain::version::{Name, Version};
 use crate::domain::way_back::WayBack;
 use crate::domain::weight::Weight;
-use crate::seam::report::Mark;
+use crate::seam::report::{Mark, StableMarks};
 use crate::seam::table::Epoch;
 use crate::simulate::scenario::{Ramping, Scenario, Text};
 use crate::simulate::world::desk::Desk;
@@ -53,7 +53,7 @@ pub struct Batch {
     /// The canary's requests.
     pub marks: Vec<Mark>,
     /// The stable version's requests beside a canary.
-    pub stable_marks: Vec<Mark>,
+    pub stable_marks: StableMarks,
     /// What the sums say of stable.
     pub stable: Observation,
     /// How many requests of the canary began.
@@ -64,7 +64,7 @@ impl Batch {
     /// Begins one of a rollout and a generation.
     pub fn new(rollout: u64, generation: u64) -> Self {
         let stable = Observation::new(Role::Stable);
-        Self { rollout, generation, marks: Vec::new(), stable_marks: Vec::new(), stable, decided: 0 }
+        Self { rollout, generation, marks: Vec::new(), stable_marks: StableMarks::default(), stable, decided: 0 }
     }
 
     /// Counts a request that begins.

@@ -67,7 +67,7 @@ impl Worker {
         let batch = self.batch(epoch);
         match role {
             Role::Canary => batch.marks.push(mark),
-            Role::Stable | Role::Beside => batch.stable_marks.push(mark),
+            Role::Stable | Role::Beside => batch.stable_marks.note(mark),
         }
     }
 }
