@@ -5,10 +5,9 @@ use std::time::Duration;
 use crate::domain::observation::{Latencies, cell};
 use crate::domain::time::nanos;
 
-/// How many latencies wait to be sorted at most, 4 bytes each: so few that requests which come in the worker's round, where the rest is
-/// sorted, hardly wait for it. A histogram would need no sorting, but 136 KiB that every tick reads and clears, which is more than a
-/// second-level cache gives away lightly.
-const MOST_UNSORTED: usize = 256;
+/// How many latencies wait to be sorted at most, 4 bytes each. A histogram would need no sorting, but 136 KiB that every tick reads and
+/// clears, which is more than a second-level cache gives away lightly.
+const MOST_UNSORTED: usize = 4_096;
 
 /// Latencies since the last report.
 #[derive(Default)]
