@@ -65,7 +65,9 @@ impl Traffic {
             let hangs = self.hang && *seq % 100 == 0;
             if arm != Arm::Canary && !hangs && Duration::from_nanos(offset) + latency <= Duration::from_nanos(TICK) {
                 // It ends in the report that it begins in, as a worker tells those of the stable version.
-                self.judge.took_course(arm, 1, *seq, &Course { at, answered: Some(latency), ended: Some(fate) });
+                let mut course = Course::begun(at);
+                course.end(fate);
+                self.judge.took_course(arm, 1, *seq, &course);
                 continue;
             }
             self.judge.started(arm, 1, *seq, at);

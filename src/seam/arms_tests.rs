@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use super::*;
+use crate::domain::start_order::Stage;
 
 #[test]
 fn stable_requests_beside_a_canary_are_reported_with_what_befell_them() {
@@ -12,18 +13,18 @@ fn stable_requests_beside_a_canary_are_reported_with_what_befell_them() {
     bench.begin(Role::Stable).fail(Failure::ConnectionRefused);
     drop(bench.begin(Role::Stable));
     drop(bench.begin_earlier(Role::Stable));
-    let marks = bench.stable_marks();
-    let measured = |mark: &Mark| match mark {
-        Mark::Ended(_, Fate::Measured { errors, unanswered, latency, duration }) => Some((*errors, *unanswered, latency <= duration)),
-        _ => None,
-    };
-    assert!(matches!(marks[..4], [Mark::Started(1, _), Mark::Answered(1, _), Mark::Ended(1, _), Mark::Started(2, _)]), "{marks:?}");
-    assert_eq!(measured(&marks[2]), Some((ErrorKinds::CLIENT, false, true)));
-    assert_eq!(measured(&marks[4]), Some((ErrorKinds::CONNECT, true, true)));
-    assert!(matches!(marks[5..7], [Mark::Started(3, _), Mark::Ended(3, Fate::Excluded { .. })]), "{marks:?}");
-    assert!(matches!(marks[7], Mark::Started(4, _)));
-    assert_eq!(measured(&marks[8]), Some((ErrorKinds::TIMEOUT, true, true)), "the outcome deadline holds for both arms");
-    assert_eq!((marks.len(), bench.breaches()), (9, vec![0, 0, 0]));
+    let courses = bench.stable_courses();
+    let told: Vec<_> = courses.iter().map(|(number, course)| (*number, course.stage, course.errors)).collect();
+    let ended = |unanswered| Stage::Ended { unanswered };
+    let wanted = [
+        (1, ended(false), ErrorKinds::CLIENT),
+        (2, ended(true), ErrorKinds::CONNECT),
+        (3, Stage::Excluded, ErrorKinds::NONE),
+        // The outcome deadline holds for both arms.
+        (4, ended(true), ErrorKinds::TIMEOUT),
+    ];
+    assert_eq!((told.as_slice(), bench.breaches()), (wanted.as_slice(), vec![0, 0, 0]));
+    assert!(courses.iter().all(|(_, course)| course.latency <= course.duration), "{courses:?}");
 }
 
 #[test]
@@ -32,8 +33,7 @@ fn stable_numbers_are_dense_in_a_rollout_whatever_its_epochs() {
     let begun = |bench: &mut Bench, epoch: Arc<Epoch>| {
         bench.epoch = epoch;
         drop(bench.begin(Role::Stable));
-        let marks = bench.stable_marks();
-        marks.iter().filter_map(|m| if let Mark::Started(number, _) = m { Some(*number) } else { None }).collect::<Vec<_>>()
+        bench.stable_courses().iter().map(|(number, _)| *number).collect::<Vec<_>>()
     };
     let on_trial = |rollout| epoch_of(rollout, Some(canary(&KINDS)));
     let first = on_trial(1);

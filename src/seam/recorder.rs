@@ -39,7 +39,7 @@ impl Books {
     }
 }
 
-/// How many entries of stable requests may wait for one report, some 17 MB of them; a tick of 100 ms at 100 000 requests per
+/// How many entries of stable requests may wait for one report, some 13 MB of them; a tick of 100 ms at 100 000 requests per
 /// second leaves 10 000, and three times as many where none ends in the report it began in.
 const MOST_STABLE_MARKS: usize = 1 << 18;
 

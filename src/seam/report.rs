@@ -41,15 +41,15 @@ impl StableMarks {
                 if self.begun.is_empty() {
                     self.first = number;
                 }
-                self.begun.push(Course { at, answered: None, ended: None });
+                self.begun.push(Course::begun(at));
             }
             Mark::Started(..) => self.others.push(mark),
             Mark::Answered(number, latency) => match self.course(number) {
-                Some(course) => course.answered = course.answered.or(Some(latency)),
+                Some(course) => _ = course.answer(latency),
                 None => self.others.push(mark),
             },
             Mark::Ended(number, fate) => match self.course(number) {
-                Some(course) => course.ended = course.ended.or(Some(fate)),
+                Some(course) => _ = course.end(fate),
                 None => self.others.push(mark),
             },
         }
@@ -82,23 +82,11 @@ impl StableMarks {
         self.len() == 0
     }
 
-    /// Iterates over the same as single marks: first what is of earlier requests, then request by request.
-    #[cfg(test)]
-    pub fn marks(&self) -> impl Iterator<Item = Mark> {
-        let begun = self.begun().flat_map(|(number, course)| {
-            let answered = course.answered.map(|latency| Mark::Answered(number, latency));
-            [Some(Mark::Started(number, course.at)), answered, course.ended.map(|fate| Mark::Ended(number, fate))]
-        });
-        self.others.iter().copied().chain(begun.flatten())
-    }
-
-    /// Returns a copy and empties it; the room it took stays, so that no request has to make room again.
+    /// Hands over what there is, with room for as much again, so that few requests have to make room.
     #[must_use]
     pub fn hand_over(&mut self) -> Self {
-        let handed = self.clone();
-        self.begun.clear();
-        self.others.clear();
-        handed
+        let begun = Vec::with_capacity(self.begun.len());
+        std::mem::replace(self, Self { first: 0, begun, others: Vec::new() })
     }
 }
 
@@ -162,6 +150,8 @@ pub fn channel() -> (ReportSender, Receiver<Report>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -179,11 +169,24 @@ mod tests {
         }
     }
 
-    fn key(mark: &Mark) -> (u64, u8) {
-        match mark {
-            Mark::Started(number, _) => (*number, 0),
-            Mark::Answered(number, _) => (*number, 1),
-            Mark::Ended(number, _) => (*number, 2),
+    /// What is known of each request: whether it began, and its course.
+    type Known = BTreeMap<u64, (bool, Course)>;
+
+    fn tell(known: &mut Known, mark: &Mark) {
+        let (Mark::Started(number, _) | Mark::Answered(number, _) | Mark::Ended(number, _)) = *mark;
+        let (begun, course) = known.entry(number).or_insert((false, Course::begun(Timestamp::ZERO)));
+        match *mark {
+            Mark::Started(_, at) => (*begun, course.at) = (true, at),
+            Mark::Answered(_, latency) => _ = course.answer(latency),
+            Mark::Ended(_, fate) => _ = course.end(fate),
+        }
+    }
+
+    fn take(known: &mut Known, handed: &StableMarks) {
+        handed.others().iter().for_each(|mark| tell(known, mark));
+        for (number, taken) in handed.begun() {
+            tell(known, &Mark::Started(number, taken.at));
+            known.entry(number).and_modify(|(_, course)| _ = course.learn(taken));
         }
     }
 
@@ -202,19 +205,18 @@ mod tests {
     proptest! {
         #[test]
         fn no_mark_is_lost_and_each_stays_with_its_request(noted in prop::collection::vec((1..40_u64, 0..3_u8, prop::bool::weighted(0.1)), 0..120)) {
-            let mut known = std::collections::BTreeSet::new();
-            let (mut marks, mut handed) = (StableMarks::default(), Vec::new());
+            let mut known = BTreeSet::new();
+            let (mut marks, mut handed, mut wanted) = (StableMarks::default(), BTreeMap::new(), BTreeMap::new());
             for (number, stage, ends) in noted {
                 if known.insert((number, stage)) {
                     marks.note(mark(number, stage));
+                    tell(&mut wanted, &mark(number, stage));
                 }
                 if ends {
-                    handed.extend(marks.hand_over().marks());
+                    take(&mut handed, &marks.hand_over());
                 }
             }
-            handed.extend(marks.hand_over().marks());
-            handed.sort_by_key(key);
-            let wanted: Vec<Mark> = known.into_iter().map(|(number, stage)| mark(number, stage)).collect();
+            take(&mut handed, &marks.hand_over());
             prop_assert_eq!(handed, wanted);
         }
     }

@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use super::*;
 use crate::domain::gate::Share;
 use crate::domain::observation::Window;
+use crate::domain::start_order::Course;
 use crate::domain::tripwire::n_max_table;
 use crate::domain::version::Version;
 use crate::domain::weight::Weight;
@@ -86,13 +87,17 @@ impl Bench {
         self.counts().iter().map(|c| c.1).collect()
     }
 
-    fn stable_marks(&mut self) -> Vec<Mark> {
+    /// Returns what was told of stable requests, which all began since the last time, with their numbers.
+    fn stable_courses(&mut self) -> Vec<(u64, Course)> {
         assert!(self.recorder.report(self.clock.now()));
-        let seen = self.reports.try_iter().filter_map(|report| match report {
-            Report::Observed { stable_marks, .. } => Some(stable_marks.marks().collect::<Vec<_>>()),
-            _ => None,
-        });
-        seen.flatten().collect()
+        let mut all = Vec::new();
+        for report in self.reports.try_iter() {
+            if let Report::Observed { stable_marks, .. } = report {
+                assert!(stable_marks.others().is_empty());
+                all.extend(stable_marks.begun().map(|(number, course)| (number, *course)));
+            }
+        }
+        all
     }
 
     fn drain(&mut self) -> (Window, Vec<Mark>, usize) {

@@ -5,9 +5,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::domain::error_kinds::ErrorKinds;
-use crate::domain::start_order::Fate;
-use crate::domain::time::{Timestamp, nanos};
+use crate::domain::start_order::{Course, Fate, Stage};
+use crate::domain::time::Timestamp;
 
 /// Which version a request went to, and by what its number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,34 +20,15 @@ pub enum Arm {
     },
 }
 
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Nothing was reported but perhaps its start.
-    InFlight,
-    /// Its response head was sent on; its body has not ended.
-    Answered,
-    /// It ended; `unanswered` says that no response head was sent, so that its latency is only a lower bound.
-    Ended { unanswered: bool },
-    /// It ended through somebody else's fault; its latency is how long it had been out.
-    Excluded,
-}
-
 /// What is known of one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
-    /// When it began; before its start is reported, a moment by which it must have begun.
-    pub at: Timestamp,
+    /// What is known of it; before its start is reported, it began at a moment by which it must have begun.
+    pub course: Course,
     /// Whether its start was reported.
     pub started: bool,
     /// The epoch it began in.
     pub generation: u64,
-    pub stage: Stage,
-    /// From head read to response head, or to the end without one, in nanoseconds.
-    pub latency: u64,
-    /// From head read to the end, in nanoseconds.
-    pub duration: u64,
-    pub errors: ErrorKinds,
     /// One bit for each gate that has had its say on it.
     pub settled: u64,
     /// One bit for each Apdex gate that has counted half of it, and for each comparison that has taken in its latency.
@@ -57,48 +37,17 @@ pub(super) struct Request {
 
 impl Request {
     const fn unknown(by: Timestamp) -> Self {
-        Self {
-            at: by,
-            started: false,
-            generation: 0,
-            stage: Stage::InFlight,
-            latency: 0,
-            duration: 0,
-            errors: ErrorKinds::NONE,
-            settled: 0,
-            halved: 0,
-        }
+        Self { course: Course::begun(by), started: false, generation: 0, settled: 0, halved: 0 }
     }
 
-    /// Notes that the response head was sent on; says whether that was news.
-    pub fn answer(&mut self, latency: Duration) -> bool {
-        let is_news = self.stage == Stage::InFlight;
-        if is_news {
-            (self.stage, self.latency) = (Stage::Answered, nanos(latency));
-        }
-        is_news
-    }
-
-    /// Notes how it ended; says whether that was news.
-    pub fn end(&mut self, fate: Fate) -> bool {
-        let is_news = matches!(self.stage, Stage::InFlight | Stage::Answered);
-        match fate {
-            _ if !is_news => {}
-            Fate::Measured { latency, duration, errors, unanswered } => {
-                self.stage = Stage::Ended { unanswered };
-                (self.latency, self.duration, self.errors) = (nanos(latency), nanos(duration), errors);
-            }
-            Fate::Excluded { after } => {
-                self.stage = Stage::Excluded;
-                (self.latency, self.duration) = (nanos(after), nanos(after));
-            }
-        }
-        is_news
+    /// Notes that no gate has anything to say on it: its block is gone.
+    pub const fn leave_out(&mut self) {
+        (self.settled, self.halved) = (u64::MAX, u64::MAX);
     }
 
     /// Says whether nothing will ever be heard of it: its start is missing although younger ones are long known.
     pub fn is_lost(&self, known_until: Timestamp, patience: Duration) -> bool {
-        !self.started && self.stage == Stage::InFlight && known_until.since(self.at) > patience
+        !self.started && self.course.stage == Stage::InFlight && known_until.since(self.course.at) > patience
     }
 }
 
@@ -119,23 +68,31 @@ impl Lane {
         Self { first: 1, requests: VecDeque::new(), due, overdue: 1 }
     }
 
-    /// Notes that a request began; `None` when that was known or nobody waits for it any more.
-    pub fn start(&mut self, seq: u64, generation: u64, at: Timestamp) -> Option<&mut Request> {
-        let request = self.reach(seq, at).filter(|request| !request.started)?;
-        (request.at, request.generation, request.started) = (at, generation, true);
-        Some(request)
+    /// Notes that a request began and what befell it since; `None` when nothing of that is news, or nobody waits for it any more. Says
+    /// whether its beginning is news.
+    pub fn take(&mut self, seq: u64, generation: u64, course: &Course) -> Option<(&mut Request, bool)> {
+        if seq == self.next() {
+            self.requests.push_back(Request { course: *course, started: true, generation, settled: 0, halved: 0 });
+            return self.requests.back_mut().map(|request| (request, true));
+        }
+        let request = self.reach(seq, course.at)?;
+        let begins = !std::mem::replace(&mut request.started, true);
+        if begins {
+            (request.course.at, request.generation) = (course.at, generation);
+        }
+        (request.course.learn(course) || begins).then_some((request, begins))
     }
 
     /// Notes that a request's response head was sent on; `None` when it was answered, ended or forgotten before.
     pub fn answer(&mut self, seq: u64, latency: Duration, now: Timestamp) -> Option<&mut Request> {
         let request = self.reach(seq, now)?;
-        request.answer(latency).then_some(request)
+        request.course.answer(latency).then_some(request)
     }
 
     /// Notes how a request ended; `None` when it had ended before or was forgotten.
     pub fn end(&mut self, seq: u64, fate: Fate, now: Timestamp) -> Option<&mut Request> {
         let request = self.reach(seq, now)?;
-        request.end(fate).then_some(request)
+        request.course.end(fate).then_some(request)
     }
 
     /// Returns what is known of a request, `None` when it was forgotten or never heard of.
@@ -182,6 +139,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::error_kinds::ErrorKinds;
 
     const GOOD: Fate = Fate::Measured {
         latency: Duration::from_millis(5),
@@ -194,23 +152,27 @@ mod tests {
         Timestamp::from_nanos(ms * 1_000_000)
     }
 
+    fn start(lane: &mut Lane, seq: u64, generation: u64, ms: u64) -> bool {
+        lane.take(seq, generation, &Course::begun(at(ms))).is_some_and(|(_, begins)| begins)
+    }
+
     #[test]
     fn reports_in_any_order_land_in_start_order_and_the_first_stands() {
         let mut lane = Lane::new(vec![[1, 1]]);
         assert!(lane.end(3, GOOD, at(0)).is_some());
-        assert!(lane.start(1, 7, at(1)).is_some());
-        assert!(lane.start(1, 8, at(2)).is_none(), "its start is known");
+        assert!(start(&mut lane, 1, 7, 1));
+        assert!(!start(&mut lane, 1, 8, 2), "its start is known");
         assert!(lane.end(1, Fate::Excluded { after: Duration::ZERO }, at(0)).is_some());
         assert!(lane.end(1, GOOD, at(0)).is_none() && lane.answer(1, Duration::ZERO, at(0)).is_none());
-        assert_eq!(lane.get(1).map(|r| (r.at, r.generation, r.stage)), Some((at(1), 7, Stage::Excluded)));
-        let late = lane.start(3, 7, at(3)).map(|r| (r.stage, r.latency));
-        assert_eq!(late, Some((Stage::Ended { unanswered: false }, 5_000_000)), "a late start does not undo an end");
+        assert_eq!(lane.get(1).map(|r| (r.course.at, r.generation, r.course.stage)), Some((at(1), 7, Stage::Excluded)));
+        let late = lane.take(3, 7, &Course::begun(at(3))).map(|(r, begins)| (r.course.stage, r.course.latency, begins));
+        assert_eq!(late, Some((Stage::Ended { unanswered: false }, 5_000_000, true)), "a late start does not undo an end");
     }
 
     #[test]
     fn what_was_never_heard_of_is_lost_once_its_successors_are_old() {
         let mut lane = Lane::new(vec![[1, 1]]);
-        lane.start(2, 1, at(10));
+        start(&mut lane, 2, 1, 10);
         let lost = |until| lane.get(1).unwrap().is_lost(until, Duration::from_secs(60));
         assert!(!lost(at(60_010)) && lost(at(60_011)));
     }
@@ -219,13 +181,13 @@ mod tests {
     fn what_a_deadline_waits_for_is_kept() {
         let mut lane = Lane::new(vec![[1, 1]; 2]);
         for seq in 1..=5 {
-            lane.start(seq, 1, at(seq));
+            start(&mut lane, seq, 1, seq);
         }
         lane.forget_before(4);
         assert_eq!(lane.len(), 5);
         (lane.due, lane.overdue) = (vec![[4, 6], [6, 6]], 6);
         lane.forget_before(6);
         assert_eq!((lane.len(), lane.get(3).is_none(), lane.next()), (2, true, 6));
-        assert!(lane.start(3, 1, at(9)).is_none(), "what is forgotten stays forgotten");
+        assert!(!start(&mut lane, 3, 1, 9), "what is forgotten stays forgotten");
     }
 }

@@ -201,17 +201,14 @@ impl Blocks {
         Self { length: nanos(length).max(1), from: 0, open: BTreeMap::new(), newest: None }
     }
 
-    pub const fn key(&self, at: Timestamp, generation: u64) -> Key {
-        (at.as_nanos() / self.length, generation)
+    /// Returns the block of a request, and how long after the block's beginning it began, in nanoseconds.
+    pub const fn place(&self, at: Timestamp, generation: u64) -> (Key, u64) {
+        let slice = at.as_nanos() / self.length;
+        ((slice, generation), at.as_nanos() - slice * self.length)
     }
 
     pub const fn start(&self, key: Key) -> Timestamp {
         Timestamp::from_nanos(key.0 * self.length)
-    }
-
-    /// Returns how long after its block's beginning a request began, in nanoseconds.
-    pub const fn offset(&self, at: Timestamp) -> u64 {
-        at.as_nanos() % self.length
     }
 
     /// Returns the largest key so far.
@@ -245,6 +242,11 @@ impl Blocks {
 
     pub fn get_mut(&mut self, key: Key, gate: usize) -> Option<&mut Cell> {
         self.open.get_mut(&key)?.get_mut(gate)
+    }
+
+    /// Returns a block's part of each gate, in the order of the gates.
+    pub fn cells_mut(&mut self, key: Key) -> Option<&mut [Cell]> {
+        self.open.get_mut(&key).map(Vec::as_mut_slice)
     }
 
     /// Iterates over one gate's part of the blocks that are over.

@@ -3,7 +3,7 @@
 use crate::domain::gate::basis::{Basis, Losses};
 use crate::domain::gate::evidence::{Estimate, Evidence, Rule, Test, Tipping};
 use crate::domain::gate::{Criterion, Gate, Origin, Policy, Verdict};
-use crate::domain::judge::arms::{Request, Stage};
+use crate::domain::judge::arms::Request;
 use crate::domain::judge::baseline::{self, Baseline};
 use crate::domain::judge::blocks::{Key, Tally, View};
 use crate::domain::judge::bounds;
@@ -14,6 +14,7 @@ use crate::domain::judge::order::Order;
 use crate::domain::judge::pass::Pass;
 use crate::domain::judge::terms;
 use crate::domain::judge::words::{self, Sum};
+use crate::domain::start_order::Stage;
 use crate::domain::stats::exceedance::{log_e_breach, pass_n_min};
 use crate::domain::time::{Timestamp, nanos};
 use crate::domain::version::Name;
@@ -210,8 +211,9 @@ impl Case {
 
     /// Notes a bad request of the canary.
     pub fn tip(&mut self, seq: u64, request: &Request, known_until: Timestamp) {
-        let out = if request.stage == Stage::InFlight { nanos(known_until.since(request.at)) } else { request.latency };
-        let tipping = Tipping { seq, started_ns: request.at.as_nanos(), latency_ns: out, errors: request.errors };
+        let out =
+            if request.course.stage == Stage::InFlight { nanos(known_until.since(request.course.at)) } else { request.course.latency };
+        let tipping = Tipping { seq, started_ns: request.course.at.as_nanos(), latency_ns: out, errors: request.course.errors };
         let place = self.tipped.partition_point(|(tipping, _)| tipping.seq < seq);
         self.tipped.insert(place, (tipping, request.generation));
         if self.tipped.len() > NAMED {

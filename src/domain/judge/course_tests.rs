@@ -69,7 +69,10 @@ proptest! {
                 let (latency, fate) = (answers.map(|when| ms(when - starts)), ends.map(|(_, fate)| fate));
                 if begins {
                     single.started(*arm, 1, *seq, at(*starts));
-                    whole.took_course(*arm, 1, *seq, &Course { at: at(*starts), answered: latency, ended: fate });
+                    let mut course = Course::begun(at(*starts));
+                    latency.into_iter().for_each(|latency| _ = course.answer(latency));
+                    fate.into_iter().for_each(|fate| _ = course.end(fate));
+                    whole.took_course(*arm, 1, *seq, &course);
                 }
                 for (judge, is_told) in [(&mut single, false), (&mut whole, begins)] {
                     latency.filter(|_| !is_told).into_iter().for_each(|latency| judge.answered(*arm, *seq, latency));

@@ -103,30 +103,23 @@ impl Judge {
 
     /// Notes that a request began in an epoch.
     pub fn started(&mut self, arm: Arm, generation: u64, seq: u64, at: Timestamp) {
-        self.took_course(arm, generation, seq, &Course { at, answered: None, ended: None });
+        self.took_course(arm, generation, seq, &Course::begun(at));
     }
 
     /// Notes that a request began in an epoch, and what became of it since: the same as `started`, `answered` and `ended` one after
     /// another, for less.
     pub fn took_course(&mut self, arm: Arm, generation: u64, seq: u64, course: &Course) {
         self.rate.started(course.at);
-        let key = self.blocks.key(course.at, generation);
-        if self.blocks.contains(key) == Some(false) {
-            self.open(key);
+        let place = self.blocks.place(course.at, generation);
+        if self.blocks.contains(place.0) == Some(false) {
+            self.open(place.0);
         }
         let (lane, mut counting) = self.parts(arm);
-        if let Some(request) = lane.start(seq, generation, course.at) {
-            if let Some(latency) = course.answered {
-                request.answer(latency);
-            }
-            if let Some(fate) = course.ended {
-                request.end(fate);
-            }
-            counting.begin(seq, request);
-            return;
+        match lane.take(seq, generation, course) {
+            Some((request, true)) => counting.begin(seq, request, place),
+            Some((request, false)) => counting.tell(seq, request),
+            None => {}
         }
-        course.answered.into_iter().for_each(|latency| self.answered(arm, seq, latency));
-        course.ended.into_iter().for_each(|fate| self.ended(arm, seq, fate));
     }
 
     /// Notes that a request's response head was sent on after `latency`; its end may be long in coming.

@@ -239,7 +239,10 @@ proptest! {
                 let ended = turn.after.filter(|after| fresh(turn.at + after)).map(|_| fate);
                 let answered = ended.filter(|_| !turn.excluded && !turn.unanswered).map(|_| latency);
                 if is_start && in_one[index] {
-                    judge.took_course(arm, turn.generation, seq, &Course { at: at(turn.at), answered, ended });
+                    let mut course = Course::begun(at(turn.at));
+                    answered.into_iter().for_each(|latency| _ = course.answer(latency));
+                    ended.into_iter().for_each(|fate| _ = course.end(fate));
+                    judge.took_course(arm, turn.generation, seq, &course);
                 } else if is_start {
                     judge.started(arm, turn.generation, seq, at(turn.at));
                 } else if !in_one[index] || !fresh(turn.at) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::domain::gate::Criterion;
 use crate::domain::gate::criterion::Timing;
-use crate::domain::judge::arms::{Request, Stage};
+use crate::domain::judge::arms::Request;
+use crate::domain::start_order::Stage;
 use crate::domain::time::{Timestamp, nanos};
 
 /// How long the tests wait for the end of a request that neither ends nor breaches. A request without an answer then counts
@@ -48,7 +49,7 @@ impl Score {
 /// one that was frozen for the request's block and arm.
 pub(super) fn score(criterion: &Criterion, limit: Duration, request: &Request, known_until: Timestamp) -> Option<Score> {
     let lost = request.is_lost(known_until, OVERDUE);
-    let out = if request.started { known_until.since(request.at) } else { Duration::ZERO };
+    let out = if request.started { known_until.since(request.course.at) } else { Duration::ZERO };
     if lost {
         let pass = if matches!(criterion, Criterion::Mean { .. }) { ENDLESS } else { WHOLE };
         return Some(Score { breach: None, pass: Some(pass), unanswered: true });
@@ -56,11 +57,11 @@ pub(super) fn score(criterion: &Criterion, limit: Duration, request: &Request, k
     match *criterion {
         Criterion::Latency { limit, timing, .. } => timed(limit, timing, request, out),
         Criterion::RelativeLatency { timing, .. } => timed(limit, timing, request, out),
-        Criterion::Errors { kinds, .. } | Criterion::RelativeErrors { kinds, .. } => match request.stage {
+        Criterion::Errors { kinds, .. } | Criterion::RelativeErrors { kinds, .. } => match request.course.stage {
             Stage::InFlight => (out > OVERDUE).then_some(Score { breach: Some(0), pass: Some(WHOLE), unanswered: true }),
             Stage::Answered => (out > OVERDUE).then_some(Score::NEITHER),
             Stage::Excluded => Some(Score::NEITHER),
-            Stage::Ended { .. } => Some(Score::bad(kinds.meets(request.errors), false)),
+            Stage::Ended { .. } => Some(Score::bad(kinds.meets(request.course.errors), false)),
         },
         Criterion::Apdex { satisfied, .. } => apdex(satisfied, request, out),
         Criterion::Mean { timing, .. } => mean(timing, request, out),
@@ -69,13 +70,13 @@ pub(super) fn score(criterion: &Criterion, limit: Duration, request: &Request, k
 
 /// A limit on a latency: exactly the limit is good, no answer is a breach, and being out for longer is one already.
 fn timed(limit: Duration, timing: Timing, request: &Request, out: Duration) -> Option<Score> {
-    let taken = if timing == Timing::Duration { request.duration } else { request.latency };
+    let taken = if timing == Timing::Duration { request.course.duration } else { request.course.latency };
     let over = taken > nanos(limit);
-    match (request.stage, timing) {
+    match (request.course.stage, timing) {
         (Stage::Ended { unanswered }, _) => Some(Score::bad(unanswered || over, unanswered)),
         (Stage::Answered, Timing::ResponseTime) => Some(Score::bad(over, false)),
         (Stage::InFlight, _) | (Stage::Answered, Timing::Duration) => {
-            (out > limit).then_some(Score::bad(true, request.stage == Stage::InFlight))
+            (out > limit).then_some(Score::bad(true, request.course.stage == Stage::InFlight))
         }
         (Stage::Excluded, _) => Some(if over { Score::bad(true, true) } else { Score::NEITHER }),
     }
@@ -98,10 +99,10 @@ const fn nanos_const(duration: Duration) -> u64 {
 }
 
 fn apdex(satisfied: Duration, request: &Request, out: Duration) -> Option<Score> {
-    let loss = lost(request.latency, satisfied);
-    match request.stage {
+    let loss = lost(request.course.latency, satisfied);
+    match request.course.stage {
         Stage::Ended { unanswered } => {
-            let failed = unanswered || crate::domain::error_kinds::ErrorKinds::DEFAULT.meets(request.errors);
+            let failed = unanswered || crate::domain::error_kinds::ErrorKinds::DEFAULT.meets(request.course.errors);
             Some(Score::both(if failed { WHOLE } else { loss }, unanswered))
         }
         // It is known to be lost whole; whether it also fails changes nothing.
@@ -114,15 +115,15 @@ fn apdex(satisfied: Duration, request: &Request, out: Duration) -> Option<Score>
 
 /// Says whether at least half of a request is lost for an Apdex, whatever becomes of it.
 pub(super) fn is_half_lost(satisfied: Duration, request: &Request, known_until: Timestamp) -> bool {
-    match request.stage {
-        Stage::InFlight => request.started && known_until.since(request.at) > satisfied,
-        _ => lost(request.latency, satisfied) > 0,
+    match request.course.stage {
+        Stage::InFlight => request.started && known_until.since(request.course.at) > satisfied,
+        _ => lost(request.course.latency, satisfied) > 0,
     }
 }
 
 fn mean(timing: Timing, request: &Request, out: Duration) -> Option<Score> {
-    let taken = if timing == Timing::Duration { request.duration } else { request.latency };
-    match (request.stage, timing) {
+    let taken = if timing == Timing::Duration { request.course.duration } else { request.course.latency };
+    match (request.course.stage, timing) {
         // A request without an answer has no latency that could speak for the version.
         (Stage::Ended { unanswered: true }, _) => Some(Score { breach: Some(taken), pass: Some(ENDLESS), unanswered: true }),
         (Stage::Ended { .. }, _) | (Stage::Answered, Timing::ResponseTime) => Some(Score::both(taken, false)),
