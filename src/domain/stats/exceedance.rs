@@ -105,34 +105,47 @@ impl BetaMixture {
     #[must_use]
     pub fn n_max(&self, k: u64, log_threshold: f64) -> u64 {
         let enough = |n: u64| self.log_e(n, k) >= log_threshold;
-        if k == 0 || k > CAP || !enough(k) { 0 } else { gallop(k, enough) }
+        if k == 0 || k > CAP || !enough(k) { 0 } else { gallop(k, k, enough) }
     }
 
-    /// Returns `n_max` for k = 1, 2, …, `length`, each found from the one before, which it always exceeds.
+    /// Returns `n_max` for k = 1, 2, …, `length`, each found from the one before, which it always exceeds, and by about as much as that
+    /// one did.
     #[must_use]
     pub fn n_max_table(&self, log_threshold: f64, length: u64) -> Box<[u64]> {
-        let mut previous = 0;
+        let (mut previous, mut growth) = (0_u64, 0);
         (1..=length)
             .map(|k| {
                 let enough = |n: u64| self.log_e(n, k) >= log_threshold;
-                previous = if previous == 0 { self.n_max(k, log_threshold) } else { gallop(previous, enough) };
-                previous
+                let guess = previous.saturating_add(growth);
+                let found = if previous == 0 { self.n_max(k, log_threshold) } else { gallop(previous, guess, enough) };
+                (previous, growth) = (found, found - previous);
+                found
             })
             .collect()
     }
 }
 
-/// Returns the last n from `from` on, at most 2^40, that is `enough`, where all are up to some n and `from` is.
-fn gallop(from: u64, enough: impl Fn(u64) -> bool) -> u64 {
-    let (mut low, mut step) = (from, 1_u64);
-    while low < CAP && enough(low.saturating_add(step)) {
-        low = low.saturating_add(step);
-        step = step.saturating_mul(2);
+/// Returns the last n from `from` on, at most 2^40, that is `enough`, where all are up to some n and `from` is. It is looked for in
+/// growing steps up or down from `guess`.
+fn gallop(from: u64, guess: u64, enough: impl Fn(u64) -> bool) -> u64 {
+    let (mut low, mut high, mut step) = (from, guess.clamp(from, CAP), 1_u64);
+    if high > low && !enough(high) {
+        while high.saturating_sub(step) > low && !enough(high - step) {
+            high -= step;
+            step = step.saturating_mul(2);
+        }
+        low = low.max(high.saturating_sub(step));
+    } else {
+        low = high;
+        while low < CAP && enough(low.saturating_add(step)) {
+            low = low.saturating_add(step);
+            step = step.saturating_mul(2);
+        }
+        if low >= CAP {
+            return CAP;
+        }
+        high = low.saturating_add(step);
     }
-    if low >= CAP {
-        return CAP;
-    }
-    let mut high = low.saturating_add(step);
     while high - low > 1 {
         let middle = low.midpoint(high);
         if enough(middle) { low = middle } else { high = middle }
@@ -207,7 +220,7 @@ fn n_min(mirror: &BetaMixture, k: u64, from: u64, log_threshold: f64) -> u64 {
     if enough(from) {
         return from;
     }
-    match gallop(from, |n| !enough(n)) {
+    match gallop(from, from, |n| !enough(n)) {
         CAP => u64::MAX,
         last => last + 1,
     }

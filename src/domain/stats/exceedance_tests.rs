@@ -22,6 +22,32 @@ fn the_tables_are_those_of_the_design() {
     assert_eq!(pass(0.001, 0.05), [3787, 6655, 8859, 14401, 22385]);
 }
 
+proptest! {
+    #[test]
+    fn a_search_ends_at_the_edge_wherever_it_begins(from in 0..50_u64, beyond in 0..3_000_u64, guess in 0..4_000_u64) {
+        let last = from + beyond;
+        prop_assert_eq!(gallop(from, guess, |n| n <= last), last);
+        prop_assert_eq!(gallop(from, guess, |_| true), CAP);
+        prop_assert_eq!(gallop(CAP - 1 - from, CAP + guess, |n| n < CAP), CAP - 1);
+    }
+}
+
+#[test]
+fn a_table_is_found_in_few_steps() {
+    let (test, looks) = (BetaMixture::new(0.01).unwrap(), std::cell::Cell::new(0));
+    let (mut previous, mut growth) = (2, 0);
+    for k in 3..=400 {
+        let enough = |n| {
+            looks.set(looks.get() + 1);
+            test.log_e(n, k) >= f64::ln(1_000.0)
+        };
+        let found = gallop(previous, previous + growth, enough);
+        (previous, growth) = (found, found - previous);
+    }
+    // From the entry before alone it would be some thirteen for each.
+    assert!(looks.get() < 5 * 398, "{}", looks.get());
+}
+
 #[test]
 fn each_entry_of_a_table_lies_on_the_edge() {
     for (p0, alpha) in [(0.05, 0.001), (0.01, 0.0005), (0.001, 0.001), (0.4, 0.01)] {
