@@ -214,6 +214,7 @@ mod tests {
                 }
                 if ends {
                     take(&mut handed, &marks.hand_over());
+                    prop_assert_eq!(&handed, &wanted);
                 }
             }
             take(&mut handed, &marks.hand_over());

@@ -51,6 +51,9 @@ impl Request {
     }
 }
 
+/// More requests than this cannot be in flight at once; a larger number is a broken report.
+const SANE: usize = 1 << 24;
+
 /// The requests of the canary, or of one worker's stable version, in start order.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
@@ -71,7 +74,7 @@ impl Lane {
     /// Notes that a request began and what befell it since; `None` when nothing of that is news, or nobody waits for it any more. Says
     /// whether its beginning is news.
     pub fn take(&mut self, seq: u64, generation: u64, course: &Course) -> Option<(&mut Request, bool)> {
-        if seq == self.next() {
+        if seq == self.next() && self.requests.len() < SANE {
             self.requests.push_back(Request { course: *course, started: true, generation, settled: 0, halved: 0 });
             return self.requests.back_mut().map(|request| (request, true));
         }
@@ -126,8 +129,6 @@ impl Lane {
 
     /// Returns the place of a request, making room up to it; what is in between began by `by` at the latest.
     fn reach(&mut self, seq: u64, by: Timestamp) -> Option<&mut Request> {
-        /// More requests than this cannot be in flight at once; a larger number is a broken report.
-        const SANE: usize = 1 << 24;
         let index = usize::try_from(seq.checked_sub(self.first)?).ok().filter(|index| *index < SANE)?;
         if index >= self.requests.len() {
             self.requests.resize(index + 1, Request::unknown(by));

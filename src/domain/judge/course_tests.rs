@@ -1,4 +1,4 @@
-//! What is told of a request in one go counts as what is told event by event, whatever the gate.
+//! What is told of a request in one go, or once more, counts as what is told event by event, whatever the gate.
 #![cfg(test)]
 
 use proptest::prelude::*;
@@ -69,6 +69,9 @@ fn play(seed: u64, gap: u64) -> Result<Vec<u64>, TestCaseError> {
                 let mut course = Course::begun(at(*starts));
                 latency.into_iter().for_each(|latency| _ = course.answer(latency));
                 fate.into_iter().for_each(|fate| _ = course.end(fate));
+                if dice.next().is_multiple_of(3) {
+                    whole.started(*arm, 1, *seq, at(*starts));
+                }
                 whole.took_course(*arm, 1, *seq, &course);
             }
             for (judge, is_told) in [(&mut single, false), (&mut whole, begins)] {

@@ -36,6 +36,23 @@ fn seventy_four_clean_requests_pass_a_p95_gate_and_seventy_three_do_not() {
 }
 
 #[test]
+fn a_request_whose_block_is_gone_is_waited_for_by_nobody() {
+    for gate in ["p95 < 1s", "p95 <= stable * 1.2"] {
+        let mut judge = judge(&[gate], &Policy::default());
+        for seq in 1..=50 {
+            judge.started(STABLE, 1, seq, at(seq));
+            judge.ended(STABLE, seq, took(10));
+        }
+        feed(&mut judge, 1..=50, took(10));
+        judge.tick(at(20_000), &[nothing()]);
+        assert_eq!(judge.remembered(), (0, 0), "{gate}");
+        judge.started(STABLE, 1, 51, at(60));
+        judge.tick(at(20_100), &[nothing()]);
+        assert_eq!(judge.remembered(), (0, 0), "{gate}");
+    }
+}
+
+#[test]
 fn a_margin_lets_pass_what_is_shown_to_be_within_it() {
     let mut gate = crate::domain::judge::drive::gates(&["p95 < 1s"]).remove(0);
     gate.margin = 100;

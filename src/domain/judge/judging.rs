@@ -109,14 +109,16 @@ impl Judge {
     /// Notes that a request began in an epoch, and what became of it since: the same as `started`, `answered` and `ended` one after
     /// another, for less.
     pub fn took_course(&mut self, arm: Arm, generation: u64, seq: u64, course: &Course) {
-        self.rate.started(course.at);
         let place = self.blocks.place(course.at, generation);
         if self.blocks.contains(place.0) == Some(false) {
             self.open(place.0);
         }
         let (lane, mut counting) = self.parts(arm);
         match lane.take(seq, generation, course) {
-            Some((request, true)) => counting.begin(seq, request, place),
+            Some((request, true)) => {
+                counting.begin(seq, request, place);
+                self.rate.started(course.at);
+            }
             Some((request, false)) => counting.tell(seq, request),
             None => {}
         }

@@ -253,7 +253,7 @@ impl Count<'_> {
             Stage::InFlight | Stage::Answered => return,
         };
         request.halved |= bit(self.gate);
-        self.cell.awaited -= 1;
+        self.cell.awaited = self.cell.awaited.saturating_sub(1);
         self.cell.latencies.extend(latency.map(|ns| u32::try_from(ns / 1_000).unwrap_or(u32::MAX)));
     }
 }

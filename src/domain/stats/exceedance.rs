@@ -108,21 +108,28 @@ impl BetaMixture {
         if k == 0 || k > CAP || !enough(k) { 0 } else { gallop(k, k, enough) }
     }
 
-    /// Returns `n_max` for k = 1, 2, …, `length`, each found from the one before, which it always exceeds, and by about as much as that
-    /// one did.
+    /// Returns `n_max` for k = 1, 2, …, `length`, each found from the one before, which it always exceeds.
     #[must_use]
     pub fn n_max_table(&self, log_threshold: f64, length: u64) -> Box<[u64]> {
-        let (mut previous, mut growth) = (0_u64, 0);
-        (1..=length)
-            .map(|k| {
-                let enough = |n: u64| self.log_e(n, k) >= log_threshold;
-                let guess = previous.saturating_add(growth);
-                let found = if previous == 0 { self.n_max(k, log_threshold) } else { gallop(previous, guess, enough) };
-                (previous, growth) = (found, found - previous);
-                found
-            })
-            .collect()
+        edges(length, |n, k| self.log_e(n, k) >= log_threshold)
     }
+}
+
+/// Returns the last n that is `enough` for k = 1, 2, …, `length`, 0 where k itself is not: each is sought where the one before and its
+/// growth lead.
+fn edges(length: u64, enough: impl Fn(u64, u64) -> bool) -> Box<[u64]> {
+    let (mut previous, mut growth) = (0_u64, 0);
+    let edge = |k| {
+        let enough = |n| enough(n, k);
+        let found = match previous {
+            0 if !enough(k) => 0,
+            0 => gallop(k, k, enough),
+            _ => gallop(previous, previous.saturating_add(growth), enough),
+        };
+        (previous, growth) = (found, found - previous);
+        found
+    };
+    (1..=length).map(edge).collect()
 }
 
 /// Returns the last n from `from` on, at most 2^40, that is `enough`, where all are up to some n and `from` is. It is looked for in
@@ -150,7 +157,7 @@ fn gallop(from: u64, guess: u64, enough: impl Fn(u64) -> bool) -> u64 {
         let middle = low.midpoint(high);
         if enough(middle) { low = middle } else { high = middle }
     }
-    low
+    low.min(CAP)
 }
 
 /// Returns ln E(n, k) of the breach test: evidence that more than `p0` of the requests are bad.

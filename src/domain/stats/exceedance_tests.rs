@@ -29,23 +29,20 @@ proptest! {
         prop_assert_eq!(gallop(from, guess, |n| n <= last), last);
         prop_assert_eq!(gallop(from, guess, |_| true), CAP);
         prop_assert_eq!(gallop(CAP - 1 - from, CAP + guess, |n| n < CAP), CAP - 1);
+        prop_assert_eq!(gallop(CAP - 1 - from, guess, |n| n <= CAP + beyond), CAP);
     }
 }
 
 #[test]
 fn a_table_is_found_in_few_steps() {
     let (test, looks) = (BetaMixture::new(0.01).unwrap(), std::cell::Cell::new(0));
-    let (mut previous, mut growth) = (2, 0);
-    for k in 3..=400 {
-        let enough = |n| {
-            looks.set(looks.get() + 1);
-            test.log_e(n, k) >= f64::ln(1_000.0)
-        };
-        let found = gallop(previous, previous + growth, enough);
-        (previous, growth) = (found, found - previous);
-    }
+    let found = edges(400, |n, k| {
+        looks.set(looks.get() + 1);
+        test.log_e(n, k) >= f64::ln(1_000.0)
+    });
+    assert_eq!(found, test.n_max_table(f64::ln(1_000.0), 400));
     // From the entry before alone it would be some thirteen for each.
-    assert!(looks.get() < 5 * 398, "{}", looks.get());
+    assert!(looks.get() < 5 * 400, "{}", looks.get());
 }
 
 #[test]
