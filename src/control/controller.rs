@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::control::bequest::Bequest;
 use crate::control::command::{Accepted, Command, CommandError, Order, Request, Wanted};
 use crate::control::inquiry::Inquiry;
+use crate::control::offers::Offers;
 use crate::control::orders::{Word, begin};
 use crate::control::queue::Queue;
 use crate::control::quiet::Quiet;
@@ -45,6 +46,7 @@ struct World {
     store: Arc<ServiceStore>,
     notices: VecDeque<Notice>,
     quiet: Quiet,
+    offers: Offers,
     board: Board,
     inquiries: Sender<Inquiry>,
 }
@@ -105,6 +107,15 @@ impl Shell for World {
         let _ = self.inquiries.send(inquiry);
     }
 
+    fn offer_core(&mut self) {
+        let clock = self.clock;
+        self.offers.offer(|| {
+            let before = clock.now();
+            std::thread::yield_now();
+            clock.now().since(before)
+        });
+    }
+
     fn rolled_back(&mut self, service: &Name) {
         *self.board.totals().rollbacks.entry(service.to_string()).or_default() += 1;
     }
@@ -162,6 +173,7 @@ impl Controller {
             store,
             notices: VecDeque::new(),
             quiet: Quiet::default(),
+            offers: Offers::default(),
             board,
             inquiries: inputs.inquiries.clone(),
         };
@@ -250,8 +262,11 @@ impl Controller {
         for service in &mut self.services {
             service.tick(now, known_until, &mut self.world);
         }
+        self.world.offer_core();
         self.shown.next_turn(&self.services, now, self.world.routes.endpoints());
+        self.world.offer_core();
         self.tell(now);
+        self.world.offers.renew();
     }
 
     fn show(&mut self, now: Timestamp) {
@@ -297,7 +312,7 @@ impl Controller {
                 }
                 if let Some(service) = self.services.iter_mut().find(|s| s.setup().name == service) {
                     let (observations, marks, stable_marks) = (&*observations, &*marks, &stable_marks);
-                    service.observe(&Seen { rollout, generation, worker, observations, marks, stable_marks });
+                    service.observe(&Seen { rollout, generation, worker, observations, marks, stable_marks }, &mut self.world);
                 }
             }
         }

@@ -10,6 +10,7 @@ pub mod command;
 pub mod controller;
 pub mod endpoints;
 pub mod inquiry;
+mod offers;
 mod orders;
 mod queue;
 pub mod quiet;

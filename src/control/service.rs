@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::control::active::{Active, bare_status};
 use crate::control::bequest::Bequest;
 use crate::control::inquiry::Inquiry;
+use crate::control::offers::in_pieces;
 use crate::control::setup::{ServiceSetup, VALIDITY};
 use crate::control::shell::Shell;
 use crate::control::status::{RolloutStatus, ServiceStatus};
@@ -242,26 +243,21 @@ impl Service {
         }
     }
 
-    /// Takes in what a worker saw of an epoch.
-    pub fn observe(&mut self, seen: &Seen<'_>) {
+    /// Takes in what a worker saw of an epoch, and offers the core on the way.
+    pub fn observe(&mut self, seen: &Seen<'_>, shell: &mut dyn Shell) {
         self.traffic.count(seen.observations);
         self.way.observe(seen.observations);
         let Some(active) = self.active.as_mut().filter(|a| a.machine.record().id == seen.rollout) else { return };
         seen.observations.iter().for_each(|observation| active.observe(seen.generation, observation));
-        for mark in seen.marks {
-            active.take(seen.generation, *mark);
-        }
+        in_pieces(seen.marks, shell, |mark| active.take(seen.generation, *mark));
         let arm = Arm::Stable { worker: seen.worker };
-        for mark in seen.stable_marks.others() {
-            match *mark {
-                Mark::Started(seq, at) => active.judge.started(arm, seen.generation, seq, at),
-                Mark::Answered(seq, latency) => active.judge.answered(arm, seq, latency),
-                Mark::Ended(seq, fate) => active.judge.ended(arm, seq, fate),
-            }
-        }
-        for (seq, course) in seen.stable_marks.begun() {
-            active.judge.took_course(arm, seen.generation, seq, course);
-        }
+        in_pieces(seen.stable_marks.others(), shell, |mark| match *mark {
+            Mark::Started(seq, at) => active.judge.started(arm, seen.generation, seq, at),
+            Mark::Answered(seq, latency) => active.judge.answered(arm, seq, latency),
+            Mark::Ended(seq, fate) => active.judge.ended(arm, seq, fate),
+        });
+        let begun = seen.stable_marks.begun();
+        in_pieces(begun, shell, |(seq, course)| active.judge.took_course(arm, seen.generation, seq, course));
     }
 
     /// Tells people when the owner of the traffic can no longer be reached, or can again, and the machine how both stand.
@@ -310,6 +306,7 @@ impl Service {
             active.trial.counts().into_iter().map(|c| WireCount { cumulative: count(c.cumulative), step: count(c.step) }).collect();
         let judgement = active.judge.tick(known_until, &wires);
         active.judgement = judgement.clone();
+        shell.offer_core();
         let file = active.file.as_ref().map(|f| (f.verdict, f.reason.clone()));
         self.drive(Event::Judged { judgement: Box::new(judgement), file }, now, shell);
         if self.progressing().is_some() {

@@ -34,6 +34,7 @@ struct World {
     published: Vec<Arc<Epoch>>,
     rollbacks: u64,
     told: Vec<String>,
+    offers: u32,
 }
 
 impl Shell for World {
@@ -63,6 +64,10 @@ impl Shell for World {
 
     fn now(&self) -> Timestamp {
         self.now
+    }
+
+    fn offer_core(&mut self) {
+        self.offers += 1;
     }
 
     fn rolled_back(&mut self, _: &Name) {
@@ -165,7 +170,7 @@ impl Desk {
     /// Reports what a worker saw in one generation.
     fn see(&mut self, generation: u64, observations: &[Observation], marks: &[Mark]) {
         let (rollout, stable_marks) = (self.record().id, &StableMarks::default());
-        self.service.observe(&Seen { rollout, generation, worker: 0, observations, marks, stable_marks });
+        self.service.observe(&Seen { rollout, generation, worker: 0, observations, marks, stable_marks }, &mut self.world);
     }
 
     /// Reports good requests of the canary in one generation.
@@ -370,31 +375,11 @@ fn the_times_of_a_trip_are_those_of_the_data_plane_also_when_a_tick_came_first()
     assert_eq!((trip.evident_ns, trip.tripped_ns), (evident.as_nanos(), at.as_nanos()));
 }
 
-#[test]
-fn the_counts_of_a_trip_are_shown_also_when_its_worker_came_first() {
-    let mut desk = Desk::begin(World::default());
-    desk.pass(SECOND);
-    trip(&desk.trial());
-    desk.service.tripped(desk.record().id, desk.world.now, desk.world.now, desk.world.now, &mut desk.world);
-    let trip = desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap();
-    assert_eq!((trip.breaches, trip.requests), (3, 3));
-}
-
-#[test]
-fn a_client_that_left_after_the_limit_met_the_first_breach() {
-    let mut desk = Desk::begin(World::default());
-    let marks = [Mark::Started(1, desk.world.now), Mark::Ended(1, Fate::Excluded { after: 3 * SECOND })];
-    let later = [Mark::Started(2, desk.world.now + SECOND), Mark::Ended(2, Fate::Excluded { after: SECOND })];
-    desk.world.now = desk.world.now + 4 * SECOND;
-    desk.see(desk.epoch().generation, &[], &[later, marks].concat());
-    trip(&desk.trial());
-    desk.tick();
-    assert_eq!(desk.service.status(desk.world.now).rollout.unwrap().trip.unwrap().first_breach_started_ns, Some(0));
-}
-
 #[path = "brake_tests.rs"]
 mod brakes;
 #[path = "disk_tests.rs"]
 mod disk;
+#[path = "observe_tests.rs"]
+mod observe;
 #[path = "orders_tests.rs"]
 mod orders;

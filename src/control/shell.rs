@@ -40,6 +40,8 @@ pub trait Shell {
     fn narrow(&mut self, _version: &Arc<Version>, _valve: Option<Arc<Valve>>) {}
     /// Asks others; the answer may never come.
     fn consult(&mut self, _inquiry: Inquiry) {}
+    /// Lets a worker that waits for this core have its turn, where one does; to be called between pieces of long work.
+    fn offer_core(&mut self) {}
     /// Tells people.
     fn notify(&mut self, service: &Name, sentence: String, alarm: bool);
     /// Lets the machine take in one event; a shell that watches checks the step on the way.

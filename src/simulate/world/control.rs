@@ -170,14 +170,15 @@ impl Control {
     pub fn hear(&mut self, worker: usize, batches: Vec<Batch>, now: Timestamp) {
         for batch in batches {
             let observations = batch.observations();
-            self.service.observe(&Seen {
+            let seen = Seen {
                 rollout: batch.rollout,
                 generation: batch.generation,
                 worker,
                 observations: &observations,
                 marks: &batch.marks,
                 stable_marks: &batch.stable_marks,
-            });
+            };
+            self.service.observe(&seen, &mut self.desk);
         }
         if let Some(known) = self.known.get_mut(worker) {
             *known = now;
