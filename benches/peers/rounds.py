@@ -18,6 +18,8 @@ IDLE_CONNECTIONS = 3200
 # Portcullis takes 1,000 from one address, unless told otherwise.
 FROM_ONE_ADDRESS = 800
 STARTS = 5
+# Of all tenths of a second.
+QUIET_SHARE = 0.6
 
 
 class Bench:
@@ -144,12 +146,24 @@ def bounds_of_median(values):
 # --- beside the cost of a request: latency at half load, memory of idle connections, time to serving, system calls ----
 
 
+def at(ranked, share):
+    """The value that this share of the sorted ones does not exceed."""
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
+
+
+def quiet(tenths):
+    """All latencies of the quietest tenths of a second, sorted: of those with the least p99.9."""
+    kept = sorted(tenths, key=lambda tenth: at(tenth, 0.999))[: max(1, int(len(tenths) * QUIET_SHARE))]
+    return sorted(took for tenth in kept for took in tenth)
+
+
 def latencies(bench, names, rate, rounds, seconds):
     """p50 and p99 at a fixed rate, over rounds in which the proxies take turns.
 
     They are those of a tenth of a second, the median of all tenths: on a machine that is not alone, something stops everybody for
     some milliseconds about once a second, and the requests of these moments are just about one in a hundred. What a proxy itself
-    does by the clock it does in every tenth. The p99 of a whole turn is told too, as the median over the turns.
+    does by the clock it does in every tenth. The p99 of a whole turn is told too, as the median over the turns. The p99 of one tenth
+    rests on the few slowest of some hundred or thousand requests; finer is that of all requests of the quietest tenths in one pool.
     """
     found = {name: [] for name in names}
     for turn in range(rounds):
@@ -159,7 +173,6 @@ def latencies(bench, names, rate, rounds, seconds):
                 proxy.wait_for(port)
                 bench.workload.warm(port, bench.folder)
                 found[name].append(at_rate(bench.workload, port, rate, seconds, bench.folder))
-    at = lambda sorted_, share: sorted_[min(len(sorted_) - 1, int(share * len(sorted_)))]
     told = {}
     for name, turns in found.items():
         tenths = [tenth for turn in turns for tenth in turn]
@@ -167,6 +180,9 @@ def latencies(bench, names, rate, rounds, seconds):
         told[name] = {f"p{share}_seconds": statistics.median(at(tenth, share / 100) for tenth in tenths) for share in (50, 99)}
         told[name]["p99_whole_seconds"] = statistics.median(at(turn, 0.99) for turn in whole)
         told[name]["p99_seconds_of_turns"] = [statistics.median(at(tenth, 0.99) for tenth in turn) for turn in turns]
+        pool = quiet(tenths)
+        told[name]["quiet_seconds"] = {f"p{share}": at(pool, share / 100) for share in (50, 90, 99, 99.9)}
+        told[name]["quiet_p99_seconds_of_turns"] = [at(quiet(turn), 0.99) for turn in turns]
     return told
 
 

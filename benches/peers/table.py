@@ -2,7 +2,7 @@
 
 import statistics
 
-from rounds import bounds_of_median
+from rounds import QUIET_SHARE, bounds_of_median
 
 
 def costs(names, summary):
@@ -52,6 +52,9 @@ def beside(found, summary, rate):
         f"latencies at {rate:.0f} requests per second over 64 connections, half of what the slowest of them does: those of a tenth of a second, "
         "the median of all tenths; beside them the p99 of a whole turn, the median of the turns"
     )
+    print(f"\nthe quietest {QUIET_SHARE:.0%} of the tenths in one pool, ms" + "".join(f"{share:>8}" for share in next(iter(found.values()))["quiet_seconds"]))
+    for name, row in found.items():
+        print(f"{name:45}" + "".join(f"{seconds * 1e3:8.3f}" for seconds in row["quiet_seconds"].values()))
     ours, peers = found.get("portcullis"), {name: row for name, row in found.items() if name not in ("portcullis", "pipe")}
     if ours is None:
         return
@@ -65,10 +68,11 @@ def beside(found, summary, rate):
         told.append((f"p99 in ms, to {best}'s", ours["p99_seconds"] * 1e3, peers[best]["p99_seconds"] * 1e3))
     for what, value, most in told:
         print(f"{what}: {value:.2f} ({'met' if value <= most else 'misses'} {most:.2f})")
-    for name, row in found.items():
-        if row is not ours:
-            turns = zip(ours["p99_seconds_of_turns"], row["p99_seconds_of_turns"], strict=True)
-            print(f"p99 of a turn to that of {name} in the same round: {apart([mine / theirs for mine, theirs in turns])}")
+    for what, key in (("p99 of a turn", "p99_seconds_of_turns"), ("p99 of a turn's quiet tenths", "quiet_p99_seconds_of_turns")):
+        for name, row in found.items():
+            if row is not ours:
+                ratios = [mine / theirs for mine, theirs in zip(ours[key], row[key], strict=True)]
+                print(f"{what} to that of {name} in the same round: {apart(ratios)}")
 
 
 def apart(ratios):
