@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::control::shell::Shell;
 
-/// How many requests are taken in between two offers: about as much work as a worker has with one request.
+/// How many entries are taken in between two offers: about as much work as a worker has with one request.
 const PIECE: usize = 128;
 
 /// For how long the core may be away over all offers of one tick, a twentieth of it. Where a worker never rests each offer costs a
-/// slice, which is some milliseconds: the judge comes that much later and no more.
+/// slice, which is some milliseconds: the judge comes that much later, and by the last slice, but no more.
 const MOST_AWAY: Duration = Duration::from_millis(5);
 
 /// The offers of one tick.
