@@ -17,9 +17,10 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 pub fn complete(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue) {
     // A peer without an address adds nothing to the chain: who it speaks for is the last one there.
     if let Some(text) = &peer.text {
-        let known: Vec<&[u8]> = headers.get_all(&X_FORWARDED_FOR).into_iter().map(HeaderValue::as_bytes).collect();
-        let chain = [known.join(&b", "[..]).as_slice(), text.as_bytes()].join(if known.is_empty() { &b""[..] } else { &b", "[..] });
-        let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| text.clone());
+        let chain = match headers.get(&X_FORWARDED_FOR) {
+            None => text.clone(),
+            Some(_) => chained(headers, text),
+        };
         headers.insert(X_FORWARDED_FOR, chain);
     }
     for (name, value) in [(X_FORWARDED_PROTO, &HeaderValue::from_static(peer.scheme)), (X_FORWARDED_HOST, host)] {
@@ -28,4 +29,11 @@ pub fn complete(headers: &mut HeaderMap, peer: &Peer, host: &HeaderValue) {
     if let Some(port) = &peer.port {
         headers.entry(X_FORWARDED_PORT).or_insert_with(|| port.clone());
     }
+}
+
+/// Joins the entries of all fields there are, and this address behind them.
+fn chained(headers: &HeaderMap, text: &HeaderValue) -> HeaderValue {
+    let entries = headers.get_all(&X_FORWARDED_FOR).into_iter().chain([text]);
+    let chain = entries.map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+    HeaderValue::from_bytes(&chain).unwrap_or_else(|_| text.clone())
 }
