@@ -70,6 +70,7 @@ async fn ticks(worker: Rc<Worker>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
+        worker.patrol.lull().await;
         worker.tick();
     }
 }

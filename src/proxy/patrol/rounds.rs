@@ -1,14 +1,22 @@
 //! The rounds themselves: everything one worker watches.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use slab::Slab;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::proxy::patrol::connection::ConnectionGuard;
 use crate::proxy::patrol::limits::Limits;
 use crate::proxy::patrol::request::RequestGuard;
 use crate::proxy::patrol::stream::StreamGuard;
+
+/// How long a round waits at most for a moment in which no request is being answered.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Everything one worker watches.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub struct Patrol {
     requests: RefCell<Slab<Rc<RequestGuard>>>,
     connections: RefCell<Slab<Rc<ConnectionGuard>>>,
     streams: RefCell<Slab<Rc<StreamGuard>>>,
+    /// Who waits for the last request to end.
+    lull: RefCell<Option<Waker>>,
 }
 
 impl Patrol {
@@ -30,6 +40,7 @@ impl Patrol {
             requests: RefCell::default(),
             connections: RefCell::default(),
             streams: RefCell::default(),
+            lull: RefCell::default(),
         })
     }
 
@@ -78,6 +89,40 @@ impl Patrol {
         }
     }
 
+    /// Waits for a moment in which no request is being answered, at most 5 ms: what is done then keeps nobody waiting.
+    pub async fn lull(&self) {
+        let lull = async {
+            while self.requests() > 0 {
+                self.last_ended().await;
+                // Those that the runtime does not know of yet come first.
+                yield_now().await;
+            }
+        };
+        // It takes place all the same.
+        let _ = timeout(PATIENCE, lull).await;
+    }
+
+    async fn last_ended(&self) {
+        poll_fn(|cx| {
+            if self.requests() == 0 {
+                return Poll::Ready(());
+            }
+            self.lull.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn end_request(&self, key: usize) {
+        let mut requests = self.requests.borrow_mut();
+        drop(requests.try_remove(key));
+        if requests.is_empty()
+            && let Some(waiting) = self.lull.take()
+        {
+            waiting.wake();
+        }
+    }
+
     /// Wakes every connection that waits for its client; those that wait for a version are woken by its answer.
     pub fn wake_connections(&self) {
         for (_, guard) in self.connections.borrow().iter() {
@@ -117,7 +162,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let Self { patrol, key, of } = self;
         match of {
-            Of::Request => drop(patrol.requests.borrow_mut().try_remove(*key)),
+            Of::Request => patrol.end_request(*key),
             Of::Connection => drop(patrol.connections.borrow_mut().try_remove(*key)),
             Of::Stream => drop(patrol.streams.borrow_mut().try_remove(*key)),
         }
@@ -126,6 +171,8 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{Instant, sleep};
+
     use super::*;
     use crate::domain::outcome::Failure;
     use crate::proxy::patrol::connection::Awaits;
@@ -225,7 +272,7 @@ mod tests {
         let patrol = patrol();
         let (stuck, _a) = patrol.stream();
         let (waiting, _b) = patrol.stream();
-        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let cx = std::task::Context::from_waker(Waker::noop());
         stuck.holds(true);
         waiting.holds(true);
         waiting.holds(false);
@@ -278,5 +325,49 @@ mod tests {
             assert_eq!(guard.is_retired(), patrol.round.get() >= 160);
             patrol.walk();
         }
+    }
+
+    /// Runs something, and after each of its turns a lull; returns how many milliseconds the lull took.
+    async fn lull_beside(patrol: &Patrol, meanwhile: impl AsyncFnOnce()) -> u128 {
+        let begun = Instant::now();
+        let lull = async {
+            patrol.lull().await;
+            begun.elapsed().as_millis()
+        };
+        tokio::join!(biased; meanwhile(), lull).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lull_comes_with_the_end_of_the_last_request_or_of_patience() {
+        let patrol = patrol();
+        assert_eq!(lull_beside(&patrol, async || {}).await, 0);
+        let (first, second) = (patrol.request(), patrol.request());
+        let last = async || {
+            drop(first);
+            sleep(Duration::from_millis(2)).await;
+            drop(second);
+        };
+        assert_eq!(lull_beside(&patrol, last).await, 2);
+        let _held = patrol.request();
+        assert_eq!(lull_beside(&patrol, async || {}).await, PATIENCE.as_millis());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_comes_with_the_end_of_the_last_one_is_no_lull() {
+        let patrol = patrol();
+        let first = patrol.request();
+        let follow = async || {
+            sleep(Duration::from_millis(1)).await;
+            drop(first);
+            let second = patrol.request();
+            sleep(Duration::from_millis(1)).await;
+            drop(second);
+            // What the runtime learns of only in its next turn.
+            yield_now().await;
+            let third = patrol.request();
+            sleep(Duration::from_millis(1)).await;
+            drop(third);
+        };
+        assert_eq!(lull_beside(&patrol, follow).await, 3);
     }
 }
