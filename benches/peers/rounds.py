@@ -18,6 +18,8 @@ IDLE_CONNECTIONS = 3200
 # Portcullis takes 1,000 from one address, unless told otherwise.
 FROM_ONE_ADDRESS = 800
 STARTS = 5
+# Some draw by chance: of 400 requests one in a million lots is further off.
+SHARE_TOLERANCE = 0.08
 # Of all tenths of a second.
 QUIET_SHARE = 0.6
 
@@ -68,7 +70,7 @@ def check_split(bench, name, port, requests=400):
         raise Trouble(f"{name} gave {whole_ones} of {requests} answers whole:\n{told}")
     share = versions.count("b") / requests
     # The pipe splits connections, not requests.
-    if name != "pipe" and abs(share - proxies.CANARY_SHARE) > 0.05:
+    if name != "pipe" and abs(share - proxies.CANARY_SHARE) > SHARE_TOLERANCE:
         raise Trouble(f"{name} gave the canary {share:.1%} of the requests instead of {proxies.CANARY_SHARE:.0%}")
 
 
