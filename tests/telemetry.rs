@@ -153,9 +153,15 @@ fn trace_context_is_passed_on_as_it_is_and_none_is_made_up() {
     for field in fields {
         assert!(head.lines().any(|line| line.eq_ignore_ascii_case(field)), "{field} is missing in\n{head}");
     }
+    // By their names: our entry in Via ends with digits by chance, which may be "b3" too.
+    let traced = |head: &str| {
+        let names: Vec<String> = head.lines().filter_map(|line| Some(line.split_once(':')?.0.to_ascii_lowercase())).collect();
+        names.iter().any(|name| ["traceparent", "tracestate", "baggage", "b3"].contains(&name.as_str()) || name.starts_with("x-b3-"))
+    };
+    assert!(traced(&head));
     raw(proxy.listen, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-    let head = version.heads.lock().unwrap().pop().unwrap().to_ascii_lowercase();
-    assert!(!head.contains("traceparent") && !head.contains("b3"), "{head}");
+    let head = version.heads.lock().unwrap().pop().unwrap();
+    assert!(!traced(&head), "{head}");
 }
 
 #[test]
